@@ -1,0 +1,15 @@
+//! The rules of balancing, as a pure core: no socket, no clock, no async, no unsafe.
+//!
+//! `now` and random numbers are parameters, so that every rule can be tested as a table and a decision replays exactly.
+//! [`Balancer::choose`] ties the rules together; who may be chosen is decided here, who is chosen by an
+//! [`equipoise_sdk::Selector`].
+
+mod balancer;
+mod counters;
+mod member;
+mod status;
+
+pub use balancer::{Choice, Methods, Outcome, Refusal, Settings};
+pub use counters::{Counters, Lease};
+pub use member::{Member, MemberSettings};
+pub use status::{ParseStatusError, Status};

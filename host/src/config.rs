@@ -1,0 +1,287 @@
+//! The configuration in force: checked, with every default filled in. A [`Config`] cannot be wrong.
+//!
+//! `config/read.rs` reads it from TOML and reports every mistake it finds; nothing else builds one from text.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use equipoise_balancer::{MemberSettings, Settings};
+use http::uri::Authority;
+
+/// Everything a configuration file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Worker threads. Default: the cores the process may use.
+    pub workers: NonZeroUsize,
+    /// How long requests in flight may take to end once the program is told to stop. Default 30 s.
+    pub shutdown_timeout: Duration,
+    /// Where requests are logged. Default: nowhere.
+    pub access_log: Option<AccessLog>,
+    /// Bounds on what clients may do.
+    pub limits: Limits,
+    /// Where clients connect to; at least one.
+    pub listeners: Vec<Listener>,
+    /// Which requests go to which balancer; the first that matches wins.
+    pub routes: Vec<Route>,
+    /// The balancers, in the order of the file.
+    pub balancers: Vec<Balancer>,
+}
+
+/// `access-log`: one line a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where the lines go.
+    pub sink: Sink,
+    /// What a line looks like. Default `combined`.
+    pub format: LogFormat,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// `file = "stdout"`.
+    Stdout,
+    /// Appended to a file; relative to the configuration file.
+    File(PathBuf),
+}
+
+/// What an access log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Apache's combined format with the balancer's fields behind it.
+    #[default]
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[limits]`: bounds on what clients may do, for all listeners together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `connections`: open client connections in all; more wait in the kernel's backlog. Default 10 000.
+    pub connections: usize,
+    /// `header-size`: bytes of a request's or response's head. Default 64 KiB; 8 KiB to 1 MiB.
+    pub header_size: usize,
+    /// `headers`: header fields of a request or response. Default 100; 1 to 1 000.
+    pub headers: usize,
+    /// `header-timeout`: time from the first byte of a request head to its last. Default 10 s.
+    pub header_timeout: Duration,
+    /// `keepalive-timeout`: how long a connection may wait for its next request. Default 60 s.
+    pub keepalive_timeout: Duration,
+    /// `client-timeout`: how long a client may stall within a body it sends or receives. Default 60 s.
+    pub client_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_size: 64 * 1024,
+            headers: 100,
+            header_timeout: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(60),
+            client_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// `[[listen]]`: where clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// `[[route]]`: which requests go where, and how they look there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Which hosts the route is for. Default: all.
+    pub host: HostPattern,
+    /// A path prefix that ends at a segment boundary. Starts with `/`, ends with none but in `/` itself.
+    pub path: String,
+    /// `exclude`: prefixes, of the same form as `path`, that this route does not take.
+    pub exclude: Vec<String>,
+    /// Index into [`Config::balancers`].
+    pub balancer: usize,
+    /// `member-path`: what replaces `path` on the way to the member. Default: `path` itself. Same form as `path`.
+    pub member_path: String,
+    /// `preserve-host`: send the client's `Host` to the member instead of the member's own. Default false.
+    pub preserve_host: bool,
+    /// `x-forwarded`: what becomes of X-Forwarded-For, -Host and -Proto. Default append, as Apache.
+    pub x_forwarded: Forwarding,
+    /// `forwarded`: what becomes of RFC 7239's `Forwarded`. Default off.
+    pub forwarded: Forwarding,
+    /// `via`: what becomes of `Via`. Default off, as Apache.
+    pub via: Via,
+    /// `rewrite-location`: turn members' addresses in Location, Content-Location and URI into ours. Default true.
+    pub rewrite_location: bool,
+    /// `cookie-domain`: domains of members' cookies and what replaces them, besides the members' own host names.
+    pub cookie_domain: Vec<(String, String)>,
+    /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
+    pub cookie_path: Vec<(String, String)>,
+}
+
+/// Which hosts a route is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// Every host.
+    Any,
+    /// This host, in lower case, without port.
+    Exact(String),
+    /// `*.example.com`: every host below it at any depth, not itself. Holds `.example.com` in lower case.
+    Below(String),
+}
+
+/// What becomes of a header that tells members about the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Our part is added behind what the client sent.
+    Append,
+    /// What the client sent is dropped and our part sent.
+    Replace,
+    /// The header passes as it is.
+    Off,
+}
+
+/// What becomes of `Via`, with Apache's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// It passes as it is.
+    Off,
+    /// Our hop is added to requests and responses.
+    On,
+    /// It is removed from requests.
+    Block,
+}
+
+/// `[balancer.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Balancer {
+    /// Name, `nofailover`, `forcerecovery`, `failonstatus` and `failontimeout`.
+    pub settings: Settings,
+    /// `lbmethod`. Default byrequests.
+    pub method: Method,
+    /// `stickysession` with `stickysessionsep` and `scolonpathdelim`.
+    pub sticky: Option<Sticky>,
+    /// `sticky-cookie`: a cookie of ours that keeps the session at its member.
+    pub sticky_cookie: Option<StickyCookie>,
+    /// `maxattempts`: how often a request is tried again after its first try. Default: members − 1.
+    pub max_attempts: usize,
+    /// `timeout`: how long a request waits for an eligible member. Default zero: not at all.
+    pub timeout: Duration,
+    /// `retry-on`: answers and failures after which a request with an idempotent method goes to another member.
+    pub retry_on: RetryOn,
+    /// `replay-buffer`: how many bytes of a request body are kept to send again. Default 64 KiB; up to 16 MiB.
+    pub replay_buffer: usize,
+    /// The members in the order of the file; at least one.
+    pub members: Vec<Member>,
+}
+
+/// The built-in load balancing methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By the number of requests.
+    Byrequests,
+    /// By the bytes sent and received.
+    Bytraffic,
+    /// By the requests in flight.
+    Bybusyness,
+    /// By the idle slots members report.
+    Heartbeat,
+}
+
+/// How a sticky session is read from a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    /// The cookie's name.
+    pub cookie: String,
+    /// The URL parameter's name.
+    pub parameter: String,
+    /// `stickysessionsep`: what stands before the route; `None` (`"Off"`): the whole value is the route. Default `.`.
+    pub separator: Option<char>,
+    /// `scolonpathdelim`: whether `;` ends the URL parameter's value. Default false.
+    pub semicolon_ends: bool,
+}
+
+/// `sticky-cookie`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// The cookie's name; required.
+    pub name: String,
+    /// `path`. Default `/`.
+    pub path: String,
+    /// `domain`. Default: none, the cookie is for the host alone.
+    pub domain: Option<String>,
+    /// `http-only`. Default true.
+    pub http_only: bool,
+    /// `same-site`. Default lax.
+    pub same_site: SameSite,
+    /// `secure`. Default auto.
+    pub secure: Secure,
+    /// `max-age`, whole seconds. Default: none, the cookie lives as long as the browser session.
+    pub max_age: Option<Duration>,
+}
+
+/// The `SameSite` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Lax`.
+    Lax,
+    /// `Strict`.
+    Strict,
+    /// `None`; browsers take it with `secure` only.
+    None,
+}
+
+/// When the `Secure` attribute is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// When the client came by TLS.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `retry-on`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetryOn {
+    /// Response statuses.
+    pub statuses: Vec<u16>,
+    /// `"timeout"`: the member did not answer in time.
+    pub timeout: bool,
+}
+
+/// `[[balancer.NAME.member]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// What the balancing rules need: weight, set, route, redirect, status, retry.
+    pub settings: MemberSettings,
+    /// Host and port as they go into `Host`: without the port where it is the scheme's own.
+    pub authority: Authority,
+    /// Host name or address to connect to (an IPv6 address without its brackets) and the port.
+    pub host: String,
+    /// See `host`.
+    pub port: u16,
+    /// The URL's path, without a slash at its end: `""` or `/base`.
+    pub path: String,
+    /// `timeout`: how long the member may take to answer, and stall within a body. Default 60 s.
+    pub timeout: Duration,
+    /// `connectiontimeout`. Default 1 s.
+    pub connection_timeout: Duration,
+    /// `acquire`: how long a request waits while `max` requests are in flight. Default 10 s.
+    pub acquire: Duration,
+    /// `max`: requests in flight at the member, over all workers. Default: no bound.
+    pub max: Option<NonZeroUsize>,
+    /// `ttl`: how long an idle connection is kept. Default 4 s, below the 5 s that Apache and Node.js keep theirs.
+    pub ttl: Duration,
+    /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead. Default: off.
+    pub ping: Option<Duration>,
+    /// `disablereuse`: a new connection for every request. Default false.
+    pub disable_reuse: bool,
+    /// `keepalive`: TCP keep-alive probes on connections to the member. Default false.
+    pub keepalive: bool,
+}

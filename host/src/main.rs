@@ -1,0 +1,3 @@
+//! The `equipoise` program.
+
+fn main() {}

@@ -1,0 +1,23 @@
+//! The seam between Equipoise and its balancing policies.
+//!
+//! A policy answers one question about a request: which member takes it ([`Selector`]), or which session it belongs to
+//! ([`SessionReader`]). It is plain, synchronous Rust without clock, socket or global state: what it may know reaches it
+//! through [`Request`], [`Candidates`] and [`Host`], so that the same crate runs linked into the host and as a sandboxed
+//! component, and a recorded decision replays exactly.
+//!
+//! The host decides who *may* be chosen (status flags, sets, spares, standbys, errors, attempts) and hands over candidates
+//! only; the policy compares them.
+
+mod candidates;
+pub mod cookie;
+mod host;
+mod request;
+mod selector;
+mod session;
+pub mod testing;
+
+pub use candidates::Candidates;
+pub use host::Host;
+pub use request::Request;
+pub use selector::Selector;
+pub use session::SessionReader;

@@ -1,0 +1,30 @@
+//! The request being balanced.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// The request as a policy sees it: the head only, as the client sent it.
+///
+/// Bytes that are not UTF-8 appear as U+FFFD.
+pub trait Request {
+    /// The method, such as `GET`.
+    fn method(&self) -> Cow<'_, str>;
+
+    /// The path of the request target, percent-encoded, without the query.
+    fn path(&self) -> Cow<'_, str>;
+
+    /// The query without its `?`, if there is one.
+    fn query(&self) -> Option<Cow<'_, str>>;
+
+    /// The value of a header field, by case-insensitive name. Several lines are joined by `, ` (`Cookie` by `; `).
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// The address the request came from: the peer of the connection.
+    fn client_address(&self) -> IpAddr;
+
+    /// The value of a cookie, by case-sensitive name; see [`cookie::find`](crate::cookie::find) for what counts as one.
+    fn cookie(&self, name: &str) -> Option<String> {
+        let header = self.header("cookie")?;
+        crate::cookie::find(&header, name).map(str::to_owned)
+    }
+}

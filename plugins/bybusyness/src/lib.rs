@@ -1,1 +1,85 @@
-//! The built-in policy `bybusyness`.
+//! The built-in policy `bybusyness`: the member with the fewest requests in flight takes the next one.
+//!
+//! # Idea
+//!
+//! A member that is slow, for whatever reason, keeps its requests longer and so has more of them in flight. Whoever has
+//! the fewest takes the next. Members that are equally busy take turns by weight: `lbstatus` is kept as in `byrequests`,
+//! and the one that is owed most wins the tie.
+//!
+//! ```text
+//! for each candidate:
+//!     lbstatus += lbfactor
+//!     total    += lbfactor
+//!     candidate is the best so far if it has fewer requests in flight,
+//!                                  or as many and a strictly greater lbstatus
+//! best's lbstatus -= total
+//! ```
+//!
+//! # Invariant
+//!
+//! The `lbstatus` of all members add up to 0, and nobody takes a request while another candidate is less busy. The
+//! weight breaks ties only: under steady load a member of weight 2 does not hold twice as many requests.
+//!
+//! # Worked table
+//!
+//! Weights 1 and 1. Requests 1, 2 and 3 stay in flight; then the one at b ends, and request 4 comes.
+//!
+//! | request | busy a, b | chosen because | `lbstatus` a, b afterwards |
+//! |---|---|---|---|
+//! | 1 | 0, 0 | a: first of equals | −100, 100 |
+//! | 2 | 1, 0 | b: less busy | 0, 0 |
+//! | 3 | 1, 1 | a: first of equals | −100, 100 |
+//! | 4 | 2, 0 | b: less busy | 0, 0 |
+//!
+//! Without overlap the sequence is that of `byrequests`.
+//!
+//! # Source
+//!
+//! Apache httpd's mod_lbmethod_bybusyness. Unlike there, a reset leaves the number of requests in flight alone: it is
+//! counted, not guessed, and resetting it makes it wrong.
+
+use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector};
+
+/// Fewest requests in flight; equals take turns by weight.
+#[derive(Debug, Default)]
+pub struct ByBusyness {
+    schedule: Schedule,
+}
+
+impl Selector for ByBusyness {
+    fn select(
+        &mut self,
+        _request: &dyn Request,
+        candidates: &dyn Candidates,
+        _host: &dyn Host,
+    ) -> Option<usize> {
+        let ids = candidates.ids();
+        let members = ids.iter().zip(candidates.lbfactors());
+        let mut total = 0;
+        let mut best = None;
+        for (position, ((&id, &lbfactor), &busy)) in members.zip(candidates.busy()).enumerate() {
+            let lbstatus = self.schedule.credit(id, lbfactor);
+            total += i64::from(lbfactor);
+            if best
+                .is_none_or(|(_, least, most)| busy < least || (busy == least && lbstatus > most))
+            {
+                best = Some((position, busy, lbstatus));
+            }
+        }
+        let (chosen, _, _) = best?;
+        self.schedule.debit(ids[chosen], total);
+        Some(chosen)
+    }
+
+    fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {
+        self.schedule.charge(usable, chosen);
+    }
+
+    fn load(&self, id: u32) -> i64 {
+        self.schedule.owed(id)
+    }
+
+    fn reset(&mut self) {
+        self.schedule.reset();
+    }
+}

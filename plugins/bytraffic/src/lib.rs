@@ -1,1 +1,65 @@
-//! The built-in policy `bytraffic`.
+//! The built-in policy `bytraffic`: each member gets its share of the bytes.
+//!
+//! # Idea
+//!
+//! Where requests differ in size, counting them says little about work. Here the quota is bytes: what was sent to a
+//! member and what was read from it, both divided by its weight. The member with the smallest quotient takes the next
+//! request; a member of weight 2 so carries twice the bytes.
+//!
+//! ```text
+//! for each candidate:
+//!     traffic = transferred / lbfactor + read / lbfactor     (two integer divisions)
+//!     candidate is the best so far if its traffic is strictly smaller
+//! ```
+//!
+//! # Invariant
+//!
+//! Nothing is remembered here: the choice follows from the counters alone. A request is counted as its bytes flow, so a
+//! burst that arrives before the first answer goes to one member; that is the price of counting what happened over
+//! guessing what will.
+//!
+//! # Worked table
+//!
+//! Weights a = 1 and b = 2 (factors 100 and 200), every request moves 1 000 bytes to the member and 9 000 back.
+//!
+//! | request | a: traffic | b: traffic | chosen |
+//! |---|---|---|---|
+//! | 1 | 0 | 0 | a: first of equals |
+//! | 2 | 10 + 90 = 100 | 0 | b |
+//! | 3 | 100 | 5 + 45 = 50 | b |
+//! | 4 | 100 | 10 + 90 = 100 | a: first of equals |
+//!
+//! # Source
+//!
+//! Apache httpd's mod_lbmethod_bytraffic.
+
+use equipoise_sdk::{Candidates, Host, Request, Selector};
+
+/// Fewest bytes for its weight.
+#[derive(Debug, Default)]
+pub struct ByTraffic;
+
+impl Selector for ByTraffic {
+    fn select(
+        &mut self,
+        _request: &dyn Request,
+        candidates: &dyn Candidates,
+        _host: &dyn Host,
+    ) -> Option<usize> {
+        let counts = candidates.transferred().iter().zip(candidates.read());
+        candidates
+            .lbfactors()
+            .iter()
+            .zip(counts)
+            .map(|(&lbfactor, (&transferred, &read))| traffic(lbfactor, transferred, read))
+            .enumerate()
+            .min_by_key(|&(_, traffic)| traffic)
+            .map(|(position, _)| position)
+    }
+}
+
+/// Bytes for the weight. A factor of 0, which no member has, counts as 1.
+fn traffic(lbfactor: u32, transferred: u64, read: u64) -> u64 {
+    let lbfactor = u64::from(lbfactor.max(1));
+    (transferred / lbfactor).saturating_add(read / lbfactor)
+}

@@ -1,9 +1,158 @@
-//! What a member counts.
+//! What a member counts, and the lease that keeps the count of its requests in flight.
 
-/// What a member counts; lives on when the configuration changes.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::Member;
+use crate::moment::Moment;
+
+/// What a member counts and remembers; lives on when the configuration changes.
+///
+/// Every number is exact: threads add to it, nobody samples it. Two numbers read one after the other may be of different
+/// moments.
 #[derive(Debug, Default)]
-pub struct Counters {}
+pub struct Counters {
+    busy: AtomicU32,
+    elected: AtomicU64,
+    transferred: AtomicU64,
+    read: AtomicU64,
+    /// Since when the member is in error; none while it is not.
+    error: Moment,
+    retries: AtomicU32,
+    /// The last heartbeat: ready slots in the upper half, busy slots in the lower, so that they are of one report.
+    slots: AtomicU64,
+    heard: Moment,
+}
 
-/// A request in flight at a member.
+/// What a member's last heartbeat said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Idle slots.
+    pub ready: u32,
+    /// Busy slots.
+    pub busy: u32,
+    /// When it arrived.
+    pub at: Duration,
+}
+
+impl Report {
+    /// Whole milliseconds from its arrival to `now`; 0 for one from the future.
+    pub(crate) fn age_ms(self, now: Duration) -> u32 {
+        let age = now.saturating_sub(self.at).as_millis();
+        u32::try_from(age).unwrap_or(u32::MAX)
+    }
+}
+
+impl Counters {
+    /// Counts bytes sent to the member.
+    pub fn add_transferred(&self, bytes: u64) {
+        self.transferred.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts bytes read from the member.
+    pub fn add_read(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Relaxed);
+    }
+
+    /// A heartbeat arrived at `now`, with the member's idle and busy slots.
+    pub fn beat(&self, ready: u32, busy: u32, now: Duration) {
+        let slots = u64::from(ready) << 32 | u64::from(busy);
+        self.slots.store(slots, Relaxed);
+        self.heard.set(now);
+    }
+
+    /// Requests in flight.
+    pub fn busy(&self) -> u32 {
+        self.busy.load(Relaxed)
+    }
+
+    /// Requests given to the member.
+    pub fn elected(&self) -> u64 {
+        self.elected.load(Relaxed)
+    }
+
+    /// Bytes sent to the member.
+    pub fn transferred(&self) -> u64 {
+        self.transferred.load(Relaxed)
+    }
+
+    /// Bytes read from the member.
+    pub fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Whether the member is in the error state: Apache's `E`.
+    pub fn in_error(&self) -> bool {
+        self.error.is_set()
+    }
+
+    /// When the error state was entered, on the clock of [`Balancer::report`](crate::Balancer::report)'s `now`; `None`
+    /// while the member is not in error.
+    pub fn error_since(&self) -> Option<Duration> {
+        self.error.load()
+    }
+
+    /// How often the error state was left to try the member again, since it could last be connected.
+    pub fn retries(&self) -> u32 {
+        self.retries.load(Relaxed)
+    }
+
+    /// What the last heartbeat said; `None` before the first.
+    pub fn heartbeat(&self) -> Option<Report> {
+        let at = self.heard.load()?;
+        let slots = self.slots.load(Relaxed);
+        Some(Report {
+            ready: (slots >> 32) as u32,
+            busy: slots as u32,
+            at,
+        })
+    }
+
+    pub(crate) fn elect(&self) {
+        self.elected.fetch_add(1, Relaxed);
+    }
+
+    /// Enters the error state, or starts its time over.
+    pub(crate) fn fail(&self, now: Duration) {
+        self.error.set(now);
+    }
+
+    /// Leaves the error state that was entered at `since`, to try the member again. A failure reported since then stays.
+    pub(crate) fn retry(&self, since: Duration) {
+        if self.error.clear(since) {
+            self.retries.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The member can be connected: tries before this one are history.
+    pub(crate) fn forget_retries(&self) {
+        if self.retries() != 0 {
+            self.retries.store(0, Relaxed);
+        }
+    }
+}
+
+/// A request in flight at a member: counted in [`Counters::busy`] from its creation until it is dropped.
 #[derive(Debug)]
-pub struct Lease {}
+pub struct Lease {
+    member: Arc<Member>,
+}
+
+impl Lease {
+    pub(crate) fn new(member: Arc<Member>) -> Self {
+        member.counters.busy.fetch_add(1, Relaxed);
+        Self { member }
+    }
+
+    /// The member that takes the request.
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.member.counters.busy.fetch_sub(1, Relaxed);
+    }
+}

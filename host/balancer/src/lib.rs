@@ -6,10 +6,16 @@
 
 mod balancer;
 mod counters;
+mod desk;
+mod eligible;
 mod member;
+mod moment;
+mod recovery;
 mod status;
+mod sticky;
+mod view;
 
-pub use balancer::{Choice, Methods, Outcome, Refusal, Settings};
-pub use counters::{Counters, Lease};
+pub use balancer::{Balancer, Choice, Methods, Outcome, Refusal, Settings};
+pub use counters::{Counters, Lease, Report};
 pub use member::{Member, MemberSettings};
 pub use status::{ParseStatusError, Status};

@@ -1,0 +1,119 @@
+//! Who may be chosen: sets, spares, standbys and draining members.
+//!
+//! Sets are asked in the order of their numbers, the next one only when nobody of the one before may be chosen. Within a
+//! set:
+//!
+//! 1. every usable active member is a candidate;
+//! 2. each active member that is missing (unusable or draining) lets one usable spare (`R`) in, in configuration order;
+//! 3. when that leaves nobody, the usable standbys (`H`) of the set are the candidates.
+//!
+//! Draining members (`N`) are never candidates here; their own sessions find them in [`crate::sticky`].
+//!
+//! Apache asks its method about one member after the other during the walk. Collecting the candidates first and asking
+//! once gives the same answer, because its question has no effect on who is eligible.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Member, Status};
+
+/// The sets of a balancer, lowest number first: positions of their members in configuration order.
+#[derive(Debug)]
+pub(crate) struct Sets(Vec<Vec<usize>>);
+
+impl Sets {
+    pub(crate) fn new(members: &[Arc<Member>]) -> Self {
+        let mut numbers: Vec<u8> = members.iter().map(|m| m.settings.lbset).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let in_set = |number| {
+            let positions = 0..members.len();
+            positions
+                .filter(|&position| members[position].settings.lbset == number)
+                .collect()
+        };
+        Self(numbers.into_iter().map(in_set).collect())
+    }
+}
+
+/// What a member is to its set.
+enum Role {
+    Active,
+    Spare,
+    Standby,
+}
+
+/// Apache asks for `R` first: a member with both flags is a spare.
+fn role(status: Status) -> Role {
+    match status {
+        Status { spare: true, .. } => Role::Spare,
+        Status { standby: true, .. } => Role::Standby,
+        _ => Role::Active,
+    }
+}
+
+/// The members that may be chosen in one decision, by position; kept between decisions for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Eligible {
+    candidates: Vec<usize>,
+    spares: Vec<usize>,
+    standbys: Vec<usize>,
+}
+
+impl Eligible {
+    /// Walks the sets until one has candidates. Members whose id is in `tried` count as unusable.
+    pub(crate) fn walk(
+        &mut self,
+        sets: &Sets,
+        members: &[Arc<Member>],
+        tried: &[u32],
+        now: Duration,
+    ) -> &[usize] {
+        self.candidates.clear();
+        for set in &sets.0 {
+            self.walk_set(set, members, tried, now);
+            if !self.candidates.is_empty() {
+                break;
+            }
+        }
+        &self.candidates
+    }
+
+    /// All usable members whatever their set and role: those a sticky hit is charged to.
+    pub(crate) fn usable(&mut self, members: &[Arc<Member>]) -> &[usize] {
+        self.candidates.clear();
+        let positions = 0..members.len();
+        self.candidates
+            .extend(positions.filter(|&position| members[position].is_usable()));
+        &self.candidates
+    }
+
+    fn walk_set(&mut self, set: &[usize], members: &[Arc<Member>], tried: &[u32], now: Duration) {
+        self.spares.clear();
+        self.standbys.clear();
+        let mut missing = 0;
+        for &position in set {
+            let member = &*members[position];
+            let status = member.settings.status;
+            // A draining member is passed over before its error state is looked at.
+            let takes = !status.draining && may_take(member, tried, now);
+            match role(status) {
+                Role::Active if takes => self.candidates.push(position),
+                Role::Active => missing += 1,
+                Role::Spare if takes => self.spares.push(position),
+                Role::Standby if takes => self.standbys.push(position),
+                Role::Spare | Role::Standby => {}
+            }
+        }
+        self.candidates.extend(self.spares.iter().take(missing));
+        if self.candidates.is_empty() {
+            self.candidates.append(&mut self.standbys);
+        }
+    }
+}
+
+/// Whether a member can take this request as far as errors and earlier tries are concerned.
+#[inline]
+pub(crate) fn may_take(member: &Member, tried: &[u32], now: Duration) -> bool {
+    member.recover(now) && !tried.contains(&member.id)
+}

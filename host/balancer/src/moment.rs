@@ -1,0 +1,36 @@
+//! A point in time that threads share.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A moment or none, with the resolution of a nanosecond; good for 584 years from the clock's origin.
+#[derive(Debug, Default)]
+pub(crate) struct Moment {
+    /// Nanoseconds since the origin and 1 more; 0 is none.
+    raw: AtomicU64,
+}
+
+impl Moment {
+    pub(crate) fn set(&self, moment: Duration) {
+        let nanoseconds = u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
+        self.raw.store(nanoseconds.saturating_add(1), Relaxed);
+    }
+
+    /// Makes it none if it is still `seen`; tells whether it was.
+    pub(crate) fn clear(&self, seen: Duration) -> bool {
+        let raw = self.raw.load(Relaxed);
+        read(raw) == Some(seen) && self.raw.compare_exchange(raw, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.raw.load(Relaxed) != 0
+    }
+
+    pub(crate) fn load(&self) -> Option<Duration> {
+        read(self.raw.load(Relaxed))
+    }
+}
+
+fn read(raw: u64) -> Option<Duration> {
+    raw.checked_sub(1).map(Duration::from_nanos)
+}

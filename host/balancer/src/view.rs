@@ -1,0 +1,149 @@
+//! The candidates of one decision, as the columns a selector reads.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_sdk::Candidates;
+
+use crate::{Counters, Member};
+
+/// The memory of the columns; kept between decisions.
+#[derive(Default)]
+pub(crate) struct Columns {
+    ids: Column<u32>,
+    lbfactors: Column<u32>,
+    busy: Column<u32>,
+    elected: Column<u64>,
+    transferred: Column<u64>,
+    read: Column<u64>,
+    ready_slots: Column<u32>,
+    busy_slots: Column<u32>,
+    heartbeat_age_ms: Column<u32>,
+}
+
+impl Columns {
+    /// Forgets the numbers of the decision before and views `members` at `positions`.
+    pub(crate) fn view<'a>(
+        &'a mut self,
+        members: &'a [Arc<Member>],
+        positions: &'a [usize],
+        now: Duration,
+    ) -> View<'a> {
+        self.ids.clear();
+        self.lbfactors.clear();
+        self.busy.clear();
+        self.elected.clear();
+        self.transferred.clear();
+        self.read.clear();
+        self.ready_slots.clear();
+        self.busy_slots.clear();
+        self.heartbeat_age_ms.clear();
+        View {
+            members,
+            positions,
+            now,
+            columns: self,
+        }
+    }
+}
+
+/// One column: gathered when first asked for, its memory taken over from the decision before.
+#[derive(Default)]
+struct Column<T> {
+    gathered: OnceCell<Vec<T>>,
+    spare: Cell<Vec<T>>,
+}
+
+impl<T> Column<T> {
+    fn clear(&mut self) {
+        if let Some(numbers) = self.gathered.take() {
+            self.spare.set(numbers);
+        }
+    }
+
+    fn gather(&self, numbers: impl Iterator<Item = T>) -> &[T] {
+        self.gathered.get_or_init(|| {
+            let mut column = self.spare.take();
+            column.clear();
+            column.extend(numbers);
+            column
+        })
+    }
+}
+
+/// Some members of a balancer, as candidates.
+pub(crate) struct View<'a> {
+    members: &'a [Arc<Member>],
+    positions: &'a [usize],
+    now: Duration,
+    columns: &'a Columns,
+}
+
+impl View<'_> {
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.positions
+            .iter()
+            .map(|&position| &*self.members[position])
+    }
+
+    fn counters(&self) -> impl Iterator<Item = &Counters> {
+        self.members().map(|member| &*member.counters)
+    }
+}
+
+impl Candidates for View<'_> {
+    fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    fn ids(&self) -> &[u32] {
+        let ids = self.members().map(|member| member.id);
+        self.columns.ids.gather(ids)
+    }
+
+    fn lbfactors(&self) -> &[u32] {
+        let lbfactors = self.members().map(|member| member.settings.lbfactor);
+        self.columns.lbfactors.gather(lbfactors)
+    }
+
+    fn busy(&self) -> &[u32] {
+        self.columns
+            .busy
+            .gather(self.counters().map(Counters::busy))
+    }
+
+    fn elected(&self) -> &[u64] {
+        let elected = self.counters().map(Counters::elected);
+        self.columns.elected.gather(elected)
+    }
+
+    fn transferred(&self) -> &[u64] {
+        let transferred = self.counters().map(Counters::transferred);
+        self.columns.transferred.gather(transferred)
+    }
+
+    fn read(&self) -> &[u64] {
+        self.columns
+            .read
+            .gather(self.counters().map(Counters::read))
+    }
+
+    fn ready_slots(&self) -> &[u32] {
+        let reports = self.counters().map(Counters::heartbeat);
+        let ready = reports.map(|report| report.map_or(0, |report| report.ready));
+        self.columns.ready_slots.gather(ready)
+    }
+
+    fn busy_slots(&self) -> &[u32] {
+        let reports = self.counters().map(Counters::heartbeat);
+        let busy = reports.map(|report| report.map_or(0, |report| report.busy));
+        self.columns.busy_slots.gather(busy)
+    }
+
+    fn heartbeat_age_ms(&self) -> &[u32] {
+        let reports = self.counters().map(Counters::heartbeat);
+        let ages = reports.map(|report| report.map_or(u32::MAX, |report| report.age_ms(self.now)));
+        self.columns.heartbeat_age_ms.gather(ages)
+    }
+}

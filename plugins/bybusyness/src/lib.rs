@@ -83,3 +83,61 @@ impl Selector for ByBusyness {
         self.schedule.reset();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+
+    use super::*;
+
+    fn candidates(members: &[(u32, u32)]) -> FakeCandidates {
+        let candidate = |(id, &(lbfactor, busy))| FakeCandidate {
+            lbfactor,
+            busy,
+            ..FakeCandidate::new(id)
+        };
+        (0..).zip(members).map(candidate).collect()
+    }
+
+    fn select(method: &mut ByBusyness, members: &[(u32, u32)]) -> Option<usize> {
+        let candidates = candidates(members);
+        method.select(&FakeRequest::get("/"), &candidates, &FakeHost { random: 0 })
+    }
+
+    #[test]
+    fn worked_table_holds() {
+        let mut method = ByBusyness::default();
+        let table = [
+            ([0, 0], 0, [-100, 100]),
+            ([1, 0], 1, [0, 0]),
+            ([1, 1], 0, [-100, 100]),
+            ([2, 0], 1, [0, 0]),
+        ];
+        for (busy, chosen, lbstatus) in table {
+            let members = busy.map(|busy| (100, busy));
+            assert_eq!(select(&mut method, &members), Some(chosen));
+            assert_eq!([method.load(0), method.load(1)], lbstatus);
+        }
+    }
+
+    #[test]
+    fn weight_breaks_ties_only() {
+        let mut method = ByBusyness::default();
+        assert_eq!(select(&mut method, &[(100, 3), (200, 3)]), Some(1));
+        assert_eq!(select(&mut method, &[(100, 3), (10_000, 4)]), Some(0));
+    }
+
+    #[test]
+    fn reset_starts_over() {
+        let mut method = ByBusyness::default();
+        select(&mut method, &[(100, 0), (100, 0)]);
+        method.reset();
+        assert_eq!([method.load(0), method.load(1)], [0, 0]);
+        assert_eq!(select(&mut method, &[(100, 0), (100, 0)]), Some(0));
+    }
+
+    #[test]
+    fn nobody_to_choose_is_no_answer() {
+        assert_eq!(select(&mut ByBusyness::default(), &[]), None);
+    }
+}

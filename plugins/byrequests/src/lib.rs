@@ -81,3 +81,73 @@ impl Selector for ByRequests {
         self.schedule.reset();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+
+    use super::*;
+
+    fn candidates(lbfactors: &[(u32, u32)]) -> FakeCandidates {
+        let candidate = |&(id, lbfactor)| FakeCandidate {
+            lbfactor,
+            ..FakeCandidate::new(id)
+        };
+        lbfactors.iter().map(candidate).collect()
+    }
+
+    fn select(method: &mut ByRequests, candidates: &FakeCandidates) -> Option<usize> {
+        method.select(&FakeRequest::get("/"), candidates, &FakeHost { random: 0 })
+    }
+
+    #[test]
+    fn worked_table_holds() {
+        let mut method = ByRequests::default();
+        let candidates = candidates(&[(0, 100), (1, 200)]);
+        for (chosen, lbstatus) in [(1, [100, -100]), (0, [-100, 100]), (1, [0, 0])] {
+            assert_eq!(select(&mut method, &candidates), Some(chosen));
+            assert_eq!([method.load(0), method.load(1)], lbstatus);
+        }
+    }
+
+    #[test]
+    fn absent_member_keeps_its_lbstatus_and_does_not_catch_up() {
+        let mut method = ByRequests::default();
+        let both = candidates(&[(0, 100), (1, 100)]);
+        assert_eq!(select(&mut method, &both), Some(0));
+        for _ in 0..10 {
+            assert_eq!(select(&mut method, &candidates(&[(0, 100)])), Some(0));
+        }
+        let choices: Vec<_> = (0..4).map(|_| select(&mut method, &both)).collect();
+        assert_eq!(choices, [Some(1), Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn charge_owes_everybody_but_the_taker() {
+        let mut method = ByRequests::default();
+        method.charge(&candidates(&[(4, 100), (7, 250)]), 0);
+        assert_eq!([method.load(4), method.load(7)], [-250, 250]);
+    }
+
+    #[test]
+    fn charge_of_nobody_changes_nothing() {
+        let mut method = ByRequests::default();
+        method.charge(&candidates(&[(0, 100)]), 1);
+        assert_eq!(method.load(0), 0);
+    }
+
+    #[test]
+    fn reset_starts_over() {
+        let mut method = ByRequests::default();
+        let candidates = candidates(&[(0, 100), (1, 100)]);
+        select(&mut method, &candidates);
+        method.reset();
+        assert_eq!(select(&mut method, &candidates), Some(0));
+    }
+
+    #[test]
+    fn nobody_to_choose_is_no_answer() {
+        let mut method = ByRequests::default();
+        assert_eq!(select(&mut method, &FakeCandidates::default()), None);
+    }
+}

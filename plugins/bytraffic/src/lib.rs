@@ -63,3 +63,51 @@ fn traffic(lbfactor: u32, transferred: u64, read: u64) -> u64 {
     let lbfactor = u64::from(lbfactor.max(1));
     (transferred / lbfactor).saturating_add(read / lbfactor)
 }
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+
+    use super::*;
+
+    /// Members as factor, bytes to, bytes from.
+    fn select(members: &[(u32, u64, u64)]) -> Option<usize> {
+        let candidate = |(id, &(lbfactor, transferred, read))| FakeCandidate {
+            lbfactor,
+            transferred,
+            read,
+            ..FakeCandidate::new(id)
+        };
+        let candidates: FakeCandidates = (0..).zip(members).map(candidate).collect();
+        ByTraffic.select(&FakeRequest::get("/"), &candidates, &FakeHost { random: 0 })
+    }
+
+    #[test]
+    fn worked_table_holds() {
+        let mut members = [(100, 0, 0), (200, 0, 0)];
+        for chosen in [0, 1, 1, 0] {
+            assert_eq!(select(&members), Some(chosen));
+            members[chosen].1 += 1_000;
+            members[chosen].2 += 9_000;
+        }
+    }
+
+    #[test]
+    fn each_division_rounds_down_by_itself() {
+        assert_eq!(select(&[(100, 100, 0), (100, 99, 99)]), Some(1));
+    }
+
+    #[test]
+    fn extreme_counters_and_factors_are_compared_without_a_fault() {
+        assert_eq!(
+            select(&[(0, u64::MAX, u64::MAX), (1, u64::MAX, 0)]),
+            Some(0)
+        );
+        assert_eq!(select(&[(0, u64::MAX, 1), (10_000, u64::MAX, 0)]), Some(1));
+    }
+
+    #[test]
+    fn nobody_to_choose_is_no_answer() {
+        assert_eq!(select(&[]), None);
+    }
+}

@@ -79,3 +79,76 @@ fn below(bound: u64, random: u64) -> u64 {
     let product = u128::from(random) * u128::from(bound);
     (product >> 64) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+
+    use super::*;
+
+    /// Members as ready slots, busy slots, age in milliseconds.
+    fn candidates(members: &[(u32, u32, u32)]) -> FakeCandidates {
+        let candidate = |(id, &(ready_slots, busy_slots, heartbeat_age_ms))| FakeCandidate {
+            ready_slots,
+            busy_slots,
+            heartbeat_age_ms,
+            ..FakeCandidate::new(id)
+        };
+        (0..).zip(members).map(candidate).collect()
+    }
+
+    fn select(members: &[(u32, u32, u32)], random: u64) -> Option<usize> {
+        let candidates = candidates(members);
+        Heartbeat.select(&FakeRequest::get("/"), &candidates, &FakeHost { random })
+    }
+
+    /// How often each of `N` members is picked by `picks` random numbers spread evenly.
+    fn share<const N: usize>(members: [(u32, u32, u32); N], picks: u32) -> [u32; N] {
+        let step = u64::MAX / u64::from(picks);
+        let mut share = [0; N];
+        for pick in 0..u64::from(picks) {
+            // The middle of its stretch, well away from the boundaries.
+            let chosen = select(&members, pick * step + step / 2);
+            share[chosen.expect("somebody has open slots")] += 1;
+        }
+        share
+    }
+
+    #[test]
+    fn worked_table_holds() {
+        let members = [(20, 3, 500), (20, 0, 900), (50, 1, 12_000), (10, 9, 100)];
+        assert_eq!(share(members, 35), [20, 5, 0, 10]);
+    }
+
+    #[test]
+    fn first_and_last_pick_stay_in_range() {
+        let members = [(0, 5, 0), (1, 1, 0), (1, 1, 0), (0, 5, 0)];
+        assert_eq!(select(&members, 0), Some(1));
+        assert_eq!(select(&members, u64::MAX), Some(2));
+    }
+
+    #[test]
+    fn just_started_member_keeps_at_least_one_slot() {
+        assert_eq!(select(&[(3, 0, 0)], 0), Some(0));
+        assert_eq!(share([(1, 0, 0), (4, 0, 0), (9, 0, 0)], 4), [1, 1, 2]);
+    }
+
+    #[test]
+    fn heartbeat_counts_until_it_is_ten_seconds_old() {
+        assert_eq!(select(&[(5, 1, 9_999)], 0), Some(0));
+        assert_eq!(select(&[(5, 1, 10_000)], 0), None);
+    }
+
+    #[test]
+    fn without_open_slots_there_is_no_answer() {
+        assert_eq!(select(&[], 7), None);
+        assert_eq!(select(&[(0, 9, 0), (0, 0, 0), (9, 9, u32::MAX)], 7), None);
+    }
+
+    #[test]
+    fn largest_reports_do_not_overflow() {
+        let members = [(u32::MAX, 1, 0), (u32::MAX, 1, 0)];
+        assert_eq!(select(&members, u64::MAX / 2 - u64::MAX / 8), Some(0));
+        assert_eq!(select(&members, u64::MAX), Some(1));
+    }
+}

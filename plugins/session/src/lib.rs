@@ -92,3 +92,119 @@ impl SessionReader for Session {
         self.route_in(&request.cookie(&self.cookie)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::FakeRequest;
+
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            cookie: "SID".to_owned(),
+            parameter: "sidp".to_owned(),
+            separator: Some('.'),
+            semicolon_ends: false,
+        }
+    }
+
+    fn route(session: &Session, target: &str, cookie: &str) -> Option<String> {
+        let request = FakeRequest::get(target).with_header("Cookie", cookie);
+        session.route(&request)
+    }
+
+    #[test]
+    fn cookie_names_the_route() {
+        let table = [
+            ("SID=abc.r2", Some("r2")),
+            ("SID=.r2", Some("r2")),
+            ("a=b; SID=abc.r2; c=d", Some("r2")),
+            ("a=b,SID = abc.r2,c=d", Some("r2")),
+            ("SID=abc.r2.x", Some("r2.x")),
+            ("SID=r2", None),
+            ("SID=abc.", None),
+            ("SID=", None),
+            ("sid=abc.r2", None),
+            ("XSID=abc.r2", None),
+            ("", None),
+        ];
+        for (cookie, expected) in table {
+            assert_eq!(
+                route(&session(), "/", cookie).as_deref(),
+                expected,
+                "{cookie:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn url_names_the_route_before_the_cookie_does() {
+        let table = [
+            ("/?sidp=abc.r3", Some("r3")),
+            ("/?a=b&sidp=abc.r3&c=d", Some("r3")),
+            ("/?a=b?sidp=abc.r3?c=d", Some("r3")),
+            ("/x;sidp=abc.r3", Some("r3")),
+            ("/x;sidp=abc.r3?a=b", Some("r3")),
+            ("/sidp=abc.r3", Some("r3")),
+            ("/x;sidp=abc.r3/y", Some("r3/y")),
+            ("/x;sidp=abc.r2?sidp=abc.r3", Some("r2")),
+            ("/?sidp=&sidp=abc.r3", Some("r3")),
+            ("/x;sidp=?sidp=abc.r3", Some("r3")),
+            // The parameter is there: that it names no route is its answer.
+            ("/?sidp=abc", None),
+            ("/?sidp=abc.", None),
+            // It is not there: the cookie answers.
+            ("/?sidp=", Some("r1")),
+            ("/?sidp", Some("r1")),
+            ("/?xsidp=abc.r3", Some("r1")),
+            ("/?sidpx=abc.r3", Some("r1")),
+            ("/?SIDP=abc.r3", Some("r1")),
+            ("/sidp.r3", Some("r1")),
+        ];
+        for (target, expected) in table {
+            assert_eq!(
+                route(&session(), target, "SID=abc.r1").as_deref(),
+                expected,
+                "{target:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn semicolon_ends_the_value_only_when_told() {
+        let mut session = session();
+        let target = "/x;sidp=abc.r3;v=1";
+        assert_eq!(route(&session, target, "").as_deref(), Some("r3;v=1"));
+        session.semicolon_ends = true;
+        assert_eq!(route(&session, target, "").as_deref(), Some("r3"));
+    }
+
+    #[test]
+    fn without_separator_the_whole_value_is_the_route() {
+        let session = Session {
+            separator: None,
+            ..session()
+        };
+        assert_eq!(route(&session, "/", "SID=r2").as_deref(), Some("r2"));
+        assert_eq!(route(&session, "/", "SID=a.r2").as_deref(), Some("a.r2"));
+    }
+
+    #[test]
+    fn separator_may_be_any_character() {
+        let session = Session {
+            separator: Some('→'),
+            ..session()
+        };
+        assert_eq!(route(&session, "/", "SID=ä→ö→ü").as_deref(), Some("ö→ü"));
+    }
+
+    #[test]
+    fn empty_names_find_nothing() {
+        let session = Session {
+            cookie: String::new(),
+            parameter: String::new(),
+            ..session()
+        };
+        assert_eq!(route(&session, "/?=abc.r3", "=abc.r1"), None);
+    }
+}

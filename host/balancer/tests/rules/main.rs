@@ -1,0 +1,11 @@
+//! The rules of balancing, with the built-in policies: one file a subject.
+
+mod apache;
+mod choosing;
+mod counters;
+mod eligible;
+mod recovery;
+mod site;
+mod sticky;
+mod threads;
+mod tried;

@@ -1,0 +1,189 @@
+//! A balancer with members `b1`, `b2`, … and the clock it lives by.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_balancer::{
+    Balancer, Choice, Counters, Member, MemberSettings, Methods, Outcome, Refusal, Settings,
+};
+use equipoise_bybusyness::ByBusyness;
+use equipoise_byrequests::ByRequests;
+use equipoise_bytraffic::ByTraffic;
+use equipoise_heartbeat::Heartbeat;
+use equipoise_sdk::Selector;
+use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_session::Session;
+
+/// Apache's defaults.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        name: "site".to_owned(),
+        nofailover: false,
+        forcerecovery: true,
+        failonstatus: Vec::new(),
+        failontimeout: false,
+    }
+}
+
+/// A built-in method by the name the configuration has for it.
+pub(crate) fn method(name: &str) -> Box<dyn Selector> {
+    match name {
+        "byrequests" => Box::new(ByRequests::default()),
+        "bytraffic" => Box::new(ByTraffic),
+        "bybusyness" => Box::new(ByBusyness::default()),
+        "heartbeat" => Box::new(Heartbeat),
+        _ => panic!("no method {name}"),
+    }
+}
+
+/// A member's settings from words as in Apache's configuration, such as `loadfactor=2 lbset=1 status=+H retry=0`.
+pub(crate) fn member_settings(name: &str, words: &str) -> MemberSettings {
+    let mut settings = MemberSettings::named(name);
+    for word in words.split_whitespace() {
+        let (key, value) = word.split_once('=').expect("key=value");
+        match key {
+            "loadfactor" => settings.lbfactor = 100 * value.parse::<u32>().unwrap(),
+            "lbset" => settings.lbset = value.parse().unwrap(),
+            "route" => settings.route = Some(value.to_owned()),
+            "redirect" => settings.redirect = Some(value.to_owned()),
+            "status" => settings.status = value.parse().unwrap(),
+            "retry" => settings.retry = Duration::from_secs(value.parse().unwrap()),
+            "address" => settings.address = Some(value.parse::<SocketAddr>().unwrap()),
+            _ => panic!("no key {key}"),
+        }
+    }
+    settings
+}
+
+pub(crate) struct Site {
+    pub(crate) balancer: Balancer,
+    now: Cell<Duration>,
+}
+
+impl Site {
+    /// `byrequests` over members described by words, sessions read from the cookie `SID` or the parameter `sidp`.
+    pub(crate) fn new(members: &[&str]) -> Self {
+        Self::with(settings(), "byrequests", members)
+    }
+
+    /// As [`new`](Self::new), with another method.
+    pub(crate) fn by(name: &str, members: &[&str]) -> Self {
+        Self::with(settings(), name, members)
+    }
+
+    pub(crate) fn with(settings: Settings, name: &str, members: &[&str]) -> Self {
+        Self::with_selector(settings, method(name), members)
+    }
+
+    pub(crate) fn with_selector(
+        settings: Settings,
+        selector: Box<dyn Selector>,
+        members: &[&str],
+    ) -> Self {
+        let member = |(position, words): (u32, &&str)| Member {
+            id: position,
+            settings: member_settings(&format!("b{}", position + 1), words),
+            counters: Arc::new(Counters::default()),
+        };
+        let session = Session {
+            cookie: "SID".to_owned(),
+            parameter: "sidp".to_owned(),
+            separator: Some('.'),
+            semicolon_ends: false,
+        };
+        let methods = Methods {
+            selector,
+            fallback: method("byrequests"),
+            session: Some(Box::new(session)),
+        };
+        let members = (0..).zip(members).map(member).collect();
+        Self {
+            balancer: Balancer::new(settings, members, methods),
+            now: Cell::new(Duration::from_secs(1_000)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    pub(crate) fn wait(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+    }
+
+    pub(crate) fn member(&self, name: &str) -> &Arc<Member> {
+        let mut members = self.balancer.members().iter();
+        members
+            .find(|member| member.settings.name == name)
+            .expect("the member exists")
+    }
+
+    pub(crate) fn choose(
+        &self,
+        request: &FakeRequest,
+        tried: &[&str],
+        random: u64,
+    ) -> Result<Choice, Refusal> {
+        let session = self.balancer.session(request);
+        let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
+        let host = FakeHost { random };
+        self.balancer
+            .choose(request, session.as_deref(), &tried, self.now(), &host)
+    }
+
+    /// Who takes one request without a session; it is over at once.
+    pub(crate) fn serve(&self) -> String {
+        self.answer(&FakeRequest::get("/"))
+    }
+
+    /// Who takes one request of a session with this route.
+    pub(crate) fn serve_session(&self, route: &str) -> String {
+        self.answer(&session_of(route))
+    }
+
+    /// Who takes one request that was tried at other members before.
+    pub(crate) fn serve_tried(&self, tried: &[&str]) -> String {
+        name(self.choose(&FakeRequest::get("/"), tried, 0))
+    }
+
+    /// Who takes the request.
+    pub(crate) fn answer(&self, request: &FakeRequest) -> String {
+        name(self.choose(request, &[], 0))
+    }
+
+    /// Who takes each of `count` requests without a session, such as `b1 b2 b1`.
+    pub(crate) fn sequence(&self, count: usize) -> String {
+        let served: Vec<_> = (0..count).map(|_| self.serve()).collect();
+        served.join(" ")
+    }
+
+    pub(crate) fn report(&self, name: &str, outcome: Outcome) {
+        self.balancer.report(self.member(name), outcome, self.now());
+    }
+
+    /// The members cannot be reached.
+    pub(crate) fn fail(&self, names: &[&str]) {
+        for name in names {
+            self.report(name, Outcome::Unreachable);
+        }
+    }
+
+    pub(crate) fn in_error(&self, name: &str) -> bool {
+        self.member(name).counters.in_error()
+    }
+}
+
+/// A request of a session with this route.
+pub(crate) fn session_of(route: &str) -> FakeRequest {
+    FakeRequest::get("/").with_header("Cookie", &format!("SID=abc.{route}"))
+}
+
+/// The name of the member chosen; the request is over. A refusal is Apache's `503`.
+pub(crate) fn name(choice: Result<Choice, Refusal>) -> String {
+    match choice {
+        Ok(choice) => choice.lease.member().settings.name.clone(),
+        Err(_) => "503".to_owned(),
+    }
+}

@@ -1,6 +1,6 @@
 //! The configuration in force: checked, with every default filled in. A [`Config`] cannot be wrong.
 //!
-//! `config/read.rs` reads it from TOML and reports every mistake it finds; nothing else builds one from text.
+//! [`Config::read`] reads it from TOML and reports every mistake it finds; nothing else builds one from text.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -9,6 +9,24 @@ use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Settings};
 use http::uri::Authority;
+
+mod access_log;
+mod apache;
+mod balancer;
+mod limits;
+mod listener;
+mod member;
+mod mistake;
+mod name;
+mod read;
+mod report;
+mod route;
+mod sticky;
+mod table;
+mod url;
+mod value;
+
+pub use mistake::{Mistake, Mistakes};
 
 /// Everything a configuration file says.
 #[derive(Debug, Clone, PartialEq)]

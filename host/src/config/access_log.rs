@@ -1,0 +1,28 @@
+//! `access-log`.
+
+use std::path::Path;
+
+use super::table::Table;
+use super::value::{choice, text};
+use super::{AccessLog, LogFormat, Sink};
+
+pub(super) const KEYS: &[&str] = &["file", "format"];
+
+const FORMATS: &[(&str, LogFormat)] =
+    &[("combined", LogFormat::Combined), ("json", LogFormat::Json)];
+
+/// Reads `access-log` out of the file at `path`, to whose folder log files are relative.
+pub(super) fn read_access_log(file: &Table<'_>, path: &Path) -> Option<AccessLog> {
+    let table = file.table("access-log", KEYS)?;
+    let format = table.read("format", choice(FORMATS)).unwrap_or_default();
+    let sink = table.require(
+        "file",
+        "write a file's name or \"stdout\"",
+        |value| match text(value)? {
+            "" => Err("must be a file's name or \"stdout\"".to_owned()),
+            "stdout" => Ok(Sink::Stdout),
+            name => Ok(Sink::File(path.with_file_name("").join(name))),
+        },
+    )?;
+    Some(AccessLog { sink, format })
+}

@@ -1,0 +1,85 @@
+//! Parameters of Apache's that have no key here, and what to do instead.
+
+/// What to do about `key` where Apache has it and we do not.
+pub(super) fn remedy(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    let known = PARAMETERS.iter().find(|(name, _)| *name == key);
+    known.map(|(_, remedy)| *remedy)
+}
+
+const PARAMETERS: &[(&str, &str)] = &[
+    (
+        "enablereuse",
+        "connections are reused unless the member says `disablereuse = true`",
+    ),
+    (
+        "hmax",
+        "the bound on requests in flight is called `max` here",
+    ),
+    (
+        "smax",
+        "leave it out: idle connections are closed after `ttl`",
+    ),
+    (
+        "min",
+        "leave it out: connections are opened as they are needed",
+    ),
+    (
+        "addressttl",
+        "leave it out: names are resolved again for every new connection",
+    ),
+    (
+        "flushpackets",
+        "leave it out: what a member sends is passed on at once",
+    ),
+    (
+        "flushwait",
+        "leave it out: what a member sends is passed on at once",
+    ),
+    (
+        "iobuffersize",
+        "leave it out: buffers grow as they are needed",
+    ),
+    (
+        "receivebuffersize",
+        "leave it out: the system sizes its buffers",
+    ),
+    (
+        "responsefieldsize",
+        "the bound on heads, ours and members', is `header-size` in [limits]",
+    ),
+    (
+        "growth",
+        "leave it out: members are added in the file, without a bound",
+    ),
+    (
+        "nonce",
+        "leave it out: there is no balancer-manager in this version",
+    ),
+    (
+        "upgrade",
+        "switching protocols is not supported in this version yet",
+    ),
+    ("hcmethod", HEALTH_CHECKS),
+    ("hcinterval", HEALTH_CHECKS),
+    ("hcpasses", HEALTH_CHECKS),
+    ("hcfails", HEALTH_CHECKS),
+    ("hcuri", HEALTH_CHECKS),
+    ("hcexpr", HEALTH_CHECKS),
+    ("hctemplate", HEALTH_CHECKS),
+    (
+        "proxypreservehost",
+        "it is called `preserve-host` here, on the route",
+    ),
+    (
+        "proxyaddheaders",
+        "it is called `x-forwarded` here, on the route",
+    ),
+    ("proxyvia", "it is called `via` here, on the route"),
+    (
+        "proxytimeout",
+        "it is called `timeout` here, on each member",
+    ),
+];
+
+const HEALTH_CHECKS: &str = "health checks are not supported in this version yet";

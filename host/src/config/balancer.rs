@@ -1,0 +1,142 @@
+//! `[balancer.NAME]`.
+
+use std::time::Duration;
+
+use equipoise_balancer::Settings;
+use toml::de::DeValue;
+
+use super::member::read_members;
+use super::sticky::{read_sticky, read_sticky_cookie};
+use super::table::Table;
+use super::value::whole;
+use super::value::{Reading, choice, duration, integer, size, switch, text};
+use super::{Balancer, Method, RetryOn};
+
+pub(super) const KEYS: &[&str] = &[
+    "lbmethod",
+    "stickysession",
+    "stickysessionsep",
+    "scolonpathdelim",
+    "sticky-cookie",
+    "nofailover",
+    "maxattempts",
+    "timeout",
+    "failonstatus",
+    "failontimeout",
+    "forcerecovery",
+    "retry-on",
+    "replay-buffer",
+    "member",
+];
+
+const METHODS: &[(&str, Method)] = &[
+    ("byrequests", Method::Byrequests),
+    ("bytraffic", Method::Bytraffic),
+    ("bybusyness", Method::Bybusyness),
+    ("heartbeat", Method::Heartbeat),
+];
+
+/// Reads every `[balancer.NAME]` out of the file.
+pub(super) fn read_balancers(file: &Table<'_>) -> Vec<Balancer> {
+    let tables = file.named_tables("balancer", KEYS);
+    let read = |(name, table): &(&str, Table<'_>)| {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            table.refuse_whole(
+                "must have a name of printable ASCII without spaces, such as mycluster",
+            );
+        }
+        read_balancer(name, table)
+    };
+    tables.iter().map(read).collect()
+}
+
+fn read_balancer(name: &str, table: &Table<'_>) -> Balancer {
+    let members = read_members(table);
+    let sticky_cookie = read_sticky_cookie(table);
+    let sticky = read_sticky(table, sticky_cookie.as_ref());
+    let method = table.read("lbmethod", choice(METHODS));
+    let others = members.len().saturating_sub(1);
+    let max_attempts = table.read("maxattempts", whole(0..=99));
+    let timeout = table.read("timeout", duration(Duration::ZERO));
+    let replay_buffer = table.read("replay-buffer", size(0..=16 * 1024 * 1024));
+    Balancer {
+        settings: read_settings(name, table),
+        method: method.unwrap_or(Method::Byrequests),
+        sticky,
+        sticky_cookie,
+        max_attempts: max_attempts.unwrap_or(others),
+        timeout: timeout.unwrap_or(Duration::ZERO),
+        retry_on: read_retry_on(table),
+        replay_buffer: replay_buffer.unwrap_or(64 * 1024),
+        members,
+    }
+}
+
+fn read_settings(name: &str, table: &Table<'_>) -> Settings {
+    Settings {
+        name: name.to_owned(),
+        nofailover: table.read("nofailover", switch).unwrap_or(false),
+        forcerecovery: table.read("forcerecovery", switch).unwrap_or(true),
+        failonstatus: read_failonstatus(table),
+        failontimeout: table.read("failontimeout", switch).unwrap_or(false),
+    }
+}
+
+/// A list of numbers, or Apache's text of numbers between commas.
+fn read_failonstatus(table: &Table<'_>) -> Vec<u16> {
+    let as_text = table.read("failonstatus", |value| match value {
+        DeValue::String(text) => text
+            .split(',')
+            .map(failing_status)
+            .collect::<Reading<_>>()
+            .map(Some),
+        _ => Ok(None),
+    });
+    match as_text {
+        Some(None) => table.list("failonstatus", "[500, 503]", |value| {
+            let number = integer(value).map(|number| number.to_string());
+            failing_status(number.as_deref().or(value.as_str()).unwrap_or_default())
+        }),
+        statuses => statuses.flatten().unwrap_or_default(),
+    }
+}
+
+fn failing_status(text: &str) -> Reading<u16> {
+    let status = text.trim().parse().ok();
+    status
+        .filter(|status| (100..=599).contains(status))
+        .ok_or_else(|| "must be response statuses from 100 to 599, such as [500, 503]".to_owned())
+}
+
+/// One thing to retry on.
+enum Reason {
+    Status(u16),
+    Timeout,
+}
+
+fn read_retry_on(table: &Table<'_>) -> RetryOn {
+    let mut retry_on = RetryOn::default();
+    for reason in table.list("retry-on", "[\"502\", \"timeout\"]", reason) {
+        match reason {
+            Reason::Timeout => retry_on.timeout = true,
+            Reason::Status(status) if retry_on.statuses.contains(&status) => {}
+            Reason::Status(status) => retry_on.statuses.push(status),
+        }
+    }
+    retry_on
+}
+
+fn reason(value: &DeValue<'_>) -> Reading<Reason> {
+    if text(value) == Ok("timeout") {
+        return Ok(Reason::Timeout);
+    }
+    let status = match value {
+        DeValue::String(text) => text.parse().ok(),
+        _ => integer(value),
+    };
+    status
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (400..=599).contains(status))
+        .map(Reason::Status)
+        .ok_or_else(|| "must be a status from \"400\" to \"599\" or \"timeout\"".to_owned())
+}

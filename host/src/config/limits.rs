@@ -1,0 +1,36 @@
+//! `[limits]`.
+
+use super::Limits;
+use super::table::Table;
+use super::value::{size, some_time, whole};
+
+pub(super) const KEYS: &[&str] = &[
+    "connections",
+    "header-size",
+    "headers",
+    "header-timeout",
+    "keepalive-timeout",
+    "client-timeout",
+];
+
+/// Reads `[limits]` out of the file.
+pub(super) fn read_limits(file: &Table<'_>) -> Limits {
+    let default = Limits::default();
+    let Some(table) = file.table("limits", KEYS) else {
+        return default;
+    };
+    let connections = table.read("connections", whole(1..=1_000_000));
+    let header_size = table.read("header-size", size(8 * 1024..=1024 * 1024));
+    let headers = table.read("headers", whole(1..=1000));
+    let header_timeout = table.read("header-timeout", some_time);
+    let keepalive_timeout = table.read("keepalive-timeout", some_time);
+    let client_timeout = table.read("client-timeout", some_time);
+    Limits {
+        connections: connections.unwrap_or(default.connections),
+        header_size: header_size.unwrap_or(default.header_size),
+        headers: headers.unwrap_or(default.headers),
+        header_timeout: header_timeout.unwrap_or(default.header_timeout),
+        keepalive_timeout: keepalive_timeout.unwrap_or(default.keepalive_timeout),
+        client_timeout: client_timeout.unwrap_or(default.client_timeout),
+    }
+}

@@ -1,0 +1,162 @@
+//! `[[balancer.NAME.member]]`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use equipoise_balancer::{MemberSettings, Status};
+use toml::de::DeValue;
+
+use super::Member;
+use super::name;
+use super::table::Table;
+use super::url::{MemberUrl, member_url};
+use super::value::{
+    DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
+};
+
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "loadfactor",
+    "lbset",
+    "route",
+    "redirect",
+    "status",
+    "retry",
+    "timeout",
+    "connectiontimeout",
+    "acquire",
+    "max",
+    "ttl",
+    "ping",
+    "disablereuse",
+    "keepalive",
+];
+
+/// The most requests in flight that `max` may allow.
+const MOST_IN_FLIGHT: usize = 1_000_000;
+
+/// Reads every `[[balancer.NAME.member]]` of a balancer.
+pub(super) fn read_members(balancer: &Table<'_>) -> Vec<Member> {
+    let tables = balancer.some_tables("member", KEYS, "url = \"http://…\"");
+    let mut members: Vec<Member> = Vec::new();
+    for table in &tables {
+        let Some(member) = read_member(table) else {
+            continue;
+        };
+        if let Some(same) = members.iter().find(|other| is_same(other, &member)) {
+            let remedy = format!("is a member already, as {}", same.settings.name);
+            table.refuse("url", remedy);
+        }
+        members.push(member);
+    }
+    check_routes(balancer, &tables);
+    members
+}
+
+fn is_same(one: &Member, other: &Member) -> bool {
+    (&one.host, one.port, &one.path) == (&other.host, other.port, &other.path)
+}
+
+/// Refuses redirects that could never be followed, and members that a sticky cookie cannot name.
+fn check_routes(balancer: &Table<'_>, tables: &[Table<'_>]) {
+    let routes = tables.iter().filter_map(|table| table.written("route"));
+    let routes: Vec<_> = routes.collect();
+    for table in tables {
+        let redirect = table.written("redirect");
+        if redirect.is_some_and(|redirect| !routes.contains(&redirect)) {
+            let routes = routes.join(", ");
+            let remedy = format!("must be the route of a member of this balancer: {routes}");
+            table.refuse_dangling("redirect", remedy);
+        }
+        if balancer.has("sticky-cookie") && !table.has("route") {
+            let why = "the balancer's sticky-cookie names members by it: write route = \"…\"";
+            table.missing("route", why);
+        }
+    }
+}
+
+fn read_member(table: &Table<'_>) -> Option<Member> {
+    let why = "write where the member is, such as url = \"http://127.0.0.1:9001\"";
+    let written = table.require("url", why, |value| {
+        let text = text(value)?;
+        Ok((text.to_owned(), member_url(text)?))
+    });
+    let timeout = table
+        .read("timeout", some_time)
+        .unwrap_or(Duration::from_secs(60));
+    let connection_timeout = table.read("connectiontimeout", some_time);
+    let default_connection_timeout = timeout.min(Duration::from_secs(1));
+    let acquire = table.read(
+        "acquire",
+        duration_within(Duration::from_millis(1)..=DAY, "ms"),
+    );
+    let settings = read_settings(table);
+    let ttl = table.read("ttl", some_time);
+    let ping = table.read("ping", some_time);
+    let max = table.read("max", whole(1..=MOST_IN_FLIGHT));
+    let disable_reuse = table.read("disablereuse", switch);
+    let keepalive = table.read("keepalive", switch);
+    let (name, url) = written?;
+    let address = url.address();
+    let MemberUrl {
+        authority,
+        host,
+        port,
+        path,
+    } = url;
+    Some(Member {
+        settings: MemberSettings {
+            name,
+            address,
+            ..settings
+        },
+        authority,
+        host,
+        port,
+        path,
+        timeout,
+        connection_timeout: connection_timeout.unwrap_or(default_connection_timeout),
+        acquire: acquire.unwrap_or(Duration::from_secs(10)),
+        max: max.and_then(NonZeroUsize::new),
+        ttl: ttl.unwrap_or(Duration::from_secs(4)),
+        ping,
+        disable_reuse: disable_reuse.unwrap_or(false),
+        keepalive: keepalive.unwrap_or(false),
+    })
+}
+
+/// What the balancing rules need, but for the name and the address.
+fn read_settings(table: &Table<'_>) -> MemberSettings {
+    let default = MemberSettings::named("");
+    let lbfactor = table.read("loadfactor", loadfactor);
+    let lbset = table.read("lbset", whole(0..=99));
+    let status = table.read("status", text_as(status));
+    let retry = table.read("retry", duration(Duration::ZERO));
+    MemberSettings {
+        lbfactor: lbfactor.unwrap_or(default.lbfactor),
+        lbset: lbset.unwrap_or(default.lbset),
+        route: table.read("route", text_as(name::route)),
+        redirect: table.read("redirect", text_as(name::route)),
+        status: status.unwrap_or_default(),
+        retry: retry.unwrap_or(default.retry),
+        ..default
+    }
+}
+
+/// A weight from 1 to 100, in hundredths.
+fn loadfactor(value: &DeValue<'_>) -> Reading<u32> {
+    let number = match value {
+        DeValue::Integer(_) => integer(value).map(|number| number as f64),
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        _ => None,
+    };
+    let weight = number.filter(|number| (1.0..=100.0).contains(number));
+    weight
+        .map(|weight| (weight * 100.0).round() as u32)
+        .ok_or_else(|| "must be a number from 1 to 100, such as 2 or 1.5".to_owned())
+}
+
+fn status(text: &str) -> Reading<Status> {
+    let status = text.parse::<Status>();
+    status.map_err(|error| format!("{error}, such as \"+H\""))
+}

@@ -1,0 +1,129 @@
+//! Host names, paths, cookie names and routes: what they are made of.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::value::Reading;
+
+/// A host: a name, an IPv4 address or an IPv6 address in brackets. In lower case.
+pub(super) fn host(text: &str) -> Reading<String> {
+    let host = text.to_ascii_lowercase();
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']').unwrap_or_default();
+        let address = address.parse::<Ipv6Addr>();
+        return match address {
+            Ok(_) => Ok(host),
+            Err(_) => Err("must hold an IPv6 address between [ and ], such as [::1]".to_owned()),
+        };
+    }
+    if looks_like_ipv4(&host) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(format!(
+            "`{text}` is no IPv4 address: four numbers from 0 to 255"
+        ));
+    }
+    if is_host_name(&host) {
+        Ok(host)
+    } else {
+        Err(
+            "must be a host name of letters, digits, `-`, `_` and dots, such as shop.example.com"
+                .to_owned(),
+        )
+    }
+}
+
+/// A domain of cookies: a host name. A dot before it means nothing and is dropped.
+pub(super) fn domain(text: &str) -> Reading<String> {
+    host(text.strip_prefix('.').unwrap_or(text))
+}
+
+fn looks_like_ipv4(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_host_name(host: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(legal);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.len() <= 253 && host.split('.').all(label)
+}
+
+/// A path: starts with `/`, runs of slashes count as one, one at the end is dropped except in `/` itself.
+pub(super) fn path(text: &str) -> Reading<String> {
+    if !text.starts_with('/') {
+        return Err(format!("must start with a slash: \"/{text}\""));
+    }
+    if let Some(part) = text.chars().find(|part| matches!(part, '?' | '#')) {
+        return Err(format!(
+            "must be a path alone, without `{part}` and what follows it"
+        ));
+    }
+    if let Some(illegal) = text.chars().find(|part| !is_path_character(*part)) {
+        return Err(format!(
+            "must not hold {illegal:?} as it stands: write it percent-encoded"
+        ));
+    }
+    if has_broken_escape(text) {
+        return Err("must have two hexadecimal digits behind each `%`, such as %20".to_owned());
+    }
+    let segments: Vec<_> = text
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    if segments
+        .iter()
+        .any(|segment| matches!(*segment, "." | ".."))
+    {
+        return Err(
+            "must not hold `.` or `..` as a segment: write the path they lead to".to_owned(),
+        );
+    }
+    Ok(format!("/{}", segments.join("/")))
+}
+
+fn is_path_character(character: char) -> bool {
+    character.is_ascii_graphic()
+        && !matches!(
+            character,
+            '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}'
+        )
+}
+
+fn has_broken_escape(text: &str) -> bool {
+    let mut behind = text.split('%').skip(1).map(str::as_bytes);
+    behind.any(|part| part.len() < 2 || !part[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Whether `path` lies at or below `prefix`, at a segment boundary; both in the form of [`path`].
+pub(super) fn is_within(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A cookie's name: a token of RFC 9110.
+pub(super) fn cookie_name(text: &str) -> Reading<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be a cookie name of letters, digits, `-`, `_` and dots, such as \"ROUTEID\""
+                .to_owned(),
+        )
+    }
+}
+
+/// A member's route: what a cookie's value may hold, up to 63 bytes as in Apache.
+pub(super) fn route(text: &str) -> Reading<String> {
+    match text.chars().find(|part| !is_cookie_character(*part)) {
+        Some(illegal) => Err(format!(
+            "must not hold {illegal:?}: it stands in a cookie's value"
+        )),
+        None if (1..64).contains(&text.len()) => Ok(text.to_owned()),
+        None => Err(format!("must have 1 to 63 characters, not {}", text.len())),
+    }
+}
+
+/// Whether a cookie's value may hold the character (RFC 6265, 4.1.1).
+pub(super) fn is_cookie_character(character: char) -> bool {
+    character.is_ascii_graphic() && !matches!(character, '"' | ',' | ';' | '\\')
+}

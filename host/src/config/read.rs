@@ -1,0 +1,98 @@
+//! From the text of a file to a [`Config`], or to every mistake in it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::access_log::read_access_log;
+use super::balancer::read_balancers;
+use super::limits::read_limits;
+use super::listener::read_listeners;
+use super::report::Report;
+use super::route::read_routes;
+use super::table::Table;
+use super::value::{duration, whole};
+use super::{Config, Mistakes};
+
+pub(super) const KEYS: &[&str] = &[
+    "workers",
+    "shutdown-timeout",
+    "access-log",
+    "limits",
+    "listen",
+    "route",
+    "balancer",
+];
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+impl Config {
+    /// Reads a configuration file of up to 16 MiB.
+    ///
+    /// # Errors
+    /// Every mistake in the file, or why it could not be read.
+    pub fn read(path: &Path) -> Result<Self, Mistakes> {
+        let unreadable = |error| Mistakes::unreadable(path, error);
+        let bytes = read_bytes(path).map_err(unreadable)?;
+        let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of the configuration file at `path`, which need not exist: mistakes name it and log files are
+    /// relative to its folder.
+    ///
+    /// # Errors
+    /// Every mistake in the text.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let report = Report::new(text, &errors);
+        let file = Table::file(document.get_ref(), &report).holding(KEYS);
+        let config = read_config(&file, path);
+        report.finish(path, config)
+    }
+}
+
+fn read_config(file: &Table<'_>, path: &Path) -> Config {
+    let balancers = read_balancers(file);
+    let workers = file
+        .read("workers", whole(1..=1024))
+        .and_then(NonZeroUsize::new);
+    let shutdown_timeout = file.read("shutdown-timeout", duration(Duration::ZERO));
+    Config {
+        workers: workers.unwrap_or_else(cores),
+        shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(30)),
+        access_log: read_access_log(file, path),
+        limits: read_limits(file),
+        listeners: read_listeners(file),
+        routes: read_routes(file, &balancers),
+        balancers,
+    }
+}
+
+/// The cores the process may use.
+fn cores() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Mistakes {
+    let good = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
+    Mistakes::found(path, vec![Report::broken_at_end(&text, "must be UTF-8")])
+}

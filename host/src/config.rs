@@ -73,6 +73,8 @@ pub enum LogFormat {
     Combined,
     /// One JSON object a line.
     Json,
+    /// Who was chosen and why, for people to read: what the demo shows. Not for configuration files.
+    Decision,
 }
 
 /// `[limits]`: bounds on what clients may do, for all listeners together.

@@ -1,5 +1,16 @@
 //! Equipoise: a programmable HTTP load balancer.
 //!
-//! The shell around [`equipoise_balancer`]: configuration, sockets, HTTP, logs. See ARCHITECTURE.md for the map.
+//! The shell around [`equipoise_balancer`]: configuration, sockets, HTTP, logs. ARCHITECTURE.md has the map.
 
+pub mod access_log;
+pub mod cli;
 pub mod config;
+pub mod server;
+
+mod deadline;
+mod demo;
+mod path;
+mod proxy;
+mod router;
+mod snapshot;
+mod upstream;

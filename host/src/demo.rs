@@ -1,0 +1,152 @@
+//! `equipoise demo`: three sample members and a balancer in front of them, in one process, on loopback.
+
+use std::convert::Infallible;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::cli;
+use crate::config::{AccessLog, Config, LogFormat, Sink};
+
+/// The port the balancer takes if it is free.
+const FAVOURITE_PORT: u16 = 8080;
+
+/// Runs the demo until SIGINT or SIGTERM.
+///
+/// # Errors
+/// A socket or a thread cannot be had.
+pub(crate) fn run() -> Result<()> {
+    cli::log_to_stderr("warn");
+    let members = ["1", "2", "3"]
+        .map(start_member)
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+    let text = configuration(balancer_address()?, &members);
+    let mut config = Config::parse(&text, Path::new("demo.toml"))?;
+    config.access_log = Some(AccessLog {
+        sink: Sink::Stdout,
+        format: LogFormat::Decision,
+    });
+    cli::serve(&config, |server| {
+        let url = server
+            .addresses()
+            .first()
+            .map(|address| format!("http://{address}"))
+            .unwrap_or_default();
+        introduce(&url, &text)
+    })?;
+    println!("stopped");
+    Ok(())
+}
+
+/// Says what is running and what to try.
+fn introduce(url: &str, text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "\nThree sample members are running behind a balancer with this configuration:\n"
+    )?;
+    for line in text.lines() {
+        writeln!(out, "    {line}")?;
+    }
+    writeln!(
+        out,
+        "\nTry, in another terminal:\n
+    curl {url}/                                   # each request to the next member, member 1 twice as often
+    curl -c jar -b jar {url}/                     # the first answer sets a cookie, the next ones stay at its member
+    curl -H 'Cookie: ROUTEID=.2' {url}/           # a session of member 2
+    curl '{url}/?ROUTEID=.3'                      # the same in the URL
+    curl -d hello {url}/                          # a body; it would be sent again if the member were gone
+
+Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
+    )?;
+    out.flush()
+}
+
+fn configuration(address: SocketAddr, members: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "[[listen]]\n\
+         address = \"{address}\"\n\
+         \n\
+         [[route]]\n\
+         path = \"/\"\n\
+         balancer = \"demo\"\n\
+         \n\
+         [balancer.demo]\n\
+         lbmethod = \"byrequests\"\n\
+         stickysession = \"ROUTEID\"\n\
+         sticky-cookie = {{ name = \"ROUTEID\" }}\n"
+    );
+    for (index, member) in members.iter().enumerate() {
+        let weight = if index == 0 { 2 } else { 1 };
+        text.push_str(&format!(
+            "\n[[balancer.demo.member]]\nurl = \"http://{member}\"\nroute = \"{}\"\nloadfactor = {weight}\n",
+            index + 1
+        ));
+    }
+    text
+}
+
+/// The favourite port, or any other if it is taken.
+fn balancer_address() -> io::Result<SocketAddr> {
+    let favourite = SocketAddr::from((Ipv4Addr::LOCALHOST, FAVOURITE_PORT));
+    if TcpListener::bind(favourite).is_ok() {
+        return Ok(favourite);
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Starts a member that answers with its name, in a thread of its own, and says where it is.
+fn start_member(name: &'static str) -> Result<SocketAddr> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("starting a sample member")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    thread::Builder::new()
+        .name(format!("member-{name}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            if let Err(error) =
+                runtime.and_then(|runtime| runtime.block_on(serve_member(listener, name)))
+            {
+                tracing::error!(%error, "sample member {name} ended");
+            }
+        })?;
+    Ok(address)
+}
+
+async fn serve_member(listener: TcpListener, name: &'static str) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = service_fn(move |request| greet(name, request));
+        tokio::task::spawn_local(
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+async fn greet(name: &str, request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+    let text = format!(
+        "member {name} answers {} {}\n",
+        request.method(),
+        request.uri()
+    );
+    let mut response = Response::new(text);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    Ok(response)
+}

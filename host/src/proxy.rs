@@ -1,0 +1,481 @@
+//! The life of one request, from the client's head to the last byte of a member's answer.
+
+mod body;
+mod error;
+mod headers;
+mod rewrite;
+mod tries;
+mod upload;
+mod view;
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use equipoise_balancer::{Choice, Outcome, Refusal};
+use http::header::{CONNECTION, EXPECT, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::{Instant, sleep};
+
+use crate::access_log::Record;
+use crate::config::Route;
+use crate::deadline::Deadline;
+use crate::server::Client;
+use crate::snapshot::{Cluster, Upstream};
+use crate::upstream::{Connection, Slot};
+use crate::{path, router};
+use body::Download;
+use error::Repeat;
+use rewrite::Rewrite;
+use tries::Tries;
+use upload::{Gate, RequestBody};
+use view::{ThreadRandom, View};
+
+pub(crate) use body::Body;
+pub(crate) use error::Failure;
+pub(crate) use upload::Upload;
+
+/// Answers a client's request: by a member, or with what went wrong.
+pub(crate) async fn handle(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, incoming) = request.into_parts();
+    let mut record = client
+        .worker
+        .access_log
+        .as_ref()
+        .map(|log| Box::new(Record::new(log, &client, &parts)));
+    let response = forward(&client, &parts, incoming, record.as_deref_mut())
+        .await
+        .unwrap_or_else(|failure| {
+            if let Some(record) = &mut record {
+                record.note_failure(&failure);
+            }
+            failure.into_response()
+        });
+    Ok(match record {
+        None => response,
+        Some(mut record) => {
+            record.note_answer(response.status());
+            response.map(|body| body.logged(record))
+        }
+    })
+}
+
+/// Finds the route and asks the members behind it.
+async fn forward(
+    client: &Rc<Client>,
+    parts: &Parts,
+    incoming: Incoming,
+    record: Option<&mut Record>,
+) -> Result<Response<Body>, Failure> {
+    let host =
+        router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
+    let path = path::normalize(parts.uri.path())
+        .ok_or(Failure::BadRequest("the request target is no path"))?;
+    let snapshot = &client.worker.snapshot;
+    let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
+    if headers::may_not_forward(&parts.method, &parts.headers) {
+        return Err(Failure::MayNotForward);
+    }
+    let cluster = &snapshot.clusters[route.balancer];
+    let session = cluster
+        .balancer
+        .session(&View::new(parts, client.address.ip()));
+    let body = RequestBody::of(incoming, cluster.config.replay_buffer);
+    Exchange {
+        client,
+        parts,
+        host,
+        path,
+        rest,
+        route,
+        cluster,
+        session,
+        body,
+    }
+    .run(record)
+    .await
+}
+
+/// One request and everything that is known of it before a member is chosen.
+struct Exchange<'request> {
+    client: &'request Rc<Client>,
+    /// The head as the client sent it.
+    parts: &'request Parts,
+    /// The host it names, port and all.
+    host: &'request str,
+    /// The normalized path.
+    path: Cow<'request, str>,
+    /// Where the path goes on behind the route's prefix.
+    rest: usize,
+    route: &'request Route,
+    cluster: &'request Cluster,
+    /// The route its session asks for.
+    session: Option<String>,
+    body: Option<Rc<RefCell<RequestBody>>>,
+}
+
+/// A member's answer, and what must be held while it is passed on.
+struct Answer {
+    response: Response<Incoming>,
+    connection: Connection,
+    slot: Slot,
+    deadline: Deadline,
+}
+
+/// A try that brought no answer.
+struct Failed {
+    failure: Failure,
+    /// Whether the request went over a connection that had served another.
+    was_reused: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            was_reused: false,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Asks one member after another, until one answers or the request may not be tried again.
+    async fn run(&self, mut record: Option<&mut Record>) -> Result<Response<Body>, Failure> {
+        let mut tries = Tries::new(self.cluster.config.max_attempts);
+        let mut last_failure = None;
+        loop {
+            let choice = match self.choose(tries.tried()).await {
+                Ok(choice) => choice,
+                Err(refusal) => return Err(last_failure.unwrap_or(Failure::Refused(refusal))),
+            };
+            if let Some(record) = &mut record {
+                record.note_choice(&choice, self.session.as_deref());
+            }
+            match self.attempt(&choice, tries.needs_fresh_connection()).await {
+                Ok(answer) => {
+                    let repeats = self.repeats_on(answer.response.status())
+                        && tries.next_after_answer(&choice);
+                    if !repeats {
+                        return Ok(self.pass_on(choice, answer));
+                    }
+                }
+                Err(Failed {
+                    failure,
+                    was_reused,
+                }) => {
+                    tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
+                    if !(self.may_repeat(&failure)
+                        && tries.next_after_failure(&choice, &failure, was_reused))
+                    {
+                        return Err(failure);
+                    }
+                    last_failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
+    async fn choose(&self, tried: &[u32]) -> Result<Choice, Refusal> {
+        let Cluster {
+            balancer, config, ..
+        } = self.cluster;
+        let view = View::new(self.parts, self.client.address.ip());
+        let choose = || {
+            let now = self.client.worker.snapshot.now();
+            balancer.choose(&view, self.session.as_deref(), tried, now, &ThreadRandom)
+        };
+        let mut choice = choose();
+        if !config.timeout.is_zero() {
+            let step = (config.timeout / 100).max(std::time::Duration::from_millis(1));
+            let give_up = Instant::now() + config.timeout;
+            while matches!(choice, Err(Refusal::NoneEligible)) && Instant::now() < give_up {
+                sleep(step).await;
+                choice = choose();
+            }
+        }
+        choice
+    }
+
+    /// Sends the request to the chosen member and waits for the head of its answer.
+    async fn attempt(
+        &self,
+        choice: &Choice,
+        needs_fresh_connection: bool,
+    ) -> Result<Answer, Failed> {
+        let upstream = self.upstream(choice);
+        let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
+        let mut connection = self.connect(choice, needs_fresh_connection).await?;
+        let (request, gate) = self.request(upstream)?;
+        let sending = connection.send(request);
+        let mut deadline = self.client.take_deadline();
+        let result = self
+            .await_answer(sending, upstream, gate.as_ref(), &mut deadline)
+            .await;
+        let response = result.and_then(check_answer).map_err(|failure| {
+            match failure {
+                Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
+                Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
+                _ => {}
+            }
+            Failed {
+                failure,
+                was_reused: connection.is_reused(),
+            }
+        })?;
+        self.report(choice, Outcome::Answered(response.status().as_u16()));
+        Ok(Answer {
+            response,
+            connection,
+            slot,
+            deadline,
+        })
+    }
+
+    /// A connection to the chosen member: one that is kept, or a new one.
+    async fn connect(&self, choice: &Choice, needs_fresh: bool) -> Result<Connection, Failure> {
+        let Upstream { config, .. } = self.upstream(choice);
+        let worker = &self.client.worker;
+        if !needs_fresh && let Some(connection) = worker.pool(self.place(choice)).take(config.ttl) {
+            return Ok(connection);
+        }
+        let counters = choice.lease.member().counters.clone();
+        let opened = Connection::open(config, counters, &worker.snapshot.limits).await;
+        self.report(
+            choice,
+            if opened.is_ok() {
+                Outcome::Connected
+            } else {
+                Outcome::Unreachable
+            },
+        );
+        Ok(opened?)
+    }
+
+    /// The request as the member gets it, and the gate its body waits at if the member is asked for a go-ahead.
+    fn request(&self, upstream: &Upstream) -> Result<(Request<Upload>, Option<Gate>), Failure> {
+        let Upstream { config, host, .. } = upstream;
+        let uri = rewrite::target(&self.parts.uri, &self.path, self.rest, self.route, config)
+            .ok_or(Failure::BadRequest("the request target is no URI"))?;
+        let mut request = Request::new(Upload::default());
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers::for_member(self.parts, self.client, self.route, host);
+        if config.disable_reuse {
+            request
+                .headers_mut()
+                .append(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let Some(body) = &self.body else {
+            return Ok((request, None));
+        };
+        let mut gate = None;
+        if config.ping.is_some() {
+            request
+                .headers_mut()
+                .insert(EXPECT, HeaderValue::from_static("100-continue"));
+            gate = Some(Gate::before(&mut request));
+        }
+        *request.body_mut() = Upload::new(body.clone(), gate.clone());
+        Ok((request, gate))
+    }
+
+    /// Waits for the head of the answer, for as long as the member may take.
+    async fn await_answer(
+        &self,
+        sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+        upstream: &Upstream,
+        gate: Option<&Gate>,
+        deadline: &mut Deadline,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut sending = pin!(sending);
+        poll_fn(|context| match sending.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|error| self.send_failure(error))),
+            Poll::Pending => self
+                .poll_patience(upstream, gate, deadline, context)
+                .map(Err),
+        })
+        .await
+    }
+
+    /// Ready when the member has had the time that it may take.
+    ///
+    /// The time runs from the last part of the body it was sent, and stands still while the client owes us more.
+    fn poll_patience(
+        &self,
+        upstream: &Upstream,
+        gate: Option<&Gate>,
+        deadline: &mut Deadline,
+        context: &mut Context<'_>,
+    ) -> Poll<Failure> {
+        let timeout = upstream.config.timeout;
+        let ping = upstream
+            .config
+            .ping
+            .filter(|_| gate.is_some_and(Gate::is_shut));
+        if !deadline.is_set() {
+            deadline.set(Instant::now() + ping.unwrap_or(timeout));
+        }
+        loop {
+            ready!(deadline.poll(context));
+            if let Some(ping) = ping {
+                return Poll::Ready(Failure::NotReady(ping));
+            }
+            let now = Instant::now();
+            let waiting_since = match &self.body {
+                Some(body) => body.borrow().member_idle_since().unwrap_or(now),
+                None => return Poll::Ready(Failure::TimedOut(timeout)),
+            };
+            if waiting_since + timeout <= now {
+                return Poll::Ready(Failure::TimedOut(timeout));
+            }
+            deadline.set(waiting_since + timeout);
+        }
+    }
+
+    /// What is behind hyper's error: the client, a connection that was gone already, or the member.
+    fn send_failure(&self, mut error: TrySendError<Request<Upload>>) -> Failure {
+        if let Some(fault) = self
+            .body
+            .as_ref()
+            .and_then(|body| body.borrow_mut().take_fault())
+        {
+            return fault;
+        }
+        if error.take_message().is_some() {
+            return Failure::Unsent;
+        }
+        let error = error.into_error();
+        if error.is_parse() {
+            Failure::Nonsense(error.to_string())
+        } else {
+            Failure::BrokenOff(error)
+        }
+    }
+
+    /// The member's answer as the client gets it.
+    fn pass_on(&self, choice: Choice, answer: Answer) -> Response<Body> {
+        let Answer {
+            response,
+            connection,
+            slot,
+            deadline,
+        } = answer;
+        let (mut parts, incoming) = response.into_parts();
+        let member = &self.upstream(&choice).config;
+        headers::for_client(&mut parts.headers, parts.version, self.route);
+        let Self {
+            client,
+            route,
+            cluster,
+            host,
+            ..
+        } = *self;
+        Rewrite {
+            client,
+            route,
+            cluster,
+            member,
+            host,
+        }
+        .apply(&mut parts.headers);
+        if let Some(cookie) = self.sticky_cookie(&choice) {
+            parts.headers.append(SET_COOKIE, cookie);
+        }
+        parts.version = Version::HTTP_11;
+        let download = Download {
+            incoming,
+            place: self.place(&choice),
+            connection: Some(connection).filter(|_| !member.disable_reuse),
+            client: client.clone(),
+            timeout: member.timeout,
+            has_ended: false,
+            deadline,
+            _lease: choice.lease,
+            _slot: slot,
+        };
+        Response::from_parts(parts, Body::member(download))
+    }
+
+    /// The cookie that keeps the session at its member, where the client has none or another.
+    fn sticky_cookie(&self, choice: &Choice) -> Option<HeaderValue> {
+        let config = &self.cluster.config;
+        let (cookie, sticky) = (config.sticky_cookie.as_ref()?, config.sticky.as_ref()?);
+        let route = choice.lease.member().settings.route.as_deref()?;
+        choice.route_changed.then(|| {
+            rewrite::sticky_cookie(cookie, sticky.separator, route, self.client.is_tls())
+        })?
+    }
+
+    /// Whether the request may go to another member after this failure.
+    fn may_repeat(&self, failure: &Failure) -> bool {
+        match failure.repeat() {
+            Repeat::Always => self.body_is_whole(),
+            Repeat::IfIdempotent => self.is_repeatable(),
+            Repeat::IfConfigured => {
+                let retry_on = &self.cluster.config.retry_on;
+                let is_configured = retry_on.statuses.contains(&failure.status().as_u16())
+                    || (retry_on.timeout && matches!(failure, Failure::TimedOut(_)));
+                is_configured && self.is_repeatable()
+            }
+            Repeat::Never => false,
+        }
+    }
+
+    /// Whether `retry-on` wants the request tried again after an answer with this status.
+    fn repeats_on(&self, status: StatusCode) -> bool {
+        let statuses = &self.cluster.config.retry_on.statuses;
+        !statuses.is_empty() && statuses.contains(&status.as_u16()) && self.is_repeatable()
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.parts.method.is_idempotent() && self.body_is_whole()
+    }
+
+    fn body_is_whole(&self) -> bool {
+        self.body
+            .as_ref()
+            .is_none_or(|body| body.borrow().can_be_sent_again())
+    }
+
+    fn report(&self, choice: &Choice, outcome: Outcome) {
+        self.cluster.balancer.report(
+            choice.lease.member(),
+            outcome,
+            self.client.worker.snapshot.now(),
+        );
+    }
+
+    fn upstream(&self, choice: &Choice) -> &Upstream {
+        &self.cluster.upstreams[choice.lease.member().id as usize]
+    }
+
+    fn place(&self, choice: &Choice) -> (usize, usize) {
+        (self.route.balancer, choice.lease.member().id as usize)
+    }
+}
+
+/// Holds a member's answer to what an edge may pass on.
+fn check_answer(response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::Nonsense(
+            "101 without having been asked for an upgrade".to_owned(),
+        ));
+    }
+    if headers::is_ambiguous(response.headers()) {
+        return Err(Failure::Nonsense(
+            "the length of the body is given twice".to_owned(),
+        ));
+    }
+    Ok(response)
+}

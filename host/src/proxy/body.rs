@@ -1,0 +1,169 @@
+//! The body of an answer on its way to the client.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use equipoise_balancer::Lease;
+
+use crate::access_log::Record;
+use crate::deadline::Deadline;
+use crate::server::Client;
+use crate::upstream::{Connection, Slot};
+
+/// An answer's body: a member's or a text of ours.
+pub(crate) struct Body {
+    source: Source,
+    /// The request's line in the access log, written when the body is done with.
+    record: Option<Box<Record>>,
+}
+
+enum Source {
+    Empty,
+    Text(Bytes),
+    Member(Box<Download>),
+}
+
+impl Body {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self {
+            source: Source::Empty,
+            record: None,
+        }
+    }
+
+    /// A text of ours.
+    pub(crate) fn text(text: String) -> Self {
+        Self {
+            source: Source::Text(text.into()),
+            record: None,
+        }
+    }
+
+    /// A member's body.
+    pub(crate) fn member(download: Download) -> Self {
+        Self {
+            source: Source::Member(Box::new(download)),
+            record: None,
+        }
+    }
+
+    /// The same body; when it is done with, the request is logged.
+    pub(crate) fn logged(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+}
+
+/// The member broke off within its answer's body, or stalled.
+#[derive(Debug, Error)]
+pub(crate) enum DownloadError {
+    /// What hyper says of it.
+    #[error("the member's body broke off: {0}")]
+    BrokenOff(#[from] hyper::Error),
+    /// Nothing came for the member's `timeout`.
+    #[error("the member's body stalled for {0:?}")]
+    Stalled(Duration),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let polled = match &mut this.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Text(text) if text.is_empty() => Poll::Ready(None),
+            Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Source::Member(download) => download.poll_frame(context),
+        };
+        if let (Some(record), Poll::Ready(Some(frame))) = (&mut this.record, &polled) {
+            match frame {
+                Ok(frame) => record.count_bytes(frame.data_ref().map_or(0, Bytes::len)),
+                Err(error) => record.note_break(error),
+            }
+        }
+        polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Text(text) => text.is_empty(),
+            Source::Member(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Member(download) => download.incoming.size_hint(),
+        }
+    }
+}
+
+/// A member's answer being passed on. It is the member's business to its last byte: until then the request counts as in
+/// flight, and only then its connection is free for another.
+pub(crate) struct Download {
+    pub(crate) incoming: Incoming,
+    /// Its connection, given back at the end and closed if there is none.
+    pub(crate) connection: Option<Connection>,
+    /// Who it is for; the worker that serves it has the pool the connection goes back to.
+    pub(crate) client: Rc<Client>,
+    /// Where the member stands in the configuration: balancer and member.
+    pub(crate) place: (usize, usize),
+    /// How long the member may stall.
+    pub(crate) timeout: Duration,
+    /// Whether all of it has been read.
+    pub(crate) has_ended: bool,
+    pub(crate) deadline: Deadline,
+    pub(crate) _lease: Lease,
+    pub(crate) _slot: Slot,
+}
+
+impl Download {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        match http_body::Body::poll_frame(Pin::new(&mut self.incoming), context) {
+            Poll::Ready(frame) => {
+                self.deadline.clear();
+                self.has_ended = frame.is_none();
+                Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                if !self.deadline.is_set() {
+                    self.deadline.set(Instant::now() + self.timeout);
+                }
+                self.deadline
+                    .poll(context)
+                    .map(|()| Some(Err(DownloadError::Stalled(self.timeout))))
+            }
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let is_whole = self.has_ended || http_body::Body::is_end_stream(&self.incoming);
+        if let Some(connection) = self.connection.take().filter(|_| is_whole) {
+            self.client.worker.pool(self.place).put(connection);
+        }
+        self.client.put_deadline(std::mem::take(&mut self.deadline));
+    }
+}

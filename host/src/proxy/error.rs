@@ -1,0 +1,137 @@
+//! What can go wrong with a request, whose fault it is, and the only table from failure to answer.
+
+use std::time::Duration;
+
+use equipoise_balancer::Refusal;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use thiserror::Error;
+
+use crate::proxy::body::Body;
+use crate::upstream::ConnectError;
+
+/// Why a request was not answered by a member.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The client sent what no member should see.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The client stalled within its request's body.
+    #[error("the request took too long to arrive")]
+    ClientStalled,
+    /// The client went away within its request's body.
+    #[error("the request ended early")]
+    ClientGone,
+    /// No route is for this host and path.
+    #[error("no route is for this host and path")]
+    NoRoute,
+    /// `Max-Forwards: 0`: the request ends here.
+    #[error("the request may not be forwarded")]
+    MayNotForward,
+    /// There is nobody to ask.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// `max` requests are in flight at the member, and none ended within `acquire`.
+    #[error("the member is full")]
+    Full,
+    /// The member could not be reached.
+    #[error("the member could not be reached: {0}")]
+    Unreachable(#[from] ConnectError),
+    /// The member did not ask for the body within `ping`.
+    #[error("the member did not get ready within {0:?}")]
+    NotReady(Duration),
+    /// The connection broke before anything of the request was sent.
+    #[error("the connection to the member was gone")]
+    Unsent,
+    /// The member broke off before it answered.
+    #[error("the member broke off: {0}")]
+    BrokenOff(hyper::Error),
+    /// What the member answered is not HTTP.
+    #[error("the member answered nonsense: {0}")]
+    Nonsense(String),
+    /// The member did not answer within `timeout`.
+    #[error("the member did not answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// When a request that failed may go to another member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Whatever its method is: the member has seen nothing of it.
+    Always,
+    /// When its method is idempotent.
+    IfIdempotent,
+    /// When its method is idempotent and `retry-on` names the status the client would get.
+    IfConfigured,
+    /// Never: it is not the member's fault.
+    Never,
+}
+
+impl Failure {
+    /// The status the client gets.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MayNotForward => StatusCode::OK,
+            Self::Refused(_) | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Unsent | Self::BrokenOff(_) | Self::Nonsense(_) => StatusCode::BAD_GATEWAY,
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// When the request may go to another member.
+    pub(crate) fn repeat(&self) -> Repeat {
+        match self {
+            Self::Full | Self::Unreachable(_) | Self::NotReady(_) | Self::Unsent => Repeat::Always,
+            Self::BrokenOff(_) => Repeat::IfIdempotent,
+            Self::Nonsense(_) | Self::TimedOut(_) => Repeat::IfConfigured,
+            Self::BadRequest(_)
+            | Self::ClientStalled
+            | Self::ClientGone
+            | Self::NoRoute
+            | Self::MayNotForward
+            | Self::Refused(_) => Repeat::Never,
+        }
+    }
+
+    /// The answer for the client: the status and one line of text, with nothing of our inside in it.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        if status == StatusCode::OK {
+            let mut response = Response::new(Body::empty());
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("OPTIONS, TRACE"));
+            return response;
+        }
+        let mut response =
+            Response::new(Body::text(format!("{status}: {}\n", self.public_reason())));
+        *response.status_mut() = status;
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        response
+    }
+
+    /// What the client may know: no address and no cause of ours.
+    fn public_reason(&self) -> &'static str {
+        match self {
+            Self::BadRequest(reason) => reason,
+            Self::ClientStalled => "the request took too long to arrive",
+            Self::ClientGone => "the request ended early",
+            Self::NoRoute => "there is nothing here",
+            Self::MayNotForward => "",
+            Self::Refused(_) | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
+                "no server can take the request now"
+            }
+            Self::Unsent | Self::BrokenOff(_) => "the server broke off",
+            Self::Nonsense(_) => "the server's answer is not HTTP",
+            Self::TimedOut(_) => "the server did not answer in time",
+        }
+    }
+}

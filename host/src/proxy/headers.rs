@@ -1,0 +1,269 @@
+//! Header fields on their way through: what concerns one hop stays there, and each side learns of the other.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE,
+    TRANSFER_ENCODING, VIA,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+use crate::config::{Forwarding, Route, Via};
+use crate::server::Client;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The most header fields that are added to a request.
+const ADDED: usize = 8;
+
+/// The header fields a member gets for a client's request.
+///
+/// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
+///   the member's view of the request depends on; `TE` stays for trailers; `Expect` has been answered by us.
+/// - `Proxy` is left out: CGI programs would take it for their `HTTP_PROXY` ("httpoxy").
+/// - `member_host` goes into `Host`, unless the route preserves the client's.
+pub(crate) fn for_member(
+    parts: &Parts,
+    client: &Client,
+    route: &Route,
+    member_host: &HeaderValue,
+) -> HeaderMap {
+    let original = &parts.headers;
+    let mut headers = HeaderMap::with_capacity(original.len() + ADDED);
+    let client_host = original.get(HOST);
+    let host = if route.preserve_host {
+        client_host
+    } else {
+        None
+    };
+    headers.insert(HOST, host.unwrap_or(member_host).clone());
+    let named = Named::of(original);
+    for (name, value) in original {
+        if !is_for_this_hop(name) && *name != HOST && *name != EXPECT && !named.contains(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if takes_trailers(original) {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    tell_about_client(&mut headers, client, route, client_host);
+    match route.via {
+        Via::Off => {}
+        Via::On => add(&mut headers, VIA, via(parts.version)),
+        Via::Block => {
+            headers.remove(VIA);
+        }
+    }
+    if let Some(left) = forwards_left(&parts.method, original) {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    }
+    headers
+}
+
+/// Whether `Max-Forwards` ends the request here (RFC 9110, 7.6.2).
+pub(crate) fn may_not_forward(method: &Method, headers: &HeaderMap) -> bool {
+    forwards_left(method, headers) == Some(0)
+}
+
+fn forwards_left(method: &Method, headers: &HeaderMap) -> Option<u32> {
+    if !matches!(*method, Method::OPTIONS | Method::TRACE) {
+        return None;
+    }
+    headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()
+}
+
+/// Removes from a member's answer what concerns its connection, and adds our `Via`.
+pub(crate) fn for_client(headers: &mut HeaderMap, version: Version, route: &Route) {
+    for name in Named::of(headers).into_names() {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if route.via == Via::On {
+        add(headers, VIA, via(version));
+    }
+}
+
+/// Whether an answer's framing can be read in two ways: both a length and a transfer coding, or several of either.
+pub(crate) fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let several = |name| headers.get_all(name).iter().nth(1).is_some();
+    match (
+        headers.contains_key(CONTENT_LENGTH),
+        headers.contains_key(TRANSFER_ENCODING),
+    ) {
+        (true, true) => true,
+        (true, false) => several(CONTENT_LENGTH),
+        (false, true) => several(TRANSFER_ENCODING),
+        (false, false) => false,
+    }
+}
+
+/// Fields that concern one connection only.
+const HOP_BY_HOP: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_for_this_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// The fields that `Connection` names.
+struct Named(Vec<HeaderName>);
+
+impl Named {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut names = Vec::new();
+        for value in headers.get_all(CONNECTION) {
+            for token in value
+                .as_bytes()
+                .split(|&byte| byte == b',')
+                .map(<[u8]>::trim_ascii)
+            {
+                let is_plain = token.eq_ignore_ascii_case(b"keep-alive")
+                    || token.eq_ignore_ascii_case(b"close");
+                if let Ok(name) = HeaderName::from_bytes(token)
+                    && !is_plain
+                    && !is_protected(&name)
+                {
+                    names.push(name);
+                }
+            }
+        }
+        Self(names)
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.0.contains(name)
+    }
+
+    fn into_names(self) -> Vec<HeaderName> {
+        self.0
+    }
+}
+
+/// Whether the sender takes trailers: it says so in `TE`.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|&byte| byte == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
+}
+
+/// Fields that nobody may have removed by naming them in `Connection`: the other side decides by them.
+fn is_protected(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "authorization"
+            | "cache-control"
+            | "content-length"
+            | "content-type"
+            | "cookie"
+            | "forwarded"
+            | "host"
+            | "set-cookie"
+            | "transfer-encoding"
+            | "via"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+    )
+}
+
+fn tell_about_client(
+    headers: &mut HeaderMap,
+    client: &Client,
+    route: &Route,
+    client_host: Option<&HeaderValue>,
+) {
+    if route.x_forwarded != Forwarding::Off {
+        pass_on(
+            headers,
+            X_FORWARDED_FOR,
+            client.address_text.clone(),
+            route.x_forwarded,
+        );
+        match client_host {
+            Some(host) => pass_on(headers, X_FORWARDED_HOST, host.clone(), route.x_forwarded),
+            None if route.x_forwarded == Forwarding::Replace => {
+                headers.remove(X_FORWARDED_HOST);
+            }
+            None => {}
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    }
+    if route.forwarded != Forwarding::Off
+        && let Some(element) = forwarded(client, client_host)
+    {
+        pass_on(headers, FORWARDED, element, route.forwarded);
+    }
+}
+
+fn pass_on(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, forwarding: Forwarding) {
+    match forwarding {
+        Forwarding::Append => add(headers, name, value),
+        Forwarding::Replace => {
+            headers.insert(name, value);
+        }
+        Forwarding::Off => {}
+    }
+}
+
+/// Adds an element to a list field, on one line with those that are there.
+fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, value);
+        return;
+    }
+    let mut list = Vec::new();
+    for element in headers.get_all(&name).iter().chain([&value]) {
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(element.as_bytes());
+    }
+    headers.insert(name, HeaderValue::from_bytes(&list).unwrap_or(value));
+}
+
+/// One element of `Forwarded` (RFC 7239).
+fn forwarded(client: &Client, client_host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let node = match client.address.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let mut element = format!("for={node};proto={}", client.scheme());
+    if let Some(host) = client_host.and_then(|host| host.to_str().ok()) {
+        // What `Host` may hold needs no escape within quotes.
+        element.push_str(&format!(";host=\"{host}\""));
+    }
+    HeaderValue::try_from(element).ok()
+}
+
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(if version == Version::HTTP_10 {
+        "1.0 equipoise"
+    } else {
+        "1.1 equipoise"
+    })
+}

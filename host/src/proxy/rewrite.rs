@@ -1,0 +1,236 @@
+//! Members' answers speak of members; clients must hear of us. What ProxyPassReverse, ProxyPassReverseCookieDomain and
+//! ProxyPassReverseCookiePath do.
+
+use std::fmt::Write as _;
+
+use http::header::{CONTENT_LOCATION, HeaderName, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Uri};
+
+use crate::config::{self, Route, SameSite, Secure, StickyCookie};
+use crate::path;
+use crate::router;
+use crate::server::Client;
+use crate::snapshot::Cluster;
+
+const URI: HeaderName = HeaderName::from_static("uri");
+
+/// How an answer of one member is rewritten for one client.
+pub(crate) struct Rewrite<'request> {
+    pub(crate) client: &'request Client,
+    pub(crate) route: &'request Route,
+    pub(crate) cluster: &'request Cluster,
+    /// The member the answer comes from.
+    pub(crate) member: &'request config::Member,
+    /// `Host` of the request.
+    pub(crate) host: &'request str,
+}
+
+impl Rewrite<'_> {
+    /// Rewrites all fields that name a place or a cookie's scope.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        if self.route.rewrite_location {
+            for name in [LOCATION, CONTENT_LOCATION, URI] {
+                let rewritten = headers.get(&name).and_then(|value| self.location(value));
+                if let Some(value) = rewritten {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        if headers.contains_key(SET_COOKIE) {
+            self.cookies(headers);
+        }
+    }
+
+    /// A place of any member of the balancer, as the client knows it; `None` where it stays as it is.
+    fn location(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        let location = value.to_str().ok()?;
+        if location.starts_with('/') && !location.starts_with("//") {
+            let path = self.outer_path(location, &self.member.path)?;
+            return (path != location).then(|| HeaderValue::try_from(path).ok())?;
+        }
+        let (authority, path) = split_http_url(location)?;
+        let member = self
+            .cluster
+            .config
+            .members
+            .iter()
+            .find(|member| is_at(member, authority))?;
+        let path = self.outer_path(if path.is_empty() { "/" } else { path }, &member.path)?;
+        HeaderValue::try_from(format!("{}://{}{path}", self.client.scheme(), self.host)).ok()
+    }
+
+    /// A path at a member, as the client knows it; `None` for one that no request through this route can reach.
+    fn outer_path(&self, path: &str, base: &str) -> Option<String> {
+        let inner = format!("{base}{}", self.route.member_path);
+        let (path, suffix) = path.split_at(path.find(['?', '#']).unwrap_or(path.len()));
+        let rest = &path[path::strip_prefix(path, &inner)?..];
+        let outer = format!("{}{rest}", self.route.path.trim_end_matches('/'));
+        Some(if outer.is_empty() {
+            format!("/{suffix}")
+        } else {
+            outer + suffix
+        })
+    }
+
+    fn cookies(&self, headers: &mut HeaderMap) {
+        let cookies: Vec<HeaderValue> = headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|cookie| self.cookie(cookie))
+            .collect();
+        headers.remove(SET_COOKIE);
+        for cookie in cookies {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+
+    /// A cookie whose scope is the client's view; its name and value are never touched.
+    fn cookie(&self, cookie: &HeaderValue) -> HeaderValue {
+        let Ok(text) = cookie.to_str() else {
+            return cookie.clone();
+        };
+        let mut attributes = text.split(';');
+        let mut rewritten = attributes.next().unwrap_or_default().to_owned();
+        for attribute in attributes {
+            rewritten.push(';');
+            rewritten.push_str(
+                &self
+                    .attribute(attribute)
+                    .unwrap_or_else(|| attribute.to_owned()),
+            );
+        }
+        HeaderValue::try_from(rewritten).unwrap_or_else(|_| cookie.clone())
+    }
+
+    /// The attribute with another value; `None` where it stays as it is.
+    fn attribute(&self, attribute: &str) -> Option<String> {
+        let (name, value) = attribute.split_once('=')?;
+        let value = value.trim();
+        let rewritten = match name.trim() {
+            path if path.eq_ignore_ascii_case("path") => self.cookie_path(value),
+            domain if domain.eq_ignore_ascii_case("domain") => self.cookie_domain(value),
+            _ => None,
+        }?;
+        Some(format!("{name}={rewritten}"))
+    }
+
+    fn cookie_path(&self, value: &str) -> Option<String> {
+        let configured = self
+            .route
+            .cookie_path
+            .iter()
+            .find(|(inner, _)| value.starts_with(inner.as_str()));
+        if let Some((_, outer)) = configured {
+            return Some(outer.clone());
+        }
+        value
+            .starts_with('/')
+            .then(|| self.outer_path(value, &self.member.path))
+            .flatten()
+    }
+
+    fn cookie_domain(&self, value: &str) -> Option<String> {
+        let value = value.strip_prefix('.').unwrap_or(value);
+        let configured = self
+            .route
+            .cookie_domain
+            .iter()
+            .find(|(inner, _)| value.eq_ignore_ascii_case(inner));
+        if let Some((_, outer)) = configured {
+            return Some(outer.clone());
+        }
+        let is_member = self
+            .cluster
+            .config
+            .members
+            .iter()
+            .any(|member| member.host.eq_ignore_ascii_case(value));
+        is_member.then(|| router::without_port(self.host).to_owned())
+    }
+}
+
+/// Authority and path of an `http` or `https` URL.
+fn split_http_url(location: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = location.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    Some(rest.split_at(end))
+}
+
+/// Whether a URL's authority is the member's, its port being there or not where it is 80.
+fn is_at(member: &config::Member, authority: &str) -> bool {
+    let configured = member.authority.as_str();
+    authority.eq_ignore_ascii_case(configured)
+        || (member.port == 80
+            && authority
+                .strip_suffix(":80")
+                .is_some_and(|host| host.eq_ignore_ascii_case(configured)))
+}
+
+/// The request target for a member: its own base, the route's member path and what is behind the route's prefix.
+///
+/// `path` is the normalized path and `rest` where it goes on behind the prefix. `None` if that makes no URI.
+pub(crate) fn target(
+    original: &Uri,
+    path: &str,
+    rest: usize,
+    route: &Route,
+    member: &config::Member,
+) -> Option<Uri> {
+    let stays = member.path.is_empty() && route.member_path == route.path;
+    if stays && original.authority().is_none() && std::ptr::eq(path, original.path()) {
+        return Some(original.clone());
+    }
+    let mut target =
+        String::with_capacity(path.len() + member.path.len() + route.member_path.len() + 64);
+    if stays {
+        target.push_str(path);
+    } else {
+        let rest = &path[rest..];
+        let _ = write!(
+            target,
+            "{}{}{rest}",
+            member.path,
+            route.member_path.trim_end_matches('/')
+        );
+        if target.is_empty() {
+            target.push('/');
+        }
+    }
+    if let Some(query) = original.query() {
+        let _ = write!(target, "?{query}");
+    }
+    Uri::try_from(target).ok()
+}
+
+/// The `Set-Cookie` that keeps a session at the member with this route.
+pub(crate) fn sticky_cookie(
+    cookie: &StickyCookie,
+    separator: Option<char>,
+    route: &str,
+    is_tls: bool,
+) -> Option<HeaderValue> {
+    let mut text = format!("{}=", cookie.name);
+    text.extend(separator);
+    let _ = write!(text, "{route}; Path={}", cookie.path);
+    if let Some(domain) = &cookie.domain {
+        let _ = write!(text, "; Domain={domain}");
+    }
+    if let Some(max_age) = cookie.max_age {
+        let _ = write!(text, "; Max-Age={}", max_age.as_secs());
+    }
+    if cookie.http_only {
+        text.push_str("; HttpOnly");
+    }
+    text.push_str(match cookie.same_site {
+        SameSite::Lax => "; SameSite=Lax",
+        SameSite::Strict => "; SameSite=Strict",
+        SameSite::None => "; SameSite=None",
+    });
+    if cookie.secure == Secure::Always || (cookie.secure == Secure::Auto && is_tls) {
+        text.push_str("; Secure");
+    }
+    HeaderValue::try_from(text).ok()
+}

@@ -1,0 +1,261 @@
+//! A request body on its way to members, kept for another try as long as it fits.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::ext::on_informational;
+use tokio::time::Instant;
+
+use crate::proxy::error::Failure;
+
+/// The body of one request, whichever members it is sent to.
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    /// Its length, where the client said it.
+    length: Option<u64>,
+    /// The data read so far, while all of it fits into `limit`.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    limit: usize,
+    /// Whether data was read that is kept no more.
+    is_lossy: bool,
+    /// Whether the client has sent all of it.
+    has_ended: bool,
+    trailers: Option<HeaderMap>,
+    /// What the client did wrong.
+    fault: Option<Failure>,
+    /// Whether the member waits for us because we wait for the client.
+    awaits_client: bool,
+    /// When the last data went to a member.
+    last_progress: Instant,
+}
+
+impl RequestBody {
+    /// The body, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
+    pub(crate) fn of(incoming: Incoming, limit: usize) -> Option<Rc<RefCell<Self>>> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        Some(Rc::new(RefCell::new(Self {
+            length: incoming.size_hint().exact(),
+            incoming,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            limit,
+            is_lossy: false,
+            has_ended: false,
+            trailers: None,
+            fault: None,
+            awaits_client: false,
+            last_progress: Instant::now(),
+        })))
+    }
+
+    /// Whether all of it can be sent to another member.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        !self.is_lossy
+    }
+
+    /// What the client did wrong, if the body ended for that.
+    pub(crate) fn take_fault(&mut self) -> Option<Failure> {
+        self.fault.take()
+    }
+
+    /// Since when the member has been the one to be waited for; `None` while the client is.
+    pub(crate) fn member_idle_since(&self) -> Option<Instant> {
+        (!self.awaits_client).then_some(self.last_progress)
+    }
+
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        self.awaits_client = true;
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        self.awaits_client = false;
+        self.last_progress = Instant::now();
+        Poll::Ready(match frame {
+            None => {
+                self.has_ended = true;
+                None
+            }
+            Some(Ok(frame)) => {
+                self.keep(&frame);
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                self.fault = Some(client_fault(&error));
+                Some(Err(io::Error::other(error)))
+            }
+        })
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+            self.has_ended = true;
+        } else if let Some(data) = frame.data_ref() {
+            self.kept_bytes = self.kept_bytes.saturating_add(data.len());
+            if self.kept_bytes > self.limit {
+                self.is_lossy = true;
+                self.kept = Vec::new();
+            } else {
+                self.kept.push(data.clone());
+            }
+        }
+    }
+}
+
+/// Whose fault it is that a body could not be read: always the client's, in one way or another.
+fn client_fault(error: &hyper::Error) -> Failure {
+    let io_error = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    match io_error.map(io::Error::kind) {
+        Some(io::ErrorKind::TimedOut) => Failure::ClientStalled,
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+            Failure::BadRequest("the body is malformed")
+        }
+        _ => Failure::ClientGone,
+    }
+}
+
+/// One sending of a request body to one member.
+#[derive(Default)]
+pub(crate) struct Upload {
+    /// `None` for a request without a body.
+    body: Option<Rc<RefCell<RequestBody>>>,
+    /// How many of the kept pieces were sent.
+    sent: usize,
+    /// Whether the trailers were sent.
+    has_sent_trailers: bool,
+    /// Opens when the member asks for the body.
+    gate: Option<Gate>,
+}
+
+impl Upload {
+    /// Sends the body from its start, once the gate is open.
+    pub(crate) fn new(body: Rc<RefCell<RequestBody>>, gate: Option<Gate>) -> Self {
+        Self {
+            body: Some(body),
+            sent: 0,
+            has_sent_trailers: false,
+            gate,
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(body) = self.body.clone() else {
+            return Poll::Ready(None);
+        };
+        if let Some(gate) = &self.gate {
+            ready!(gate.poll_open(context));
+        }
+        let mut body = body.borrow_mut();
+        if let Some(data) = body.kept.get(self.sent) {
+            self.sent += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if body.has_ended && !self.has_sent_trailers {
+            self.has_sent_trailers = true;
+            return Poll::Ready(
+                body.trailers
+                    .clone()
+                    .map(|trailers| Ok(Frame::trailers(trailers))),
+            );
+        }
+        let frame = ready!(body.poll_next(context));
+        self.sent = body.kept.len();
+        self.has_sent_trailers = body.has_ended;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            None => SizeHint::with_exact(0),
+            Some(body) => body
+                .borrow()
+                .length
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+/// Where a body waits until the member says `100 Continue`. An answer without it leaves the body unsent for good.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    state: Arc<Mutex<GateState>>,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_open: bool,
+    /// Who waits for it.
+    waker: Option<Waker>,
+}
+
+impl Gate {
+    /// A gate that opens when the member asks for this request's body.
+    pub(crate) fn before(request: &mut Request<Upload>) -> Self {
+        let gate = Self {
+            state: Arc::default(),
+        };
+        let opened = gate.clone();
+        on_informational(request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                opened.open();
+            }
+        });
+        gate
+    }
+
+    /// Whether the member has yet to ask for the body.
+    pub(crate) fn is_shut(&self) -> bool {
+        !self.lock().is_open
+    }
+
+    fn open(&self) {
+        let mut state = self.lock();
+        state.is_open = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll_open(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.is_open {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,125 @@
+//! One HTTP/1.1 connection to a member.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_balancer::Counters;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use thiserror::Error;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::config::{Limits, Member};
+use crate::proxy::Upload;
+use crate::upstream::metered::Metered;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    /// The name did not resolve, or no address of it took the connection.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// `connectiontimeout` passed.
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// A connection to a member. Dropping it closes it at once, whatever is under way.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Upload>,
+    /// Drives the connection; ended with it.
+    driver: JoinHandle<()>,
+    /// Whether it served a request before.
+    is_reused: bool,
+}
+
+impl Connection {
+    /// Connects to a member: to the first of its addresses that takes the connection.
+    ///
+    /// # Errors
+    /// The last address's failure, or a time-out over all of them.
+    pub(crate) async fn open(
+        member: &Member,
+        counters: Arc<Counters>,
+        limits: &Limits,
+    ) -> Result<Self, ConnectError> {
+        let stream = timeout(member.connection_timeout, connect(member))
+            .await
+            .map_err(|_| ConnectError::TimedOut(member.connection_timeout))??;
+        stream.set_nodelay(true)?;
+        if member.keepalive {
+            SockRef::from(&stream).set_keepalive(true)?;
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(limits.headers)
+            .max_header_size(limits.header_size)
+            .max_buf_size(limits.header_size.max(128 * 1024))
+            .handshake(TokioIo::new(Metered::new(stream, counters)))
+            .await
+            .map_err(io::Error::other)?;
+        let driver = tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a member ended");
+            }
+        });
+        Ok(Self {
+            sender,
+            driver,
+            is_reused: false,
+        })
+    }
+
+    /// Whether it served a request before, so that the member may have closed it meanwhile.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// Whether the last exchange is over and the next may start.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.sender.is_ready() && !self.sender.is_closed()
+    }
+
+    /// The same connection, after an exchange.
+    pub(crate) fn reused(mut self) -> Self {
+        self.is_reused = true;
+        self
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// hyper's, with the request in it if not a byte of it was sent.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
+    {
+        self.sender.try_send_request(request)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+async fn connect(member: &Member) -> io::Result<TcpStream> {
+    if let Some(address) = member.settings.address {
+        return TcpStream::connect(address).await;
+    }
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((member.host.as_str(), member.port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}

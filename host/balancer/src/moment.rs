@@ -34,3 +34,41 @@ impl Moment {
 fn read(raw: u64) -> Option<Duration> {
     raw.checked_sub(1).map(Duration::from_nanos)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::ZERO;
+    const LATER: Duration = Duration::from_nanos(1);
+
+    #[test]
+    fn moment_is_none_until_set_and_keeps_the_nanosecond() {
+        let moment = Moment::default();
+        assert!(!moment.is_set());
+        for time in [FIRST, LATER, Duration::from_nanos(u64::MAX - 1)] {
+            moment.set(time);
+            assert!(moment.is_set());
+            assert_eq!(moment.load(), Some(time));
+        }
+    }
+
+    #[test]
+    fn moment_set_again_meanwhile_is_not_cleared() {
+        let moment = Moment::default();
+        moment.set(FIRST);
+        moment.set(LATER);
+        assert!(!moment.clear(FIRST));
+        assert_eq!(moment.load(), Some(LATER));
+        assert!(moment.clear(LATER));
+        assert!(!moment.clear(LATER));
+        assert_eq!(moment.load(), None);
+    }
+
+    #[test]
+    fn moment_beyond_the_range_is_the_last_one() {
+        let moment = Moment::default();
+        moment.set(Duration::MAX);
+        assert_eq!(moment.load(), Some(Duration::from_nanos(u64::MAX - 1)));
+    }
+}

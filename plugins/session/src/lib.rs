@@ -124,6 +124,7 @@ mod tests {
             ("SID=r2", None),
             ("SID=abc.", None),
             ("SID=", None),
+            ("SID=; XSID=a.r1; SID=abc.r2", Some("r2")),
             ("sid=abc.r2", None),
             ("XSID=abc.r2", None),
             ("", None),

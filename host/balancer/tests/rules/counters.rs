@@ -23,6 +23,18 @@ fn lease_counts_as_busy_until_it_is_dropped() {
 }
 
 #[test]
+fn lease_of_an_earlier_configuration_still_counts() {
+    let site = Site::by("bybusyness", &["", ""]);
+    let lease = site.choose(&FakeRequest::get("/"), &[], 0).unwrap();
+    let reconfigured = site.reconfigured(&["loadfactor=2", ""]);
+    let counters = &reconfigured.member("b1").counters;
+    assert_eq!((counters.busy(), counters.elected()), (1, 1));
+    drop(site);
+    drop(lease);
+    assert_eq!(counters.busy(), 0);
+}
+
+#[test]
 fn refused_request_counts_nowhere() {
     let site = Site::new(&["status=D"]);
     assert_eq!(site.serve(), "503");

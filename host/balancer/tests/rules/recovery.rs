@@ -152,3 +152,12 @@ fn forced_recovery_happens_before_the_session_is_looked_at() {
     site.fail(&["b1", "b2"]);
     assert_eq!(site.serve_session("r2"), "b2");
 }
+
+#[test]
+fn error_outlives_a_change_of_configuration_unless_that_ignores_errors() {
+    let site = Site::new(&["", ""]);
+    site.fail(&["b1"]);
+    assert_eq!(site.reconfigured(&["", ""]).sequence(2), "b2 b2");
+    assert_eq!(site.reconfigured(&["status=I", ""]).sequence(2), "b1 b2");
+    assert_eq!(site.member("b1").counters.retries(), 1);
+}

@@ -82,26 +82,25 @@ impl Site {
         selector: Box<dyn Selector>,
         members: &[&str],
     ) -> Self {
-        let member = |(position, words): (u32, &&str)| Member {
-            id: position,
-            settings: member_settings(&format!("b{}", position + 1), words),
-            counters: Arc::new(Counters::default()),
-        };
-        let session = Session {
-            cookie: "SID".to_owned(),
-            parameter: "sidp".to_owned(),
-            separator: Some('.'),
-            semicolon_ends: false,
-        };
-        let methods = Methods {
-            selector,
-            fallback: method("byrequests"),
-            session: Some(Box::new(session)),
-        };
-        let members = (0..).zip(members).map(member).collect();
+        let counters = || Arc::new(Counters::default());
+        let members = members.iter().map(|words| (*words, counters()));
         Self {
-            balancer: Balancer::new(settings, members, methods),
+            balancer: balancer(settings, selector, members),
             now: Cell::new(Duration::from_secs(1_000)),
+        }
+    }
+
+    /// The site after a change of configuration: the same members, described anew, with what they counted so far.
+    pub(crate) fn reconfigured(&self, members: &[&str]) -> Self {
+        let counters = self
+            .balancer
+            .members()
+            .iter()
+            .map(|m| Arc::clone(&m.counters));
+        let members = members.iter().copied().zip(counters);
+        Self {
+            balancer: balancer(settings(), method("byrequests"), members),
+            now: self.now.clone(),
         }
     }
 
@@ -173,6 +172,30 @@ impl Site {
     pub(crate) fn in_error(&self, name: &str) -> bool {
         self.member(name).counters.in_error()
     }
+}
+
+fn balancer<'words>(
+    settings: Settings,
+    selector: Box<dyn Selector>,
+    members: impl Iterator<Item = (&'words str, Arc<Counters>)>,
+) -> Balancer {
+    let member = |(id, (words, counters))| Member {
+        id,
+        settings: member_settings(&format!("b{}", id + 1), words),
+        counters,
+    };
+    let session = Session {
+        cookie: "SID".to_owned(),
+        parameter: "sidp".to_owned(),
+        separator: Some('.'),
+        semicolon_ends: false,
+    };
+    let methods = Methods {
+        selector,
+        fallback: method("byrequests"),
+        session: Some(Box::new(session)),
+    };
+    Balancer::new(settings, (0..).zip(members).map(member).collect(), methods)
 }
 
 /// A request of a session with this route.

@@ -94,12 +94,23 @@ pub struct Limits {
     pub client_timeout: Duration,
 }
 
+impl Limits {
+    /// The default of `headers`, which is hyper's own.
+    pub(crate) const DEFAULT_HEADERS: usize = 100;
+
+    /// `headers`, where it is not hyper's default: with a number of its own, hyper clears its tables for every message,
+    /// which costs a thousand instructions a time.
+    pub(crate) fn own_headers(&self) -> Option<usize> {
+        Some(self.headers).filter(|&headers| headers != Self::DEFAULT_HEADERS)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
             header_size: 64 * 1024,
-            headers: 100,
+            headers: Self::DEFAULT_HEADERS,
             header_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
             client_timeout: Duration::from_secs(60),

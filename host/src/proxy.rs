@@ -33,6 +33,7 @@ use crate::upstream::{Connection, Slot};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
+use headers::Survey;
 use rewrite::Rewrite;
 use tries::Tries;
 use upload::{Gate, RequestBody};
@@ -127,6 +128,7 @@ struct Exchange<'request> {
 /// A member's answer, and what must be held while it is passed on.
 struct Answer {
     response: Response<Incoming>,
+    survey: Survey,
     connection: Connection,
     slot: Slot,
     deadline: Deadline,
@@ -222,7 +224,7 @@ impl Exchange<'_> {
         let result = self
             .await_answer(sending, upstream, gate.as_ref(), &mut deadline)
             .await;
-        let response = result.and_then(check_answer).map_err(|failure| {
+        let (response, survey) = result.and_then(check_answer).map_err(|failure| {
             match failure {
                 Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
                 Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
@@ -236,6 +238,7 @@ impl Exchange<'_> {
         self.report(choice, Outcome::Answered(response.status().as_u16()));
         Ok(Answer {
             response,
+            survey,
             connection,
             slot,
             deadline,
@@ -367,13 +370,14 @@ impl Exchange<'_> {
     fn pass_on(&self, choice: Choice, answer: Answer) -> Response<Body> {
         let Answer {
             response,
+            survey,
             connection,
             slot,
             deadline,
         } = answer;
         let (mut parts, incoming) = response.into_parts();
         let member = &self.upstream(&choice).config;
-        headers::for_client(&mut parts.headers, parts.version, self.route);
+        survey.make_fit_for_client(&mut parts.headers, parts.version, self.route);
         let Self {
             client,
             route,
@@ -388,7 +392,7 @@ impl Exchange<'_> {
             member,
             host,
         }
-        .apply(&mut parts.headers);
+        .apply(&mut parts.headers, &survey);
         if let Some(cookie) = self.sticky_cookie(&choice) {
             parts.headers.append(SET_COOKIE, cookie);
         }
@@ -466,16 +470,15 @@ impl Exchange<'_> {
 }
 
 /// Holds a member's answer to what an edge may pass on.
-fn check_answer(response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+fn check_answer(response: Response<Incoming>) -> Result<(Response<Incoming>, Survey), Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::Nonsense(
             "101 without having been asked for an upgrade".to_owned(),
         ));
     }
-    if headers::is_ambiguous(response.headers()) {
-        return Err(Failure::Nonsense(
-            "the length of the body is given twice".to_owned(),
-        ));
+    let survey = Survey::of(response.headers());
+    if survey.is_ambiguous() {
+        return Err(Failure::Nonsense("the length of the body is given twice".to_owned()));
     }
-    Ok(response)
+    Ok((response, survey))
 }

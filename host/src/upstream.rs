@@ -8,6 +8,6 @@ mod metered;
 mod pool;
 mod slots;
 
-pub(crate) use connection::{ConnectError, Connection};
+pub(crate) use connection::{ConnectError, Connection, MIN_BUFFER};
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE,
-    TRANSFER_ENCODING, VIA,
+    CONNECTION, EXPECT, Entry, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
+
+use smallvec::SmallVec;
 
 use crate::config::{Forwarding, Route, Via};
 use crate::server::Client;
@@ -76,44 +77,67 @@ fn forwards_left(method: &Method, headers: &HeaderMap) -> Option<u32> {
     headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
-/// Removes from a member's answer what concerns its connection, and adds our `Via`.
-pub(crate) fn for_client(headers: &mut HeaderMap, version: Version, route: &Route) {
-    for name in Named::of(headers).into_names() {
-        headers.remove(name);
+/// What one look at the fields of a member's answer finds, so that the usual answer needs no look-up.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// Fields that are for this hop only.
+    hop_by_hop: SmallVec<[HeaderName; 4]>,
+    has_connection: bool,
+    /// Lines that say where the body ends.
+    framings: usize,
+    /// Whether a field names a place: Location, Content-Location or URI.
+    pub(crate) has_place: bool,
+    /// Whether a cookie is set.
+    pub(crate) has_cookie: bool,
+}
+
+impl Survey {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut survey = Self::default();
+        for (name, _) in headers {
+            match name.as_str() {
+                "content-length" => survey.framings += 1,
+                "transfer-encoding" => {
+                    survey.framings += 1;
+                    survey.hop_by_hop.push(name.clone());
+                }
+                "connection" => {
+                    survey.has_connection = true;
+                    survey.hop_by_hop.push(name.clone());
+                }
+                "keep-alive" | "proxy-authenticate" | "proxy-connection" | "te" | "upgrade" => {
+                    survey.hop_by_hop.push(name.clone());
+                }
+                "location" | "content-location" | "uri" => survey.has_place = true,
+                "set-cookie" => survey.has_cookie = true,
+                _ => {}
+            }
+        }
+        survey
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+
+    /// Whether the answer's framing can be read in two ways: both a length and a transfer coding, or several of either.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.framings > 1
     }
-    if route.via == Via::On {
-        add(headers, VIA, via(version));
+
+    /// Removes from a member's answer what concerns its connection, and adds our `Via`.
+    pub(crate) fn make_fit_for_client(&self, headers: &mut HeaderMap, version: Version, route: &Route) {
+        if self.has_connection {
+            for name in Named::of(headers).0 {
+                headers.remove(name);
+            }
+        }
+        for name in &self.hop_by_hop {
+            headers.remove(name);
+        }
+        if route.via == Via::On {
+            add(headers, VIA, via(version));
+        }
     }
 }
 
-/// Whether an answer's framing can be read in two ways: both a length and a transfer coding, or several of either.
-pub(crate) fn is_ambiguous(headers: &HeaderMap) -> bool {
-    let several = |name| headers.get_all(name).iter().nth(1).is_some();
-    match (
-        headers.contains_key(CONTENT_LENGTH),
-        headers.contains_key(TRANSFER_ENCODING),
-    ) {
-        (true, true) => true,
-        (true, false) => several(CONTENT_LENGTH),
-        (false, true) => several(TRANSFER_ENCODING),
-        (false, false) => false,
-    }
-}
-
-/// Fields that concern one connection only.
-const HOP_BY_HOP: [&str; 7] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-
+/// Whether a request's field concerns one connection only, or could be taken for CGI's `HTTP_PROXY`.
 fn is_for_this_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -134,19 +158,12 @@ impl Named {
     fn of(headers: &HeaderMap) -> Self {
         let mut names = Vec::new();
         for value in headers.get_all(CONNECTION) {
-            for token in value
-                .as_bytes()
-                .split(|&byte| byte == b',')
-                .map(<[u8]>::trim_ascii)
-            {
-                let is_plain = token.eq_ignore_ascii_case(b"keep-alive")
-                    || token.eq_ignore_ascii_case(b"close");
-                if let Ok(name) = HeaderName::from_bytes(token)
-                    && !is_plain
-                    && !is_protected(&name)
-                {
-                    names.push(name);
+            for token in list_of(value) {
+                let is_plain = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
+                if is_plain {
+                    continue;
                 }
+                names.extend(HeaderName::from_bytes(token).ok().filter(|name| !is_protected(name)));
             }
         }
         Self(names)
@@ -155,20 +172,16 @@ impl Named {
     fn contains(&self, name: &HeaderName) -> bool {
         self.0.contains(name)
     }
+}
 
-    fn into_names(self) -> Vec<HeaderName> {
-        self.0
-    }
+/// The elements of a list field's line.
+fn list_of(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Whether the sender takes trailers: it says so in `TE`.
 fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|&byte| byte == b',')
-            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    })
+    headers.get_all(TE).iter().any(|value| list_of(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// Fields that nobody may have removed by naming them in `Connection`: the other side decides by them.
@@ -232,18 +245,16 @@ fn pass_on(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, forwar
 
 /// Adds an element to a list field, on one line with those that are there.
 fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, value);
-        return;
-    }
-    let mut list = Vec::new();
-    for element in headers.get_all(&name).iter().chain([&value]) {
-        if !list.is_empty() {
-            list.extend_from_slice(b", ");
+    match headers.entry(name) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(value);
         }
-        list.extend_from_slice(element.as_bytes());
+        Entry::Occupied(mut occupied) => {
+            let lines = occupied.iter().chain([&value]).map(HeaderValue::as_bytes);
+            let list = lines.collect::<Vec<_>>().join(&b", "[..]);
+            occupied.insert(HeaderValue::from_bytes(&list).unwrap_or(value));
+        }
     }
-    headers.insert(name, HeaderValue::from_bytes(&list).unwrap_or(value));
 }
 
 /// One element of `Forwarded` (RFC 7239).

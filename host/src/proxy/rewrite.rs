@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 
 use crate::config::{self, Route, SameSite, Secure, StickyCookie};
 use crate::path;
+use crate::proxy::headers::Survey;
 use crate::router;
 use crate::server::Client;
 use crate::snapshot::Cluster;
@@ -27,8 +28,8 @@ pub(crate) struct Rewrite<'request> {
 
 impl Rewrite<'_> {
     /// Rewrites all fields that name a place or a cookie's scope.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
-        if self.route.rewrite_location {
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, survey: &Survey) {
+        if survey.has_place && self.route.rewrite_location {
             for name in [LOCATION, CONTENT_LOCATION, URI] {
                 let rewritten = headers.get(&name).and_then(|value| self.location(value));
                 if let Some(value) = rewritten {
@@ -36,7 +37,7 @@ impl Rewrite<'_> {
                 }
             }
         }
-        if headers.contains_key(SET_COOKIE) {
+        if survey.has_cookie {
             self.cookies(headers);
         }
     }

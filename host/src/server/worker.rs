@@ -25,7 +25,7 @@ use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::drain::Drain;
 use crate::snapshot::Snapshot;
-use crate::upstream::Pool;
+use crate::upstream::{MIN_BUFFER, Pool};
 
 /// How often idle connections to members are looked through for those to close.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,9 +66,10 @@ impl Worker {
         let mut http = http1::Builder::new();
         // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
         http.header_read_timeout(None).half_close(true);
-        http.max_headers(limits.headers)
-            .max_header_size(limits.header_size)
-            .max_buf_size(limits.header_size.max(128 * 1024));
+        http.max_header_size(limits.header_size).max_buf_size(limits.header_size.max(MIN_BUFFER));
+        if let Some(headers) = limits.own_headers() {
+            http.max_headers(headers);
+        }
         Self {
             snapshot,
             access_log,

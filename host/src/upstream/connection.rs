@@ -19,6 +19,9 @@ use crate::config::{Limits, Member};
 use crate::proxy::Upload;
 use crate::upstream::metered::Metered;
 
+/// The least that hyper may buffer of a connection, in bytes.
+pub(crate) const MIN_BUFFER: usize = 128 * 1024;
+
 /// Why there is no connection.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
@@ -56,10 +59,12 @@ impl Connection {
         if member.keepalive {
             SockRef::from(&stream).set_keepalive(true)?;
         }
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(limits.headers)
-            .max_header_size(limits.header_size)
-            .max_buf_size(limits.header_size.max(128 * 1024))
+        let mut http = http1::Builder::new();
+        http.max_header_size(limits.header_size).max_buf_size(limits.header_size.max(MIN_BUFFER));
+        if let Some(headers) = limits.own_headers() {
+            http.max_headers(headers);
+        }
+        let (sender, connection) = http
             .handshake(TokioIo::new(Metered::new(stream, counters)))
             .await
             .map_err(io::Error::other)?;

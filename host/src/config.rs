@@ -22,6 +22,7 @@ mod read;
 mod report;
 mod route;
 mod sticky;
+mod syntax;
 mod table;
 mod url;
 mod value;

@@ -10,36 +10,36 @@ use super::report::Report;
 /// How many lines that are not TOML are reported. A file with more is no configuration, and nothing else is read of it.
 const MOST_BROKEN: usize = 100;
 
-/// How often the text is parsed again without its broken lines: to take one out can break others, as those of a list.
-const ROUNDS: usize = 10;
-
 /// Reports the lines of `text` that are not TOML and returns the text without them. They become blank, so that every
 /// other character keeps its place. `None` where nothing can be made of the rest.
 ///
+/// The first broken line is taken out, and the rest parsed again, and so on: later errors may only follow from the first.
 /// A broken header takes along what follows up to the next one, for nobody can tell where that belongs.
 pub(super) fn sound_part<'t>(text: &'t str, report: &mut Report<'_>) -> Option<Cow<'t, str>> {
-    let mut broken = broken_lines(text);
-    if broken.is_empty() {
-        return Some(Cow::Borrowed(text));
+    let broken = broken_lines(text);
+    if broken.len() > MOST_BROKEN {
+        for (start, error) in broken.iter().take(MOST_BROKEN) {
+            report_line(text, *start, error, report);
+        }
+        return None;
     }
-    for (start, error) in broken.iter().take(MOST_BROKEN) {
-        let offset = error.span().map_or(*start, |span| span.start);
-        report.not_toml(offset, line_at(text, *start), &remedy(text, error));
-    }
-    let mut rest = text.to_owned();
-    for _ in 0..ROUNDS {
-        if broken.len() > MOST_BROKEN {
+    let mut rest = Cow::Borrowed(text);
+    for _ in 0..MOST_BROKEN {
+        let Some((start, error)) = broken_lines(&rest).pop_first() else {
+            return Some(rest);
+        };
+        if is_blank(&rest, start) && !is_blank(text, start) {
             return None;
         }
-        for start in broken.into_keys() {
-            blank(&mut rest, start);
-        }
-        broken = broken_lines(&rest);
-        if broken.is_empty() {
-            return Some(Cow::Owned(rest));
-        }
+        report_line(text, start, &error, report);
+        blank(rest.to_mut(), start);
     }
     None
+}
+
+fn report_line(text: &str, start: usize, error: &Error, report: &mut Report<'_>) {
+    let offset = error.span().map_or(start, |span| span.start);
+    report.not_toml(offset, line_at(text, start), &remedy(text, error));
 }
 
 /// Where the lines start that are not TOML, each with the first error in it: the others mostly follow from that.
@@ -62,6 +62,10 @@ fn start_of_line(text: &str, offset: usize) -> usize {
 /// The line that starts at `start`.
 fn line_at(text: &str, start: usize) -> &str {
     text[start..].lines().next().unwrap_or_default()
+}
+
+fn is_blank(text: &str, start: usize) -> bool {
+    line_at(text, start).trim().is_empty()
 }
 
 /// Makes the line that starts at `start` blank, and where it is a header, all lines up to the next.

@@ -27,6 +27,9 @@ mod table;
 mod url;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use mistake::{Mistake, Mistakes};
 
 /// Everything a configuration file says.

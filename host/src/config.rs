@@ -22,9 +22,13 @@ mod read;
 mod report;
 mod route;
 mod sticky;
+mod syntax;
 mod table;
 mod url;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use mistake::{Mistake, Mistakes};
 

@@ -4,14 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::value::Reading;
 
-/// A host: a name, an IPv4 address or an IPv6 address in brackets. In lower case.
+/// A host: a name, an IPv4 address or an IPv6 address in brackets. In lower case and IPv6's short form.
 pub(super) fn host(text: &str) -> Reading<String> {
     let host = text.to_ascii_lowercase();
     if let Some(address) = host.strip_prefix('[') {
         let address = address.strip_suffix(']').unwrap_or_default();
-        let address = address.parse::<Ipv6Addr>();
-        return match address {
-            Ok(_) => Ok(host),
+        return match address.parse::<Ipv6Addr>() {
+            Ok(address) => Ok(format!("[{address}]")),
             Err(_) => Err("must hold an IPv6 address between [ and ], such as [::1]".to_owned()),
         };
     }

@@ -15,6 +15,7 @@ use super::limits::read_limits;
 use super::listener::read_listeners;
 use super::report::Report;
 use super::route::read_routes;
+use super::syntax::sound_part;
 use super::table::Table;
 use super::value::{duration, whole};
 use super::{Config, Mistakes};
@@ -50,11 +51,17 @@ impl Config {
     /// # Errors
     /// Every mistake in the text.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
-        let (document, errors) = DeTable::parse_recoverable(text);
-        let report = Report::new(text, &errors);
-        let file = Table::file(document.get_ref(), &report).holding(KEYS);
-        let config = read_config(&file, path);
-        report.finish(path, config)
+        let mut report = Report::new(text);
+        let sound = sound_part(text, &mut report);
+        let config = sound.map(|sound| {
+            let (document, _) = DeTable::parse_recoverable(&sound);
+            let file = Table::file(document.get_ref(), &report).holding(KEYS);
+            read_config(&file, path)
+        });
+        match config {
+            Some(config) if report.is_empty() => Ok(config),
+            _ => Err(report.into_mistakes(path)),
+        }
     }
 }
 
@@ -94,5 +101,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Mistakes {
     let good = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
-    Mistakes::found(path, vec![Report::broken_at_end(&text, "must be UTF-8")])
+    let mut report = Report::new(&text);
+    report.broken_off(good, "the file must be UTF-8; what stands here is not");
+    report.into_mistakes(path)
 }

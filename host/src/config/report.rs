@@ -12,67 +12,60 @@ const SHOWN: usize = 60;
 /// Gathers mistakes by their place in the text.
 pub(super) struct Report<'t> {
     text: &'t str,
-    /// Where the text is not TOML. What is read there may not be what was meant.
-    broken: Vec<Range<usize>>,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// Whether part of the text is not TOML, so that what seems to be missing may just not be understood.
+    incomplete: bool,
+    /// With the place in the text each was found at.
     mistakes: RefCell<Vec<(usize, Mistake)>>,
 }
 
 impl<'t> Report<'t> {
-    /// A report on `text` that starts with its syntax errors: one a line, since the others mostly follow from the first.
-    pub(super) fn new(text: &'t str, errors: &[toml::de::Error]) -> Self {
-        let mut report = Self {
+    /// An empty report on `text`.
+    pub(super) fn new(text: &'t str) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        let starts = ends.filter(|start| *start < text.len());
+        Self {
             text,
-            broken: Vec::new(),
+            lines: std::iter::once(0).chain(starts).collect(),
+            incomplete: false,
             mistakes: RefCell::default(),
-        };
-        for error in errors {
-            let offset = error.span().map_or(0, |span| span.start);
-            let line = report.line_around(offset);
-            if !report
-                .broken
-                .iter()
-                .any(|broken| broken.start == line.start)
-            {
-                let written = shorten(&text[line.clone()]);
-                report.push(offset, None, Some(written), syntax_remedy(text, error));
-                report.broken.push(line);
-            }
         }
-        for broken in &mut report.broken {
-            broken.end = end_of_damage(text, broken);
-        }
-        report
+    }
+
+    /// The text is not TOML at `offset`, within `line`.
+    pub(super) fn not_toml(&mut self, offset: usize, line: &str, remedy: &str) {
+        self.incomplete = true;
+        self.push(offset, None, Some(line), remedy);
+    }
+
+    /// The text cannot be read from `offset` on.
+    pub(super) fn broken_off(&mut self, offset: usize, remedy: &str) {
+        self.incomplete = true;
+        self.push(offset, None, None, remedy);
     }
 
     /// A mistake in what is written at `span`.
-    pub(super) fn wrong(&self, span: Range<usize>, key: String, remedy: String) {
-        if !self
-            .broken
-            .iter()
-            .any(|broken| broken.contains(&span.start))
-        {
-            let written = self.text.get(span.clone()).unwrap_or_default();
-            self.push(span.start, Some(key), Some(shorten(written)), remedy);
-        }
+    pub(super) fn wrong(&self, span: Range<usize>, key: String, remedy: &str) {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        self.push(span.start, Some(key), Some(written), remedy);
     }
 
     /// A mistake in the section that begins at `offset` as a whole.
-    pub(super) fn wrong_section(&self, offset: usize, key: String, remedy: String) {
-        if !self.broken.iter().any(|broken| broken.contains(&offset)) {
+    pub(super) fn wrong_section(&self, offset: usize, key: String, remedy: &str) {
+        self.push(offset, Some(key), None, remedy);
+    }
+
+    /// The section that begins at `offset` lacks something; nothing is said where it may just not be understood.
+    pub(super) fn missing(&self, offset: usize, key: String, remedy: &str) {
+        if !self.incomplete {
             self.push(offset, Some(key), None, remedy);
         }
     }
 
-    /// Something is not there. Where the text is not TOML it may just not have been understood, so nothing is said.
-    pub(super) fn missing(&self, offset: usize, key: String, remedy: String) {
-        if !self.is_incomplete() {
-            self.push(offset, Some(key), None, remedy);
-        }
-    }
-
-    /// Whether part of the text could not be understood at all.
+    /// Whether part of the text is not TOML.
     pub(super) fn is_incomplete(&self) -> bool {
-        !self.broken.is_empty()
+        self.incomplete
     }
 
     /// Whether `what` is written at `offset`.
@@ -81,106 +74,53 @@ impl<'t> Report<'t> {
         rest.is_some_and(|rest| rest.starts_with(what))
     }
 
-    /// The line, counted from 1, that `offset` is in.
+    /// The line that `offset` is in, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        position(self.text, offset).0
+        self.lines.partition_point(|start| *start <= offset)
     }
 
-    /// `value`, if there was no mistake.
-    pub(super) fn finish<T>(self, file: &Path, value: T) -> Result<T, Mistakes> {
+    /// Whether no mistake was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.mistakes.borrow().is_empty()
+    }
+
+    /// The mistakes in the order of the text, which is that of `file`.
+    pub(super) fn into_mistakes(self, file: &Path) -> Mistakes {
         let mut mistakes = self.mistakes.into_inner();
-        if mistakes.is_empty() {
-            return Ok(value);
-        }
         mistakes.sort_by_key(|(offset, _)| *offset);
-        let mistakes = mistakes.into_iter().map(|(_, mistake)| mistake).collect();
-        Err(Mistakes::found(file, mistakes))
+        let mistakes = mistakes.into_iter().map(|(_, mistake)| mistake);
+        Mistakes::found(file, mistakes.collect())
     }
 
-    /// The one mistake of a file whose text breaks off behind `text`.
-    pub(super) fn broken_at_end(text: &str, remedy: &str) -> Mistake {
-        let (line, column) = position(text, text.len());
-        Mistake {
-            line,
-            column,
-            key: None,
-            value: None,
-            remedy: remedy.to_owned(),
-        }
-    }
-
-    fn push(&self, offset: usize, key: Option<String>, value: Option<String>, remedy: String) {
-        let (line, column) = position(self.text, offset);
+    fn push(&self, offset: usize, key: Option<String>, written: Option<&str>, remedy: &str) {
+        let line = self.line(offset);
+        let start = self.lines[line - 1];
+        let before = &self.text[start..self.text.floor_char_boundary(offset)];
         let mistake = Mistake {
             line,
-            column,
+            column: before.trim_end_matches(['\r', '\n']).chars().count() + 1,
             key,
-            value,
-            remedy,
+            value: written.map(shorten),
+            remedy: remedy.chars().map(visible).collect(),
         };
         self.mistakes.borrow_mut().push((offset, mistake));
     }
-
-    /// The line around `offset`, without its end.
-    fn line_around(&self, offset: usize) -> Range<usize> {
-        let offset = within(self.text, offset);
-        let start = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
-        let length = self.text[offset..].find('\n');
-        start..length.map_or(self.text.len(), |length| offset + length)
-    }
-}
-
-/// Line and column of `offset`, both counted from 1.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..within(text, offset)];
-    let line = before.matches('\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |end| end + 1);
-    (line, before[start..].chars().count() + 1)
-}
-
-/// `offset` moved back to a character of the text; past its end, to the end of its last line.
-fn within(text: &str, offset: usize) -> usize {
-    let last_line = text.strip_suffix('\n').unwrap_or(text);
-    last_line.floor_char_boundary(offset)
-}
-
-/// A broken header makes everything up to the next one doubtful, any other broken line only itself.
-fn end_of_damage(text: &str, line: &Range<usize>) -> usize {
-    if !text[line.clone()].trim_start().starts_with('[') {
-        return line.end;
-    }
-    let next = text[line.end..].match_indices('\n').find(|(end, _)| {
-        let rest = &text[line.end + end..];
-        rest.trim_start().starts_with('[')
-    });
-    next.map_or(text.len(), |(end, _)| line.end + end)
-}
-
-/// What the TOML parser says, and more where the habits of Apache's files show.
-fn syntax_remedy(text: &str, error: &toml::de::Error) -> String {
-    let written = error.span().and_then(|span| text.get(span));
-    let written = written.unwrap_or_default().trim();
-    let hint = match written.to_ascii_lowercase().as_str() {
-        "on" => "; a switch is turned on with `true`",
-        "off" => "; a switch is turned off with `false`",
-        _ if written.starts_with(|first: char| first.is_ascii_digit()) => {
-            "; durations and sizes stand in quotes, such as \"60s\" or \"64KiB\""
-        }
-        _ => "",
-    };
-    format!("{}{hint}", error.message())
 }
 
 /// The first line of what is written, of bearable length and without control characters.
-fn shorten(written: &str) -> String {
-    let line = written.trim().lines().next().unwrap_or_default();
-    let mut shown: String = line.chars().map(visible).take(SHOWN).collect();
-    if shown.len() < written.trim().len() {
-        shown.push('…');
-    }
-    shown
+pub(super) fn shorten(written: &str) -> String {
+    let written = written.trim();
+    let line = written.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(SHOWN).collect();
+    let rest = if shown.len() < written.len() {
+        "…"
+    } else {
+        ""
+    };
+    shown.chars().map(visible).chain(rest.chars()).collect()
 }
 
+/// Mistakes are shown on terminals, one a line.
 fn visible(character: char) -> char {
     if character.is_control() {
         char::REPLACEMENT_CHARACTER

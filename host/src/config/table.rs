@@ -6,13 +6,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::apache;
-use super::report::Report;
+use super::report::{Report, shorten};
 use super::value::{self, Reading};
 
 /// A table being read.
 ///
 /// Every reading method reports the mistakes it meets and returns what is left; whoever reads fills in a default and goes
-/// on, so that all mistakes are found. [`Report::finish`] keeps what was made that way from being used.
+/// on, so that all mistakes are found; what was made that way is not used.
 pub(super) struct Table<'d> {
     report: &'d Report<'d>,
     entries: &'d DeTable<'d>,
@@ -84,7 +84,7 @@ impl<'d> Table<'d> {
         let read = |(name, element): (String, &Spanned<DeValue<'_>>)| {
             let reading = parse(element.get_ref());
             reading
-                .map_err(|remedy| self.report.wrong(element.span(), name, remedy))
+                .map_err(|remedy| self.report.wrong(element.span(), name, &remedy))
                 .ok()
         };
         elements.into_iter().filter_map(read).collect()
@@ -121,7 +121,7 @@ impl<'d> Table<'d> {
         let remedy = format!("must be a list of tables: write [[{}]]", self.header(key));
         let open = |(name, element): (String, &'d Spanned<DeValue<'d>>)| {
             let Some(entries) = element.get_ref().as_table() else {
-                self.report.wrong(element.span(), name, remedy.clone());
+                self.report.wrong(element.span(), name, &remedy);
                 return None;
             };
             let table = Self {
@@ -178,7 +178,7 @@ impl<'d> Table<'d> {
 
     /// Reports the value of `key`.
     pub(super) fn refuse(&self, key: &str, remedy: impl Into<String>) {
-        let (name, remedy) = (self.name_of(key), remedy.into());
+        let (name, remedy) = (self.name_of(key), &remedy.into());
         match self.entry(key) {
             Some(entry) if self.is_section(&entry) => {
                 self.report.wrong_section(entry.span.start, name, remedy);
@@ -198,14 +198,13 @@ impl<'d> Table<'d> {
     /// Reports the table itself.
     pub(super) fn refuse_whole(&self, remedy: &str) {
         let name = self.name.clone();
-        self.report
-            .wrong_section(self.start, name, remedy.to_owned());
+        self.report.wrong_section(self.start, name, remedy);
     }
 
     /// Reports that `key` is missing; `why` says what to write.
     pub(super) fn missing(&self, key: &str, why: &str) {
         let remedy = format!("is missing; {why}");
-        self.report.missing(self.start, self.name_of(key), remedy);
+        self.report.missing(self.start, self.name_of(key), &remedy);
     }
 
     fn open(&self, key: &str, remedy: &str) -> Option<Self> {
@@ -246,14 +245,11 @@ impl<'d> Table<'d> {
     }
 
     fn entry(&self, key: &str) -> Option<Entry<'d>> {
-        let (key, value) = self.entries.get_key_value(key)?;
-        // A value that could not be parsed has an empty span at the start of the text.
-        let span = match value.span() {
-            span if span.is_empty() => key.span(),
-            span => span,
-        };
-        let value = value.get_ref();
-        Some(Entry { value, span })
+        let value = self.entries.get(key)?;
+        Some(Entry {
+            value: value.get_ref(),
+            span: value.span(),
+        })
     }
 
     /// Whether the value is written below headers of its own, not behind its key.
@@ -296,8 +292,12 @@ fn unknown(key: &str, keys: &[&str]) -> String {
     if let Some(remedy) = apache::remedy(key) {
         return remedy.to_owned();
     }
+    let shown = shorten(key);
     match value::nearest(key, keys) {
-        Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
-        None => format!("unknown key `{key}`; the keys here are {}", keys.join(", ")),
+        Some(near) => format!("unknown key `{shown}`; did you mean `{near}`?"),
+        None => format!(
+            "unknown key `{shown}`; the keys here are {}",
+            keys.join(", ")
+        ),
     }
 }

@@ -14,6 +14,9 @@ pub(super) type Reading<T> = Result<T, String>;
 /// The upper bound of durations in general.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest text to look for words near it, in bytes: the cost grows with its length.
+const LONGEST_MISSPELT: usize = 100;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A text as it stands.
@@ -125,6 +128,9 @@ pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Rea
 
 /// The one of `words` that `written` may have meant.
 pub(super) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
+    if written.len() > LONGEST_MISSPELT {
+        return None;
+    }
     let written = written.to_lowercase().replace('_', "-");
     let distance = |word: &str| strsim::damerau_levenshtein(&written, &word.to_lowercase());
     let near = words.iter().map(|word| (distance(word), *word)).min()?;

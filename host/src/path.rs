@@ -10,7 +10,10 @@ pub(crate) fn normalize(path: &str) -> Option<Cow<'_, str>> {
     if !path.starts_with('/') {
         return None;
     }
-    let is_plain = !path.contains('%') && !path.contains("/.");
+    let is_plain = path
+        .as_bytes()
+        .array_windows()
+        .all(|pair| pair[1] != b'%' && pair != b"/.");
     if is_plain {
         return Some(Cow::Borrowed(path));
     }
@@ -22,6 +25,9 @@ pub(crate) fn normalize(path: &str) -> Option<Cow<'_, str>> {
 /// The prefix ends at a segment boundary; runs of slashes count as one, on both sides.
 pub(crate) fn strip_prefix(path: &str, prefix: &str) -> Option<usize> {
     let (path, prefix) = (path.as_bytes(), prefix.trim_end_matches('/').as_bytes());
+    if prefix.is_empty() {
+        return Some(0);
+    }
     let mut at = 0;
     for (index, byte) in prefix.iter().enumerate() {
         if path.get(at) != Some(byte) {

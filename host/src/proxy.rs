@@ -478,7 +478,9 @@ fn check_answer(response: Response<Incoming>) -> Result<(Response<Incoming>, Sur
     }
     let survey = Survey::of(response.headers());
     if survey.is_ambiguous() {
-        return Err(Failure::Nonsense("the length of the body is given twice".to_owned()));
+        return Err(Failure::Nonsense(
+            "the length of the body is given twice".to_owned(),
+        ));
     }
     Ok((response, survey))
 }

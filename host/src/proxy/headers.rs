@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{
-    CONNECTION, EXPECT, Entry, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE, VIA,
-};
+use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
@@ -17,8 +15,11 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The most header fields that are added to a request.
-const ADDED: usize = 8;
+/// Header fields that are usually added to a request.
+const ADDED: usize = 4;
+
+/// The lines of `Connection`; nearly always one.
+type Connection = SmallVec<[HeaderValue; 1]>;
 
 /// The header fields a member gets for a client's request.
 ///
@@ -41,13 +42,21 @@ pub(crate) fn for_member(
         None
     };
     headers.insert(HOST, host.unwrap_or(member_host).clone());
-    let named = Named::of(original);
+    let mut connection = Connection::new();
+    let mut has_te = false;
     for (name, value) in original {
-        if !is_for_this_hop(name) && *name != HOST && *name != EXPECT && !named.contains(name) {
-            headers.append(name.clone(), value.clone());
+        match name.as_str() {
+            "connection" => connection.push(value.clone()),
+            "te" => has_te = true,
+            "expect" | "host" | "keep-alive" | "proxy" | "proxy-connection"
+            | "transfer-encoding" | "upgrade" => {}
+            _ => {
+                headers.append(name.clone(), value.clone());
+            }
         }
     }
-    if takes_trailers(original) {
+    remove_named(&mut headers, &connection);
+    if has_te && takes_trailers(original) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
@@ -82,7 +91,7 @@ fn forwards_left(method: &Method, headers: &HeaderMap) -> Option<u32> {
 pub(crate) struct Survey {
     /// Fields that are for this hop only.
     hop_by_hop: SmallVec<[HeaderName; 4]>,
-    has_connection: bool,
+    connection: Connection,
     /// Lines that say where the body ends.
     framings: usize,
     /// Whether a field names a place: Location, Content-Location or URI.
@@ -94,7 +103,7 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut survey = Self::default();
-        for (name, _) in headers {
+        for (name, value) in headers {
             match name.as_str() {
                 "content-length" => survey.framings += 1,
                 "transfer-encoding" => {
@@ -102,7 +111,7 @@ impl Survey {
                     survey.hop_by_hop.push(name.clone());
                 }
                 "connection" => {
-                    survey.has_connection = true;
+                    survey.connection.push(value.clone());
                     survey.hop_by_hop.push(name.clone());
                 }
                 "keep-alive" | "proxy-authenticate" | "proxy-connection" | "te" | "upgrade" => {
@@ -122,12 +131,13 @@ impl Survey {
     }
 
     /// Removes from a member's answer what concerns its connection, and adds our `Via`.
-    pub(crate) fn make_fit_for_client(&self, headers: &mut HeaderMap, version: Version, route: &Route) {
-        if self.has_connection {
-            for name in Named::of(headers).0 {
-                headers.remove(name);
-            }
-        }
+    pub(crate) fn make_fit_for_client(
+        &self,
+        headers: &mut HeaderMap,
+        version: Version,
+        route: &Route,
+    ) {
+        remove_named(headers, &self.connection);
         for name in &self.hop_by_hop {
             headers.remove(name);
         }
@@ -137,51 +147,35 @@ impl Survey {
     }
 }
 
-/// Whether a request's field concerns one connection only, or could be taken for CGI's `HTTP_PROXY`.
-fn is_for_this_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-/// The fields that `Connection` names.
-struct Named(Vec<HeaderName>);
-
-impl Named {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut names = Vec::new();
-        for value in headers.get_all(CONNECTION) {
-            for token in list_of(value) {
-                let is_plain = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
-                if is_plain {
-                    continue;
-                }
-                names.extend(HeaderName::from_bytes(token).ok().filter(|name| !is_protected(name)));
-            }
+/// Removes the fields that `Connection` names, but for those the other side decides by.
+fn remove_named(headers: &mut HeaderMap, connection: &[HeaderValue]) {
+    for token in connection.iter().flat_map(list_of) {
+        if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
+            continue;
         }
-        Self(names)
-    }
-
-    fn contains(&self, name: &HeaderName) -> bool {
-        self.0.contains(name)
+        if let Some(name) = HeaderName::from_bytes(token)
+            .ok()
+            .filter(|name| !is_protected(name))
+        {
+            headers.remove(name);
+        }
     }
 }
 
 /// The elements of a list field's line.
 fn list_of(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+    value
+        .as_bytes()
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
 }
 
 /// Whether the sender takes trailers: it says so in `TE`.
 fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| list_of(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")))
+    headers
+        .get_all(TE)
+        .iter()
+        .any(|value| list_of(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// Fields that nobody may have removed by naming them in `Connection`: the other side decides by them.
@@ -245,15 +239,14 @@ fn pass_on(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, forwar
 
 /// Adds an element to a list field, on one line with those that are there.
 fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    match headers.entry(name) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(value);
-        }
-        Entry::Occupied(mut occupied) => {
-            let lines = occupied.iter().chain([&value]).map(HeaderValue::as_bytes);
-            let list = lines.collect::<Vec<_>>().join(&b", "[..]);
-            occupied.insert(HeaderValue::from_bytes(&list).unwrap_or(value));
-        }
+    if !headers.append(&name, value) {
+        return;
+    }
+    let lines = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+    let list = lines.collect::<Vec<_>>().join(&b", "[..]);
+    // What stood on several lines may stand on one.
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(name, list);
     }
 }
 

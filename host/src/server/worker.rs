@@ -66,7 +66,8 @@ impl Worker {
         let mut http = http1::Builder::new();
         // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
         http.header_read_timeout(None).half_close(true);
-        http.max_header_size(limits.header_size).max_buf_size(limits.header_size.max(MIN_BUFFER));
+        http.max_header_size(limits.header_size)
+            .max_buf_size(limits.header_size.max(MIN_BUFFER));
         if let Some(headers) = limits.own_headers() {
             http.max_headers(headers);
         }

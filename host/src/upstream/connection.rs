@@ -60,7 +60,8 @@ impl Connection {
             SockRef::from(&stream).set_keepalive(true)?;
         }
         let mut http = http1::Builder::new();
-        http.max_header_size(limits.header_size).max_buf_size(limits.header_size.max(MIN_BUFFER));
+        http.max_header_size(limits.header_size)
+            .max_buf_size(limits.header_size.max(MIN_BUFFER));
         if let Some(headers) = limits.own_headers() {
             http.max_headers(headers);
         }

@@ -4,15 +4,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::demo;
 use crate::server::Server;
+use crate::signals::Signals;
 
 /// A programmable HTTP load balancer.
 #[derive(Debug, Parser)]
@@ -66,11 +66,17 @@ fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Serves until a signal says to stop. `announce` says what is special once connections are accepted.
+/// Serves until a signal says to stop; a second signal cuts the end short. `announce` says what is special once
+/// connections are accepted.
+///
+/// # Errors
+/// The server cannot start, or a second signal came before it had drained.
 pub(crate) fn serve(
     config: &Config,
     announce: impl FnOnce(&Server) -> io::Result<()>,
 ) -> Result<()> {
+    let mut signals = Signals::catch().context("catching signals")?;
+    raise_file_limit(config);
     let log = config
         .access_log
         .as_ref()
@@ -78,32 +84,34 @@ pub(crate) fn serve(
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
     let server = Server::start(config, log)?;
-    let mut stdout = io::stdout().lock();
-    for address in server.addresses() {
-        writeln!(stdout, "listening on http://{address}").context("writing to standard output")?;
-    }
-    stdout.flush().context("writing to standard output")?;
-    drop(stdout);
-    announce(&server).context("writing to standard output")?;
-    let name = wait_for_signal()?;
-    tracing::info!(signal = name, "draining");
-    server.drain();
-    Ok(())
+    say_addresses(&server)
+        .and_then(|()| announce(&server))
+        .context("writing to standard output")?;
+    tracing::info!(signal = signals.wait(), "draining");
+    signals
+        .run(|| server.drain())
+        .map_err(|name| anyhow!("{name} again: stopped without draining"))
 }
 
-/// Waits for SIGTERM or SIGINT and says which it was.
-fn wait_for_signal() -> Result<&'static str> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        Ok(tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        })
-    })
+fn say_addresses(server: &Server) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for address in server.addresses() {
+        writeln!(stdout, "listening on http://{address}")?;
+    }
+    stdout.flush()
+}
+
+/// Lets the process open as many files as the system allows: every connection is one, to clients and to members.
+fn raise_file_limit(config: &Config) {
+    let wanted = 2 * config.limits.connections as u64;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            "the limit of open files (ulimit -n) is below twice the limit of connections"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
 }
 
 /// Sends the log to standard error, at `level` where RUST_LOG says nothing else.

@@ -12,5 +12,6 @@ mod demo;
 mod path;
 mod proxy;
 mod router;
+mod signals;
 mod snapshot;
 mod upstream;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,7 +49,8 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            // Where standard error is gone, the exit code is left to tell.
+            let _ = writeln!(io::stderr(), "{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -62,8 +63,7 @@ fn serve_file(path: &Path) -> Result<()> {
 
 fn check(path: &Path) -> Result<()> {
     Config::read(path)?;
-    println!("{} is fine", path.display());
-    Ok(())
+    writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 
 /// Serves until a signal says to stop; a second signal cuts the end short. `announce` says what is special once
@@ -121,5 +121,6 @@ pub(crate) fn log_to_stderr(level: &str) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .try_init();
 }

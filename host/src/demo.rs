@@ -45,8 +45,7 @@ pub(crate) fn run() -> Result<()> {
             .unwrap_or_default();
         introduce(&url, &text)
     })?;
-    println!("stopped");
-    Ok(())
+    writeln!(io::stdout(), "stopped").context("writing to standard output")
 }
 
 /// Says what is running and what to try.

@@ -221,20 +221,12 @@ impl Exchange<'_> {
         let (request, gate) = self.request(upstream)?;
         let sending = connection.send(request);
         let mut deadline = self.client.take_deadline();
-        let result = self
+        let failed = |failure| self.failed(choice, failure, connection.is_reused());
+        let response = self
             .await_answer(sending, upstream, gate.as_ref(), &mut deadline)
-            .await;
-        let (response, survey) = result.and_then(check_answer).map_err(|failure| {
-            match failure {
-                Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
-                Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
-                _ => {}
-            }
-            Failed {
-                failure,
-                was_reused: connection.is_reused(),
-            }
-        })?;
+            .await
+            .map_err(failed)?;
+        let survey = check_answer(&response).map_err(failed)?;
         self.report(choice, Outcome::Answered(response.status().as_u16()));
         Ok(Answer {
             response,
@@ -243,6 +235,19 @@ impl Exchange<'_> {
             slot,
             deadline,
         })
+    }
+
+    /// A try that failed after the request was handed to a connection.
+    fn failed(&self, choice: &Choice, failure: Failure, was_reused: bool) -> Failed {
+        match failure {
+            Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
+            Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
+            _ => {}
+        }
+        Failed {
+            failure,
+            was_reused,
+        }
     }
 
     /// A connection to the chosen member: one that is kept, or a new one.
@@ -470,17 +475,14 @@ impl Exchange<'_> {
 }
 
 /// Holds a member's answer to what an edge may pass on.
-fn check_answer(response: Response<Incoming>) -> Result<(Response<Incoming>, Survey), Failure> {
+fn check_answer(response: &Response<Incoming>) -> Result<Survey, Failure> {
+    let nonsense = |what: &str| Err(Failure::Nonsense(what.to_owned()));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::Nonsense(
-            "101 without having been asked for an upgrade".to_owned(),
-        ));
+        return nonsense("101 without having been asked for an upgrade");
     }
     let survey = Survey::of(response.headers());
     if survey.is_ambiguous() {
-        return Err(Failure::Nonsense(
-            "the length of the body is given twice".to_owned(),
-        ));
+        return nonsense("the length of the body is given twice");
     }
-    Ok((response, survey))
+    Ok(survey)
 }

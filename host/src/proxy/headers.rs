@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, MAX_FORWARDS, TE, VIA};
+use http::header::{
+    CONNECTION, FORWARDED, HOST, HeaderName, MAX_FORWARDS, PROXY_AUTHENTICATE, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
@@ -86,12 +89,22 @@ fn forwards_left(method: &Method, headers: &HeaderMap) -> Option<u32> {
     headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
+/// Fields of answers that concern one connection only.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
 /// What one look at the fields of a member's answer finds, so that the usual answer needs no look-up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Survey {
-    /// Fields that are for this hop only.
-    hop_by_hop: SmallVec<[HeaderName; 4]>,
-    connection: Connection,
+    /// Which fields of `HOP_BY_HOP` are there, a bit each.
+    hop_by_hop: u8,
     /// Lines that say where the body ends.
     framings: usize,
     /// Whether a field names a place: Location, Content-Location or URI.
@@ -103,20 +116,19 @@ pub(crate) struct Survey {
 impl Survey {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut survey = Self::default();
-        for (name, value) in headers {
+        for (name, _) in headers {
             match name.as_str() {
                 "content-length" => survey.framings += 1,
+                "connection" => survey.hop_by_hop |= 1,
                 "transfer-encoding" => {
                     survey.framings += 1;
-                    survey.hop_by_hop.push(name.clone());
+                    survey.hop_by_hop |= 1 << 1;
                 }
-                "connection" => {
-                    survey.connection.push(value.clone());
-                    survey.hop_by_hop.push(name.clone());
-                }
-                "keep-alive" | "proxy-authenticate" | "proxy-connection" | "te" | "upgrade" => {
-                    survey.hop_by_hop.push(name.clone());
-                }
+                "upgrade" => survey.hop_by_hop |= 1 << 2,
+                "te" => survey.hop_by_hop |= 1 << 3,
+                "proxy-authenticate" => survey.hop_by_hop |= 1 << 4,
+                "keep-alive" => survey.hop_by_hop |= 1 << 5,
+                "proxy-connection" => survey.hop_by_hop |= 1 << 6,
                 "location" | "content-location" | "uri" => survey.has_place = true,
                 "set-cookie" => survey.has_cookie = true,
                 _ => {}
@@ -126,20 +138,25 @@ impl Survey {
     }
 
     /// Whether the answer's framing can be read in two ways: both a length and a transfer coding, or several of either.
-    pub(crate) fn is_ambiguous(&self) -> bool {
+    pub(crate) fn is_ambiguous(self) -> bool {
         self.framings > 1
     }
 
     /// Removes from a member's answer what concerns its connection, and adds our `Via`.
     pub(crate) fn make_fit_for_client(
-        &self,
+        self,
         headers: &mut HeaderMap,
         version: Version,
         route: &Route,
     ) {
-        remove_named(headers, &self.connection);
-        for name in &self.hop_by_hop {
-            headers.remove(name);
+        if self.hop_by_hop & 1 != 0 {
+            let connection: Connection = headers.get_all(CONNECTION).iter().cloned().collect();
+            remove_named(headers, &connection);
+        }
+        for (bit, name) in HOP_BY_HOP.iter().enumerate() {
+            if self.hop_by_hop & (1 << bit) != 0 {
+                headers.remove(name);
+            }
         }
         if route.via == Via::On {
             add(headers, VIA, via(version));
@@ -270,4 +287,18 @@ fn via(version: Version) -> HeaderValue {
     } else {
         "1.1 equipoise"
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_of_one_hop_has_its_own_bit() {
+        for (bit, name) in HOP_BY_HOP.iter().enumerate() {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("x"));
+            assert_eq!(Survey::of(&headers).hop_by_hop, 1 << bit, "{name}");
+        }
+    }
 }

@@ -287,25 +287,52 @@ fn value_of<'line>(line: &'line [u8], name: &[u8]) -> Option<&'line [u8]> {
 
 /// Whether `value` is `uri-host [":" port]` (RFC 3986): no user, no path, no list, not empty.
 fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(colon) if value[colon] == b':' => (&value[..colon], &value[colon + 1..]),
-        _ => (value, &b""[..]),
+    let (host, port) = match value {
+        [b'[', ..] => match value.iter().position(|&byte| byte == b']') {
+            Some(end) => value.split_at(end + 1),
+            None => return false,
+        },
+        _ => value.split_at(memchr(b':', value).unwrap_or(value.len())),
     };
     let host_is_fine = match host {
         [b'[', address @ .., b']'] => {
-            !address.is_empty()
-                && address
-                    .iter()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+            let is_address_byte =
+                |&byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+            !address.is_empty() && address.iter().all(is_address_byte)
         }
-        _ => {
-            !host.is_empty()
-                && host
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte))
-        }
+        _ => !host.is_empty() && host.iter().all(|&byte| NAME_BYTES[usize::from(byte)]),
     };
-    host_is_fine && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+    host_is_fine && is_port(port)
+}
+
+/// Whether `text` is nothing or a colon with a port behind it, which may be missing.
+fn is_port(text: &[u8]) -> bool {
+    match text {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// The bytes of a registered name (RFC 3986, 3.2.2), but for the comma, which a list would have.
+const NAME_BYTES: [bool; 256] = alphanumeric_and(b"-._~%!$&'()*+;=");
+
+/// The bytes of a token (RFC 9110, 5.6.2).
+const TOKEN_BYTES: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
 }
 
 /// Reads `chunk-size [chunk-ext]` (RFC 9112, 7.1).
@@ -356,7 +383,7 @@ fn read_trailer(line: &[u8]) -> Result<(), &'static str> {
         return Err("a trailer has no colon");
     };
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+    if name.is_empty() || !name.iter().all(|&byte| TOKEN_BYTES[usize::from(byte)]) {
         return Err("a trailer's name is no token");
     }
     if !value.iter().all(|&byte| is_text(byte)) {
@@ -374,11 +401,6 @@ fn read_trailer(line: &[u8]) -> Result<(), &'static str> {
 /// Whether a byte may stand in a field value: no control byte but the tabulator.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-/// Whether a byte may stand in a token (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Refusal};
-use http::header::{CONNECTION, EXPECT, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -199,7 +200,7 @@ impl Exchange<'_> {
         };
         let mut choice = choose();
         if !config.timeout.is_zero() {
-            let step = (config.timeout / 100).max(std::time::Duration::from_millis(1));
+            let step = (config.timeout / 100).max(Duration::from_millis(1));
             let give_up = Instant::now() + config.timeout;
             while matches!(choice, Err(Refusal::NoneEligible)) && Instant::now() < give_up {
                 sleep(step).await;
@@ -284,17 +285,10 @@ impl Exchange<'_> {
                 .headers_mut()
                 .append(CONNECTION, HeaderValue::from_static("close"));
         }
-        let Some(body) = &self.body else {
-            return Ok((request, None));
-        };
-        let mut gate = None;
-        if config.ping.is_some() {
-            request
-                .headers_mut()
-                .insert(EXPECT, HeaderValue::from_static("100-continue"));
-            gate = Some(Gate::before(&mut request));
-        }
-        *request.body_mut() = Upload::new(body.clone(), gate.clone());
+        let gate = self
+            .body
+            .as_ref()
+            .and_then(|body| attach(body, &mut request, config.ping));
         Ok((request, gate))
     }
 
@@ -472,6 +466,25 @@ impl Exchange<'_> {
     fn place(&self, choice: &Choice) -> (usize, usize) {
         (self.route.balancer, choice.lease.member().id as usize)
     }
+}
+
+/// Gives a request its body: behind a gate, where the member is asked for a go-ahead first.
+fn attach(
+    body: &Rc<RefCell<RequestBody>>,
+    request: &mut Request<Upload>,
+    ping: Option<Duration>,
+) -> Option<Gate> {
+    let headers = request.headers_mut();
+    if !headers.contains_key(CONTENT_LENGTH) {
+        // hyper takes it for granted that a GET of unknown length has no body.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if ping.is_some() {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    let gate = ping.map(|_| Gate::before(request));
+    *request.body_mut() = Upload::new(body.clone(), gate.clone());
+    gate
 }
 
 /// Holds a member's answer to what an edge may pass on.

@@ -87,7 +87,8 @@ pub(crate) fn serve(
     say_addresses(&server)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;
-    tracing::info!(signal = signals.wait(), "draining");
+    let signal = signals.wait();
+    tracing::info!(signal, "draining");
     signals
         .run(|| server.drain())
         .map_err(|name| anyhow!("{name} again: stopped without draining"))

@@ -4,20 +4,20 @@ use std::borrow::Cow;
 
 /// The path with dot segments resolved and needless percent-encoding removed (RFC 3986, 6.2.2), as a member would read it.
 ///
-/// Runs of slashes and encoded slashes stay. `None` for what is no absolute path, leads above the root or has a broken
-/// percent-encoding.
+/// Runs of slashes, encoded slashes and segments' parameters (`;v=1`) stay. `None` for what is no absolute path, leads
+/// above the root, has a broken percent-encoding, or means different things to different members: a backslash, an
+/// encoded zero byte, or dot segments hidden behind encoded slashes or parameters.
 pub(crate) fn normalize(path: &str) -> Option<Cow<'_, str>> {
     if !path.starts_with('/') {
         return None;
     }
-    let is_plain = path
-        .as_bytes()
-        .array_windows()
-        .all(|pair| pair[1] != b'%' && pair != b"/.");
-    if is_plain {
+    let is_plain = |pair: &[u8; 2]| !matches!(pair, [_, b'%' | b'\\'] | b"/.");
+    if path.as_bytes().array_windows().all(is_plain) {
         return Some(Cow::Borrowed(path));
     }
-    resolve_dots(&decode_unreserved(path)?).map(Cow::Owned)
+    let resolved = resolve_dots(&decode_unreserved(path)?)?;
+    let is_clear = !resolved.contains('\\') && !resolved.contains("%00") && !hides_dots(&resolved);
+    is_clear.then_some(Cow::Owned(resolved))
 }
 
 /// Where the rest of `path` begins behind the prefix `prefix`, if `path` is it or lies below it.
@@ -41,15 +41,34 @@ pub(crate) fn strip_prefix(path: &str, prefix: &str) -> Option<usize> {
     matches!(path.get(at), None | Some(b'/')).then_some(at)
 }
 
-/// Whether `path` is `prefix` or lies below it, encoded slashes being slashes.
+/// Whether a normalized `path` is `prefix` or lies below it for any member, be encoded slashes slashes to it or not, and
+/// segments' parameters part of their names or not.
 pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
-    if strip_prefix(path, prefix).is_some() {
-        return true;
-    }
-    let has_encoded_slash = path.contains("%2F") || path.contains("%2f");
-    has_encoded_slash
-        && normalize(&path.replace("%2F", "/").replace("%2f", "/"))
-            .is_none_or(|path| strip_prefix(&path, prefix).is_some())
+    let is_plain = path.bytes().all(|byte| !matches!(byte, b'%' | b';'));
+    strip_prefix(path, prefix).is_some()
+        || (!is_plain && strip_prefix(&without_parameters(&decode_slashes(path)), prefix).is_some())
+}
+
+/// The path with encoded slashes and backslashes as slashes.
+fn decode_slashes(path: &str) -> String {
+    ["%2F", "%2f", "%5C", "%5c"]
+        .iter()
+        .fold(path.to_owned(), |path, encoded| path.replace(encoded, "/"))
+}
+
+/// The path with its segments' parameters removed.
+fn without_parameters(path: &str) -> String {
+    let segments = path
+        .split('/')
+        .map(|segment| segment.split(';').next().unwrap_or_default());
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// Whether the path has dot segments for members that take encoded slashes for slashes, or parameters out of segments.
+fn hides_dots(path: &str) -> bool {
+    without_parameters(&decode_slashes(path))
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."))
 }
 
 /// Decodes what need not be encoded: letters, digits and `-._~`.
@@ -121,6 +140,13 @@ mod tests {
             ("/%2", None),
             ("/%+1", None),
             ("/%zz", None),
+            ("/a\\b", None),
+            ("/a%00", None),
+            ("/..;/a", None),
+            ("/a/..;v=1/b", None),
+            ("/a/..%2fb", None),
+            ("/a%5c%2e%2e%5Cb", None),
+            ("/a;v=1/b%5Cc", Some("/a;v=1/b%5Cc")),
             ("*", None),
             ("", None),
         ];
@@ -149,10 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_slash_hides_nothing() {
-        assert!(is_below("/app%2fprivate/x", "/app/private"));
-        assert!(is_below("/app%2F..%2fprivate", "/private"));
-        assert!(!is_below("/app%2Fpublic", "/app/private"));
+    fn neither_encoded_slashes_nor_parameters_hide_what_is_below() {
+        for path in [
+            "/app%2fprivate/x",
+            "/app%5Cprivate",
+            "/app;v=1/private;v=2/x",
+            "/;/app/private",
+        ] {
+            assert!(is_below(path, "/app/private"), "{path}");
+        }
+        for path in ["/app%2Fpublic", "/app/private%20", "/app/privates;v=1"] {
+            assert!(!is_below(path, "/app/private"), "{path}");
+        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use equipoise_balancer::Refusal;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use thiserror::Error;
 
@@ -115,6 +115,15 @@ impl Failure {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
+        if matches!(
+            self,
+            Self::BadRequest(_) | Self::ClientStalled | Self::ClientGone
+        ) {
+            // Whoever sends this may have more of it.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 

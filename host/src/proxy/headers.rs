@@ -235,7 +235,8 @@ fn tell_about_client(
             }
             None => {}
         }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+        let scheme = HeaderValue::from_static(client.scheme());
+        pass_on(headers, X_FORWARDED_PROTO, scheme, route.x_forwarded);
     }
     if route.forwarded != Forwarding::Off
         && let Some(element) = forwarded(client, client_host)

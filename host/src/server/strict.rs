@@ -198,6 +198,9 @@ impl Scanner {
         if line.starts_with(b"CONNECT ") {
             return Err("CONNECT is for forward proxies");
         }
+        if memchr(b'#', line).is_some() {
+            return Err("a fragment is the client's own business");
+        }
         self.head = Head {
             is_http_10: line.ends_with(b" HTTP/1.0"),
             ..Head::default()
@@ -450,6 +453,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
             "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",

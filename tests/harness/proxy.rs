@@ -1,0 +1,377 @@
+//! The built program, started with a configuration of its own and watched from outside.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+use tempfile::TempDir;
+
+use super::{Client, Origin, PATIENCE, Response, eventually};
+
+/// What the program prints for each listener, before the address.
+const LISTENING: &str = "listening on http://";
+
+/// The program with these arguments, not started yet.
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A running program. It is killed when this is dropped; a test fails if the program has panicked.
+pub(crate) struct Proxy {
+    child: Child,
+    addresses: Vec<SocketAddr>,
+    /// What the program printed.
+    pub(crate) stdout: Lines,
+    /// What the program complained about.
+    pub(crate) stderr: Lines,
+    directory: TempDir,
+}
+
+impl Proxy {
+    /// Begins a configuration with one route for all requests to these members.
+    pub(crate) fn before(members: &[&Origin]) -> Start {
+        let mut start = Start::default();
+        for member in members {
+            start = start.member(member, "");
+        }
+        start
+    }
+
+    /// Takes a whole configuration.
+    pub(crate) fn with(toml: &str) -> Start {
+        Start {
+            whole: Some(toml.to_owned()),
+            ..Start::default()
+        }
+    }
+
+    /// Starts the program in `directory` and waits until each listener is ready.
+    #[track_caller]
+    pub(crate) fn run(mut command: Command, listeners: usize, directory: TempDir) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut proxy = Self {
+            stdout: Lines::of(child.stdout.take().expect("piped")),
+            stderr: Lines::of(child.stderr.take().expect("piped")),
+            addresses: Vec::new(),
+            child,
+            directory,
+        };
+        proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
+            let ready = |line: &String| line.split_once(LISTENING)?.1.trim().parse().ok();
+            let addresses: Vec<_> = lines.iter().filter_map(ready).collect();
+            (addresses.len() >= listeners).then_some(addresses)
+        });
+        proxy
+    }
+
+    /// The address of the first listener.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// The addresses of all listeners.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A path in the program's directory, where its configuration is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A new connection.
+    #[track_caller]
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// The response to a `GET` on a new connection.
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.client().get(target)
+    }
+
+    /// The response to a request without body on a new connection.
+    #[track_caller]
+    pub(crate) fn exchange(&self, line: &str, fields: &[&str]) -> Response {
+        self.client().exchange(line, fields)
+    }
+
+    /// Which members, by the names they answer with, serve as many requests, each on a new connection. A response that is
+    /// not 200 counts by its status.
+    #[track_caller]
+    pub(crate) fn served(&self, count: usize) -> Vec<String> {
+        self.served_to(count, "GET /", &[])
+    }
+
+    /// As [`served`](Self::served), for this request.
+    #[track_caller]
+    pub(crate) fn served_to(&self, count: usize, line: &str, fields: &[&str]) -> Vec<String> {
+        (0..count)
+            .map(|_| server(&self.exchange(line, fields)))
+            .collect()
+    }
+
+    /// The most memory the program ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the program runs, on Linux");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        kilobytes
+            .and_then(|count| count.parse::<u64>().ok())
+            .expect("a size")
+            * 1024
+    }
+
+    /// How much processor time the program has used.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("the program runs, on Linux");
+        // Behind the name in parentheses; times 14 and 15 of all are those in user and kernel mode, in hundredths.
+        let behind_name = stat.rsplit(')').next().unwrap_or_default();
+        let times = behind_name.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
+    }
+
+    /// Waits until the program ends by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the program ends", || {
+            self.child.try_wait().expect("a child")
+        })
+    }
+
+    /// Whether the program runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+}
+
+impl Drop for Proxy {
+    #[expect(clippy::print_stderr, reason = "shown with the test that fails")]
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let complaints = self.stderr.whole();
+        if thread::panicking() {
+            eprintln!("the program said:\n{}{complaints}", self.stdout.whole());
+        } else {
+            assert!(
+                !complaints.contains("panicked at"),
+                "the program panicked:\n{complaints}"
+            );
+        }
+    }
+}
+
+/// Which member served, by the name it answered with; the status where that is not 200.
+pub(crate) fn server(response: &Response) -> String {
+    match response.status() {
+        200 => response.text(),
+        status => status.to_string(),
+    }
+}
+
+/// A configuration being written.
+#[derive(Default)]
+pub(crate) struct Start {
+    whole: Option<String>,
+    top: String,
+    limits: String,
+    route: String,
+    routes: Option<String>,
+    balancer: String,
+    members: String,
+}
+
+impl Start {
+    /// Adds a member with more keys than its URL.
+    pub(crate) fn member(self, member: &Origin, keys: &str) -> Self {
+        self.member_at(&member.url(), keys)
+    }
+
+    /// Adds a member with this URL and more keys.
+    pub(crate) fn member_at(mut self, url: &str, keys: &str) -> Self {
+        let _ = writeln!(
+            self.members,
+            "[[balancer.cluster.member]]\nurl = \"{url}\"\n{keys}"
+        );
+        self
+    }
+
+    /// Adds keys at the top.
+    pub(crate) fn top(mut self, keys: &str) -> Self {
+        self.top += &format!("{keys}\n");
+        self
+    }
+
+    /// Adds keys to `[limits]`.
+    pub(crate) fn limits(mut self, keys: &str) -> Self {
+        self.limits += &format!("{keys}\n");
+        self
+    }
+
+    /// Adds keys to the balancer.
+    pub(crate) fn balancer(mut self, keys: &str) -> Self {
+        self.balancer += &format!("{keys}\n");
+        self
+    }
+
+    /// Adds keys to the route.
+    pub(crate) fn route(mut self, keys: &str) -> Self {
+        self.route += &format!("{keys}\n");
+        self
+    }
+
+    /// Has these routes instead of the one for all requests. The balancer is called `cluster`.
+    pub(crate) fn routes(mut self, routes: &str) -> Self {
+        self.routes = Some(routes.to_owned());
+        self
+    }
+
+    fn toml(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        let Self {
+            top,
+            limits,
+            route,
+            balancer,
+            members,
+            ..
+        } = self;
+        let default = format!("[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n{route}");
+        let routes = self.routes.as_ref().unwrap_or(&default);
+        format!(
+            "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\n{routes}\n\
+             [balancer.cluster]\n{balancer}\n{members}"
+        )
+    }
+
+    /// Writes the configuration and starts the program with it.
+    #[track_caller]
+    pub(crate) fn start(self) -> Proxy {
+        self.start_by(program(&["run"]))
+    }
+
+    /// As [`start`](Self::start), with no more than so many file descriptors.
+    #[track_caller]
+    pub(crate) fn start_with_descriptors(self, count: usize) -> Proxy {
+        let mut shell = Command::new("sh");
+        let line = format!("ulimit -n {count} && exec \"$0\" run \"$1\"");
+        shell.args(["-c", &line]).arg(program(&[]).get_program());
+        self.start_by(shell)
+    }
+
+    #[track_caller]
+    fn start_by(self, mut command: Command) -> Proxy {
+        let directory = TempDir::new().expect("a directory");
+        let toml = self.toml();
+        command.arg(write_config(directory.path(), &toml));
+        Proxy::run(command, toml.matches("[[listen]]").count(), directory)
+    }
+}
+
+/// Writes a configuration file.
+pub(crate) fn write_config(directory: &Path, toml: &str) -> PathBuf {
+    let path = directory.join("equipoise.toml");
+    fs::write(&path, toml).expect("a file can be written");
+    path
+}
+
+/// The lines a program prints, as they come.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    state: Arc<(Mutex<Printed>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Printed {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(output: impl Read + Send + 'static) -> Self {
+        let lines = Self {
+            state: Arc::default(),
+        };
+        let writer = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                writer.update(|printed| printed.lines.push(line));
+            }
+            writer.update(|printed| printed.ended = true);
+        });
+        lines
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Printed)) {
+        change(&mut self.state.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state.1.notify_all();
+    }
+
+    /// Everything printed up to now.
+    pub(crate) fn text(&self) -> String {
+        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        printed
+            .lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    /// Everything printed, once the program has ended.
+    pub(crate) fn whole(&self) -> String {
+        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .state
+            .1
+            .wait_timeout_while(printed, PATIENCE, |printed| !printed.ended);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.text()
+    }
+
+    /// Waits until `found` finds something in what was printed up to then.
+    #[track_caller]
+    pub(crate) fn when<T>(&self, what: &str, mut found: impl FnMut(&[String]) -> Option<T>) -> T {
+        let mut result = None;
+        let look = |printed: &mut Printed| {
+            result = found(&printed.lines);
+            result.is_none() && !printed.ended
+        };
+        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.state.1.wait_timeout_while(printed, PATIENCE, look);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        result.unwrap_or_else(|| panic!("{what}: not among these lines:\n{}", self.text()))
+    }
+
+    /// Waits for a line with this text.
+    #[track_caller]
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        self.when(text, |lines| {
+            lines.iter().find(|line| line.contains(text)).cloned()
+        })
+    }
+}

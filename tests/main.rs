@@ -1,0 +1,7 @@
+//! End to end: the built program between real clients and real members, seen from outside only.
+//!
+//! One file a subject. A test's name says what is so; where it is not obvious, a comment says why and how it is shown.
+
+mod balancing;
+mod harness;
+mod sticky;

@@ -3,5 +3,11 @@
 //! One file a subject. A test's name says what is so; where it is not obvious, a comment says why and how it is shown.
 
 mod balancing;
+mod capacity;
+mod connections;
+mod error_state;
+mod failover;
 mod harness;
+mod ping;
 mod sticky;
+mod timeouts;

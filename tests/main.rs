@@ -3,14 +3,18 @@
 //! One file a subject. A test's name says what is so; where it is not obvious, a comment says why and how it is shown.
 
 mod balancing;
+mod bodies;
+mod breaking_off;
 mod capacity;
 mod connections;
 mod error_state;
 mod failover;
 mod harness;
 mod headers;
+mod interim;
 mod ping;
 mod rewriting;
 mod routes;
 mod sticky;
+mod streaming;
 mod timeouts;

@@ -1,0 +1,156 @@
+//! What members send that is not HTTP goes no further.
+
+use crate::harness::origin::Act;
+use crate::harness::proxy::server;
+use crate::harness::{Exchange, Gate, Origin, Proxy};
+
+/// A member that answers `/` with its name and `/odd` with these bytes.
+fn odd(bytes: impl AsRef<[u8]> + Send + Sync + 'static, then: Act) -> Origin {
+    let answer = move |exchange: &mut Exchange| match exchange.target() {
+        "/odd" => {
+            exchange.read_body();
+            exchange.send(&bytes);
+            then(exchange);
+        }
+        _ => exchange.answer("b1"),
+    };
+    Origin::named("b1").answering(answer).start()
+}
+
+#[test]
+fn a_members_nonsense_is_502_and_the_next_answer_is_right() {
+    let huge = format!(
+        "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nok",
+        "x".repeat(1 << 20)
+    );
+    let many = format!(
+        "HTTP/1.1 200 OK\r\n{}Content-Length: 2\r\n\r\nok",
+        "X: 1\r\n".repeat(10_000)
+    );
+    let answers = [
+        "hello\r\n\r\n",
+        "\0\0\0\0\r\n\r\n",
+        "<html>HTTP/0.9 has no head</html>",
+        "200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 99 No\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 099 No\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 2x0 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 -20 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/3.9 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "ICY 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX Y: 1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\n: 1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX: a\u{1}b\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX: 1\r\n folded\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nok",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        &huge,
+        &many,
+    ];
+    let mut wrong = Vec::new();
+    for answer in answers {
+        for then in [Exchange::close as Act, Exchange::stall] {
+            let b1 = odd(answer.to_owned(), then);
+            let proxy = Proxy::before(&[]).member(&b1, "timeout = \"2s\"").start();
+            let mut client = proxy.client();
+            client.ask("GET /odd", &[]);
+            let status = client.try_response("GET").map(|response| response.status());
+            let next = server(&proxy.get("/"));
+            if !matches!(status, Ok(502)) || next != "b1" {
+                let start: String = answer.chars().take(60).collect();
+                wrong.push(format!("{start:?}: {status:?}, next {next}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not treated so:\n{}", wrong.join("\n"));
+}
+
+/// Whether both framings are refused or one is dropped: the client must not see both, nor a later one a wrong answer.
+#[test]
+fn a_members_answer_with_two_framings_is_made_one_or_refused() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ];
+    for answer in answers {
+        let b1 = odd(answer, |_| {});
+        let proxy = Proxy::before(&[&b1]).top("workers = 1").start();
+        let mut client = proxy.client();
+        let response = client.get("/odd");
+        let passed = response.status() == 200 && response.text() == "ok";
+        assert!(
+            passed || response.status() == 502,
+            "{answer:?}: {response:?}"
+        );
+        assert_eq!(server(&proxy.get("/")), "b1", "{answer:?}");
+    }
+}
+
+/// Goal: what a member sends without being asked is nobody's answer. Method: a second response right behind the first, or
+/// later, when the connection is idle.
+#[test]
+fn what_nobody_asked_for_is_nobodys_answer() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let extra = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled";
+    for extra in [
+        extra,
+        "\r\n",
+        "x",
+        "HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let b1 = odd([answer, extra].concat(), |_| {});
+        let proxy = Proxy::before(&[&b1]).top("workers = 1").start();
+        for _ in 0..5 {
+            assert_eq!(server(&proxy.get("/odd")), "ok", "{extra:?}");
+            assert_eq!(server(&proxy.get("/")), "b1", "{extra:?}");
+        }
+    }
+
+    let (gate, sent) = (Gate::closed(), Gate::closed());
+    let (held, told) = (gate.clone(), sent.clone());
+    let b1 = Origin::named("b1").answering(move |exchange| {
+        let is_first = exchange.number == 0;
+        exchange.answer("b1");
+        if is_first {
+            held.wait();
+            exchange.send(extra);
+            told.open();
+        }
+    });
+    let b1 = b1.start();
+    let proxy = Proxy::before(&[&b1]).top("workers = 1").start();
+    assert_eq!(server(&proxy.get("/")), "b1");
+    gate.open();
+    assert!(sent.wait());
+    assert_eq!(proxy.served(5), ["b1"; 5]);
+}
+
+#[test]
+fn a_members_answer_that_is_longer_than_it_says_is_cut() {
+    let b1 = odd(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more",
+        |_| {},
+    );
+    let proxy = Proxy::before(&[&b1]).top("workers = 1").start();
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        assert_eq!(client.get("/odd").text(), "ok");
+        assert_eq!(client.get("/").text(), "b1");
+    }
+}

@@ -2,11 +2,14 @@
 //!
 //! One file a subject. A test's name says what is so; where it is not obvious, a comment says why and how it is shown.
 
+mod access_log;
 mod balancing;
 mod bodies;
 mod breaking_off;
 mod capacity;
+mod command_line;
 mod connections;
+mod demo;
 mod error_state;
 mod failover;
 mod harness;
@@ -17,6 +20,7 @@ mod nonsense;
 mod ping;
 mod rewriting;
 mod routes;
+mod shutdown;
 mod sticky;
 mod streaming;
 mod strictness;

@@ -128,17 +128,6 @@ fn a_client_that_leaves_frees_the_member() {
     }
 }
 
-#[test]
-fn a_client_that_resets_while_it_waits_frees_the_member() {
-    let b1 = Origin::named("b1").answering(Exchange::stall).start();
-    let proxy = Proxy::before(&[&b1]).start();
-    let mut client = proxy.client();
-    client.ask("GET /", &[]);
-    b1.await_hits(1);
-    client.reset();
-    b1.await_no_connection();
-}
-
 /// A client may say that it sends nothing more and still wait for its answer.
 #[test]
 fn a_client_that_half_closes_is_answered() {

@@ -13,8 +13,10 @@ fn a_chunked_body_passes_both_ways() {
     let b1 = Origin::named("b1").saying(answer).start();
     let proxy = Proxy::before(&[&b1]).start();
     let mut client = proxy.client();
-    for _ in 0..2 {
-        client.send("POST / HTTP/1.1\r\nHost: lb.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for method in ["POST", "GET"] {
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: lb.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
         client.send("5\r\nhello\r\n1;a=b;c=\"d\"\r\n!\r\n00\r\n\r\n");
         assert_eq!(client.response().text(), "abc0123456789");
     }

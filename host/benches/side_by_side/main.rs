@@ -1,0 +1,131 @@
+//! The whole proxy side by side with the proxies people know.
+//!
+//! `cargo bench -p equipoise --bench side_by_side` starts Equipoise and those of HAProxy, nginx, Apache and Envoy that are
+//! installed, each with one worker and a comparable configuration (the files in `configurations/`), sends all of them the
+//! same requests and prints a Markdown table. docs/benchmarks.md says what the columns mean and how to read them.
+//!
+//! Two passes, so that counting never slows what is timed:
+//! 1. *Timed*: all proxies are up but only one at a time has load, in interleaved rounds. Medians are printed.
+//! 2. *Counted*: each proxy is started again under the counting tools, which say the same on a busy machine.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the table goes to standard output, progress to standard error"
+)]
+
+mod contender;
+mod cores;
+mod counted;
+mod load;
+mod machine;
+mod options;
+mod origin;
+mod proxy;
+mod table;
+mod timed;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::contender::Contender;
+use crate::cores::Cores;
+use crate::counted::{Counts, Instructions};
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::origin::Origin;
+use crate::timed::Target;
+
+/// What every measurement shares.
+struct Bench {
+    options: Options,
+    cores: Cores,
+    origin: Origin,
+    instructions: Instructions,
+}
+
+fn main() -> ExitCode {
+    match Options::from_arguments().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("side_by_side: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    let (contenders, missing) = contender::installed(&options);
+    let machine = Machine::inspect(&contenders);
+    let bench = Bench {
+        cores: Cores::divide(),
+        origin: Origin::start()?,
+        instructions: Instructions::available(),
+        options,
+    };
+    let mut targets = start(&contenders, &bench)?;
+    time(&mut targets, &bench)?;
+    let rows = targets
+        .into_iter()
+        .map(|target| Ok((target.summary()?, count(target.stop(), &bench))))
+        .collect::<Result<Vec<_>>>()?;
+
+    println!("{machine}\n{}\n", bench.describe());
+    println!("{}", table::render(&rows));
+    for name in missing {
+        println!("{name} is not installed here and was left out.");
+    }
+    Ok(())
+}
+
+/// The direct way to the origin, then every contender that starts. Only ours must.
+fn start<'a>(contenders: &'a [Contender], bench: &Bench) -> Result<Vec<Target<'a>>> {
+    let mut targets = vec![Target::direct(bench)];
+    for contender in contenders {
+        match Target::proxied(contender, bench) {
+            Ok(target) => targets.push(target),
+            Err(error) if contender.is_ours() => return Err(error),
+            Err(error) => eprintln!("left out: {error:#}"),
+        }
+    }
+    Ok(targets)
+}
+
+/// The timed pass: one target after the other, in the same order in every round.
+fn time(targets: &mut [Target<'_>], bench: &Bench) -> Result<()> {
+    for round in 1..=bench.options.rounds {
+        for target in &mut *targets {
+            eprintln!("round {round}: {}", target.name());
+            let measured = target.run_round(bench.options.round);
+            measured.with_context(|| target.name())?;
+        }
+    }
+    Ok(())
+}
+
+/// The counted pass for one proxy. Nothing is counted where none is in the way.
+fn count(proxy: Option<&Contender>, bench: &Bench) -> Counts {
+    let Some(contender) = proxy else {
+        return Counts::default();
+    };
+    eprintln!("counting: {}", contender.name);
+    Counts::of(contender, bench)
+}
+
+impl Bench {
+    /// The conditions, to stand above the table.
+    fn describe(&self) -> String {
+        format!(
+            "Medians of {} rounds of {} s, {} connections, responses of {} bytes, load by the built-in generator, {}.\n\
+             Instructions by {}, over {} requests.",
+            self.options.rounds,
+            self.options.round.as_secs(),
+            load::CONNECTIONS,
+            origin::BODY_BYTES,
+            self.cores,
+            self.instructions.name(),
+            self.options.counted_requests,
+        )
+    }
+}

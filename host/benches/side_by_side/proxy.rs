@@ -1,0 +1,154 @@
+//! One running proxy. It is ended when this value is dropped, however the measuring went.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::Bench;
+use crate::contender::Contender;
+
+/// How long a proxy may take to come up. Under a counting tool Envoy needs 20 s.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a proxy may take to go when asked, before it is killed. Under a counting tool it is slow in this, too.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running proxy with a directory of its own.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    child: Child,
+    directory: TempDir,
+}
+
+impl Proxy {
+    /// Starts the contender and waits until it answers a request.
+    ///
+    /// # Errors
+    /// When it does not start, with the end of what it said.
+    pub(crate) fn start(contender: &Contender, bench: &Bench) -> Result<Self> {
+        Self::start_under(contender, bench, |_| Ok(Vec::new()))
+    }
+
+    /// As [`start`](Self::start), under a tool: `wrapper` is the beginning of the command, given the proxy's directory.
+    pub(crate) fn start_under(
+        contender: &Contender,
+        bench: &Bench,
+        wrapper: impl FnOnce(&Path) -> Result<Vec<OsString>>,
+    ) -> Result<Self> {
+        let directory = directory_for_all()?;
+        let address = free_address()?;
+        let mut words = wrapper(directory.path())?;
+        words.extend(contender.prepare(directory.path(), address, &bench.origin.members)?);
+        let log = File::create(directory.path().join("log"))?;
+        let child = bench
+            .cores
+            .command(&words)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {}", contender.name))?;
+        let mut proxy = Self {
+            address,
+            child,
+            directory,
+        };
+        proxy.wait_until_it_answers(contender.name)?;
+        Ok(proxy)
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A file in its directory.
+    pub(crate) fn read(&self, file: &str) -> Result<String> {
+        fs::read_to_string(self.directory.path().join(file))
+            .with_context(|| format!("reading {file}"))
+    }
+
+    /// Where a tool may write.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Asks it to stop, waits, and kills it when it takes too long.
+    pub(crate) fn stop(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        signal(self.process(), "TERM");
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while !self.has_ended() {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn wait_until_it_answers(&mut self, name: &str) -> Result<()> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while !answers(self.address) {
+            if self.has_ended() || Instant::now() > deadline {
+                bail!("{name} did not start: {}", self.read("log")?.trim());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Sends a signal by name, such as `TERM`, to a process.
+pub(crate) fn signal(process: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status();
+}
+
+/// A temporary directory that others may enter: Apache, started by root, goes on as another user.
+fn directory_for_all() -> Result<TempDir> {
+    let directory = tempfile::Builder::new()
+        .prefix("side-by-side-")
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()?;
+    Ok(directory)
+}
+
+/// A port nobody listens on just now.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        Ok(start == *b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,139 @@
+//! The real Apache, with a configuration, a directory and a process of its own.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::PATIENCE;
+use crate::cluster::Cluster;
+use crate::process::Process;
+
+const MODULES: [&str; 10] = [
+    "mpm_event",
+    "authz_core",
+    "headers",
+    "proxy",
+    "proxy_http",
+    "proxy_balancer",
+    "lbmethod_byrequests",
+    "lbmethod_bytraffic",
+    "lbmethod_bybusyness",
+    "slotmem_shm",
+];
+
+/// Where Debian keeps the modules.
+const MODULE_DIRECTORY: &str = "/usr/lib/apache2/modules";
+
+/// A running Apache.
+#[derive(Debug)]
+pub(crate) struct Apache {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    _process: Process,
+    _directory: TempDir,
+}
+
+impl Apache {
+    /// Starts one process with many threads, so that there is one order of requests.
+    ///
+    /// Apache cannot be told to take any free port: one is found first, and another when somebody was faster.
+    pub(crate) fn start(cluster: &Cluster) -> Self {
+        (0..5)
+            .find_map(|_| Self::try_start(cluster).ok())
+            .unwrap_or_else(|| {
+                panic!(
+                    "{}",
+                    Self::try_start(cluster).expect_err("it did not start five times")
+                )
+            })
+    }
+
+    fn try_start(cluster: &Cluster) -> Result<Self, String> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let address = free_address();
+        let file = directory.path().join("apache2.conf");
+        fs::write(
+            &file,
+            configuration(cluster, directory.path(), address.port()),
+        )
+        .expect("writing a file");
+        let log = fs::File::create(directory.path().join("log")).expect("creating a file");
+        let child = Command::new(&*PROGRAM)
+            .args(["-X", "-f"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("starting apache2");
+        let mut process = Process(child);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            if process.has_ended() || Instant::now() > deadline {
+                return Err(said(directory.path()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Self {
+            address,
+            _process: process,
+            _directory: directory,
+        })
+    }
+}
+
+fn said(directory: &Path) -> String {
+    ["log", "error.log"]
+        .map(|file| fs::read_to_string(directory.join(file)).unwrap_or_default())
+        .concat()
+}
+
+fn configuration(cluster: &Cluster, directory: &Path, port: u16) -> String {
+    let directory = directory.display();
+    let modules: String = MODULES
+        .iter()
+        .map(|module| format!("LoadModule {module}_module {MODULE_DIRECTORY}/mod_{module}.so\n"))
+        .collect();
+    format!(
+        "ServerRoot \"{directory}\"\nDefaultRuntimeDir \"{directory}\"\nPidFile apache2.pid\nErrorLog error.log\n\
+         ServerName lb.test\nListen 127.0.0.1:{port}\nUser www-data\nGroup www-data\n\
+         {modules}\
+         StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
+         {}",
+        cluster.in_apaches_words()
+    )
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+/// The program. Says once what these tests need, and panics with the same sentence where it is missing.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let need = format!(
+        "these tests drive the real Apache httpd: they need the program apache2, in PATH or /usr/sbin, and its modules {} \
+         in {MODULE_DIRECTORY} (Debian and Ubuntu: apt-get install apache2)",
+        MODULES.join(", ")
+    );
+    // Straight to the terminal: print macros are captured until a test fails.
+    let _ = writeln!(std::io::stderr(), "{need}");
+    let has_modules = MODULES.iter().all(|module| {
+        Path::new(MODULE_DIRECTORY)
+            .join(format!("mod_{module}.so"))
+            .is_file()
+    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .map(|directory| directory.join("apache2"))
+        .find(|program| program.is_file() && has_modules)
+        .unwrap_or_else(|| panic!("{need}; not found here"))
+});

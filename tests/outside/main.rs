@@ -1,0 +1,29 @@
+//! Equipoise against the real Apache: equal configurations, the same requests, and the question who served each.
+//!
+//! `cargo test -p equipoise --features outside --test outside` runs it. It installs nothing and says what it needs.
+//!
+//! A [`Cluster`](cluster::Cluster) describes a balancer once; [`Apache`](apache::Apache) and
+//! [`Equipoise`](equipoise::Equipoise) each start a server from it, in front of the same members. A test sends both the same
+//! requests and compares what became of them, one word a request: `b2` was served by the second member, `503` by nobody,
+//! `b2:503` is the second member's own 503, and `b2+.r2` came with a new session cookie. Where a sequence is known from
+//! Apache's documentation or source, it stands in the test, so that both are held to it.
+//!
+//! Where we differ from Apache on purpose (docs/apache-differences.md), the test says what each of the two does.
+
+mod answer;
+mod apache;
+mod client;
+mod cluster;
+mod compare;
+mod equipoise;
+mod members;
+mod process;
+
+mod failover;
+mod headers;
+mod methods;
+mod random;
+mod rewriting;
+mod sets;
+mod status;
+mod sticky;

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod headers;
 mod rewrite;
+mod sticky_cookie;
 mod tries;
 mod upload;
 mod view;
@@ -415,9 +416,9 @@ impl Exchange<'_> {
         let config = &self.cluster.config;
         let (cookie, sticky) = (config.sticky_cookie.as_ref()?, config.sticky.as_ref()?);
         let route = choice.lease.member().settings.route.as_deref()?;
-        choice.route_changed.then(|| {
-            rewrite::sticky_cookie(cookie, sticky.separator, route, self.client.is_tls())
-        })?
+        choice
+            .route_changed
+            .then(|| sticky_cookie::issue(cookie, sticky.separator, route, self.client.is_tls()))?
     }
 
     /// Whether the request may go to another member after this failure.

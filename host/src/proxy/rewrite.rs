@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use http::header::{CONTENT_LOCATION, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Uri};
 
-use crate::config::{self, Route, SameSite, Secure, StickyCookie};
+use crate::config::{self, Route};
 use crate::path;
 use crate::proxy::headers::Survey;
 use crate::router;
@@ -204,34 +204,4 @@ pub(crate) fn target(
         let _ = write!(target, "?{query}");
     }
     Uri::try_from(target).ok()
-}
-
-/// The `Set-Cookie` that keeps a session at the member with this route.
-pub(crate) fn sticky_cookie(
-    cookie: &StickyCookie,
-    separator: Option<char>,
-    route: &str,
-    is_tls: bool,
-) -> Option<HeaderValue> {
-    let mut text = format!("{}=", cookie.name);
-    text.extend(separator);
-    let _ = write!(text, "{route}; Path={}", cookie.path);
-    if let Some(domain) = &cookie.domain {
-        let _ = write!(text, "; Domain={domain}");
-    }
-    if let Some(max_age) = cookie.max_age {
-        let _ = write!(text, "; Max-Age={}", max_age.as_secs());
-    }
-    if cookie.http_only {
-        text.push_str("; HttpOnly");
-    }
-    text.push_str(match cookie.same_site {
-        SameSite::Lax => "; SameSite=Lax",
-        SameSite::Strict => "; SameSite=Strict",
-        SameSite::None => "; SameSite=None",
-    });
-    if cookie.secure == Secure::Always || (cookie.secure == Secure::Auto && is_tls) {
-        text.push_str("; Secure");
-    }
-    HeaderValue::try_from(text).ok()
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod error;
+mod gate;
 mod headers;
 mod rewrite;
 mod sticky_cookie;
@@ -35,10 +36,11 @@ use crate::upstream::{Connection, Slot};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
+use gate::Gate;
 use headers::Survey;
 use rewrite::Rewrite;
 use tries::Tries;
-use upload::{Gate, RequestBody};
+use upload::RequestBody;
 use view::{ThreadRandom, View};
 
 pub(crate) use body::Body;

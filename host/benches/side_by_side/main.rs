@@ -73,6 +73,11 @@ fn run(options: Options) -> Result<()> {
 
     println!("{machine}\n{}\n", bench.describe());
     println!("{}", table::render(&rows));
+    if rows.iter().any(|(timed, _)| timed.was_disturbed()) {
+        println!(
+            "Something else took a proxy's core: repeat this on a quieter machine for the timed columns."
+        );
+    }
     for name in missing {
         println!("{name} is not installed here and was left out.");
     }

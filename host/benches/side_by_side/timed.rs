@@ -59,6 +59,13 @@ pub(crate) struct Summary {
     pub(crate) memory: Option<u64>,
 }
 
+impl Summary {
+    /// Whether the proxy had much less than its core, so that the times say more of the machine than of the proxy.
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.utilisation.is_some_and(|share| share < 0.9)
+    }
+}
+
 impl<'a> Target<'a> {
     /// The origin without a proxy before it: what the load and the origin can do at most.
     pub(crate) fn direct(bench: &Bench) -> Self {

@@ -57,6 +57,11 @@ impl AccessLog {
             guard,
         ))
     }
+
+    /// Lines dropped so far, because more than 100,000 were waiting to be written.
+    pub(crate) fn dropped_lines(&self) -> usize {
+        self.writer.error_counter().dropped_lines()
+    }
 }
 
 /// What the log will say of one request. Written when dropped.

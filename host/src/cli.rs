@@ -83,15 +83,25 @@ pub(crate) fn serve(
         .map(AccessLog::open)
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
-    let server = Server::start(config, log)?;
+    let server = Server::start(config, log.clone())?;
     say_addresses(&server)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;
     let signal = signals.wait();
     tracing::info!(signal, "draining");
-    signals
+    let drained = signals
         .run(|| server.drain())
-        .map_err(|name| anyhow!("{name} again: stopped without draining"))
+        .map_err(|name| anyhow!("{name} again: stopped without draining"));
+    if let Some(lines) = log
+        .map(|log| log.dropped_lines())
+        .filter(|&lines| lines > 0)
+    {
+        tracing::warn!(
+            lines,
+            "the access log could not be written as fast as requests came"
+        );
+    }
+    drained
 }
 
 fn say_addresses(server: &Server) -> io::Result<()> {

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use equipoise_balancer::{Balancer, Counters, Member, MemberSettings, Methods, Outcome, Settings};
+use equipoise_balancer::{
+    Balancer, Counters, Member, MemberSettings, Methods, Outcome, Query, Settings,
+};
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
 use equipoise_sdk::testing::FakeRequest;
-use equipoise_sdk::{Host, Selector};
+use equipoise_sdk::{Affinity, Host, Level, Selector};
 
 const MEMBERS: [u32; 3] = [4, 64, 1_000];
 
@@ -25,9 +27,19 @@ const NOW: Duration = Duration::from_secs(1_000);
 struct Fast;
 
 impl Host for Fast {
-    fn random(&self) -> u64 {
-        fastrand::u64(..)
+    fn random(&self) -> u32 {
+        fastrand::u32(..)
     }
+
+    fn now_ms(&self) -> u64 {
+        0
+    }
+
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+
+    fn log(&self, _level: Level, _message: &str) {}
 }
 
 /// A member with a route, a weight and some history.
@@ -59,15 +71,23 @@ fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
         fallback: Box::new(ByRequests::default()),
         session: None,
     };
-    Balancer::new(settings, (0..members).map(member).collect(), methods)
+    Balancer::new(settings, (0..members).map(member).collect(), [methods])
 }
 
 /// Measures decisions of `balancer`; each request is over before the next one comes.
-fn decide(criterion: &mut Criterion, name: &str, balancer: &Balancer, session: Option<&str>) {
+fn decide(criterion: &mut Criterion, name: &str, balancer: &Balancer, session: Option<&Affinity>) {
     let request = FakeRequest::get("/");
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
-            let choice = balancer.choose(&request, black_box(session), &[], NOW, &Fast);
+            let query = Query {
+                worker: 0,
+                request: &request,
+                session: black_box(session),
+                tried: &[],
+                now: NOW,
+                host: &Fast,
+            };
+            let choice = balancer.choose(&query);
             black_box(choice).is_ok()
         });
     });
@@ -96,7 +116,7 @@ fn methods(criterion: &mut Criterion) {
 fn sessions(criterion: &mut Criterion) {
     for members in MEMBERS {
         let balancer = balancer(Box::new(ByRequests::default()), members);
-        let route = format!("route{}", members - 1);
+        let route = Affinity::Route(format!("route{}", members - 1));
         decide(
             criterion,
             &format!("choose/sticky/{members}"),

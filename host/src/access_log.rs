@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 use equipoise_balancer::Choice;
+use equipoise_sdk::Affinity;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -113,11 +114,15 @@ impl Record {
     }
 
     /// A member is asked.
-    pub(crate) fn note_choice(&mut self, choice: &Choice, session_route: Option<&str>) {
+    pub(crate) fn note_choice(&mut self, choice: &Choice, session: Option<&Affinity>) {
         let settings = &choice.lease.member().settings;
         self.member = Some(settings.name.clone());
         self.route.clone_from(&settings.route);
-        self.session_route = session_route.map(str::to_owned);
+        // A key may be a secret.
+        self.session_route = match session {
+            Some(Affinity::Route(route)) => Some(route.clone()),
+            Some(Affinity::Key(_)) | None => None,
+        };
         self.route_changed = choice.route_changed;
         self.attempts += 1;
     }

@@ -19,7 +19,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use equipoise_balancer::{Choice, Outcome, Refusal};
+use equipoise_balancer::{Choice, Outcome, Query, Refusal};
+use equipoise_sdk::Affinity;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -41,7 +42,7 @@ use headers::Survey;
 use rewrite::Rewrite;
 use tries::Tries;
 use upload::RequestBody;
-use view::{ThreadRandom, View};
+use view::{Services, View};
 
 pub(crate) use body::Body;
 pub(crate) use error::Failure;
@@ -92,9 +93,11 @@ async fn forward(
         return Err(Failure::MayNotForward);
     }
     let cluster = &snapshot.clusters[route.balancer];
-    let session = cluster
-        .balancer
-        .session(&View::new(parts, client.address.ip()));
+    let session = cluster.balancer.session(
+        client.worker.number,
+        &View::new(parts, client.address.ip()),
+        &Services::at(snapshot.now()),
+    );
     let body = RequestBody::of(incoming, cluster.config.replay_buffer);
     Exchange {
         client,
@@ -124,8 +127,8 @@ struct Exchange<'request> {
     rest: usize,
     route: &'request Route,
     cluster: &'request Cluster,
-    /// The route its session asks for.
-    session: Option<String>,
+    /// What keeps its session at a member.
+    session: Option<Affinity>,
     body: Option<Rc<RefCell<RequestBody>>>,
 }
 
@@ -160,12 +163,12 @@ impl Exchange<'_> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
         loop {
-            let choice = match self.choose(tries.tried()).await {
+            let choice = match self.choose(&tries).await {
                 Ok(choice) => choice,
                 Err(refusal) => return Err(last_failure.unwrap_or(Failure::Refused(refusal))),
             };
             if let Some(record) = &mut record {
-                record.note_choice(&choice, self.session.as_deref());
+                record.note_choice(&choice, self.session.as_ref());
             }
             match self.attempt(&choice, tries.needs_fresh_connection()).await {
                 Ok(answer) => {
@@ -192,14 +195,22 @@ impl Exchange<'_> {
     }
 
     /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
-    async fn choose(&self, tried: &[u32]) -> Result<Choice, Refusal> {
+    async fn choose(&self, tries: &Tries) -> Result<Choice, Refusal> {
         let Cluster {
             balancer, config, ..
         } = self.cluster;
-        let view = View::new(self.parts, self.client.address.ip());
+        let worker = &self.client.worker;
+        let view = View::new(self.parts, self.client.address.ip()).tried(tries);
         let choose = || {
-            let now = self.client.worker.snapshot.now();
-            balancer.choose(&view, self.session.as_deref(), tried, now, &ThreadRandom)
+            let services = Services::at(worker.snapshot.now());
+            balancer.choose(&Query {
+                worker: worker.number,
+                request: &view,
+                session: self.session.as_ref(),
+                tried: tries.tried(),
+                now: services.now,
+                host: &services,
+            })
         };
         let mut choice = choose();
         if !config.timeout.is_zero() {
@@ -246,6 +257,8 @@ impl Exchange<'_> {
         match failure {
             Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
             Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
+            Failure::Nonsense(_) => self.report(choice, Outcome::BrokenOff),
+            Failure::BrokenOff(_) if !was_reused => self.report(choice, Outcome::BrokenOff),
             _ => {}
         }
         Failed {
@@ -455,11 +468,12 @@ impl Exchange<'_> {
     }
 
     fn report(&self, choice: &Choice, outcome: Outcome) {
-        self.cluster.balancer.report(
-            choice.lease.member(),
-            outcome,
-            self.client.worker.snapshot.now(),
-        );
+        let now = self.client.worker.snapshot.now();
+        if let Outcome::Answered(_) = outcome {
+            choice.lease.answered(now);
+        }
+        let member = choice.lease.member();
+        self.cluster.balancer.report(member, outcome, now);
     }
 
     fn upstream(&self, choice: &Choice) -> &Upstream {

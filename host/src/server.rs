@@ -49,6 +49,7 @@ impl Server {
             .enumerate()
             .map(|(number, listeners)| {
                 let share = worker::Share {
+                    number,
                     snapshot: snapshot.clone(),
                     listeners,
                     connections: connections.clone(),

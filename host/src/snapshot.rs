@@ -73,7 +73,7 @@ impl Cluster {
             session: config.sticky.as_ref().map(session_reader),
         };
         Self {
-            balancer: Balancer::new(config.settings.clone(), members, methods),
+            balancer: Balancer::new(config.settings.clone(), members, [methods]),
             config: config.clone(),
             upstreams: config.members.iter().map(Upstream::new).collect(),
         }

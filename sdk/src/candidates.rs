@@ -17,8 +17,8 @@ pub trait Candidates {
     /// Identities: small numbers, unique within the balancer, that a member keeps as long as it lives.
     fn ids(&self) -> &[u32];
 
-    /// Weights in hundredths: `loadfactor = 1.5` is 150. Range 1..=10 000.
-    fn lbfactors(&self) -> &[u32];
+    /// Weights in hundredths: `loadfactor = 1.5` is 150. Range 100..=10 000.
+    fn weights(&self) -> &[u32];
 
     /// Requests in flight, over all worker threads.
     fn busy(&self) -> &[u32];
@@ -32,6 +32,14 @@ pub trait Candidates {
     /// Bytes read from the member.
     fn read(&self) -> &[u64];
 
+    /// How long the member takes from the decision to the head of its answer, in microseconds: a mean in which the last
+    /// answer weighs an eighth. 0 before the first answer.
+    fn latency_us(&self) -> &[u32];
+
+    /// Failures in a row: no connection, no answer in time, an answer broken off or unintelligible. Any answer ends the
+    /// row.
+    fn consecutive_failures(&self) -> &[u32];
+
     /// Idle slots the member's last heartbeat reported; 0 without a heartbeat.
     fn ready_slots(&self) -> &[u32];
 
@@ -40,4 +48,11 @@ pub trait Candidates {
 
     /// Milliseconds since the member's last heartbeat; `u32::MAX` without one.
     fn heartbeat_age_ms(&self) -> &[u32];
+
+    /// Leaves only these positions to the fallback method, should [`Selector::select`](crate::Selector::select) answer
+    /// `None`.
+    ///
+    /// The last call counts. An empty list leaves all; a position of `len()` or more is a fault of the policy. The
+    /// columns and the positions that may be answered stay as they are.
+    fn narrow(&self, positions: &[usize]);
 }

@@ -19,12 +19,29 @@ pub trait Request {
     /// The value of a header field, by case-insensitive name. Several lines are joined by `, ` (`Cookie` by `; `).
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 
-    /// The address the request came from: the peer of the connection.
+    /// The address the request came from: the peer of the connection. An IPv4 address mapped into IPv6 appears as the former.
     fn client_address(&self) -> IpAddr;
+
+    /// Which try of the request this is: 1 for the first.
+    fn attempt(&self) -> u32;
+
+    /// The ids of the members it was sent to in vain. They are among the candidates only when nobody else is left.
+    fn tried(&self) -> &[u32];
 
     /// The value of a cookie, by case-sensitive name; see [`cookie::find`](crate::cookie::find) for what counts as one.
     fn cookie(&self, name: &str) -> Option<String> {
         let header = self.header("cookie")?;
         crate::cookie::find(&header, name).map(str::to_owned)
+    }
+
+    /// The [hash](crate::hash::bytes) of what [`header`](Self::header) answers: the cheap way to be sticky.
+    fn header_hash(&self, name: &str) -> Option<u32> {
+        let value = self.header(name)?;
+        Some(crate::hash::bytes(value.as_bytes()))
+    }
+
+    /// The [hash](crate::hash::bytes) of [`client_address`](Self::client_address) as text.
+    fn client_hash(&self) -> u32 {
+        crate::hash::bytes(self.client_address().to_string().as_bytes())
     }
 }

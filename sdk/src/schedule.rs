@@ -13,11 +13,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Owes the member `lbfactor` more, and tells what it is owed now.
+    /// Owes the member `weight` more, and tells what it is owed now.
     #[inline]
-    pub fn credit(&mut self, id: u32, lbfactor: u32) -> i64 {
+    pub fn credit(&mut self, id: u32, weight: u32) -> i64 {
         let owed = self.entry(id);
-        *owed += i64::from(lbfactor);
+        *owed += i64::from(weight);
         *owed
     }
 
@@ -35,9 +35,9 @@ impl Schedule {
             return;
         };
         let mut total = 0;
-        for (&id, &lbfactor) in ids.iter().zip(usable.lbfactors()) {
-            self.credit(id, lbfactor);
-            total += i64::from(lbfactor);
+        for (&id, &weight) in ids.iter().zip(usable.weights()) {
+            self.credit(id, weight);
+            total += i64::from(weight);
         }
         self.debit(taker, total);
     }
@@ -50,6 +50,27 @@ impl Schedule {
     /// What the member is owed: positive when it should be chosen soon, negative when it was chosen just now.
     pub fn owed(&self, id: u32) -> i64 {
         self.owed.get(id as usize).copied().unwrap_or(0)
+    }
+
+    /// What everybody is owed, to be handed to [`restore`](Self::restore): 8 bytes a member id, little-endian.
+    pub fn save(&self) -> Vec<u8> {
+        self.owed
+            .iter()
+            .flat_map(|owed| owed.to_le_bytes())
+            .collect()
+    }
+
+    /// Takes over what [`save`](Self::save) answered.
+    ///
+    /// # Errors
+    /// It is not that, which changes nothing.
+    pub fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        let (owed, rest) = blob.as_chunks();
+        if !rest.is_empty() {
+            return Err(format!("{} bytes are no schedule", blob.len()));
+        }
+        self.owed = owed.iter().copied().map(i64::from_le_bytes).collect();
+        Ok(())
     }
 
     #[inline]

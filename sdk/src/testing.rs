@@ -1,9 +1,10 @@
 //! A request and candidates made by hand, to test a policy without a proxy.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{Candidates, Host, Request};
+use crate::{Candidates, Host, Level, Request};
 
 /// A request made by hand.
 #[derive(Debug, Clone)]
@@ -18,6 +19,10 @@ pub struct FakeRequest {
     pub headers: Vec<(String, String)>,
     /// The client's address.
     pub client_address: IpAddr,
+    /// Which try this is.
+    pub attempt: u32,
+    /// Ids of the members tried before.
+    pub tried: Vec<u32>,
 }
 
 impl FakeRequest {
@@ -33,6 +38,8 @@ impl FakeRequest {
             query,
             headers: Vec::new(),
             client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            attempt: 1,
+            tried: Vec::new(),
         }
     }
 
@@ -77,6 +84,14 @@ impl Request for FakeRequest {
     fn client_address(&self) -> IpAddr {
         self.client_address
     }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn tried(&self) -> &[u32] {
+        &self.tried
+    }
 }
 
 /// One candidate made by hand; see [`Candidates`] for the meaning of the columns.
@@ -87,11 +102,13 @@ impl Request for FakeRequest {
 )]
 pub struct FakeCandidate {
     pub id: u32,
-    pub lbfactor: u32,
+    pub weight: u32,
     pub busy: u32,
     pub elected: u64,
     pub transferred: u64,
     pub read: u64,
+    pub latency_us: u32,
+    pub consecutive_failures: u32,
     pub ready_slots: u32,
     pub busy_slots: u32,
     pub heartbeat_age_ms: u32,
@@ -102,11 +119,13 @@ impl FakeCandidate {
     pub fn new(id: u32) -> Self {
         Self {
             id,
-            lbfactor: 100,
+            weight: 100,
             busy: 0,
             elected: 0,
             transferred: 0,
             read: 0,
+            latency_us: 0,
+            consecutive_failures: 0,
             ready_slots: 0,
             busy_slots: 0,
             heartbeat_age_ms: u32::MAX,
@@ -122,14 +141,18 @@ impl FakeCandidate {
 )]
 pub struct FakeCandidates {
     pub ids: Vec<u32>,
-    pub lbfactors: Vec<u32>,
+    pub weights: Vec<u32>,
     pub busy: Vec<u32>,
     pub elected: Vec<u64>,
     pub transferred: Vec<u64>,
     pub read: Vec<u64>,
+    pub latency_us: Vec<u32>,
+    pub consecutive_failures: Vec<u32>,
     pub ready_slots: Vec<u32>,
     pub busy_slots: Vec<u32>,
     pub heartbeat_age_ms: Vec<u32>,
+    /// What [`Candidates::narrow`] was last called with.
+    pub narrowed: RefCell<Vec<usize>>,
 }
 
 impl FromIterator<FakeCandidate> for FakeCandidates {
@@ -137,11 +160,15 @@ impl FromIterator<FakeCandidate> for FakeCandidates {
         let mut columns = Self::default();
         for candidate in candidates {
             columns.ids.push(candidate.id);
-            columns.lbfactors.push(candidate.lbfactor);
+            columns.weights.push(candidate.weight);
             columns.busy.push(candidate.busy);
             columns.elected.push(candidate.elected);
             columns.transferred.push(candidate.transferred);
             columns.read.push(candidate.read);
+            columns.latency_us.push(candidate.latency_us);
+            columns
+                .consecutive_failures
+                .push(candidate.consecutive_failures);
             columns.ready_slots.push(candidate.ready_slots);
             columns.busy_slots.push(candidate.busy_slots);
             columns.heartbeat_age_ms.push(candidate.heartbeat_age_ms);
@@ -159,8 +186,8 @@ impl Candidates for FakeCandidates {
         &self.ids
     }
 
-    fn lbfactors(&self) -> &[u32] {
-        &self.lbfactors
+    fn weights(&self) -> &[u32] {
+        &self.weights
     }
 
     fn busy(&self) -> &[u32] {
@@ -179,6 +206,14 @@ impl Candidates for FakeCandidates {
         &self.read
     }
 
+    fn latency_us(&self) -> &[u32] {
+        &self.latency_us
+    }
+
+    fn consecutive_failures(&self) -> &[u32] {
+        &self.consecutive_failures
+    }
+
     fn ready_slots(&self) -> &[u32] {
         &self.ready_slots
     }
@@ -190,17 +225,49 @@ impl Candidates for FakeCandidates {
     fn heartbeat_age_ms(&self) -> &[u32] {
         &self.heartbeat_age_ms
     }
+
+    fn narrow(&self, positions: &[usize]) {
+        self.narrowed.replace(positions.to_vec());
+    }
 }
 
-/// A host whose random numbers are given.
-#[derive(Debug, Clone, Copy)]
+/// A host whose clocks and random numbers are given.
+#[derive(Debug, Clone, Default)]
 pub struct FakeHost {
     /// What [`Host::random`] answers, every time.
-    pub random: u64,
+    pub random: u32,
+    /// What [`Host::now_ms`] answers.
+    pub now_ms: u64,
+    /// What [`Host::unix_ms`] answers.
+    pub unix_ms: u64,
+    /// What was logged.
+    pub logged: RefCell<Vec<(Level, String)>>,
+}
+
+impl FakeHost {
+    /// A host whose clocks stand at 0 and whose random number is this.
+    pub fn with_random(random: u32) -> Self {
+        Self {
+            random,
+            ..Self::default()
+        }
+    }
 }
 
 impl Host for FakeHost {
-    fn random(&self) -> u64 {
+    fn random(&self) -> u32 {
         self.random
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.unix_ms
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.logged.borrow_mut().push((level, message.to_owned()));
     }
 }

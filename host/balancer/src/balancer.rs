@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use equipoise_sdk::{Host, Request, Selector, SessionReader};
+use equipoise_sdk::{Affinity, Host, Request, Selector, SessionReader};
 use thiserror::Error;
 
 use crate::desk::Desk;
@@ -35,6 +35,24 @@ pub struct Methods {
     pub fallback: Box<dyn Selector>,
     /// Reads the sticky session; `None` where sessions are not sticky.
     pub session: Option<Box<dyn SessionReader>>,
+}
+
+/// What a decision is about.
+#[derive(Clone, Copy)]
+pub struct Query<'request> {
+    /// The number of the worker that asks, from 0: where the policies are one a worker, it picks them.
+    pub worker: usize,
+    /// The request.
+    pub request: &'request dyn Request,
+    /// What [`Balancer::session`] answered for it.
+    pub session: Option<&'request Affinity>,
+    /// The ids of the members it was sent to in vain. Those count as unusable, so that spares, standbys and other sets step
+    /// in for them; when nobody is left that way, the decision is made again without regard to earlier tries.
+    pub tried: &'request [u32],
+    /// Monotonic time since an origin of the caller's choice, the same for all decisions.
+    pub now: Duration,
+    /// Where policies take time and chance from.
+    pub host: &'request dyn Host,
 }
 
 /// A member chosen for a request.
@@ -70,32 +88,80 @@ pub enum Outcome {
     Answered(u16),
     /// The member took too long to answer.
     TimedOut,
+    /// The member broke off before its answer was there, or gave none that can be understood.
+    BrokenOff,
 }
 
-/// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact.
-///
-/// `now` is monotonic time since an origin of the caller's choice, the same for all calls.
+/// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact, unless it
+/// has policies for every worker.
 pub struct Balancer {
-    settings: Settings,
-    members: Vec<Arc<Member>>,
-    sets: Sets,
-    routes: Routes,
+    settings: Arc<Settings>,
+    members: Arc<[Arc<Member>]>,
+    sets: Arc<Sets>,
+    routes: Arc<Routes>,
+    /// One, or one for each worker.
+    shards: Box<[Shard]>,
+}
+
+/// The policies of a balancer, or of one worker's share of it.
+struct Shard {
     session: Option<Box<dyn SessionReader>>,
     desk: Mutex<Desk>,
 }
 
-impl Balancer {
-    /// A balancer of these members, in configuration order. Their ids must differ.
-    pub fn new(settings: Settings, members: Vec<Member>, methods: Methods) -> Self {
-        let members: Vec<_> = members.into_iter().map(Arc::new).collect();
+impl Shard {
+    fn new(methods: Methods) -> Self {
         Self {
-            settings,
-            sets: Sets::new(&members),
-            routes: Routes::new(&members),
-            members,
             session: methods.session,
             desk: Mutex::new(Desk::new(methods.selector, methods.fallback)),
         }
+    }
+
+    /// The lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Balancer {
+    /// A balancer of these members, in configuration order. Their ids must differ.
+    ///
+    /// `methods` are its policies: one, asked by all workers in turn, or one for each worker.
+    ///
+    /// # Panics
+    /// There are no methods at all.
+    pub fn new(
+        settings: Settings,
+        members: Vec<Member>,
+        methods: impl IntoIterator<Item = Methods>,
+    ) -> Self {
+        let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
+        Self {
+            settings: Arc::new(settings),
+            sets: Arc::new(Sets::new(&members)),
+            routes: Arc::new(Routes::new(&members)),
+            members,
+            shards: shards(methods),
+        }
+    }
+
+    /// The same balancer, members and counters shared, with other policies, which take over what these remember.
+    ///
+    /// # Panics
+    /// There are no methods at all.
+    #[must_use]
+    pub fn renewed(&self, methods: impl IntoIterator<Item = Methods>) -> Self {
+        let renewed = Self {
+            settings: self.settings.clone(),
+            members: self.members.clone(),
+            sets: self.sets.clone(),
+            routes: self.routes.clone(),
+            shards: shards(methods),
+        };
+        for (shard, before) in renewed.shards.iter().zip(self.shards.iter().cycle()) {
+            shard.desk().take_over(&mut before.desk());
+        }
+        renewed
     }
 
     /// What the configuration says.
@@ -108,37 +174,47 @@ impl Balancer {
         &self.members
     }
 
-    /// The route the request's session asks for; `None` without a session or where sessions are not sticky.
+    /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
     ///
     /// Read it once a request and hand it to every [`choose`](Self::choose).
-    pub fn session(&self, request: &dyn Request) -> Option<String> {
-        self.session.as_ref()?.route(request)
+    pub fn session(
+        &self,
+        worker: usize,
+        request: &dyn Request,
+        host: &dyn Host,
+    ) -> Option<Affinity> {
+        let session = self.shard(worker).session.as_ref();
+        session?.read(request, host)
+    }
+
+    /// The cookie that the session reader issues to a session that is new at the member with this `route`.
+    pub fn session_cookie(
+        &self,
+        worker: usize,
+        request: &dyn Request,
+        host: &dyn Host,
+        route: &str,
+    ) -> Option<String> {
+        let session = self.shard(worker).session.as_ref();
+        session?.issue(request, host, route)
     }
 
     /// Decides which member takes the request, and counts it there.
-    ///
-    /// `session` is the route the request asks for; `tried` are the ids of the members it was sent to in vain. Those count
-    /// as unusable, so that spares, standbys and other sets step in for them; when nobody is left that way, the decision
-    /// is made again without regard to earlier tries.
     ///
     /// # Errors
     ///
     /// [`Refusal::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
     /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
-    pub fn choose(
-        &self,
-        request: &dyn Request,
-        session: Option<&str>,
-        tried: &[u32],
-        now: Duration,
-        host: &dyn Host,
-    ) -> Result<Choice, Refusal> {
-        let mut desk = self.desk();
-        recovery::force_recovery(&self.settings, &self.members, now);
-        let mut decide = |tried| self.decide(&mut desk, request, session, tried, now, host);
-        decide(tried).or_else(|refusal| match tried {
+    pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
+        let mut desk = self.shard(query.worker).desk();
+        recovery::force_recovery(&self.settings, &self.members, query.now);
+        let mut decide = |query: &_| self.decide(&mut desk, query);
+        decide(query).or_else(|refusal| match query.tried {
             [] => Err(refusal),
-            _ => decide(&[]),
+            _ => decide(&Query {
+                tried: &[],
+                ..*query
+            }),
         })
     }
 
@@ -147,9 +223,9 @@ impl Balancer {
         recovery::report(&self.settings, member, outcome, now);
     }
 
-    /// Where a member stands in the method's schedule: Apache's `lbstatus`. For display.
+    /// Where a member stands in the method's schedule: Apache's `lbstatus`, over all workers. For display.
     pub fn load(&self, id: u32) -> i64 {
-        self.desk().load(id)
+        self.shards.iter().map(|shard| shard.desk().load(id)).sum()
     }
 
     /// A heartbeat arrived from an address: tells every member there, or only the one at `port` where the heartbeat names
@@ -175,45 +251,59 @@ impl Balancer {
             .count()
     }
 
-    /// One decision, with `tried` members out of it: the session's member, else the method's choice.
-    fn decide(
-        &self,
-        desk: &mut Desk,
-        request: &dyn Request,
-        session: Option<&str>,
-        tried: &[u32],
-        now: Duration,
-        host: &dyn Host,
-    ) -> Result<Choice, Refusal> {
-        if let Some(route) = session {
-            if let Some(position) = self.routes.find(route, &self.members, tried, now) {
-                desk.charge(&self.members, position, now);
-                let own = self.members[position].settings.route.as_deref() == Some(route);
-                return Ok(self.choice(position, true, !own));
+    /// One decision: the session's member, else the method's choice.
+    fn decide(&self, desk: &mut Desk, query: &Query<'_>) -> Result<Choice, Refusal> {
+        match query.session {
+            Some(Affinity::Route(route)) => {
+                let position = self
+                    .routes
+                    .find(route, &self.members, query.tried, query.now);
+                if let Some(position) = position {
+                    desk.charge(&self.members, position, query);
+                    let own = self.members[position].settings.route.as_deref() == Some(route);
+                    return Ok(self.choice(position, query.now, true, !own));
+                }
+                if self.settings.nofailover && self.routes.knows(route) {
+                    return Err(Refusal::SessionUnusable);
+                }
             }
-            if self.settings.nofailover && self.routes.knows(route) {
-                return Err(Refusal::SessionUnusable);
+            Some(Affinity::Key(key)) => {
+                let position = desk
+                    .find(key, &self.sets, &self.members, query)
+                    .ok_or(Refusal::NoneEligible)?;
+                desk.charge(&self.members, position, query);
+                return Ok(self.choice(position, query.now, true, false));
             }
+            None => {}
         }
         let position = desk
-            .choose(&self.sets, &self.members, tried, request, now, host)
+            .choose(&self.sets, &self.members, query)
             .ok_or(Refusal::NoneEligible)?;
-        Ok(self.choice(position, false, self.session.is_some()))
+        let is_sticky = self.shard(query.worker).session.is_some();
+        Ok(self.choice(position, query.now, false, is_sticky))
     }
 
     /// Gives the request to the member at `position`.
-    fn choice(&self, position: usize, sticky: bool, route_changed: bool) -> Choice {
+    fn choice(&self, position: usize, now: Duration, sticky: bool, route_changed: bool) -> Choice {
         let member = Arc::clone(&self.members[position]);
         member.counters.elect();
         Choice {
-            lease: Lease::new(member),
+            lease: Lease::new(member, now),
             sticky,
             route_changed,
         }
     }
 
-    /// The lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, worker: usize) -> &Shard {
+        match &*self.shards {
+            [only] => only,
+            shards => &shards[worker % shards.len()],
+        }
     }
+}
+
+fn shards(methods: impl IntoIterator<Item = Methods>) -> Box<[Shard]> {
+    let shards: Box<[_]> = methods.into_iter().map(Shard::new).collect();
+    assert!(!shards.is_empty(), "a balancer needs methods");
+    shards
 }

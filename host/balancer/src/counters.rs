@@ -17,6 +17,10 @@ pub struct Counters {
     elected: AtomicU64,
     transferred: AtomicU64,
     read: AtomicU64,
+    /// Microseconds from the decision to the head of the answer: a moving mean, 0 for none yet.
+    latency: AtomicU32,
+    /// Failures since the last answer.
+    failures: AtomicU32,
     /// Since when the member is in error; none while it is not.
     error: Moment,
     retries: AtomicU32,
@@ -82,6 +86,17 @@ impl Counters {
         self.read.load(Relaxed)
     }
 
+    /// How long the member takes from the decision to the head of its answer, in microseconds: a mean in which the last
+    /// answer weighs an eighth. 0 before the first answer.
+    pub fn latency_us(&self) -> u32 {
+        self.latency.load(Relaxed)
+    }
+
+    /// Failures in a row, up to now: whatever kept an answer from coming whole.
+    pub fn consecutive_failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
     /// Whether the member is in the error state: Apache's `E`.
     pub fn in_error(&self) -> bool {
         self.error.is_set()
@@ -113,6 +128,27 @@ impl Counters {
         self.elected.fetch_add(1, Relaxed);
     }
 
+    /// An answer began after `latency`. Of two that begin at once one may go uncounted in the mean.
+    fn observe(&self, latency: Duration) {
+        let sample = u32::try_from(latency.as_micros())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let mean = match self.latency_us() {
+            0 => sample,
+            mean => mean - mean / 8 + sample / 8,
+        };
+        self.latency.store(mean.max(1), Relaxed);
+    }
+
+    /// An answer came, or did not.
+    pub(crate) fn count_failure(&self, failed: bool) {
+        if failed {
+            self.failures.fetch_add(1, Relaxed);
+        } else if self.consecutive_failures() != 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+
     /// Enters the error state, or starts its time over.
     pub(crate) fn fail(&self, now: Duration) {
         self.error.set(now);
@@ -137,12 +173,19 @@ impl Counters {
 #[derive(Debug)]
 pub struct Lease {
     member: Arc<Member>,
+    /// When the member was chosen.
+    since: Duration,
 }
 
 impl Lease {
-    pub(crate) fn new(member: Arc<Member>) -> Self {
+    pub(crate) fn new(member: Arc<Member>, since: Duration) -> Self {
         member.counters.busy.fetch_add(1, Relaxed);
-        Self { member }
+        Self { member, since }
+    }
+
+    /// The head of the member's answer is there at `now`, on the clock of the decision: counts in its latency.
+    pub fn answered(&self, now: Duration) {
+        self.member.counters.observe(now.saturating_sub(self.since));
     }
 
     /// The member that takes the request.

@@ -1,13 +1,12 @@
 //! What a balancer's lock guards: the methods with their schedules, and the memory decisions are made in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use equipoise_sdk::{Host, Request, Selector};
+use equipoise_sdk::Selector;
 
-use crate::Member;
 use crate::eligible::{Eligible, Sets};
 use crate::view::Columns;
+use crate::{Member, Query, rendezvous};
 
 /// Where decisions are made, one at a time.
 pub(crate) struct Desk {
@@ -32,36 +31,52 @@ impl Desk {
 
     /// The position of the member the method chooses among the eligible ones; `None` when nobody is eligible.
     ///
-    /// A method that answers nothing or nonsense is overruled by the fallback, and that by configuration order.
+    /// A method that answers nothing or nonsense is overruled by the fallback, among those the method left to it, and that
+    /// by configuration order.
     pub(crate) fn choose(
         &mut self,
         sets: &Sets,
         members: &[Arc<Member>],
-        tried: &[u32],
-        request: &dyn Request,
-        now: Duration,
-        host: &dyn Host,
+        query: &Query<'_>,
     ) -> Option<usize> {
-        let positions = self.eligible.walk(sets, members, tried, now);
+        let positions = self.eligible.walk(sets, members, query.tried, query.now);
         let first = *positions.first()?;
-        let view = self.columns.view(members, positions, now);
-        let ask = |selector: &mut dyn Selector| {
-            let chosen = selector.select(request, &view, host)?;
-            positions.get(chosen).copied()
-        };
-        let chosen = ask(&mut *self.selector);
+        let chosen = ask(
+            &mut *self.selector,
+            &mut self.columns,
+            members,
+            positions,
+            query,
+        );
         self.fell_back = chosen.is_none();
-        let chosen = chosen.or_else(|| ask(&mut *self.fallback));
-        Some(chosen.unwrap_or(first))
+        if chosen.is_some() {
+            return chosen;
+        }
+        let narrowed = self.columns.take_narrowed();
+        let left = self.eligible.narrow(&narrowed);
+        let chosen = ask(&mut *self.fallback, &mut self.columns, members, left, query);
+        chosen.or_else(|| left.first().copied()).or(Some(first))
+    }
+
+    /// The position of the eligible member that has the key.
+    pub(crate) fn find(
+        &mut self,
+        key: &str,
+        sets: &Sets,
+        members: &[Arc<Member>],
+        query: &Query<'_>,
+    ) -> Option<usize> {
+        let positions = self.eligible.walk(sets, members, query.tried, query.now);
+        rendezvous::winner(key, members, positions)
     }
 
     /// Charges a sticky hit on the member at position `taker` to the schedule in use.
-    pub(crate) fn charge(&mut self, members: &[Arc<Member>], taker: usize, now: Duration) {
+    pub(crate) fn charge(&mut self, members: &[Arc<Member>], taker: usize, query: &Query<'_>) {
         let positions = self.eligible.usable(members);
         let Ok(chosen) = positions.binary_search(&taker) else {
             return;
         };
-        let view = self.columns.view(members, positions, now);
+        let view = self.columns.view(members, positions, query.now);
         let in_use = match self.fell_back {
             true => &mut self.fallback,
             false => &mut self.selector,
@@ -69,7 +84,27 @@ impl Desk {
         in_use.charge(&view, chosen);
     }
 
-    pub(crate) fn load(&self, id: u32) -> i64 {
+    /// Remembers what `other` does. What a method of another kind remembers may be of no use, and is left then.
+    pub(crate) fn take_over(&mut self, other: &mut Self) {
+        let _ = self.selector.restore(&other.selector.save());
+        let _ = self.fallback.restore(&other.fallback.save());
+        self.fell_back = other.fell_back;
+    }
+
+    pub(crate) fn load(&mut self, id: u32) -> i64 {
         self.selector.load(id)
     }
+}
+
+/// Whom of the members at `positions` a method chooses; `None` for an answer that is none of them.
+fn ask(
+    selector: &mut dyn Selector,
+    columns: &mut Columns,
+    members: &[Arc<Member>],
+    positions: &[usize],
+    query: &Query<'_>,
+) -> Option<usize> {
+    let view = columns.view(members, positions, query.now);
+    let chosen = selector.select(query.request, &view, query.host)?;
+    positions.get(chosen).copied()
 }

@@ -79,6 +79,18 @@ impl Eligible {
         &self.candidates
     }
 
+    /// Leaves those of the candidates at these places; all of them when that would be nobody.
+    pub(crate) fn narrow(&mut self, places: &[usize]) -> &[usize] {
+        let candidates = &self.candidates;
+        self.spares.clear();
+        self.spares
+            .extend(places.iter().filter_map(|&place| candidates.get(place)));
+        if !self.spares.is_empty() {
+            std::mem::swap(&mut self.candidates, &mut self.spares);
+        }
+        &self.candidates
+    }
+
     /// All usable members whatever their set and role: those a sticky hit is charged to.
     pub(crate) fn usable(&mut self, members: &[Arc<Member>]) -> &[usize] {
         self.candidates.clear();

@@ -11,11 +11,12 @@ mod eligible;
 mod member;
 mod moment;
 mod recovery;
+mod rendezvous;
 mod status;
 mod sticky;
 mod view;
 
-pub use balancer::{Balancer, Choice, Methods, Outcome, Refusal, Settings};
+pub use balancer::{Balancer, Choice, Methods, Outcome, Query, Refusal, Settings};
 pub use counters::{Counters, Lease, Report};
 pub use member::{Member, MemberSettings};
 pub use status::{ParseStatusError, Status};

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | cannot be connected | entered |
 //! | answered with a status in `failonstatus` | entered |
+//! | broke off its answer, or gave none that can be understood | unchanged |
 //! | took too long, with `failontimeout` | entered |
 //! | considered later than `retry` after that | left, one more retry |
 //! | every member in error, with `forcerecovery` | left by all, one more retry each |
@@ -69,6 +70,10 @@ pub(crate) fn force_recovery(settings: &Settings, members: &[Arc<Member>], now: 
 
 /// Draws the consequences of an outcome for the error state.
 pub(crate) fn report(settings: &Settings, member: &Member, outcome: Outcome, now: Duration) {
+    if outcome != Outcome::Connected {
+        let failed = !matches!(outcome, Outcome::Answered(_));
+        member.counters.count_failure(failed);
+    }
     let failed = match outcome {
         Outcome::Connected => {
             member.counters.forget_retries();
@@ -76,6 +81,7 @@ pub(crate) fn report(settings: &Settings, member: &Member, outcome: Outcome, now
         }
         Outcome::Unreachable => true,
         Outcome::Answered(status) => settings.failonstatus.contains(&status),
+        Outcome::BrokenOff => false,
         Outcome::TimedOut => settings.failontimeout,
     };
     if failed && !member.settings.status.ignore_errors {

@@ -1,6 +1,6 @@
 //! The candidates of one decision, as the columns a selector reads.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +12,25 @@ use crate::{Counters, Member};
 #[derive(Default)]
 pub(crate) struct Columns {
     ids: Column<u32>,
-    lbfactors: Column<u32>,
+    weights: Column<u32>,
     busy: Column<u32>,
     elected: Column<u64>,
     transferred: Column<u64>,
     read: Column<u64>,
+    latency_us: Column<u32>,
+    consecutive_failures: Column<u32>,
     ready_slots: Column<u32>,
     busy_slots: Column<u32>,
     heartbeat_age_ms: Column<u32>,
+    narrowed: RefCell<Vec<usize>>,
 }
 
 impl Columns {
+    /// The members that the decision before was narrowed to, as places in its `positions`.
+    pub(crate) fn take_narrowed(&mut self) -> Vec<usize> {
+        std::mem::take(self.narrowed.get_mut())
+    }
+
     /// Forgets the numbers of the decision before and views `members` at `positions`.
     pub(crate) fn view<'a>(
         &'a mut self,
@@ -31,14 +39,17 @@ impl Columns {
         now: Duration,
     ) -> View<'a> {
         self.ids.clear();
-        self.lbfactors.clear();
+        self.weights.clear();
         self.busy.clear();
         self.elected.clear();
         self.transferred.clear();
         self.read.clear();
+        self.latency_us.clear();
+        self.consecutive_failures.clear();
         self.ready_slots.clear();
         self.busy_slots.clear();
         self.heartbeat_age_ms.clear();
+        self.narrowed.get_mut().clear();
         View {
             members,
             positions,
@@ -102,9 +113,9 @@ impl Candidates for View<'_> {
         self.columns.ids.gather(ids)
     }
 
-    fn lbfactors(&self) -> &[u32] {
-        let lbfactors = self.members().map(|member| member.settings.lbfactor);
-        self.columns.lbfactors.gather(lbfactors)
+    fn weights(&self) -> &[u32] {
+        let weights = self.members().map(|member| member.settings.lbfactor);
+        self.columns.weights.gather(weights)
     }
 
     fn busy(&self) -> &[u32] {
@@ -129,6 +140,16 @@ impl Candidates for View<'_> {
             .gather(self.counters().map(Counters::read))
     }
 
+    fn latency_us(&self) -> &[u32] {
+        let latency = self.counters().map(Counters::latency_us);
+        self.columns.latency_us.gather(latency)
+    }
+
+    fn consecutive_failures(&self) -> &[u32] {
+        let failures = self.counters().map(Counters::consecutive_failures);
+        self.columns.consecutive_failures.gather(failures)
+    }
+
     fn ready_slots(&self) -> &[u32] {
         let reports = self.counters().map(Counters::heartbeat);
         let ready = reports.map(|report| report.map_or(0, |report| report.ready));
@@ -145,5 +166,11 @@ impl Candidates for View<'_> {
         let reports = self.counters().map(Counters::heartbeat);
         let ages = reports.map(|report| report.map_or(u32::MAX, |report| report.age_ms(self.now)));
         self.columns.heartbeat_age_ms.gather(ages)
+    }
+
+    fn narrow(&self, positions: &[usize]) {
+        let mut narrowed = self.columns.narrowed.borrow_mut();
+        narrowed.clear();
+        narrowed.extend_from_slice(positions);
     }
 }

@@ -10,6 +10,8 @@ use crate::proxy::error::Failure;
 pub(crate) struct Tries {
     /// Members that had their chance.
     tried: SmallVec<[u32; 4]>,
+    /// How many tries there were.
+    count: u32,
     /// How many more tries `maxattempts` leaves.
     left: usize,
     /// Whether a kept connection turned out to be gone, so that no other kept one is trusted.
@@ -23,6 +25,7 @@ impl Tries {
     pub(crate) fn new(max_attempts: usize) -> Self {
         Self {
             tried: SmallVec::new(),
+            count: 0,
             left: max_attempts,
             needs_fresh_connection: false,
             has_broken_off: false,
@@ -34,6 +37,11 @@ impl Tries {
         &self.tried
     }
 
+    /// The number of the next try, from 1.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        self.count + 1
+    }
+
     /// Whether the next try must not use a kept connection.
     pub(crate) fn needs_fresh_connection(&self) -> bool {
         self.needs_fresh_connection
@@ -41,6 +49,7 @@ impl Tries {
 
     /// Whether there is a try left after an answer that is not good enough.
     pub(crate) fn next_after_answer(&mut self, choice: &Choice) -> bool {
+        self.count += 1;
         self.next(choice)
     }
 
@@ -54,6 +63,7 @@ impl Tries {
         failure: &Failure,
         was_reused: bool,
     ) -> bool {
+        self.count += 1;
         let has_broken_off = matches!(failure, Failure::BrokenOff(_));
         if was_reused && (has_broken_off || matches!(failure, Failure::Unsent)) {
             self.needs_fresh_connection = true;

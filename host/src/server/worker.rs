@@ -35,6 +35,8 @@ const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration:
 
 /// What a worker thread is given.
 pub(super) struct Share {
+    /// The worker's number, from 0.
+    pub(super) number: usize,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) listeners: Vec<TcpListener>,
     /// Places for client connections, of all workers.
@@ -46,6 +48,8 @@ pub(super) struct Share {
 
 /// What the requests of one worker share.
 pub(crate) struct Worker {
+    /// From 0.
+    pub(crate) number: usize,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access_log: Option<AccessLog>,
     /// For each balancer and member, the idle connections.
@@ -56,7 +60,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
+    fn new(number: usize, snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
         let pools = snapshot
             .clusters
             .iter()
@@ -72,6 +76,7 @@ impl Worker {
             http.max_headers(headers);
         }
         Self {
+            number,
             snapshot,
             access_log,
             pools,
@@ -115,6 +120,7 @@ pub(super) fn run(share: Share) {
 
 async fn serve(share: Share) {
     let Share {
+        number,
         snapshot,
         listeners,
         connections,
@@ -122,7 +128,7 @@ async fn serve(share: Share) {
         mut stopped,
         shutdown_timeout,
     } = share;
-    let worker = Rc::new(Worker::new(snapshot, access_log));
+    let worker = Rc::new(Worker::new(number, snapshot, access_log));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
     for listener in listeners {

@@ -54,7 +54,7 @@ impl Selector for ByBusyness {
         _host: &dyn Host,
     ) -> Option<usize> {
         let ids = candidates.ids();
-        let members = ids.iter().zip(candidates.lbfactors());
+        let members = ids.iter().zip(candidates.weights());
         let mut total = 0;
         let mut best = None;
         for (position, ((&id, &lbfactor), &busy)) in members.zip(candidates.busy()).enumerate() {
@@ -75,12 +75,20 @@ impl Selector for ByBusyness {
         self.schedule.charge(usable, chosen);
     }
 
-    fn load(&self, id: u32) -> i64 {
+    fn load(&mut self, id: u32) -> i64 {
         self.schedule.owed(id)
     }
 
     fn reset(&mut self) {
         self.schedule.reset();
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        self.schedule.save()
+    }
+
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        self.schedule.restore(blob)
     }
 }
 
@@ -92,7 +100,7 @@ mod tests {
 
     fn candidates(members: &[(u32, u32)]) -> FakeCandidates {
         let candidate = |(id, &(lbfactor, busy))| FakeCandidate {
-            lbfactor,
+            weight: lbfactor,
             busy,
             ..FakeCandidate::new(id)
         };
@@ -101,7 +109,11 @@ mod tests {
 
     fn select(method: &mut ByBusyness, members: &[(u32, u32)]) -> Option<usize> {
         let candidates = candidates(members);
-        method.select(&FakeRequest::get("/"), &candidates, &FakeHost { random: 0 })
+        method.select(
+            &FakeRequest::get("/"),
+            &candidates,
+            &FakeHost::with_random(0),
+        )
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Selector for ByRequests {
         let ids = candidates.ids();
         let mut total = 0;
         let mut best = None;
-        for (position, (&id, &lbfactor)) in ids.iter().zip(candidates.lbfactors()).enumerate() {
+        for (position, (&id, &lbfactor)) in ids.iter().zip(candidates.weights()).enumerate() {
             let lbstatus = self.schedule.credit(id, lbfactor);
             total += i64::from(lbfactor);
             if best.is_none_or(|(_, most)| lbstatus > most) {
@@ -73,12 +73,20 @@ impl Selector for ByRequests {
         self.schedule.charge(usable, chosen);
     }
 
-    fn load(&self, id: u32) -> i64 {
+    fn load(&mut self, id: u32) -> i64 {
         self.schedule.owed(id)
     }
 
     fn reset(&mut self) {
         self.schedule.reset();
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        self.schedule.save()
+    }
+
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        self.schedule.restore(blob)
     }
 }
 
@@ -90,14 +98,18 @@ mod tests {
 
     fn candidates(lbfactors: &[(u32, u32)]) -> FakeCandidates {
         let candidate = |&(id, lbfactor)| FakeCandidate {
-            lbfactor,
+            weight: lbfactor,
             ..FakeCandidate::new(id)
         };
         lbfactors.iter().map(candidate).collect()
     }
 
     fn select(method: &mut ByRequests, candidates: &FakeCandidates) -> Option<usize> {
-        method.select(&FakeRequest::get("/"), candidates, &FakeHost { random: 0 })
+        method.select(
+            &FakeRequest::get("/"),
+            candidates,
+            &FakeHost::with_random(0),
+        )
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Selector for ByTraffic {
     ) -> Option<usize> {
         let counts = candidates.transferred().iter().zip(candidates.read());
         candidates
-            .lbfactors()
+            .weights()
             .iter()
             .zip(counts)
             .map(|(&lbfactor, (&transferred, &read))| traffic(lbfactor, transferred, read))
@@ -73,13 +73,17 @@ mod tests {
     /// Members as factor, bytes to, bytes from.
     fn select(members: &[(u32, u64, u64)]) -> Option<usize> {
         let candidate = |(id, &(lbfactor, transferred, read))| FakeCandidate {
-            lbfactor,
+            weight: lbfactor,
             transferred,
             read,
             ..FakeCandidate::new(id)
         };
         let candidates: FakeCandidates = (0..).zip(members).map(candidate).collect();
-        ByTraffic.select(&FakeRequest::get("/"), &candidates, &FakeHost { random: 0 })
+        ByTraffic.select(
+            &FakeRequest::get("/"),
+            &candidates,
+            &FakeHost::with_random(0),
+        )
     }
 
     #[test]

@@ -74,10 +74,10 @@ fn slots(candidates: &dyn Candidates) -> impl Iterator<Item = u64> {
         })
 }
 
-/// Scales a uniform 64-bit number to `0..bound`; the odds differ by less than `bound` in 2⁶⁴.
-fn below(bound: u64, random: u64) -> u64 {
+/// Scales a uniform 32-bit number to `0..bound`; the odds differ by less than `bound` in 2³².
+fn below(bound: u64, random: u32) -> u64 {
     let product = u128::from(random) * u128::from(bound);
-    (product >> 64) as u64
+    (product >> 32) as u64
 }
 
 #[cfg(test)]
@@ -97,16 +97,20 @@ mod tests {
         (0..).zip(members).map(candidate).collect()
     }
 
-    fn select(members: &[(u32, u32, u32)], random: u64) -> Option<usize> {
+    fn select(members: &[(u32, u32, u32)], random: u32) -> Option<usize> {
         let candidates = candidates(members);
-        Heartbeat.select(&FakeRequest::get("/"), &candidates, &FakeHost { random })
+        Heartbeat.select(
+            &FakeRequest::get("/"),
+            &candidates,
+            &FakeHost::with_random(random),
+        )
     }
 
     /// How often each of `N` members is picked by `picks` random numbers spread evenly.
     fn share<const N: usize>(members: [(u32, u32, u32); N], picks: u32) -> [u32; N] {
-        let step = u64::MAX / u64::from(picks);
+        let step = u32::MAX / picks;
         let mut share = [0; N];
-        for pick in 0..u64::from(picks) {
+        for pick in 0..picks {
             // The middle of its stretch, well away from the boundaries.
             let chosen = select(&members, pick * step + step / 2);
             share[chosen.expect("somebody has open slots")] += 1;
@@ -124,7 +128,7 @@ mod tests {
     fn first_and_last_pick_stay_in_range() {
         let members = [(0, 5, 0), (1, 1, 0), (1, 1, 0), (0, 5, 0)];
         assert_eq!(select(&members, 0), Some(1));
-        assert_eq!(select(&members, u64::MAX), Some(2));
+        assert_eq!(select(&members, u32::MAX), Some(2));
     }
 
     #[test]
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn largest_reports_do_not_overflow() {
         let members = [(u32::MAX, 1, 0), (u32::MAX, 1, 0)];
-        assert_eq!(select(&members, u64::MAX / 2 - u64::MAX / 8), Some(0));
-        assert_eq!(select(&members, u64::MAX), Some(1));
+        assert_eq!(select(&members, u32::MAX / 2 - u32::MAX / 8), Some(0));
+        assert_eq!(select(&members, u32::MAX), Some(1));
     }
 }

@@ -32,7 +32,7 @@
 //! Apache httpd's mod_proxy_balancer, which finds the parameter's name within longer names, too (`xsidp`): here only
 //! whole names count.
 
-use equipoise_sdk::{Request, SessionReader};
+use equipoise_sdk::{Affinity, Host, Request, SessionReader};
 
 /// Reads the route of Apache's `stickysession` from URL and cookie.
 #[derive(Debug, Clone)]
@@ -77,9 +77,8 @@ impl Session {
         };
         (!route.is_empty()).then(|| route.to_owned())
     }
-}
 
-impl SessionReader for Session {
+    /// The route that the request carries, if any.
     fn route(&self, request: &dyn Request) -> Option<String> {
         if let Some(value) = self.parameter_in(&request.path(), false) {
             return self.route_in(value);
@@ -90,6 +89,12 @@ impl SessionReader for Session {
             return self.route_in(value);
         }
         self.route_in(&request.cookie(&self.cookie)?)
+    }
+}
+
+impl SessionReader for Session {
+    fn read(&self, request: &dyn Request, _host: &dyn Host) -> Option<Affinity> {
+        self.route(request).map(Affinity::Route)
     }
 }
 

@@ -9,7 +9,7 @@ use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{Candidates, Host, Request, Selector};
 use proptest::prelude::*;
 
-use crate::site::{Site, name, settings};
+use crate::site::{Site, name, query, settings};
 
 /// A method made of a closure.
 struct Method<F>(F);
@@ -93,8 +93,8 @@ fn heartbeat_goes_by_reports_and_without_them_by_requests() {
     assert_eq!(site.sequence(3), "b2 b2 b2");
     site.member("b1").counters.beat(10, 1, site.now());
     let request = FakeRequest::get("/");
-    assert_eq!(name(site.choose(&request, &[], u64::MAX / 4)), "b1");
-    assert_eq!(name(site.choose(&request, &[], u64::MAX / 4 * 3)), "b2");
+    assert_eq!(name(site.choose(&request, &[], u32::MAX / 4)), "b1");
+    assert_eq!(name(site.choose(&request, &[], u32::MAX / 4 * 3)), "b2");
     site.wait(Duration::from_secs(10));
     assert_eq!(site.sequence(4), "b1 b2 b1 b2");
 }
@@ -119,9 +119,9 @@ fn configuration_order_answers_when_the_fallback_does_not_either() {
         fallback: Box::new(Method(|_: &dyn Candidates| Some(7))),
         session: None,
     };
-    let balancer = Balancer::new(settings(), vec![member(1), member(2)], methods);
+    let balancer = Balancer::new(settings(), vec![member(1), member(2)], [methods]);
     let request = FakeRequest::get("/");
-    let choice = balancer.choose(&request, None, &[], Duration::ZERO, &FakeHost { random: 0 });
+    let choice = balancer.choose(&query(&request, &FakeHost::default()));
     assert!(!choice.as_ref().unwrap().route_changed);
     assert_eq!(name(choice), "b1");
 }
@@ -148,7 +148,7 @@ fn method_sees_the_eligible_members_and_what_they_count() {
             let text = format!(
                 "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
                 candidates.ids(),
-                candidates.lbfactors(),
+                candidates.weights(),
                 candidates.busy(),
                 candidates.elected(),
                 candidates.transferred(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_balancer::{
-    Balancer, Choice, Counters, Member, MemberSettings, Methods, Outcome, Refusal, Settings,
+    Balancer, Choice, Counters, Member, MemberSettings, Methods, Outcome, Query, Refusal, Settings,
 };
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
@@ -123,13 +123,17 @@ impl Site {
         &self,
         request: &FakeRequest,
         tried: &[&str],
-        random: u64,
+        random: u32,
     ) -> Result<Choice, Refusal> {
-        let session = self.balancer.session(request);
+        let host = FakeHost::with_random(random);
+        let session = self.balancer.session(0, request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
-        let host = FakeHost { random };
-        self.balancer
-            .choose(request, session.as_deref(), &tried, self.now(), &host)
+        self.balancer.choose(&Query {
+            session: session.as_ref(),
+            tried: &tried,
+            now: self.now(),
+            ..query(request, &host)
+        })
     }
 
     /// Who takes one request without a session; it is over at once.
@@ -195,7 +199,26 @@ fn balancer<'words>(
         fallback: method("byrequests"),
         session: Some(Box::new(session)),
     };
-    Balancer::new(settings, (0..).zip(members).map(member).collect(), methods)
+    Balancer::new(
+        settings,
+        (0..).zip(members).map(member).collect(),
+        [methods],
+    )
+}
+
+/// The first try of a request without a session, at the origin of time.
+pub(crate) fn query<'request>(
+    request: &'request FakeRequest,
+    host: &'request FakeHost,
+) -> Query<'request> {
+    Query {
+        worker: 0,
+        request,
+        session: None,
+        tried: &[],
+        now: Duration::ZERO,
+        host,
+    }
 }
 
 /// A request of a session with this route.

@@ -1,12 +1,11 @@
 //! Many threads at one balancer: the order of decisions is exact, and so are the counts.
 
 use std::thread;
-use std::time::Duration;
 
 use equipoise_balancer::{Balancer, Choice};
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 
-use crate::site::Site;
+use crate::site::{Site, query};
 
 const THREADS: usize = 8;
 
@@ -21,10 +20,8 @@ fn on_all_threads(site: &Site, work: impl Fn(&Balancer) + Sync) {
 }
 
 fn choose(balancer: &Balancer) -> Choice {
-    let host = FakeHost { random: 0 };
-    let request = FakeRequest::get("/");
     balancer
-        .choose(&request, None, &[], Duration::ZERO, &host)
+        .choose(&query(&FakeRequest::get("/"), &FakeHost::default()))
         .expect("somebody is eligible")
 }
 

@@ -19,6 +19,16 @@ const LONGEST_MISSPELT: usize = 100;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
+/// The durations shown as examples of how to write one.
+const EXAMPLES: &[(&str, Duration)] = &[
+    ("250ms", Duration::from_millis(250)),
+    ("1.5s", Duration::from_millis(1500)),
+    ("2m", Duration::from_secs(120)),
+];
+
+/// The sizes shown as examples.
+const SIZE_EXAMPLES: &[(&str, usize)] = &[("64KiB", 64 << 10), ("16MiB", 16 << 20)];
+
 /// A text as it stands.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Reading<&'v str> {
     let text = value.as_str();
@@ -103,9 +113,8 @@ pub(super) fn duration_within(
         let parsed = value.as_str().and_then(parse_duration);
         parsed.filter(|time| range.contains(time)).ok_or_else(|| {
             let (least, most) = (show(*range.start()), show(*range.end()));
-            format!(
-                "must be a duration from {least} to {most}, such as \"250ms\", \"1.5s\" or \"2m\""
-            )
+            let examples = fitting(EXAMPLES, |(_, time)| range.contains(time));
+            format!("must be a duration from {least} to {most}{examples}")
         })
     }
 }
@@ -121,8 +130,20 @@ pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Rea
         let parsed = value.as_str().and_then(parse_size);
         parsed.filter(|size| range.contains(size)).ok_or_else(|| {
             let (least, most) = (show_size(*range.start()), show_size(*range.end()));
-            format!("must be a size from {least} to {most}, such as \"64KiB\"")
+            let examples = fitting(SIZE_EXAMPLES, |(_, size)| range.contains(size));
+            format!("must be a size from {least} to {most}{examples}")
         })
+    }
+}
+
+/// Texts to show as examples, with their meanings: `, such as "250ms", "1.5s" or "2m"`, without those that do not fit.
+fn fitting<T>(examples: &[(&str, T)], fits: impl Fn(&(&str, T)) -> bool) -> String {
+    let fitting = examples.iter().filter(|example| fits(example));
+    let quoted: Vec<_> = fitting.map(|(text, _)| format!("{text:?}")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [only] => format!(", such as {only}"),
+        [first @ .., last] => format!(", such as {} or {last}", first.join(", ")),
     }
 }
 

@@ -19,6 +19,7 @@ mod member;
 mod mistake;
 mod name;
 mod read;
+mod reference;
 mod report;
 mod route;
 mod sticky;

@@ -38,15 +38,8 @@ const METHODS: &[(&str, Method)] = &[
 
 /// Reads every `[balancer.NAME]` out of the file.
 pub(super) fn read_balancers(file: &Table<'_>) -> Vec<Balancer> {
-    let tables = file.named_tables("balancer", KEYS);
-    let read = |(name, table): &(&str, Table<'_>)| {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            table.refuse_whole(
-                "must have a name of printable ASCII without spaces, such as mycluster",
-            );
-        }
-        read_balancer(name, table)
-    };
+    let tables = file.named_tables("balancer", KEYS, "mycluster");
+    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table);
     tables.iter().map(read).collect()
 }
 

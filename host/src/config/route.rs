@@ -1,8 +1,9 @@
 //! `[[route]]`.
 
 use super::name;
+use super::reference::read_reference;
 use super::table::Table;
-use super::value::{Reading, choice, nearest, switch, text, text_as};
+use super::value::{Reading, choice, switch, text, text_as};
 use super::{Balancer, Forwarding, HostPattern, Route, Via};
 
 pub(super) const KEYS: &[&str] = &[
@@ -73,27 +74,8 @@ const PATHS: &str = "{ \"/app\" = \"/shop\" }";
 /// The index of the balancer that the route names.
 fn read_balancer(table: &Table<'_>, balancers: &[Balancer]) -> Option<usize> {
     let why = "write which balancer takes the requests, such as balancer = \"mycluster\"";
-    let wanted = table.require("balancer", why, |value| text(value).map(str::to_owned))?;
-    let names: Vec<_> = balancers
-        .iter()
-        .map(|balancer| balancer.settings.name.as_str())
-        .collect();
-    let found = names.iter().position(|name| *name == wanted);
-    if found.is_none() {
-        table.refuse_dangling("balancer", unknown_balancer(&wanted, &names));
-    }
-    found
-}
-
-fn unknown_balancer(wanted: &str, names: &[&str]) -> String {
-    match (nearest(wanted, names), names) {
-        (Some(near), _) => format!("there is no balancer of this name; did you mean \"{near}\"?"),
-        (None, []) => format!("there is no balancer of this name: write [balancer.{wanted}]"),
-        (None, names) => format!(
-            "there is no balancer of this name; there are {}",
-            names.join(", ")
-        ),
-    }
+    let names = balancers.iter().map(|balancer| &*balancer.settings.name);
+    read_reference(table, "balancer", why, names)
 }
 
 fn read_exclude(table: &Table<'_>, path: Option<&str>) -> Vec<String> {

@@ -147,8 +147,13 @@ impl<'d> Table<'d> {
         tables
     }
 
-    /// The tables `[key.NAME]` with their names, in the order of the file.
-    pub(super) fn named_tables(&self, key: &str, keys: &[&str]) -> Vec<(&'d str, Self)> {
+    /// The tables `[key.NAME]` with their names, such as `example`, in the order of the file.
+    pub(super) fn named_tables(
+        &self,
+        key: &str,
+        keys: &[&str],
+        example: &str,
+    ) -> Vec<(&'d str, Self)> {
         let remedy = format!(
             "must be a table with a name: write [{}.NAME]",
             self.header(key)
@@ -156,7 +161,14 @@ impl<'d> Table<'d> {
         let Some(tables) = self.open(key, &remedy) else {
             return Vec::new();
         };
-        let open = |name| Some((name, tables.open(name, &remedy)?.holding(keys)));
+        let open = |name: &'d str| {
+            let table = tables.open(name, &remedy)?;
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let form = "must have a name of printable ASCII without spaces";
+                table.refuse_whole(&format!("{form}, such as {example}"));
+            }
+            Some((name, table.holding(keys)))
+        };
         tables.keys().into_iter().filter_map(open).collect()
     }
 
@@ -279,7 +291,7 @@ impl<'d> Table<'d> {
 }
 
 /// A key as TOML writes it.
-fn quoted_unless_bare(key: &str) -> String {
+pub(super) fn quoted_unless_bare(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !key.is_empty() && key.bytes().all(bare) {
         key.to_owned()

@@ -198,7 +198,7 @@ pub struct Balancer {
     /// Name, `nofailover`, `forcerecovery`, `failonstatus` and `failontimeout`.
     pub settings: Settings,
     /// `lbmethod`. Default byrequests.
-    pub method: Method,
+    pub method: Builtin,
     /// `stickysession` with `stickysessionsep` and `scolonpathdelim`.
     pub sticky: Option<Sticky>,
     /// `sticky-cookie`: a cookie of ours that keeps the session at its member.
@@ -217,7 +217,7 @@ pub struct Balancer {
 
 /// The built-in load balancing methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum Builtin {
     /// By the number of requests.
     Byrequests,
     /// By the bytes sent and received.

@@ -12,7 +12,7 @@ use equipoise_sdk::{Selector, SessionReader};
 use equipoise_session::Session;
 use http::HeaderValue;
 
-use crate::config::{self, Config, Limits, Method, Sticky};
+use crate::config::{self, Builtin, Config, Limits, Sticky};
 use crate::upstream::Slots;
 
 /// The configuration in force, ready to serve: shared by all workers and never changed.
@@ -93,12 +93,12 @@ impl Upstream {
     }
 }
 
-fn selector(method: Method) -> Box<dyn Selector> {
+fn selector(method: Builtin) -> Box<dyn Selector> {
     match method {
-        Method::Byrequests => Box::<ByRequests>::default(),
-        Method::Bytraffic => Box::<ByTraffic>::default(),
-        Method::Bybusyness => Box::<ByBusyness>::default(),
-        Method::Heartbeat => Box::<Heartbeat>::default(),
+        Builtin::Byrequests => Box::<ByRequests>::default(),
+        Builtin::Bytraffic => Box::<ByTraffic>::default(),
+        Builtin::Bybusyness => Box::<ByBusyness>::default(),
+        Builtin::Heartbeat => Box::<Heartbeat>::default(),
     }
 }
 

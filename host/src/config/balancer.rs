@@ -10,7 +10,7 @@ use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
 use super::value::whole;
 use super::value::{Reading, choice, duration, integer, size, switch, text};
-use super::{Balancer, Method, RetryOn};
+use super::{Balancer, Builtin, RetryOn};
 
 pub(super) const KEYS: &[&str] = &[
     "lbmethod",
@@ -29,11 +29,11 @@ pub(super) const KEYS: &[&str] = &[
     "member",
 ];
 
-const METHODS: &[(&str, Method)] = &[
-    ("byrequests", Method::Byrequests),
-    ("bytraffic", Method::Bytraffic),
-    ("bybusyness", Method::Bybusyness),
-    ("heartbeat", Method::Heartbeat),
+const METHODS: &[(&str, Builtin)] = &[
+    ("byrequests", Builtin::Byrequests),
+    ("bytraffic", Builtin::Bytraffic),
+    ("bybusyness", Builtin::Bybusyness),
+    ("heartbeat", Builtin::Heartbeat),
 ];
 
 /// Reads every `[balancer.NAME]` out of the file.
@@ -54,7 +54,7 @@ fn read_balancer(name: &str, table: &Table<'_>) -> Balancer {
     let replay_buffer = table.read("replay-buffer", size(0..=16 * 1024 * 1024));
     Balancer {
         settings: read_settings(name, table),
-        method: method.unwrap_or(Method::Byrequests),
+        method: method.unwrap_or(Builtin::Byrequests),
         sticky,
         sticky_cookie,
         max_attempts: max_attempts.unwrap_or(others),

@@ -792,7 +792,7 @@ fn defaults_are_those_of_the_documentation() {
     assert!(balancer.settings.forcerecovery && !balancer.settings.nofailover);
     assert_eq!(
         (balancer.method, balancer.max_attempts),
-        (Method::Byrequests, 1)
+        (Builtin::Byrequests, 1)
     );
     assert_eq!(
         (balancer.timeout, balancer.replay_buffer),

@@ -2,6 +2,7 @@
 //!
 //! [`Config::read`] reads it from TOML and reports every mistake it finds; nothing else builds one from text.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,8 +17,10 @@ mod balancer;
 mod limits;
 mod listener;
 mod member;
+mod method;
 mod mistake;
 mod name;
+mod plugin;
 mod read;
 mod reference;
 mod report;
@@ -48,6 +51,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
+    /// The plugins, in the order of the file; some may not be used by any balancer.
+    pub plugins: Vec<Plugin>,
     /// The balancers, in the order of the file.
     pub balancers: Vec<Balancer>,
 }
@@ -192,14 +197,43 @@ pub enum Via {
     Block,
 }
 
+/// `[plugin.NAME]`: a WebAssembly component that balancers name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// What balancers and logs call it: printable ASCII without spaces.
+    pub name: String,
+    /// `file`: the component; relative to the configuration file.
+    pub file: PathBuf,
+    /// `settings`: what it is configured with, by name. At most 64 of up to 4096 bytes. Default: none.
+    pub settings: BTreeMap<String, String>,
+    /// `memory`: bytes of linear memory that one instance may have. Default 16 MiB; 1 MiB to 1 GiB.
+    pub memory: usize,
+    /// `deadline`: processor time that one call may take. Default 5 ms; 1 ms to 1 s.
+    pub deadline: Duration,
+    /// `max-faults`: so many faults within 10 s put the version out of service. Default 5; 1 to 1000.
+    pub max_faults: usize,
+    /// `instances`: who shares an instance. Default: all workers, one for each balancer.
+    pub instances: Instances,
+}
+
+/// `instances`: how many instances of a plugin a balancer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Instances {
+    /// One, which all workers share in turn: it sees every request of the balancer, in order.
+    #[default]
+    PerBalancer,
+    /// One for each worker, side by side: each sees the requests of its worker only.
+    PerWorker,
+}
+
 /// `[balancer.NAME]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Balancer {
     /// Name, `nofailover`, `forcerecovery`, `failonstatus` and `failontimeout`.
     pub settings: Settings,
     /// `lbmethod`. Default byrequests.
-    pub method: Builtin,
-    /// `stickysession` with `stickysessionsep` and `scolonpathdelim`.
+    pub method: Method,
+    /// How sessions are found in requests: `stickysession` with `stickysessionsep` and `scolonpathdelim`.
     pub sticky: Option<Sticky>,
     /// `sticky-cookie`: a cookie of ours that keeps the session at its member.
     pub sticky_cookie: Option<StickyCookie>,
@@ -215,6 +249,20 @@ pub struct Balancer {
     pub members: Vec<Member>,
 }
 
+/// `lbmethod`: how a member is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `"byrequests"`: one of the built-in methods.
+    Builtin(Builtin),
+    /// `{ plugin = "NAME" }`: a plugin, with a method for the requests it does not decide.
+    Plugin {
+        /// Index into [`Config::plugins`].
+        plugin: usize,
+        /// `fallback`: decides where the plugin does not: when it leaves it so, and on any fault. Default byrequests.
+        fallback: Builtin,
+    },
+}
+
 /// The built-in load balancing methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builtin {
@@ -228,17 +276,30 @@ pub enum Builtin {
     Heartbeat,
 }
 
-/// How a sticky session is read from a request.
+/// How sticky sessions work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sticky {
-    /// The cookie's name.
-    pub cookie: String,
-    /// The URL parameter's name.
-    pub parameter: String,
-    /// `stickysessionsep`: what stands before the route; `None` (`"Off"`): the whole value is the route. Default `.`.
+    /// `stickysession`: who finds the session of a request.
+    pub source: SessionSource,
+    /// `stickysessionsep`: what stands before the route, in sessions found by their names and in the cookie of ours;
+    /// `None` (`"Off"`): the whole value is the route. Default `.`.
     pub separator: Option<char>,
-    /// `scolonpathdelim`: whether `;` ends the URL parameter's value. Default false.
-    pub semicolon_ends: bool,
+}
+
+/// `stickysession`: who finds the session of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionSource {
+    /// `"COOKIE|parameter"`: it stands in a cookie or a URL parameter.
+    Names {
+        /// The cookie's name.
+        cookie: String,
+        /// The URL parameter's name.
+        parameter: String,
+        /// `scolonpathdelim`: whether `;` ends the URL parameter's value. Default false.
+        semicolon_ends: bool,
+    },
+    /// `{ plugin = "NAME" }`: a plugin reads it. Index into [`Config::plugins`].
+    Plugin(usize),
 }
 
 /// `sticky-cookie`.
@@ -296,6 +357,8 @@ pub struct RetryOn {
 pub struct Member {
     /// What the balancing rules need: weight, set, route, redirect, status, retry.
     pub settings: MemberSettings,
+    /// `metadata`: what plugins are told of the member, by name. At most 32 of up to 1024 bytes. Default: none.
+    pub metadata: BTreeMap<String, String>,
     /// Host and port as they go into `Host`: without the port where it is the scheme's own.
     pub authority: Authority,
     /// Host name or address to connect to (an IPv6 address without its brackets) and the port.

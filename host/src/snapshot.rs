@@ -12,7 +12,7 @@ use equipoise_sdk::{Selector, SessionReader};
 use equipoise_session::Session;
 use http::HeaderValue;
 
-use crate::config::{self, Builtin, Config, Limits, Sticky};
+use crate::config::{self, Builtin, Config, Limits, Method, SessionSource, Sticky};
 use crate::upstream::Slots;
 
 /// The configuration in force, ready to serve: shared by all workers and never changed.
@@ -70,7 +70,7 @@ impl Cluster {
         let methods = Methods {
             selector: selector(config.method),
             fallback: Box::<ByRequests>::default(),
-            session: config.sticky.as_ref().map(session_reader),
+            session: config.sticky.as_ref().and_then(session_reader),
         };
         Self {
             balancer: Balancer::new(config.settings.clone(), members, [methods]),
@@ -93,7 +93,12 @@ impl Upstream {
     }
 }
 
-fn selector(method: Builtin) -> Box<dyn Selector> {
+/// A plugin is served by its fallback.
+fn selector(method: Method) -> Box<dyn Selector> {
+    let (Method::Builtin(method)
+    | Method::Plugin {
+        fallback: method, ..
+    }) = method;
     match method {
         Builtin::Byrequests => Box::<ByRequests>::default(),
         Builtin::Bytraffic => Box::<ByTraffic>::default(),
@@ -102,11 +107,20 @@ fn selector(method: Builtin) -> Box<dyn Selector> {
     }
 }
 
-fn session_reader(sticky: &Sticky) -> Box<dyn SessionReader> {
-    Box::new(Session {
-        cookie: sticky.cookie.clone(),
-        parameter: sticky.parameter.clone(),
+/// A plugin reads no session.
+fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
+    let SessionSource::Names {
+        cookie,
+        parameter,
+        semicolon_ends,
+    } = &sticky.source
+    else {
+        return None;
+    };
+    Some(Box::new(Session {
+        cookie: cookie.clone(),
+        parameter: parameter.clone(),
         separator: sticky.separator,
-        semicolon_ends: sticky.semicolon_ends,
-    })
+        semicolon_ends: *semicolon_ends,
+    }))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::name;
 use super::table::Table;
 use super::value::{choice, text};
 use super::{AccessLog, LogFormat, Sink};
@@ -21,7 +22,7 @@ pub(super) fn read_access_log(file: &Table<'_>, path: &Path) -> Option<AccessLog
         |value| match text(value)? {
             "" => Err("must be a file's name or \"stdout\"".to_owned()),
             "stdout" => Ok(Sink::Stdout),
-            name => Ok(Sink::File(path.with_file_name("").join(name))),
+            file => Ok(Sink::File(name::beside(path, file))),
         },
     )?;
     Some(AccessLog { sink, format })

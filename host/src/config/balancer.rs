@@ -6,11 +6,12 @@ use equipoise_balancer::Settings;
 use toml::de::DeValue;
 
 use super::member::read_members;
+use super::method::read_method;
 use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
 use super::value::whole;
-use super::value::{Reading, choice, duration, integer, size, switch, text};
-use super::{Balancer, Builtin, RetryOn};
+use super::value::{Reading, duration, integer, size, switch, text};
+use super::{Balancer, Builtin, Method, Plugin, RetryOn};
 
 pub(super) const KEYS: &[&str] = &[
     "lbmethod",
@@ -29,32 +30,25 @@ pub(super) const KEYS: &[&str] = &[
     "member",
 ];
 
-const METHODS: &[(&str, Builtin)] = &[
-    ("byrequests", Builtin::Byrequests),
-    ("bytraffic", Builtin::Bytraffic),
-    ("bybusyness", Builtin::Bybusyness),
-    ("heartbeat", Builtin::Heartbeat),
-];
-
 /// Reads every `[balancer.NAME]` out of the file.
-pub(super) fn read_balancers(file: &Table<'_>) -> Vec<Balancer> {
+pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin]) -> Vec<Balancer> {
     let tables = file.named_tables("balancer", KEYS, "mycluster");
-    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table);
+    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table, plugins);
     tables.iter().map(read).collect()
 }
 
-fn read_balancer(name: &str, table: &Table<'_>) -> Balancer {
+fn read_balancer(name: &str, table: &Table<'_>, plugins: &[Plugin]) -> Balancer {
     let members = read_members(table);
     let sticky_cookie = read_sticky_cookie(table);
-    let sticky = read_sticky(table, sticky_cookie.as_ref());
-    let method = table.read("lbmethod", choice(METHODS));
+    let sticky = read_sticky(table, sticky_cookie.as_ref(), plugins);
+    let method = read_method(table, plugins);
     let others = members.len().saturating_sub(1);
     let max_attempts = table.read("maxattempts", whole(0..=99));
     let timeout = table.read("timeout", duration(Duration::ZERO));
     let replay_buffer = table.read("replay-buffer", size(0..=16 * 1024 * 1024));
     Balancer {
         settings: read_settings(name, table),
-        method: method.unwrap_or(Builtin::Byrequests),
+        method: method.unwrap_or(Method::Builtin(Builtin::Byrequests)),
         sticky,
         sticky_cookie,
         max_attempts: max_attempts.unwrap_or(others),

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::Member;
 use super::name;
-use super::table::Table;
+use super::table::{Table, TextBounds};
 use super::url::{MemberUrl, member_url};
 use super::value::{
     DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
@@ -30,10 +30,16 @@ pub(super) const KEYS: &[&str] = &[
     "ping",
     "disablereuse",
     "keepalive",
+    "metadata",
 ];
 
 /// The most requests in flight that `max` may allow.
 const MOST_IN_FLIGHT: usize = 1_000_000;
+
+const METADATA: TextBounds = TextBounds {
+    entries: 32,
+    value: 1024,
+};
 
 /// Reads every `[[balancer.NAME.member]]` of a balancer.
 pub(super) fn read_members(balancer: &Table<'_>) -> Vec<Member> {
@@ -96,6 +102,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
     let max = table.read("max", whole(1..=MOST_IN_FLIGHT));
     let disable_reuse = table.read("disablereuse", switch);
     let keepalive = table.read("keepalive", switch);
+    let metadata = table.texts("metadata", "{ zone = \"a\" }", &METADATA);
     let (name, url) = written?;
     let address = url.address();
     let MemberUrl {
@@ -110,6 +117,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
             address,
             ..settings
         },
+        metadata,
         authority,
         host,
         port,

@@ -1,6 +1,7 @@
-//! Host names, paths, cookie names and routes: what they are made of.
+//! Host names, paths, cookie names, routes and files: what they are made of.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
 use super::value::Reading;
 
@@ -125,4 +126,9 @@ pub(super) fn route(text: &str) -> Reading<String> {
 /// Whether a cookie's value may hold the character (RFC 6265, 4.1.1).
 pub(super) fn is_cookie_character(character: char) -> bool {
     character.is_ascii_graphic() && !matches!(character, '"' | ',' | ';' | '\\')
+}
+
+/// A file that the configuration file names: relative to its folder.
+pub(super) fn beside(configuration: &Path, file: &str) -> PathBuf {
+    configuration.with_file_name("").join(file)
 }

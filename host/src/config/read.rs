@@ -13,6 +13,7 @@ use super::access_log::read_access_log;
 use super::balancer::read_balancers;
 use super::limits::read_limits;
 use super::listener::read_listeners;
+use super::plugin::read_plugins;
 use super::report::Report;
 use super::route::read_routes;
 use super::syntax::sound_part;
@@ -28,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "route",
     "balancer",
+    "plugin",
 ];
 
 /// The largest file that is read, in bytes.
@@ -45,8 +47,8 @@ impl Config {
         Self::parse(&text, path)
     }
 
-    /// Reads the text of the configuration file at `path`, which need not exist: mistakes name it and log files are
-    /// relative to its folder.
+    /// Reads the text of the configuration file at `path`, which need not exist: mistakes name it, and the files that
+    /// it names are relative to its folder.
     ///
     /// # Errors
     /// Every mistake in the text.
@@ -66,7 +68,8 @@ impl Config {
 }
 
 fn read_config(file: &Table<'_>, path: &Path) -> Config {
-    let balancers = read_balancers(file);
+    let plugins = read_plugins(file, path);
+    let balancers = read_balancers(file, &plugins);
     let workers = file
         .read("workers", whole(1..=1024))
         .and_then(NonZeroUsize::new);
@@ -78,6 +81,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         limits: read_limits(file),
         listeners: read_listeners(file),
         routes: read_routes(file, &balancers),
+        plugins,
         balancers,
     }
 }

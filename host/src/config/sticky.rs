@@ -5,9 +5,13 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::name;
+use super::plugin::read_plugin_name;
 use super::table::Table;
 use super::value::{Reading, choice, duration_within, switch, text_as};
-use super::{SameSite, Secure, Sticky, StickyCookie};
+use super::{Plugin, SameSite, Secure, SessionSource, Sticky, StickyCookie};
+
+/// The keys of the table that names a plugin.
+pub(super) const PLUGIN_KEYS: &[&str] = &["plugin"];
 
 pub(super) const COOKIE_KEYS: &[&str] = &[
     "name",
@@ -29,28 +33,45 @@ const SAME_SITE: &[(&str, SameSite)] = &[
 const LONGEST_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Reads how sessions are found in requests: as `stickysession` says, or by the cookie that we issue.
-pub(super) fn read_sticky(balancer: &Table<'_>, issued: Option<&StickyCookie>) -> Option<Sticky> {
+pub(super) fn read_sticky(
+    balancer: &Table<'_>,
+    issued: Option<&StickyCookie>,
+    plugins: &[Plugin],
+) -> Option<Sticky> {
     let separator = balancer.read("stickysessionsep", text_as(separator));
     let semicolon_ends = balancer.read("scolonpathdelim", switch).unwrap_or(false);
-    let written = balancer.read("stickysession", text_as(session_names));
-    let (cookie, parameter) = match (written, issued) {
-        (Some(names), _) => names,
-        (None, Some(issued)) => (issued.name.clone(), issued.name.clone()),
-        (None, None) => return None,
+    let source = if balancer.has_table("stickysession") {
+        let table = balancer.table("stickysession", PLUGIN_KEYS)?;
+        SessionSource::Plugin(read_plugin_name(&table, plugins)?)
+    } else {
+        let (cookie, parameter) = read_names(balancer, issued)?;
+        SessionSource::Names {
+            cookie,
+            parameter,
+            semicolon_ends,
+        }
     };
-    if let Some(issued) = issued.filter(|issued| issued.name != cookie) {
+    Some(Sticky {
+        source,
+        separator: separator.unwrap_or(Some('.')),
+    })
+}
+
+/// The names of the cookie and the URL parameter that hold sessions.
+fn read_names(balancer: &Table<'_>, issued: Option<&StickyCookie>) -> Option<(String, String)> {
+    let written = balancer.read("stickysession", session_names);
+    let Some(issued) = issued else {
+        return written;
+    };
+    let names = written.unwrap_or_else(|| (issued.name.clone(), issued.name.clone()));
+    if issued.name != names.0 {
         let remedy = format!(
             "reads another cookie than sticky-cookie sets: write \"{}\"",
             issued.name
         );
         balancer.refuse("stickysession", remedy);
     }
-    Some(Sticky {
-        cookie,
-        parameter,
-        separator: separator.unwrap_or(Some('.')),
-        semicolon_ends,
-    })
+    Some(names)
 }
 
 /// Reads `sticky-cookie`.
@@ -100,11 +121,15 @@ fn check_browsers_accept(table: &Table<'_>, cookie: &StickyCookie) {
 }
 
 /// `COOKIE` or `COOKIE|parameter`.
-fn session_names(text: &str) -> Reading<(String, String)> {
+fn session_names(value: &DeValue<'_>) -> Reading<(String, String)> {
+    let remedy = "must be a cookie's name, or the names of cookie and URL parameter, such as \"JSESSIONID|jsessionid\"";
+    let text = value
+        .as_str()
+        .ok_or_else(|| format!("{remedy}, or a plugin such as {{ plugin = \"canary\" }}"))?;
     let (cookie, parameter) = text.split_once('|').unwrap_or((text, text));
     let illegal = |part: char| !part.is_ascii_graphic() || "=&?;/#|".contains(part);
     if parameter.is_empty() || parameter.contains(illegal) {
-        return Err("must be a cookie's name, or the names of cookie and URL parameter, such as \"JSESSIONID|jsessionid\"".to_owned());
+        return Err(remedy.to_owned());
     }
     Ok((name::cookie_name(cookie)?, parameter.to_owned()))
 }

@@ -1,5 +1,6 @@
 //! A table of the file: hands out checked values and reports what is wrong with the rest.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -21,6 +22,17 @@ pub(super) struct Table<'d> {
     /// Where the table begins in the text.
     start: usize,
 }
+
+/// Bounds on a table of texts, whose names may have up to [`LONGEST_NAME`] bytes.
+pub(super) struct TextBounds {
+    /// The most entries.
+    pub(super) entries: usize,
+    /// The longest value, in bytes.
+    pub(super) value: usize,
+}
+
+/// The longest name in a table of texts, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// A value and where it is written.
 struct Entry<'d> {
@@ -109,6 +121,34 @@ impl<'d> Table<'d> {
         pairs.keys().into_iter().filter_map(read).collect()
     }
 
+    /// A table of free texts by names of whoever writes it, such as `{ zone = "a" }`; empty where it is missing.
+    pub(super) fn texts(
+        &self,
+        key: &str,
+        example: &str,
+        bounds: &TextBounds,
+    ) -> BTreeMap<String, String> {
+        let Some(texts) = self.open(key, &format!("must be a table such as {example}")) else {
+            return BTreeMap::new();
+        };
+        let (count, most) = (texts.entries.len(), bounds.entries);
+        if count > most {
+            self.refuse(
+                key,
+                format!("must have at most {most} entries, not {count}"),
+            );
+        }
+        let read = |name: &str| {
+            if !(1..=LONGEST_NAME).contains(&name.len()) {
+                let remedy = format!("its name must have 1 to {LONGEST_NAME} bytes");
+                texts.refuse(name, remedy);
+            }
+            let text = texts.read(name, value::free_text(bounds.value))?;
+            Some((name.to_owned(), text))
+        };
+        texts.keys().into_iter().filter_map(read).collect()
+    }
+
     /// The table `key`; `None` where it is missing.
     pub(super) fn table(&self, key: &str, keys: &[&str]) -> Option<Self> {
         let known = keys.join(", ");
@@ -175,6 +215,11 @@ impl<'d> Table<'d> {
     /// Whether `key` is written, rightly or wrongly.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
+    }
+
+    /// Whether a table is written for `key`.
+    pub(super) fn has_table(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|entry| entry.value.is_table())
     }
 
     /// The text that is written for `key`, right or wrong; nothing is reported.

@@ -9,6 +9,8 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
+mod plugin;
+
 /// The keys of each section, under the heading that documents them.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("Top level", read::KEYS),
@@ -17,8 +19,11 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[[listen]]", listener::KEYS),
     ("[[route]]", route::KEYS),
     ("[balancer.NAME]", balancer::KEYS),
+    ("lbmethod", method::KEYS),
+    ("stickysession", sticky::PLUGIN_KEYS),
     ("sticky-cookie", sticky::COOKIE_KEYS),
     ("[[balancer.NAME.member]]", member::KEYS),
+    ("[plugin.NAME]", super::plugin::KEYS),
 ];
 
 /// A file without mistakes that the tests spoil.
@@ -756,6 +761,8 @@ fn every_known_key_is_read() {
         let header = match *heading {
             "Top level" => "",
             "access-log" => "[access-log]",
+            "lbmethod" => "[balancer.NAME.lbmethod]",
+            "stickysession" => "[balancer.NAME.stickysession]",
             "sticky-cookie" => "[balancer.NAME.sticky-cookie]",
             header => header,
         };
@@ -792,7 +799,7 @@ fn defaults_are_those_of_the_documentation() {
     assert!(balancer.settings.forcerecovery && !balancer.settings.nofailover);
     assert_eq!(
         (balancer.method, balancer.max_attempts),
-        (Builtin::Byrequests, 1)
+        (Method::Builtin(Builtin::Byrequests), 1)
     );
     assert_eq!(
         (balancer.timeout, balancer.replay_buffer),
@@ -963,7 +970,12 @@ fn sessions_are_read_as_written_or_from_the_cookie_that_is_issued() {
             .clone()
             .unwrap()
     };
-    let names = |sticky: Sticky| (sticky.cookie, sticky.parameter);
+    let names = |sticky: Sticky| match sticky.source {
+        SessionSource::Names {
+            cookie, parameter, ..
+        } => (cookie, parameter),
+        SessionSource::Plugin(_) => panic!("{sticky:?}"),
+    };
     let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
     assert_eq!(names(sticky("stickysession = \"A|b\"")), pair("A", "b"));
     assert_eq!(names(sticky("stickysession = \"A\"")), pair("A", "A"));
@@ -1081,6 +1093,8 @@ fn snippet() -> impl Strategy<Value = String> {
         "[balancer]",
         "[[route]]",
         "[[balancer.mycluster.member]]",
+        "[plugin.canary]",
+        "{ plugin = \"canary\" }",
         "member = 3\n",
         "0",
         "-1",

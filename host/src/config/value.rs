@@ -42,6 +42,25 @@ pub(super) fn text_as<T>(
     move |value| parse(text(value)?)
 }
 
+/// A text of up to `longest` bytes that means nothing to us; what is written without quotes is suggested in them.
+pub(super) fn free_text(longest: usize) -> impl Fn(&DeValue<'_>) -> Reading<String> {
+    move |value| {
+        let quoted = |written: &dyn Display| format!("must be a text: write \"{written}\"");
+        match value {
+            DeValue::String(text) if text.len() <= longest => Ok(text.to_string()),
+            DeValue::String(text) => Err(format!(
+                "must have at most {longest} bytes, not {}",
+                text.len()
+            )),
+            DeValue::Integer(number) => Err(quoted(number)),
+            DeValue::Float(number) => Err(quoted(number)),
+            DeValue::Boolean(switch) => Err(quoted(switch)),
+            DeValue::Datetime(time) => Err(quoted(time)),
+            DeValue::Array(_) | DeValue::Table(_) => Err("must be a text in quotes".to_owned()),
+        }
+    }
+}
+
 /// `true` or `false`.
 pub(super) fn switch(value: &DeValue<'_>) -> Reading<bool> {
     let written = value.as_str().unwrap_or_default().to_ascii_lowercase();

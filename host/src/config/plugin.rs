@@ -1,0 +1,72 @@
+//! `[plugin.NAME]`, and the places that name one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::name;
+use super::reference::read_reference;
+use super::table::{Table, TextBounds};
+use super::value::{Reading, choice, duration_within, size, text_as, whole};
+use super::{Instances, Plugin};
+
+pub(super) const KEYS: &[&str] = &[
+    "file",
+    "settings",
+    "memory",
+    "deadline",
+    "max-faults",
+    "instances",
+];
+
+const INSTANCES: &[(&str, Instances)] = &[
+    ("per-balancer", Instances::PerBalancer),
+    ("per-worker", Instances::PerWorker),
+];
+
+const SETTINGS: TextBounds = TextBounds {
+    entries: 64,
+    value: 4096,
+};
+
+/// Reads every `[plugin.NAME]` out of the file at `path`, to whose folder components are relative.
+pub(super) fn read_plugins(file: &Table<'_>, path: &Path) -> Vec<Plugin> {
+    let tables = file.named_tables("plugin", KEYS, "canary");
+    let read = |(name, table): &(&str, Table<'_>)| read_plugin(name, table, path);
+    tables.iter().map(read).collect()
+}
+
+fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
+    let why = "write which component it is, such as file = \"plugins/canary.wasm\"";
+    let file = table.require("file", why, text_as(|file| component(file, path)));
+    let memory = table.read("memory", size(1 << 20..=1 << 30));
+    let deadline = table.read(
+        "deadline",
+        duration_within(Duration::from_millis(1)..=Duration::from_secs(1), "ms"),
+    );
+    let max_faults = table.read("max-faults", whole(1..=1000));
+    let instances = table.read("instances", choice(INSTANCES));
+    Plugin {
+        name: name.to_owned(),
+        // The place of a plugin is what balancers know it by: one whose file is wrong keeps it.
+        file: file.unwrap_or_default(),
+        settings: table.texts("settings", "{ header = \"x-user\" }", &SETTINGS),
+        memory: memory.unwrap_or(16 << 20),
+        deadline: deadline.unwrap_or(Duration::from_millis(5)),
+        max_faults: max_faults.unwrap_or(5),
+        instances: instances.unwrap_or_default(),
+    }
+}
+
+fn component(file: &str, path: &Path) -> Reading<PathBuf> {
+    if file.is_empty() {
+        return Err("must be a file's name, such as \"plugins/canary.wasm\"".to_owned());
+    }
+    Ok(name::beside(path, file))
+}
+
+/// The index of the plugin that the required key `plugin` of a table such as `{ plugin = "canary" }` names.
+pub(super) fn read_plugin_name(table: &Table<'_>, plugins: &[Plugin]) -> Option<usize> {
+    let why = "write the name of one, such as plugin = \"canary\"";
+    let names = plugins.iter().map(|plugin| &*plugin.name);
+    read_reference(table, "plugin", why, names)
+}

@@ -15,3 +15,4 @@ mod router;
 mod signals;
 mod snapshot;
 mod upstream;
+mod wasm;

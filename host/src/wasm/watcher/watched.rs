@@ -1,0 +1,244 @@
+//! When one file is read, and what of it is news.
+//!
+//! A file is read when every look at it has seen the same for 50 ms. That also makes the look trustworthy: a change in
+//! the same tick of the file system's clock can no longer hide behind the signature. While something changes the file
+//! time and again within 50 ms, it is not read at all; and when it changes while it is read, the next try waits twice
+//! as long, up to 400 ms, so that a large file that never rests is not read over and over.
+//!
+//! | what is seen                        | what happens                                                    |
+//! |-------------------------------------|-----------------------------------------------------------------|
+//! | the same as before                  | nothing                                                         |
+//! | something else                      | it is read in 50 ms, unless it changes again                    |
+//! | ... and the content is the known one| nothing: touched, or gone for a while                           |
+//! | ... and the content is another one  | reported                                                        |
+//! | ... and there is no content         | the reason is reported, once; the known content stays known     |
+//! | ... and reading fails by itself     | also tried again every 2 s, since no change will call for it    |
+//! | ... and the clock has whole seconds | read once more 2 s later, for a change in the same second       |
+
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::content::{Content, Hash, Unreadable, read_once};
+use super::signature::{Sight, look};
+
+/// How long a file must have been the same.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// The same for a file that was changed whenever it was read.
+const LONGEST_QUIET: Duration = Duration::from_millis(400);
+
+/// When to read again what may have another content without another signature. Clocks of file systems tick at least
+/// that often.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// A file, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    path: PathBuf,
+    /// Of the last content that was reported, or that the caller had from the start.
+    known: Option<Hash>,
+    /// What the last look has seen. `None` before the first.
+    sight: Option<Sight>,
+    /// When it is to be read, if nothing changes before.
+    read_at: Option<Instant>,
+    quiet: Duration,
+    /// A doubtful signature has had its second reading.
+    is_confirmed: bool,
+    /// Why there is no content, as last reported.
+    complaint: Option<String>,
+}
+
+impl Watched {
+    pub(super) fn new(path: PathBuf, known: Option<Hash>) -> Self {
+        Self {
+            path,
+            known,
+            sight: None,
+            read_at: None,
+            quiet: QUIET,
+            is_confirmed: false,
+            complaint: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When it is to be read, unless [`Watched::see`] sees a change until then.
+    pub(super) fn read_at(&self) -> Option<Instant> {
+        self.read_at
+    }
+
+    /// Takes note of a look at the file.
+    pub(super) fn see(&mut self, sight: Sight, now: Instant) {
+        if self.sight != Some(sight) {
+            self.postpone(sight, now);
+        }
+    }
+
+    /// Reads the file, of up to `largest` bytes, and says what of it is news.
+    pub(super) fn read(&mut self, largest: u64) -> Option<Result<Content, Unreadable>> {
+        let outcome = read_once(&self.path, largest);
+        let sight = look(&self.path);
+        self.settle(outcome, sight, Instant::now())
+    }
+
+    /// Says what of an outcome of reading is news, if `sight`, which was taken after it, is still the same.
+    fn settle(
+        &mut self,
+        outcome: Result<Content, Unreadable>,
+        sight: Sight,
+        now: Instant,
+    ) -> Option<Result<Content, Unreadable>> {
+        if self.sight != Some(sight) || matches!(outcome, Err(Unreadable::Unsettled)) {
+            self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
+            self.postpone(sight, now);
+            return None;
+        }
+        self.quiet = QUIET;
+        let is_doubtful = match &outcome {
+            Ok(_) => {
+                sight.is_ok_and(|signature| signature.is_coarse())
+                    && !mem::replace(&mut self.is_confirmed, true)
+            }
+            Err(Unreadable::Io(_)) => sight.is_ok(),
+            Err(_) => false,
+        };
+        self.read_at = is_doubtful.then(|| now + AGAIN);
+        self.is_news(&outcome).then_some(outcome)
+    }
+
+    fn postpone(&mut self, sight: Sight, now: Instant) {
+        self.sight = Some(sight);
+        self.read_at = Some(now + self.quiet);
+        self.is_confirmed = false;
+    }
+
+    /// Whether this has not been reported, and takes note that it will be.
+    fn is_news(&mut self, outcome: &Result<Content, Unreadable>) -> bool {
+        let complaint = outcome.as_ref().err().map(Unreadable::to_string);
+        match outcome {
+            Ok(content) => {
+                self.complaint = None;
+                self.known.replace(content.hash) != Some(content.hash)
+            }
+            Err(_) => mem::replace(&mut self.complaint, complaint.clone()) != complaint,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::signature::Signature;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The signature of a version of the file, of a clock that counts nanoseconds.
+    fn version(version: u64) -> Sight {
+        Ok(Signature::of(version, (1_000_000, 1)))
+    }
+
+    fn content(text: &str) -> Result<Content, Unreadable> {
+        Ok(Content::new(text.into()))
+    }
+
+    fn error(kind: io::ErrorKind) -> Result<Content, Unreadable> {
+        Err(Unreadable::Io(kind.into()))
+    }
+
+    fn settled(watched: &mut Watched, sight: Sight, text: &str, now: Instant) -> bool {
+        watched.see(sight, now);
+        watched.settle(content(text), sight, now).is_some()
+    }
+
+    #[test]
+    fn file_that_never_rests_is_not_read() {
+        let start = Instant::now();
+        let mut watched = Watched::new(PathBuf::new(), None);
+        let mut now = start;
+        for change in 0..1000 {
+            assert!(watched.read_at().is_none_or(|read_at| read_at > now));
+            watched.see(version(change), now);
+            now += 40 * MS;
+        }
+        watched.see(version(999), now);
+        assert_eq!(watched.read_at(), Some(now + 10 * MS));
+    }
+
+    #[test]
+    fn file_that_changes_while_it_is_read_is_read_less_and_less_often() {
+        let now = Instant::now();
+        let mut watched = Watched::new(PathBuf::new(), None);
+        watched.see(version(0), now);
+        for (change, wait) in (1..).zip([100, 200, 400, 400]) {
+            assert!(
+                watched
+                    .settle(content("torn"), version(change), now)
+                    .is_none()
+            );
+            assert_eq!(watched.read_at(), Some(now + wait * MS));
+        }
+        let torn = Err(Unreadable::Unsettled);
+        assert!(watched.settle(torn, version(4), now).is_none());
+        assert_eq!(watched.read_at(), Some(now + 400 * MS));
+
+        assert!(watched.settle(content("whole"), version(4), now).is_some());
+        watched.see(version(5), now);
+        assert_eq!(watched.read_at(), Some(now + 50 * MS));
+    }
+
+    #[test]
+    fn settled_file_is_not_read_again() {
+        let now = Instant::now();
+        let mut watched = Watched::new(PathBuf::new(), None);
+        assert!(settled(&mut watched, version(1), "a", now));
+        watched.see(version(1), now);
+        assert_eq!(watched.read_at(), None);
+    }
+
+    #[test]
+    fn clock_of_whole_seconds_is_not_trusted_at_once() {
+        let now = Instant::now();
+        let coarse = Ok(Signature::of(1, (1_000_000, 0)));
+        let mut watched = Watched::new(PathBuf::new(), None);
+        assert!(settled(&mut watched, coarse, "a", now));
+        assert_eq!(watched.read_at(), Some(now + AGAIN));
+        assert!(settled(&mut watched, coarse, "b", now + AGAIN));
+        assert_eq!(watched.read_at(), None);
+    }
+
+    #[test]
+    fn failure_of_the_system_is_reported_once_and_reading_tried_again() {
+        let now = Instant::now();
+        let mut watched = Watched::new(PathBuf::new(), None);
+        watched.see(version(1), now);
+        let mut fail = || {
+            let outcome = error(io::ErrorKind::OutOfMemory);
+            let reported = watched.settle(outcome, version(1), now).is_some();
+            (reported, watched.read_at())
+        };
+        assert_eq!(fail(), (true, Some(now + AGAIN)));
+        assert_eq!(fail(), (false, Some(now + AGAIN)));
+        assert!(settled(&mut watched, version(1), "a", now));
+        assert_eq!(watched.read_at(), None);
+    }
+
+    #[test]
+    fn missing_file_is_reported_each_time_it_disappears() {
+        let now = Instant::now();
+        let missing = io::ErrorKind::NotFound;
+        let mut watched = Watched::new(PathBuf::new(), Some(Content::new("a".into()).hash));
+        for _ in 0..2 {
+            watched.see(Err(missing), now);
+            let outcome = watched.settle(error(missing), Err(missing), now);
+            assert!(matches!(outcome, Some(Err(Unreadable::Io(_)))));
+            assert_eq!(watched.read_at(), None);
+            assert!(!settled(&mut watched, version(1), "a", now));
+        }
+    }
+}

@@ -38,7 +38,7 @@
 //! Apache httpd's mod_lbmethod_bybusyness. Unlike there, a reset leaves the number of requests in flight alone: it is
 //! counted, not guessed, and resetting it makes it wrong.
 
-use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector};
+use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector, Setup, export_selector};
 
 /// Fewest requests in flight; equals take turns by weight.
 #[derive(Debug, Default)]
@@ -47,6 +47,10 @@ pub struct ByBusyness {
 }
 
 impl Selector for ByBusyness {
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        setup.allow(&[])
+    }
+
     fn select(
         &mut self,
         _request: &dyn Request,
@@ -91,6 +95,8 @@ impl Selector for ByBusyness {
         self.schedule.restore(blob)
     }
 }
+
+export_selector!(ByBusyness, schedule, state);
 
 #[cfg(test)]
 mod tests {
@@ -151,5 +157,15 @@ mod tests {
     #[test]
     fn nobody_to_choose_is_no_answer() {
         assert_eq!(select(&mut ByBusyness::default(), &[]), None);
+    }
+
+    #[test]
+    fn settings_are_refused() {
+        let mut method = ByBusyness::default();
+        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(
+            method.configure(&Setup::of([("weight", "2")])),
+            Err("unknown setting `weight`; there are no settings".to_owned())
+        );
     }
 }

@@ -39,7 +39,7 @@
 //!
 //! Apache httpd's mod_lbmethod_byrequests; nginx calls it smooth weighted round robin.
 
-use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector};
+use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector, Setup, export_selector};
 
 /// Weighted round robin, counted in requests.
 #[derive(Debug, Default)]
@@ -48,6 +48,10 @@ pub struct ByRequests {
 }
 
 impl Selector for ByRequests {
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        setup.allow(&[])
+    }
+
     fn select(
         &mut self,
         _request: &dyn Request,
@@ -89,6 +93,8 @@ impl Selector for ByRequests {
         self.schedule.restore(blob)
     }
 }
+
+export_selector!(ByRequests, schedule, state);
 
 #[cfg(test)]
 mod tests {
@@ -161,5 +167,15 @@ mod tests {
     fn nobody_to_choose_is_no_answer() {
         let mut method = ByRequests::default();
         assert_eq!(select(&mut method, &FakeCandidates::default()), None);
+    }
+
+    #[test]
+    fn settings_are_refused() {
+        let mut method = ByRequests::default();
+        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(
+            method.configure(&Setup::of([("weight", "2")])),
+            Err("unknown setting `weight`; there are no settings".to_owned())
+        );
     }
 }

@@ -33,13 +33,17 @@
 //!
 //! Apache httpd's mod_lbmethod_bytraffic.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector};
+use equipoise_sdk::{Candidates, Host, Request, Selector, Setup, export_selector};
 
 /// Fewest bytes for its weight.
 #[derive(Debug, Default)]
 pub struct ByTraffic;
 
 impl Selector for ByTraffic {
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        setup.allow(&[])
+    }
+
     fn select(
         &mut self,
         _request: &dyn Request,
@@ -63,6 +67,8 @@ fn traffic(lbfactor: u32, transferred: u64, read: u64) -> u64 {
     let lbfactor = u64::from(lbfactor.max(1));
     (transferred / lbfactor).saturating_add(read / lbfactor)
 }
+
+export_selector!(ByTraffic);
 
 #[cfg(test)]
 mod tests {
@@ -113,5 +119,15 @@ mod tests {
     #[test]
     fn nobody_to_choose_is_no_answer() {
         assert_eq!(select(&[]), None);
+    }
+
+    #[test]
+    fn settings_are_refused() {
+        let mut method = ByTraffic;
+        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(
+            method.configure(&Setup::of([("weight", "2")])),
+            Err("unknown setting `weight`; there are no settings".to_owned())
+        );
     }
 }

@@ -32,7 +32,7 @@
 //! Apache httpd's mod_lbmethod_heartbeat, without three of its traps: there a just started member with fewer than 4 ready
 //! slots gets nothing, a pick on a boundary goes to the later member, and without heartbeats every request is refused.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector};
+use equipoise_sdk::{Candidates, Host, Request, Selector, Setup, export_selector};
 
 /// A heartbeat of this age is too old to go by.
 const STALE_AFTER_MS: u32 = 10_000;
@@ -42,6 +42,10 @@ const STALE_AFTER_MS: u32 = 10_000;
 pub struct Heartbeat;
 
 impl Selector for Heartbeat {
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        setup.allow(&[])
+    }
+
     fn select(
         &mut self,
         _request: &dyn Request,
@@ -79,6 +83,8 @@ fn below(bound: u64, random: u32) -> u64 {
     let product = u128::from(random) * u128::from(bound);
     (product >> 32) as u64
 }
+
+export_selector!(Heartbeat);
 
 #[cfg(test)]
 mod tests {
@@ -154,5 +160,15 @@ mod tests {
         let members = [(u32::MAX, 1, 0), (u32::MAX, 1, 0)];
         assert_eq!(select(&members, u32::MAX / 2 - u32::MAX / 8), Some(0));
         assert_eq!(select(&members, u32::MAX), Some(1));
+    }
+
+    #[test]
+    fn settings_are_refused() {
+        let mut method = Heartbeat;
+        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(
+            method.configure(&Setup::of([("weight", "2")])),
+            Err("unknown setting `weight`; there are no settings".to_owned())
+        );
     }
 }

@@ -13,6 +13,16 @@
 //! 2. Otherwise the cookie: see [`equipoise_sdk::cookie::find`].
 //! 3. The route is what follows the first separator in the value. Without a separator in it, or with nothing behind it,
 //!    there is no route. Where no separator is configured the whole value is the route.
+//! 4. What no member's route can be is none: with control characters, or longer than 4 096 bytes.
+//!
+//! # Settings
+//!
+//! | setting | value | default |
+//! |---|---|---|
+//! | `cookie` | the cookie's name | none: it must be given |
+//! | `parameter` | the URL parameter's name | the cookie's |
+//! | `separator` | one character that a cookie's value may hold, or `Off` | `.` |
+//! | `semicolon-ends` | `true` or `false` | `false` |
 //!
 //! # Worked table
 //!
@@ -32,10 +42,13 @@
 //! Apache httpd's mod_proxy_balancer, which finds the parameter's name within longer names, too (`xsidp`): here only
 //! whole names count.
 
-use equipoise_sdk::{Affinity, Host, Request, SessionReader};
+use equipoise_sdk::{Affinity, Host, Request, SessionReader, Setup, export_session};
+
+/// The longest route that is read, in bytes.
+const LONGEST_ROUTE: usize = 4096;
 
 /// Reads the route of Apache's `stickysession` from URL and cookie.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The cookie's name, case-sensitive.
     pub cookie: String,
@@ -47,7 +60,34 @@ pub struct Session {
     pub semicolon_ends: bool,
 }
 
+impl Default for Session {
+    /// Reads nothing until names are given.
+    fn default() -> Self {
+        Self {
+            cookie: String::new(),
+            parameter: String::new(),
+            separator: Some('.'),
+            semicolon_ends: false,
+        }
+    }
+}
+
 impl Session {
+    /// What the settings say.
+    fn of(setup: &Setup) -> Result<Self, String> {
+        setup.allow(&["cookie", "parameter", "separator", "semicolon-ends"])?;
+        let cookie = setup
+            .setting("cookie")
+            .ok_or("`cookie` is missing: set it to the cookie's name, such as `JSESSIONID`")?;
+        let parameter = setup.setting("parameter").unwrap_or(cookie);
+        Ok(Self {
+            cookie: cookie_name(cookie)?.to_owned(),
+            parameter: parameter_name(parameter)?.to_owned(),
+            separator: separator(setup.setting("separator").unwrap_or("."))?,
+            semicolon_ends: switch(setup.setting("semicolon-ends").unwrap_or("false"))?,
+        })
+    }
+
     /// Looks in `part` of the URL; `opens` says whether a name may stand right at its start.
     fn parameter_in<'url>(&self, part: &'url str, opens: bool) -> Option<&'url str> {
         if self.parameter.is_empty() {
@@ -75,7 +115,8 @@ impl Session {
             Some(separator) => value.split_once(separator)?.1,
             None => value,
         };
-        (!route.is_empty()).then(|| route.to_owned())
+        let fits = (1..=LONGEST_ROUTE).contains(&route.len()) && !route.contains(char::is_control);
+        fits.then(|| route.to_owned())
     }
 
     /// The route that the request carries, if any.
@@ -93,10 +134,60 @@ impl Session {
 }
 
 impl SessionReader for Session {
+    /// A mistake leaves everything as it was.
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        *self = Self::of(setup)?;
+        Ok(())
+    }
+
     fn read(&self, request: &dyn Request, _host: &dyn Host) -> Option<Affinity> {
         self.route(request).map(Affinity::Route)
     }
 }
+
+/// A token of RFC 9110.
+fn cookie_name(name: &str) -> Result<&str, String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.is_empty() && name.bytes().all(legal) {
+        Ok(name)
+    } else {
+        Err(format!(
+            "`cookie` must be a name of letters, digits, `-`, `_` and dots, such as `JSESSIONID`, not {name:?}"
+        ))
+    }
+}
+
+/// What stands in a URL and does not end there.
+fn parameter_name(name: &str) -> Result<&str, String> {
+    let illegal = |part: char| !part.is_ascii_graphic() || "=&?;/#|".contains(part);
+    if !name.is_empty() && !name.contains(illegal) {
+        Ok(name)
+    } else {
+        Err(format!(
+            "`parameter` must be a name as URLs have them, such as `jsessionid`, not {name:?}"
+        ))
+    }
+}
+
+/// One character, or `Off` for none.
+fn separator(text: &str) -> Result<Option<char>, String> {
+    let legal = |part: char| part.is_ascii_graphic() && !r#"",;\"#.contains(part);
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(character), None) if legal(character) => Ok(Some(character)),
+        _ if text.eq_ignore_ascii_case("off") => Ok(None),
+        _ => Err(format!(
+            "`separator` must be one character that a cookie's value may hold, such as `.`, or `Off`, not {text:?}"
+        )),
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| format!("`semicolon-ends` must be `true` or `false`, not {text:?}"))
+}
+
+export_session!(Session);
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +221,7 @@ mod tests {
             ("SID=abc.", None),
             ("SID=", None),
             ("SID=; XSID=a.r1; SID=abc.r2", Some("r2")),
+            ("SID=abc.r\t2", None),
             ("sid=abc.r2", None),
             ("XSID=abc.r2", None),
             ("", None),
@@ -212,5 +304,78 @@ mod tests {
             ..session()
         };
         assert_eq!(route(&session, "/?=abc.r3", "=abc.r1"), None);
+    }
+
+    fn configured(settings: &[(&str, &str)]) -> Result<Session, String> {
+        let mut session = Session::default();
+        session.configure(&Setup::of(settings.iter().copied()))?;
+        Ok(session)
+    }
+
+    #[test]
+    fn settings_say_what_is_read() {
+        let plain = Session {
+            cookie: "SID".to_owned(),
+            parameter: "SID".to_owned(),
+            ..Session::default()
+        };
+        assert_eq!(configured(&[("cookie", "SID")]), Ok(plain));
+        let all = [
+            ("cookie", "SID"),
+            ("parameter", "sidp"),
+            ("separator", "!"),
+            ("semicolon-ends", "true"),
+        ];
+        let expected = Session {
+            separator: Some('!'),
+            semicolon_ends: true,
+            ..session()
+        };
+        assert_eq!(configured(&all), Ok(expected));
+        for off in ["Off", "off"] {
+            let session = configured(&[("cookie", "SID"), ("separator", off)]);
+            assert_eq!(session.map(|session| session.separator), Ok(None));
+        }
+    }
+
+    #[test]
+    fn mistakes_in_settings_are_explained() {
+        let table: &[(&[(&str, &str)], &str)] = &[
+            (&[], "`cookie` is missing"),
+            (&[("cookie", "")], "`cookie` must be"),
+            (&[("cookie", "S ID")], "not \"S ID\""),
+            (
+                &[("cookie", "SID"), ("parameter", "")],
+                "`parameter` must be",
+            ),
+            (&[("cookie", "SID"), ("parameter", "a=b")], "not \"a=b\""),
+            (&[("cookie", "S#")], "`parameter` must be"),
+            (
+                &[("cookie", "SID"), ("separator", "")],
+                "`separator` must be",
+            ),
+            (&[("cookie", "SID"), ("separator", "..")], "not \"..\""),
+            (
+                &[("cookie", "SID"), ("separator", "\\")],
+                "`separator` must be",
+            ),
+            (&[("cookie", "SID"), ("semicolon-ends", "On")], "not \"On\""),
+            (
+                &[("cookie", "SID"), ("name", "x")],
+                "unknown setting `name`",
+            ),
+        ];
+        for (settings, expected) in table {
+            let error = configured(settings).expect_err("a mistake");
+            assert!(error.contains(expected), "{settings:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_leaves_the_settings_before() {
+        let mut session = session();
+        let before = session.clone();
+        assert!(session.configure(&Setup::default()).is_err());
+        assert_eq!(session, before);
     }
 }

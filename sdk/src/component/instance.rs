@@ -1,0 +1,10 @@
+//! The one policy of a component.
+
+/// Where a component keeps its policy, which is made when it is first asked for.
+pub trait Instance {
+    /// The author's type.
+    type Policy;
+
+    /// Asks the policy. A guest has one thread and is not entered while it is being asked.
+    fn with<R>(ask: impl FnOnce(&mut Self::Policy) -> R) -> R;
+}

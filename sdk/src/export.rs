@@ -1,0 +1,146 @@
+//! The macros that make a component of a crate.
+
+/// Exports a [`Selector`](crate::Selector) from this component.
+///
+/// The type is made by [`Default`] when it is first asked for and lives as long as the component's instance. `schedule`
+/// exports [`charge`](crate::Selector::charge), [`load`](crate::Selector::load) and [`reset`](crate::Selector::reset), too;
+/// `state` exports [`save`](crate::Selector::save) and [`restore`](crate::Selector::restore), so that a new version of the
+/// component goes on where the old one was. Name what the type implements and no more: what is exported is called.
+///
+/// Where the target is not WebAssembly nothing is exported, but the type is checked:
+///
+/// ```compile_fail
+/// equipoise_sdk::export_selector!(String);
+/// ```
+///
+/// A whole selector that remembers something:
+///
+/// ```
+/// use equipoise_sdk::{Candidates, Host, Request, Selector, export_selector};
+///
+/// #[derive(Default)]
+/// struct InTurn {
+///     next: usize,
+/// }
+///
+/// impl Selector for InTurn {
+///     fn select(
+///         &mut self,
+///         _: &dyn Request,
+///         candidates: &dyn Candidates,
+///         _: &dyn Host,
+///     ) -> Option<usize> {
+///         self.next = (self.next + 1) % candidates.len();
+///         Some(self.next)
+///     }
+///
+///     fn save(&mut self) -> Vec<u8> {
+///         self.next.to_string().into_bytes()
+///     }
+///
+///     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+///         let text = str::from_utf8(blob).map_err(|error| error.to_string())?;
+///         self.next = text.parse().map_err(|_| format!("no position: {text}"))?;
+///         Ok(())
+///     }
+/// }
+///
+/// export_selector!(InTurn, state);
+/// ```
+#[macro_export]
+macro_rules! export_selector {
+    ($type:ty $(,)?) => {
+        $crate::__export!($type: Selector as selector);
+    };
+    ($type:ty, schedule $(,)?) => {
+        $crate::__export!($type: Selector as selector schedule);
+    };
+    ($type:ty, state $(,)?) => {
+        $crate::__export!($type: Selector as selector state);
+    };
+    ($type:ty, schedule, state $(,)?) => {
+        $crate::__export!($type: Selector as selector schedule state);
+    };
+}
+
+/// Exports a [`SessionReader`](crate::SessionReader) from this component; with `cookie` its
+/// [`issue`](crate::SessionReader::issue), too.
+///
+/// Otherwise as [`export_selector!`](crate::export_selector). A crate may export a selector, a session reader and a judge;
+/// each is made by itself.
+///
+/// ```
+/// use equipoise_sdk::{Affinity, Host, Request, SessionReader, export_session};
+///
+/// #[derive(Default)]
+/// struct ByUser;
+///
+/// impl SessionReader for ByUser {
+///     fn read(&self, request: &dyn Request, _: &dyn Host) -> Option<Affinity> {
+///         let user = request.header("x-user")?;
+///         Some(Affinity::Key(user.into_owned()))
+///     }
+/// }
+///
+/// export_session!(ByUser);
+/// ```
+#[macro_export]
+macro_rules! export_session {
+    ($type:ty $(,)?) => {
+        $crate::__export!($type: SessionReader as session);
+    };
+    ($type:ty, cookie $(,)?) => {
+        $crate::__export!($type: SessionReader as session session_cookie);
+    };
+}
+
+/// Exports a [`Judge`](crate::health::Judge) from this component. Otherwise as [`export_selector!`](crate::export_selector).
+#[macro_export]
+macro_rules! export_judge {
+    ($type:ty $(,)?) => {
+        $crate::__export!($type: health::Judge as health);
+    };
+}
+
+/// Makes the instance and exports the interfaces that are named by their modules in `component::bindings`.
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ($type:ty: $trait:ident $(:: $nested:ident)? as $($interface:ident)+) => {
+        const _: () = {
+            ::std::thread_local! {
+                static POLICY: ::std::cell::RefCell<$type> = ::std::default::Default::default();
+            }
+
+            struct Exported;
+
+            impl $crate::component::Instance for Exported {
+                type Policy = $type;
+
+                fn with<R>(ask: impl ::std::ops::FnOnce(&mut $type) -> R) -> R {
+                    POLICY.with_borrow_mut(ask)
+                }
+            }
+
+            $(
+                $crate::component::bindings::$interface::export!(
+                    Exported with_types_in $crate::component::bindings::$interface
+                );
+            )+
+        };
+    };
+}
+
+/// Checks what would be exported.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ($type:ty: $trait:ident $(:: $nested:ident)? as $($interface:ident)+) => {
+        const _: () = {
+            const fn check<T: $crate::$trait $(:: $nested)? + ::std::default::Default + 'static>() {}
+            check::<$type>()
+        };
+    };
+}

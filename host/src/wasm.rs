@@ -1,11 +1,16 @@
 //! Plugins that are WebAssembly components.
 
-#[cfg_attr(
+#![cfg_attr(
     not(test),
     expect(
         dead_code,
         unused_imports,
-        reason = "the loader that asks it comes next"
+        reason = "the loader that asks them comes next"
     )
 )]
+
+#[cfg(test)]
+mod heard;
+mod voice;
+mod wasi;
 mod watcher;

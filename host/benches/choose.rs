@@ -69,9 +69,13 @@ fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
     let methods = Methods {
         selector,
         fallback: Box::new(ByRequests::default()),
-        session: None,
     };
-    Balancer::new(settings, (0..members).map(member).collect(), [methods])
+    Balancer::new(
+        settings,
+        (0..members).map(member).collect(),
+        None,
+        [methods],
+    )
 }
 
 /// Measures decisions of `balancer`; each request is over before the next one comes.

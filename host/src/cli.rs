@@ -1,5 +1,8 @@
 //! The command line.
 
+mod author;
+mod plugin;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,9 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
-use crate::demo;
 use crate::server::Server;
 use crate::signals::Signals;
+use crate::{demo, live};
+use plugin::PluginCommand;
 
 /// A programmable HTTP load balancer.
 #[derive(Debug, Parser)]
@@ -34,6 +38,9 @@ enum Command {
         /// The configuration file.
         config: PathBuf,
     },
+    /// Look after plugins: WebAssembly components that decide in place of the built-in policies.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Start three sample members and a balancer in front of them, to try things out.
     Demo,
 }
@@ -44,6 +51,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         Command::Run { config } => serve_file(&config),
         Command::Check { config } => check(&config),
+        Command::Plugin(command) => plugin::run(command),
         Command::Demo => demo::run(),
     };
     match result {
@@ -62,7 +70,8 @@ fn serve_file(path: &Path) -> Result<()> {
 }
 
 fn check(path: &Path) -> Result<()> {
-    Config::read(path)?;
+    log_to_stderr("warn");
+    live::check_plugins(&Config::read(path)?)?;
     writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 

@@ -1,5 +1,7 @@
 //! `equipoise demo`: three sample members and a balancer in front of them, in one process, on loopback.
 
+mod scratch;
+
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,6 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
 use crate::config::{AccessLog, Config, LogFormat, Sink};
+use scratch::Scratch;
 
 /// The port the balancer takes if it is free.
 const FAVOURITE_PORT: u16 = 8080;
@@ -26,12 +29,13 @@ const FAVOURITE_PORT: u16 = 8080;
 /// # Errors
 /// A socket or a thread cannot be had.
 pub(crate) fn run() -> Result<()> {
-    cli::log_to_stderr("warn");
+    cli::log_to_stderr("warn,equipoise::wasm=info");
+    let scratch = Scratch::write()?;
     let members = ["1", "2", "3"]
         .map(start_member)
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
-    let text = configuration(balancer_address()?, &members);
+    let text = configuration(balancer_address()?, &members, &scratch);
     let mut config = Config::parse(&text, Path::new("demo.toml"))?;
     config.access_log = Some(AccessLog {
         sink: Sink::Stdout,
@@ -43,13 +47,15 @@ pub(crate) fn run() -> Result<()> {
             .first()
             .map(|address| format!("http://{address}"))
             .unwrap_or_default();
-        introduce(&url, &text)
+        introduce(&url, &text, &scratch)
     })?;
     writeln!(io::stdout(), "stopped").context("writing to standard output")
 }
 
 /// Says what is running and what to try.
-fn introduce(url: &str, text: &str) -> io::Result<()> {
+fn introduce(url: &str, text: &str, scratch: &Scratch) -> io::Result<()> {
+    let (source, folder) = (scratch.source(), scratch.folder());
+    let (source, folder) = (source.display(), folder.display());
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -67,12 +73,25 @@ fn introduce(url: &str, text: &str) -> io::Result<()> {
     curl '{url}/?ROUTEID=.3'                      # the same in the URL
     curl -d hello {url}/                          # a body; it would be sent again if the member were gone
 
-Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
+    curl -H 'x-user: alice' {url}/                # by the plugin: a user stays at one member, by the hash of the name
+
+The plugin is a WebAssembly component. Its source is
+
+    {source}
+
+Change the line that says CHANGE THIS LINE, and build it while the demo is running:
+
+    cd {folder} && cargo build --release --target wasm32-wasip2
+
+The next request goes by the new version. Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
     )?;
     out.flush()
 }
 
-fn configuration(address: SocketAddr, members: &[SocketAddr]) -> String {
+fn configuration(address: SocketAddr, members: &[SocketAddr], scratch: &Scratch) -> String {
+    let component = scratch.component();
+    // A path that is not UTF-8 could not be written into a configuration file either.
+    let component = component.to_string_lossy();
     let mut text = format!(
         "[[listen]]\n\
          address = \"{address}\"\n\
@@ -81,8 +100,11 @@ fn configuration(address: SocketAddr, members: &[SocketAddr]) -> String {
          path = \"/\"\n\
          balancer = \"demo\"\n\
          \n\
+         [plugin.demo]\n\
+         file = {component:?}\n\
+         \n\
          [balancer.demo]\n\
-         lbmethod = \"byrequests\"\n\
+         lbmethod = {{ plugin = \"demo\", fallback = \"byrequests\" }}\n\
          stickysession = \"ROUTEID\"\n\
          sticky-cookie = {{ name = \"ROUTEID\" }}\n"
     );

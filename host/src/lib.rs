@@ -9,6 +9,7 @@ pub mod server;
 
 mod deadline;
 mod demo;
+mod live;
 mod path;
 mod proxy;
 mod router;

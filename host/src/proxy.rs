@@ -32,7 +32,7 @@ use crate::access_log::Record;
 use crate::config::Route;
 use crate::deadline::Deadline;
 use crate::server::Client;
-use crate::snapshot::{Cluster, Upstream};
+use crate::snapshot::{Cluster, Snapshot, Upstream};
 use crate::upstream::{Connection, Slot};
 use crate::{path, router};
 use body::Download;
@@ -87,20 +87,20 @@ async fn forward(
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
-    let snapshot = &client.worker.snapshot;
+    let snapshot = client.worker.snapshot();
     let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
         return Err(Failure::MayNotForward);
     }
     let cluster = &snapshot.clusters[route.balancer];
     let session = cluster.balancer.session(
-        client.worker.number,
         &View::new(parts, client.address.ip()),
         &Services::at(snapshot.now()),
     );
     let body = RequestBody::of(incoming, cluster.config.replay_buffer);
     Exchange {
         client,
+        snapshot: &snapshot,
         parts,
         host,
         path,
@@ -117,6 +117,8 @@ async fn forward(
 /// One request and everything that is known of it before a member is chosen.
 struct Exchange<'request> {
     client: &'request Rc<Client>,
+    /// The configuration, from the request's beginning to its end.
+    snapshot: &'request Snapshot,
     /// The head as the client sent it.
     parts: &'request Parts,
     /// The host it names, port and all.
@@ -202,7 +204,7 @@ impl Exchange<'_> {
         let worker = &self.client.worker;
         let view = View::new(self.parts, self.client.address.ip()).tried(tries);
         let choose = || {
-            let services = Services::at(worker.snapshot.now());
+            let services = Services::at(self.snapshot.now());
             balancer.choose(&Query {
                 worker: worker.number,
                 request: &view,
@@ -275,7 +277,7 @@ impl Exchange<'_> {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
-        let opened = Connection::open(config, counters, &worker.snapshot.limits).await;
+        let opened = Connection::open(config, counters, &self.snapshot.limits).await;
         self.report(
             choice,
             if opened.is_ok() {
@@ -408,7 +410,7 @@ impl Exchange<'_> {
             host,
         }
         .apply(&mut parts.headers, &survey);
-        if let Some(cookie) = self.sticky_cookie(&choice) {
+        for cookie in self.sticky_cookies(&choice) {
             parts.headers.append(SET_COOKIE, cookie);
         }
         parts.version = Version::HTTP_11;
@@ -426,14 +428,23 @@ impl Exchange<'_> {
         Response::from_parts(parts, Body::member(download))
     }
 
-    /// The cookie that keeps the session at its member, where the client has none or another.
-    fn sticky_cookie(&self, choice: &Choice) -> Option<HeaderValue> {
+    /// The cookies that keep the session at its member, where the client has none or another: ours and the plugin's.
+    fn sticky_cookies(&self, choice: &Choice) -> impl Iterator<Item = HeaderValue> {
         let config = &self.cluster.config;
-        let (cookie, sticky) = (config.sticky_cookie.as_ref()?, config.sticky.as_ref()?);
-        let route = choice.lease.member().settings.route.as_deref()?;
-        choice
-            .route_changed
-            .then(|| sticky_cookie::issue(cookie, sticky.separator, route, self.client.is_tls()))?
+        let route = choice.lease.member().settings.route.as_deref();
+        let new_route = route.filter(|_| choice.route_changed);
+        let ours = new_route.and_then(|route| {
+            let (cookie, sticky) = (config.sticky_cookie.as_ref()?, config.sticky.as_ref()?);
+            sticky_cookie::issue(cookie, sticky.separator, route, self.client.is_tls())
+        });
+        let issued = new_route.and_then(|route| {
+            let view = View::new(self.parts, self.client.address.ip());
+            let services = Services::at(self.snapshot.now());
+            let balancer = &self.cluster.balancer;
+            let cookie = balancer.session_cookie(&view, &services, route)?;
+            HeaderValue::try_from(cookie).ok()
+        });
+        ours.into_iter().chain(issued)
     }
 
     /// Whether the request may go to another member after this failure.
@@ -468,7 +479,7 @@ impl Exchange<'_> {
     }
 
     fn report(&self, choice: &Choice, outcome: Outcome) {
-        let now = self.client.worker.snapshot.now();
+        let now = self.snapshot.now();
         if let Outcome::Answered(_) = outcome {
             choice.lease.answered(now);
         }

@@ -16,30 +16,31 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
-use crate::snapshot::Snapshot;
+use crate::live::{Attendant, Live};
 use sockets::Sockets;
 
 pub(crate) use client::Client;
 pub(crate) use worker::Worker;
 
 /// A running server. Dropped without [`drain`](Self::drain), it goes on until the process ends.
-#[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
     /// Tells the workers to drain.
     stop: watch::Sender<bool>,
+    /// Exchanges plugins until the last request is served; none where there are no plugins.
+    _attendant: Option<Attendant>,
 }
 
 impl Server {
-    /// Binds every listener and starts the workers. Connections are accepted when it returns.
+    /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns.
     ///
     /// # Errors
     /// A listener's address cannot be bound, or a thread cannot be started.
     pub fn start(config: &Config, access_log: Option<AccessLog>) -> Result<Self> {
         let sockets = Sockets::bind(&config.listeners, config.workers)?;
         let addresses = sockets.addresses().to_vec();
-        let snapshot = Arc::new(Snapshot::new(config));
+        let (live, attendant) = Live::start(config)?;
         let connections = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
@@ -50,7 +51,7 @@ impl Server {
             .map(|(number, listeners)| {
                 let share = worker::Share {
                     number,
-                    snapshot: snapshot.clone(),
+                    live: live.clone(),
                     listeners,
                     connections: connections.clone(),
                     access_log: access_log.clone(),
@@ -67,6 +68,7 @@ impl Server {
             addresses,
             workers,
             stop,
+            _attendant: attendant,
         })
     }
 

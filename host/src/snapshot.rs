@@ -1,25 +1,34 @@
 //! What a request needs of the configuration, taken once and kept to its end.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, Result};
 use equipoise_balancer::{Balancer, Member, Methods};
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
-use equipoise_sdk::{Selector, SessionReader};
+use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
 use equipoise_session::Session;
 use http::HeaderValue;
 
-use crate::config::{self, Builtin, Config, Limits, Method, SessionSource, Sticky};
+use crate::config::{
+    self, Builtin, Config, Instances, Limits, Method, Plugin, SessionSource, Sticky,
+};
 use crate::upstream::Slots;
+use crate::wasm::{Plugins, Version};
 
-/// The configuration in force, ready to serve: shared by all workers and never changed.
+/// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
 pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<config::Route>,
-    pub(crate) clusters: Vec<Cluster>,
+    pub(crate) clusters: Vec<Arc<Cluster>>,
+    plugins: Plugins,
+    /// What the configuration says of each of `plugins`.
+    plugin_configs: Arc<[Plugin]>,
+    workers: NonZeroUsize,
     /// Where the time that balancing goes by begins.
     started: Instant,
 }
@@ -27,9 +36,9 @@ pub(crate) struct Snapshot {
 /// A balancer with all that is needed to reach its members.
 pub(crate) struct Cluster {
     pub(crate) balancer: Balancer,
-    pub(crate) config: config::Balancer,
+    pub(crate) config: Arc<config::Balancer>,
     /// How to reach each member; a member's id is its place here.
-    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) upstreams: Arc<[Upstream]>,
 }
 
 /// How to reach a member.
@@ -41,14 +50,49 @@ pub(crate) struct Upstream {
 }
 
 impl Snapshot {
-    /// Builds everything a configuration asks for, with all counters at zero.
+    /// Builds everything a configuration asks for, with all counters at zero and no plugin loaded.
     pub(crate) fn new(config: &Config) -> Self {
+        let clusters = config.balancers.iter();
         Self {
             limits: config.limits.clone(),
             routes: config.routes.clone(),
-            clusters: config.balancers.iter().map(Cluster::new).collect(),
+            clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
+            plugins: Plugins::unloaded(config.plugins.len()),
+            plugin_configs: config.plugins.clone().into(),
+            workers: config.workers,
             started: Instant::now(),
         }
+    }
+
+    /// The same with another version of one plugin, which takes over what the one before remembers.
+    ///
+    /// # Errors
+    /// A balancer that names the plugin cannot work with this version: which, and why.
+    pub(crate) fn with_plugin(&self, plugin: usize, version: Arc<Version>) -> Result<Self> {
+        let plugins = self.plugins.with(plugin, version);
+        let renew = |cluster: &Arc<Cluster>| {
+            if !names(&cluster.config, plugin) {
+                return Ok(cluster.clone());
+            }
+            let policies = Policies {
+                plugins: &plugins,
+                configs: &self.plugin_configs,
+                workers: self.workers,
+            };
+            let name = &cluster.config.settings.name;
+            let renewed = cluster.renewed(&policies);
+            renewed
+                .map(Arc::new)
+                .with_context(|| format!("balancer {name} cannot use it"))
+        };
+        Ok(Self {
+            limits: self.limits.clone(),
+            routes: self.routes.clone(),
+            clusters: self.clusters.iter().map(renew).collect::<Result<_>>()?,
+            plugin_configs: self.plugin_configs.clone(),
+            plugins,
+            ..*self
+        })
     }
 
     /// The time that balancing goes by.
@@ -67,16 +111,115 @@ impl Cluster {
                 counters: Arc::default(),
             })
             .collect();
-        let methods = Methods {
-            selector: selector(config.method),
-            fallback: Box::<ByRequests>::default(),
-            session: config.sticky.as_ref().and_then(session_reader),
+        let (session, method) = (config.sticky.as_ref(), config.method);
+        let methods = match method {
+            Method::Builtin(method) => Methods {
+                selector: builtin(method),
+                fallback: Box::<ByRequests>::default(),
+            },
+            Method::Plugin { fallback, .. } => undecided(fallback),
         };
+        let session = session.and_then(session_reader);
         Self {
-            balancer: Balancer::new(config.settings.clone(), members, [methods]),
-            config: config.clone(),
+            balancer: Balancer::new(config.settings.clone(), members, session, [methods]),
+            config: Arc::new(config.clone()),
             upstreams: config.members.iter().map(Upstream::new).collect(),
         }
+    }
+
+    /// The same members with policies made anew.
+    fn renewed(&self, policies: &Policies<'_>) -> Result<Self> {
+        let session = policies.session(&self.config)?;
+        let methods = policies.methods(&self.config)?;
+        Ok(Self {
+            balancer: self.balancer.renewed(session, methods),
+            config: self.config.clone(),
+            upstreams: self.upstreams.clone(),
+        })
+    }
+}
+
+/// Whether a balancer uses the plugin.
+fn names(config: &config::Balancer, plugin: usize) -> bool {
+    let chooses =
+        matches!(config.method, Method::Plugin { plugin: chooser, .. } if chooser == plugin);
+    let source = config.sticky.as_ref().map(|sticky| &sticky.source);
+    let reads = matches!(source, Some(SessionSource::Plugin(reader)) if *reader == plugin);
+    chooses || reads
+}
+
+/// What policies are made of.
+struct Policies<'snapshot> {
+    plugins: &'snapshot Plugins,
+    configs: &'snapshot [Plugin],
+    workers: NonZeroUsize,
+}
+
+impl Policies<'_> {
+    /// How a balancer chooses: once, or once for each worker.
+    fn methods(&self, config: &config::Balancer) -> Result<Vec<Methods>> {
+        let (plugin, fallback) = match config.method {
+            Method::Plugin { plugin, fallback } => (plugin, fallback),
+            Method::Builtin(method) => {
+                return Ok(vec![Methods {
+                    selector: builtin(method),
+                    fallback: Box::<ByRequests>::default(),
+                }]);
+            }
+        };
+        let setup = self.setup(plugin, config);
+        let method = |_| {
+            Ok(match self.plugins.selector(plugin, &setup)? {
+                Some(selector) => Methods {
+                    selector,
+                    fallback: builtin(fallback),
+                },
+                None => undecided(fallback),
+            })
+        };
+        (0..self.instances(plugin)).map(method).collect()
+    }
+
+    /// How a balancer reads sessions.
+    fn session(&self, config: &config::Balancer) -> Result<Option<Box<dyn SessionReader>>> {
+        let Some(sticky) = &config.sticky else {
+            return Ok(None);
+        };
+        match sticky.source {
+            SessionSource::Names { .. } => Ok(session_reader(sticky)),
+            SessionSource::Plugin(plugin) => {
+                let setup = self.setup(plugin, config);
+                self.plugins.session(plugin, &setup, self.instances(plugin))
+            }
+        }
+    }
+
+    fn instances(&self, plugin: usize) -> usize {
+        match self.configs[plugin].instances {
+            Instances::PerBalancer => 1,
+            Instances::PerWorker => self.workers.get(),
+        }
+    }
+
+    /// What a plugin is told in this balancer.
+    fn setup(&self, plugin: usize, config: &config::Balancer) -> Arc<Setup> {
+        Arc::new(Setup {
+            settings: self.configs[plugin].settings.clone(),
+            members: (0..).zip(&config.members).map(peer).collect(),
+        })
+    }
+}
+
+/// A member as plugins are told of it.
+fn peer((id, member): (u32, &config::Member)) -> Peer {
+    let settings = &member.settings;
+    Peer {
+        id,
+        url: settings.name.clone(),
+        weight: settings.lbfactor,
+        set: settings.lbset.into(),
+        route: settings.route.clone(),
+        metadata: member.metadata.clone(),
     }
 }
 
@@ -93,12 +236,7 @@ impl Upstream {
     }
 }
 
-/// A plugin is served by its fallback.
-fn selector(method: Method) -> Box<dyn Selector> {
-    let (Method::Builtin(method)
-    | Method::Plugin {
-        fallback: method, ..
-    }) = method;
+fn builtin(method: Builtin) -> Box<dyn Selector> {
     match method {
         Builtin::Byrequests => Box::<ByRequests>::default(),
         Builtin::Bytraffic => Box::<ByTraffic>::default(),
@@ -107,7 +245,28 @@ fn selector(method: Method) -> Box<dyn Selector> {
     }
 }
 
-/// A plugin reads no session.
+/// What stands in for a plugin that is not loaded: the fallback decides everything.
+fn undecided(fallback: Builtin) -> Methods {
+    struct Undecided;
+
+    impl Selector for Undecided {
+        fn select(
+            &mut self,
+            _request: &dyn Request,
+            _candidates: &dyn Candidates,
+            _host: &dyn Host,
+        ) -> Option<usize> {
+            None
+        }
+    }
+
+    Methods {
+        selector: Box::new(Undecided),
+        fallback: builtin(fallback),
+    }
+}
+
+/// The built-in reader of sessions, where the configuration names what to look for.
 fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
     let SessionSource::Names {
         cookie,

@@ -1,16 +1,40 @@
-//! Plugins that are WebAssembly components.
+//! Policies as WebAssembly components: compiled, checked, sandboxed, and exchanged when their files change.
+//!
+//! From the file to a decision: `watcher` (stable content of a file) → `version` (compiled and checked, what it is fit for) →
+//! `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
+//! every answer checked). `engine` has the bounds of the sandbox, `limits` those of an instance, `context` what an instance
+//! may call; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
+//!
+//! Nothing here knows HTTP, and nothing outside knows wasmtime.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the loader that asks them comes next"
-    )
-)]
-
+mod ambient;
+pub(crate) mod bench;
+mod context;
+pub(crate) mod defaults;
+mod engine;
+#[cfg(test)]
+mod equality;
+mod examination;
+mod fault;
 #[cfg(test)]
 mod heard;
+mod instance;
+mod keeper;
+mod limits;
+mod plugins;
+mod policy;
+mod record;
+mod rehearsal;
+mod seat;
+mod since_v0_1_0;
+mod version;
 mod voice;
 mod wasi;
 mod watcher;
+
+pub(crate) use engine::Sandbox;
+pub(crate) use examination::Examination;
+pub(crate) use keeper::Keeper;
+pub(crate) use plugins::Plugins;
+pub(crate) use version::Version;
+pub(crate) use watcher::Waker;

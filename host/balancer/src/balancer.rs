@@ -27,20 +27,18 @@ pub struct Settings {
     pub failontimeout: bool,
 }
 
-/// The policies of a balancer.
+/// How a balancer chooses.
 pub struct Methods {
     /// Chooses among the candidates.
     pub selector: Box<dyn Selector>,
     /// Decides when the selector answers nothing or nonsense.
     pub fallback: Box<dyn Selector>,
-    /// Reads the sticky session; `None` where sessions are not sticky.
-    pub session: Option<Box<dyn SessionReader>>,
 }
 
 /// What a decision is about.
 #[derive(Clone, Copy)]
 pub struct Query<'request> {
-    /// The number of the worker that asks, from 0: where the policies are one a worker, it picks them.
+    /// The number of the worker that asks, from 0: where there is a method for each worker, it picks that.
     pub worker: usize,
     /// The request.
     pub request: &'request dyn Request,
@@ -99,40 +97,23 @@ pub struct Balancer {
     members: Arc<[Arc<Member>]>,
     sets: Arc<Sets>,
     routes: Arc<Routes>,
-    /// One, or one for each worker.
-    shards: Box<[Shard]>,
-}
-
-/// The policies of a balancer, or of one worker's share of it.
-struct Shard {
     session: Option<Box<dyn SessionReader>>,
-    desk: Mutex<Desk>,
-}
-
-impl Shard {
-    fn new(methods: Methods) -> Self {
-        Self {
-            session: methods.session,
-            desk: Mutex::new(Desk::new(methods.selector, methods.fallback)),
-        }
-    }
-
-    /// The lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// One, or one for each worker.
+    desks: Box<[Mutex<Desk>]>,
 }
 
 impl Balancer {
     /// A balancer of these members, in configuration order. Their ids must differ.
     ///
-    /// `methods` are its policies: one, asked by all workers in turn, or one for each worker.
+    /// `session` reads the sticky session; `None` where sessions are not sticky. `methods` is one, asked by all workers in
+    /// turn, or one for each worker.
     ///
     /// # Panics
     /// There are no methods at all.
     pub fn new(
         settings: Settings,
         members: Vec<Member>,
+        session: Option<Box<dyn SessionReader>>,
         methods: impl IntoIterator<Item = Methods>,
     ) -> Self {
         let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
@@ -141,25 +122,31 @@ impl Balancer {
             sets: Arc::new(Sets::new(&members)),
             routes: Arc::new(Routes::new(&members)),
             members,
-            shards: shards(methods),
+            session,
+            desks: desks(methods),
         }
     }
 
-    /// The same balancer, members and counters shared, with other policies, which take over what these remember.
+    /// The same balancer, members and counters shared, with other policies; the methods take over what these remember.
     ///
     /// # Panics
     /// There are no methods at all.
     #[must_use]
-    pub fn renewed(&self, methods: impl IntoIterator<Item = Methods>) -> Self {
+    pub fn renewed(
+        &self,
+        session: Option<Box<dyn SessionReader>>,
+        methods: impl IntoIterator<Item = Methods>,
+    ) -> Self {
         let renewed = Self {
             settings: self.settings.clone(),
             members: self.members.clone(),
             sets: self.sets.clone(),
             routes: self.routes.clone(),
-            shards: shards(methods),
+            session,
+            desks: desks(methods),
         };
-        for (shard, before) in renewed.shards.iter().zip(self.shards.iter().cycle()) {
-            shard.desk().take_over(&mut before.desk());
+        for (desk, before) in renewed.desks.iter().zip(self.desks.iter().cycle()) {
+            lock(desk).take_over(&mut lock(before));
         }
         renewed
     }
@@ -177,25 +164,18 @@ impl Balancer {
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
     ///
     /// Read it once a request and hand it to every [`choose`](Self::choose).
-    pub fn session(
-        &self,
-        worker: usize,
-        request: &dyn Request,
-        host: &dyn Host,
-    ) -> Option<Affinity> {
-        let session = self.shard(worker).session.as_ref();
-        session?.read(request, host)
+    pub fn session(&self, request: &dyn Request, host: &dyn Host) -> Option<Affinity> {
+        self.session.as_ref()?.read(request, host)
     }
 
     /// The cookie that the session reader issues to a session that is new at the member with this `route`.
     pub fn session_cookie(
         &self,
-        worker: usize,
         request: &dyn Request,
         host: &dyn Host,
         route: &str,
     ) -> Option<String> {
-        let session = self.shard(worker).session.as_ref();
+        let session = self.session.as_ref();
         session?.issue(request, host, route)
     }
 
@@ -206,7 +186,7 @@ impl Balancer {
     /// [`Refusal::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
     /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
     pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
-        let mut desk = self.shard(query.worker).desk();
+        let mut desk = lock(self.desk(query.worker));
         recovery::force_recovery(&self.settings, &self.members, query.now);
         let mut decide = |query: &_| self.decide(&mut desk, query);
         decide(query).or_else(|refusal| match query.tried {
@@ -225,7 +205,7 @@ impl Balancer {
 
     /// Where a member stands in the method's schedule: Apache's `lbstatus`, over all workers. For display.
     pub fn load(&self, id: u32) -> i64 {
-        self.shards.iter().map(|shard| shard.desk().load(id)).sum()
+        self.desks.iter().map(|desk| lock(desk).load(id)).sum()
     }
 
     /// A heartbeat arrived from an address: tells every member there, or only the one at `port` where the heartbeat names
@@ -279,8 +259,7 @@ impl Balancer {
         let position = desk
             .choose(&self.sets, &self.members, query)
             .ok_or(Refusal::NoneEligible)?;
-        let is_sticky = self.shard(query.worker).session.is_some();
-        Ok(self.choice(position, query.now, false, is_sticky))
+        Ok(self.choice(position, query.now, false, self.session.is_some()))
     }
 
     /// Gives the request to the member at `position`.
@@ -294,16 +273,24 @@ impl Balancer {
         }
     }
 
-    fn shard(&self, worker: usize) -> &Shard {
-        match &*self.shards {
+    fn desk(&self, worker: usize) -> &Mutex<Desk> {
+        match &*self.desks {
             [only] => only,
-            shards => &shards[worker % shards.len()],
+            desks => &desks[worker % desks.len()],
         }
     }
 }
 
-fn shards(methods: impl IntoIterator<Item = Methods>) -> Box<[Shard]> {
-    let shards: Box<[_]> = methods.into_iter().map(Shard::new).collect();
-    assert!(!shards.is_empty(), "a balancer needs methods");
-    shards
+/// A desk's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn desks(methods: impl IntoIterator<Item = Methods>) -> Box<[Mutex<Desk>]> {
+    let methods = methods.into_iter();
+    let desks: Box<[_]> = methods
+        .map(|methods| Mutex::new(Desk::new(methods.selector, methods.fallback)))
+        .collect();
+    assert!(!desks.is_empty(), "a balancer needs a method");
+    desks
 }

@@ -1,7 +1,11 @@
 //! `[plugin.NAME]`, and the places that name one.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use toml::de::DeValue;
 
 use super::name;
 use super::reference::read_reference;
@@ -28,6 +32,43 @@ const SETTINGS: TextBounds = TextBounds {
     value: 4096,
 };
 
+/// What `memory` may be, in bytes.
+const MEMORY: RangeInclusive<usize> = 1 << 20..=1 << 30;
+
+/// What `deadline` may be.
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
+
+impl Plugin {
+    /// A plugin of this name and file with every default.
+    pub(crate) fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            file: file.into(),
+            settings: BTreeMap::new(),
+            memory: 16 << 20,
+            deadline: Duration::from_millis(5),
+            max_faults: 5,
+            instances: Instances::default(),
+        }
+    }
+
+    /// `memory` as it is written in a configuration file, such as `16MiB`.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub(crate) fn parse_memory(text: &str) -> Result<usize, String> {
+        size(MEMORY)(&DeValue::String(text.into()))
+    }
+
+    /// `deadline` as it is written in a configuration file, such as `5ms`.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub(crate) fn parse_deadline(text: &str) -> Result<Duration, String> {
+        duration_within(DEADLINE, "ms")(&DeValue::String(text.into()))
+    }
+}
+
 /// Reads every `[plugin.NAME]` out of the file at `path`, to whose folder components are relative.
 pub(super) fn read_plugins(file: &Table<'_>, path: &Path) -> Vec<Plugin> {
     let tables = file.named_tables("plugin", KEYS, "canary");
@@ -38,22 +79,19 @@ pub(super) fn read_plugins(file: &Table<'_>, path: &Path) -> Vec<Plugin> {
 fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
     let why = "write which component it is, such as file = \"plugins/canary.wasm\"";
     let file = table.require("file", why, text_as(|file| component(file, path)));
-    let memory = table.read("memory", size(1 << 20..=1 << 30));
-    let deadline = table.read(
-        "deadline",
-        duration_within(Duration::from_millis(1)..=Duration::from_secs(1), "ms"),
-    );
+    let memory = table.read("memory", size(MEMORY));
+    let deadline = table.read("deadline", duration_within(DEADLINE, "ms"));
     let max_faults = table.read("max-faults", whole(1..=1000));
     let instances = table.read("instances", choice(INSTANCES));
+    // The place of a plugin is what balancers know it by: one whose file is wrong keeps it.
+    let default = Plugin::new(name, file.unwrap_or_default());
     Plugin {
-        name: name.to_owned(),
-        // The place of a plugin is what balancers know it by: one whose file is wrong keeps it.
-        file: file.unwrap_or_default(),
         settings: table.texts("settings", "{ header = \"x-user\" }", &SETTINGS),
-        memory: memory.unwrap_or(16 << 20),
-        deadline: deadline.unwrap_or(Duration::from_millis(5)),
-        max_faults: max_faults.unwrap_or(5),
-        instances: instances.unwrap_or_default(),
+        memory: memory.unwrap_or(default.memory),
+        deadline: deadline.unwrap_or(default.deadline),
+        max_faults: max_faults.unwrap_or(default.max_faults),
+        instances: instances.unwrap_or(default.instances),
+        ..default
     }
 }
 

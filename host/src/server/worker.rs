@@ -1,6 +1,6 @@
 //! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,11 +20,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::access_log::AccessLog;
 use crate::config::Limits;
+use crate::live::{Live, Pinned, View};
 use crate::proxy;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::drain::Drain;
-use crate::snapshot::Snapshot;
 use crate::upstream::{MIN_BUFFER, Pool};
 
 /// How often idle connections to members are looked through for those to close.
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration:
 pub(super) struct Share {
     /// The worker's number, from 0.
     pub(super) number: usize,
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) live: Live,
     pub(super) listeners: Vec<TcpListener>,
     /// Places for client connections, of all workers.
     pub(super) connections: Arc<Semaphore>,
@@ -50,7 +50,7 @@ pub(super) struct Share {
 pub(crate) struct Worker {
     /// From 0.
     pub(crate) number: usize,
-    pub(crate) snapshot: Arc<Snapshot>,
+    snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
     /// For each balancer and member, the idle connections.
     pools: Vec<Vec<Pool>>,
@@ -60,7 +60,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(number: usize, snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
+    fn new(number: usize, live: &Live, access_log: Option<AccessLog>) -> Self {
+        let mut view = live.view();
+        let snapshot = view.pin();
         let pools = snapshot
             .clusters
             .iter()
@@ -77,13 +79,18 @@ impl Worker {
         }
         Self {
             number,
-            snapshot,
+            snapshot: RefCell::new(view),
             access_log,
             pools,
             limits,
             http,
             drain: Rc::default(),
         }
+    }
+
+    /// The snapshot in force, for a request to keep to its end.
+    pub(crate) fn snapshot(&self) -> Rc<Pinned> {
+        self.snapshot.borrow_mut().pin()
     }
 
     /// The idle connections to a member, by its balancer's and its own index.
@@ -97,7 +104,9 @@ impl Worker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for (cluster, pools) in self.snapshot.clusters.iter().zip(&self.pools) {
+            // Also lets go of a snapshot of before, should there be no requests.
+            let snapshot = self.snapshot();
+            for (cluster, pools) in snapshot.clusters.iter().zip(&self.pools) {
                 for (upstream, pool) in cluster.upstreams.iter().zip(pools) {
                     pool.expire(upstream.config.ttl);
                 }
@@ -121,14 +130,14 @@ pub(super) fn run(share: Share) {
 async fn serve(share: Share) {
     let Share {
         number,
-        snapshot,
+        live,
         listeners,
         connections,
         access_log,
         mut stopped,
         shutdown_timeout,
     } = share;
-    let worker = Rc::new(Worker::new(number, snapshot, access_log));
+    let worker = Rc::new(Worker::new(number, &live, access_log));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
     for listener in listeners {

@@ -77,6 +77,11 @@ impl Watcher {
         watcher
     }
 
+    /// The caller found by itself, and said, why a file has no content: that is not reported again.
+    pub(crate) fn note_said(&mut self, file: usize, reason: &Unreadable) {
+        self.files[file].note_said(reason);
+    }
+
     /// Looks every `poll` and hears of no events.
     fn polling(
         files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>,

@@ -117,9 +117,8 @@ fn configuration_order_answers_when_the_fallback_does_not_either() {
     let methods = Methods {
         selector: Box::new(Method(|_: &dyn Candidates| None)),
         fallback: Box::new(Method(|_: &dyn Candidates| Some(7))),
-        session: None,
     };
-    let balancer = Balancer::new(settings(), vec![member(1), member(2)], [methods]);
+    let balancer = Balancer::new(settings(), vec![member(1), member(2)], None, [methods]);
     let request = FakeRequest::get("/");
     let choice = balancer.choose(&query(&request, &FakeHost::default()));
     assert!(!choice.as_ref().unwrap().route_changed);

@@ -126,7 +126,7 @@ impl Site {
         random: u32,
     ) -> Result<Choice, Refusal> {
         let host = FakeHost::with_random(random);
-        let session = self.balancer.session(0, request, &host);
+        let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
         self.balancer.choose(&Query {
             session: session.as_ref(),
@@ -197,11 +197,11 @@ fn balancer<'words>(
     let methods = Methods {
         selector,
         fallback: method("byrequests"),
-        session: Some(Box::new(session)),
     };
     Balancer::new(
         settings,
         (0..).zip(members).map(member).collect(),
+        Some(Box::new(session)),
         [methods],
     )
 }

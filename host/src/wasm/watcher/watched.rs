@@ -45,7 +45,7 @@ pub(super) struct Watched {
     quiet: Duration,
     /// A doubtful signature has had its second reading.
     is_confirmed: bool,
-    /// Why there is no content, as last reported.
+    /// Why there is no content, as last said.
     complaint: Option<String>,
 }
 
@@ -60,6 +60,11 @@ impl Watched {
             is_confirmed: false,
             complaint: None,
         }
+    }
+
+    /// Why there is no content is known already.
+    pub(super) fn note_said(&mut self, reason: &Unreadable) {
+        self.complaint = Some(reason.to_string());
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -240,5 +245,18 @@ mod tests {
             assert_eq!(watched.read_at(), None);
             assert!(!settled(&mut watched, version(1), "a", now));
         }
+    }
+
+    #[test]
+    fn reason_that_was_said_at_the_start_is_not_reported() {
+        let now = Instant::now();
+        let missing = io::ErrorKind::NotFound;
+        let mut watched = Watched::new(PathBuf::new(), None);
+        watched.note_said(&Unreadable::Io(missing.into()));
+        watched.see(Err(missing), now);
+        assert!(watched.settle(error(missing), Err(missing), now).is_none());
+        assert!(settled(&mut watched, version(1), "a", now));
+        watched.see(Err(missing), now);
+        assert!(watched.settle(error(missing), Err(missing), now).is_some());
     }
 }

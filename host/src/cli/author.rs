@@ -1,0 +1,122 @@
+//! `equipoise plugin check` and `bench`: what the author of a plugin wants to know before it serves.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::config::Plugin;
+use crate::wasm::{Examination, bench};
+
+/// A component, and what it is given as by a configuration file.
+#[derive(Debug, Args)]
+pub(super) struct Subject {
+    /// The component.
+    file: PathBuf,
+    /// A setting for `configure`; may be given more than once.
+    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+    /// The memory an instance may have.
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = Plugin::parse_memory)]
+    memory: usize,
+    /// The processor time a call may take.
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = Plugin::parse_deadline)]
+    deadline: Duration,
+}
+
+impl Subject {
+    fn examine(self) -> Result<Examination> {
+        let name = self
+            .file
+            .file_stem()
+            .unwrap_or(self.file.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let shown = self.file.display().to_string();
+        let plugin = Plugin {
+            settings: self.settings.into_iter().collect(),
+            memory: self.memory,
+            deadline: self.deadline,
+            ..Plugin::new(name, self.file)
+        };
+        Examination::of_file(&Arc::new(plugin)).with_context(|| format!("{shown} cannot serve"))
+    }
+}
+
+/// Tells what a component is fit for, or why it is not.
+///
+/// # Errors
+/// It could not serve.
+pub(super) fn check(subject: Subject) -> Result<()> {
+    super::log_to_stderr("info");
+    let file = subject.file.display().to_string();
+    let found = subject.examine()?;
+    describe(&mut io::stdout().lock(), &file, &found).context("writing to standard output")
+}
+
+fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result<()> {
+    let version = found.version.short_hash();
+    writeln!(
+        out,
+        "{file}: version {version}, {} bytes, fit to serve",
+        found.version.size
+    )?;
+    writeln!(out, "  compiled in  {}", milliseconds(found.compile_time))?;
+    for (role, memory) in &found.rehearsals {
+        let kilobytes = memory / 1024;
+        writeln!(
+            out,
+            "  as {:<10}rehearsed with sample members; {kilobytes} KiB of memory",
+            role.name()
+        )?;
+    }
+    for (index, import) in found.imports.iter().enumerate() {
+        let title = if index == 0 { "imports" } else { "" };
+        writeln!(out, "  {title:<13}{import}")?;
+    }
+    Ok(())
+}
+
+/// Times a component's decisions beside the program's own.
+///
+/// # Errors
+/// It could not serve.
+pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
+    super::log_to_stderr("warn");
+    let found = subject.examine()?;
+    let timings = bench::time(&found.version, candidates)?;
+    let mut out = io::stdout().lock();
+    write_timings(&mut out, &timings).context("writing to standard output")
+}
+
+fn write_timings(out: &mut impl Write, timings: &[bench::Timing]) -> io::Result<()> {
+    writeln!(
+        out,
+        "Median time of a decision, in ns; native is the built-in bybusyness or session reader."
+    )?;
+    writeln!(
+        out,
+        "{:<10}{:>12}{:>10}{:>10}",
+        "role", "candidates", "plugin", "native"
+    )?;
+    for timing in timings {
+        let (plugin, native) = (timing.plugin.as_nanos(), timing.native.as_nanos());
+        let (role, candidates) = (timing.role.name(), timing.candidates);
+        writeln!(out, "{role:<10}{candidates:>12}{plugin:>10}{native:>10}")?;
+    }
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("must be a name and a value with `=` between them")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

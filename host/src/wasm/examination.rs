@@ -1,0 +1,50 @@
+//! A plugin looked at before it serves anywhere: what `equipoise plugin check` tells its author.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use equipoise_sdk::Setup;
+
+use super::engine::Sandbox;
+use super::rehearsal::{rehearse, sample_setup};
+use super::version::{Role, Version};
+use crate::config::Plugin;
+
+/// What was found of a component that may serve.
+pub(crate) struct Examination {
+    pub(crate) version: Arc<Version>,
+    /// How long it took to read, compile and check.
+    pub(crate) compile_time: Duration,
+    /// The interfaces it imports.
+    pub(crate) imports: Vec<String>,
+    /// Each role it can take, with the bytes of memory that an instance had after a rehearsal in it.
+    pub(crate) rehearsals: Vec<(Role, usize)>,
+}
+
+impl Examination {
+    /// Loads a plugin's file, and rehearses with sample members in every role it can take.
+    ///
+    /// # Errors
+    /// Why it could not serve.
+    pub(crate) fn of_file(plugin: &Arc<Plugin>) -> Result<Self> {
+        let sandbox = Sandbox::new()?;
+        let start = Instant::now();
+        let version = Arc::new(Version::of_file(&sandbox, plugin)?);
+        let compile_time = start.elapsed();
+        let setup = Arc::new(Setup {
+            settings: plugin.settings.clone(),
+            ..sample_setup(3)
+        });
+        let rehearsals = version.roles().into_iter().map(|role| {
+            let memory = rehearse(&version, role, &setup)?;
+            Ok((role, memory))
+        });
+        Ok(Self {
+            rehearsals: rehearsals.collect::<Result<_>>()?,
+            imports: version.imports(),
+            compile_time,
+            version,
+        })
+    }
+}

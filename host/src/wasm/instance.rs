@@ -1,0 +1,251 @@
+//! An instance of a version: a store of its own, and the calls into it.
+
+use equipoise_sdk::{Affinity, Setup};
+use wasmtime::{Result, Store};
+
+use super::ambient::Ambient;
+use super::context::Context;
+use super::fault::{Fault, FaultKind};
+use super::limits::{Space, Time};
+use super::since_v0_1_0::equipoise::balancer::types::{Entry, Member};
+use super::since_v0_1_0::exports::equipoise::balancer as exports;
+use super::version::{Role, Version};
+
+/// What a plugin may hand over in one call of the host or one answer, in bytes. Twice what a state may have.
+const HANDED_OVER: usize = 2 * 1024 * 1024;
+
+/// The largest state that is carried over, in bytes.
+const LARGEST_STATE: usize = 1024 * 1024;
+
+/// Handles of components: a plugin is handed none, WASI needs a few.
+const HANDLES: usize = 10_000;
+
+/// An instance. After a fault it may be in any state, and must not be called again.
+pub(super) struct Instance {
+    store: Store<Context>,
+    exports: Functions,
+}
+
+/// What may be called, of each interface that is exported.
+struct Functions {
+    selector: Option<exports::selector::Guest>,
+    schedule: Option<exports::schedule::Guest>,
+    session: Option<exports::session::Guest>,
+    session_cookie: Option<exports::session_cookie::Guest>,
+    health: Option<exports::health::Guest>,
+    state: Option<exports::state::Guest>,
+}
+
+impl Instance {
+    /// A fresh instance, which runs the component's start functions.
+    pub(super) fn new(version: &Version) -> Result<Self, Fault> {
+        let plugin = &version.plugin;
+        let context = Context::new(
+            Space::new(plugin.memory),
+            Time::new(plugin.deadline),
+            version.voice.clone(),
+        );
+        let mut store = Store::new(version.sandbox.engine(), context);
+        store.limiter(|context| &mut context.space);
+        store.epoch_deadline_callback(|mut store| store.data_mut().time.tick());
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(HANDED_OVER);
+        store.set_max_component_handles(HANDLES);
+        match Functions::of_new_instance(&mut store, version) {
+            Ok(exports) => Ok(Self { store, exports }),
+            Err(error) => Err(fault(&store, &error)),
+        }
+    }
+
+    /// Tells it its settings and members. The inner error is its own refusal.
+    pub(super) fn configure(
+        &mut self,
+        role: Role,
+        setup: &Setup,
+    ) -> Result<Result<(), String>, Fault> {
+        let (settings, members) = (entries(&setup.settings), members(setup));
+        let (selector, session) = (self.exports.selector.clone(), self.exports.session.clone());
+        let health = self.exports.health.clone();
+        self.call(Ambient::default(), |store| match role {
+            Role::Selector => selector.map_or(Ok(Ok(())), |selector| {
+                selector.call_configure(store, &settings, &members)
+            }),
+            Role::Session => session.map_or(Ok(Ok(())), |session| {
+                session.call_configure(store, &settings, &members)
+            }),
+            Role::Health => health.map_or(Ok(Ok(())), |health| {
+                health.call_configure(store, &settings, &members)
+            }),
+        })
+    }
+
+    /// The position it chooses among so many candidates, unchecked.
+    pub(super) fn select(
+        &mut self,
+        ambient: Ambient<'_>,
+        count: u32,
+    ) -> Result<Option<u32>, Fault> {
+        let Some(selector) = &self.exports.selector else {
+            return Ok(None);
+        };
+        let function = selector.func_select();
+        self.call(ambient, |store| Ok(function.call(store, (count,))?.0))
+    }
+
+    pub(super) fn charge(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(());
+        };
+        let function = schedule.func_charge();
+        self.call(ambient, |store| function.call(store, (chosen,)))
+    }
+
+    pub(super) fn load(&mut self, id: u32) -> Result<i64, Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(0);
+        };
+        let function = schedule.func_load();
+        self.call(Ambient::default(), |store| {
+            Ok(function.call(store, (id,))?.0)
+        })
+    }
+
+    pub(super) fn reset(&mut self) -> Result<(), Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(());
+        };
+        let function = schedule.func_reset();
+        self.call(Ambient::default(), |store| function.call(store, ()))
+    }
+
+    /// The session of a request, unchecked.
+    pub(super) fn read(&mut self, ambient: Ambient<'_>) -> Result<Option<Affinity>, Fault> {
+        let Some(session) = &self.exports.session else {
+            return Ok(None);
+        };
+        let function = session.func_read();
+        let (affinity,) = self.call(ambient, |store| function.call(store, ()))?;
+        Ok(affinity.map(|affinity| match affinity {
+            exports::session::Affinity::Route(route) => Affinity::Route(route),
+            exports::session::Affinity::Key(key) => Affinity::Key(key),
+        }))
+    }
+
+    /// The cookie for an answer of the member with this route, unchecked.
+    pub(super) fn issue(
+        &mut self,
+        ambient: Ambient<'_>,
+        route: &str,
+    ) -> Result<Option<String>, Fault> {
+        let Some(cookie) = self.exports.session_cookie.clone() else {
+            return Ok(None);
+        };
+        self.call(ambient, |store| cookie.call_issue(store, route))
+    }
+
+    /// Asks it to judge nothing at all: a rehearsal.
+    pub(super) fn judge_nothing(&mut self) -> Result<(), Fault> {
+        let Some(health) = self.exports.health.clone() else {
+            return Ok(());
+        };
+        self.call(Ambient::default(), |store| {
+            health.call_judge_probes(&mut *store, &[])?;
+            health.call_judge_exchanges(store, &[])
+        })?;
+        Ok(())
+    }
+
+    /// What the next instance should know; empty where it does not say.
+    pub(super) fn save(&mut self) -> Result<Vec<u8>, Fault> {
+        let Some(state) = &self.exports.state else {
+            return Ok(Vec::new());
+        };
+        let function = state.func_save();
+        let (blob,) = self.call(Ambient::default(), |store| function.call(store, ()))?;
+        if blob.len() > LARGEST_STATE {
+            let detail = format!("a state of {} bytes; 1 MiB is the most", blob.len());
+            return Err(Fault::new(FaultKind::Malformed, detail));
+        }
+        Ok(blob)
+    }
+
+    /// Hands over what the instance before saved. The inner error is its own refusal.
+    pub(super) fn restore(&mut self, blob: &[u8]) -> Result<Result<(), String>, Fault> {
+        let Some(state) = self.exports.state.clone() else {
+            return Ok(Ok(()));
+        };
+        self.call(Ambient::default(), |store| state.call_restore(store, blob))
+    }
+
+    /// Bytes of memory it has.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().space.taken()
+    }
+
+    fn call<R>(
+        &mut self,
+        ambient: Ambient<'_>,
+        call: impl FnOnce(&mut Store<Context>) -> Result<R>,
+    ) -> Result<R, Fault> {
+        let store = &mut self.store;
+        let context = store.data_mut();
+        context.space.begin();
+        context.time.begin();
+        store.set_epoch_deadline(1);
+        let answer = ambient.during(|| call(&mut *store));
+        answer.map_err(|error| fault(store, &error))
+    }
+}
+
+impl Functions {
+    fn of_new_instance(store: &mut Store<Context>, version: &Version) -> Result<Self> {
+        let instance = version.pre.instantiate(&mut *store)?;
+        let exports = &version.exports;
+        /// The functions of an interface that is exported.
+        macro_rules! functions {
+            ($interface:ident) => {{
+                let indices = exports.$interface.as_ref();
+                let load = |indices: &exports::$interface::GuestIndices| {
+                    indices.load(&mut *store, &instance)
+                };
+                indices.map(load).transpose()?
+            }};
+        }
+        Ok(Self {
+            selector: functions!(selector),
+            schedule: functions!(schedule),
+            session: functions!(session),
+            session_cookie: functions!(session_cookie),
+            health: functions!(health),
+            state: functions!(state),
+        })
+    }
+}
+
+fn fault(store: &Store<Context>, error: &wasmtime::Error) -> Fault {
+    Fault::from_error(error, store.data().space.was_refused())
+}
+
+fn entries(map: &std::collections::BTreeMap<String, String>) -> Vec<Entry> {
+    let entries = map.iter();
+    entries
+        .map(|(key, value)| Entry {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect()
+}
+
+fn members(setup: &Setup) -> Vec<Member> {
+    let members = setup.members.iter();
+    members
+        .map(|peer| Member {
+            id: peer.id,
+            url: peer.url.clone(),
+            weight: peer.weight,
+            set: peer.set,
+            route: peer.route.clone(),
+            metadata: entries(&peer.metadata),
+        })
+        .collect()
+}

@@ -1,0 +1,138 @@
+//! Bounds on what an instance may take.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
+
+/// Elements of all tables of an instance: functions that may be called through pointers. Go and Python have the most, some
+/// 40 000.
+const TABLE_ELEMENTS: usize = 200_000;
+
+/// Core instances, tables and memories of a component. Python has the most, some 25 core instances.
+const PARTS: usize = 100;
+
+/// The memory of one instance, all its linear memories together.
+#[derive(Debug)]
+pub(super) struct Space {
+    /// Bytes it may have.
+    bound: usize,
+    /// Bytes it has.
+    taken: usize,
+    table_elements: usize,
+    /// Whether it was refused more since [`Space::begin`].
+    refused: bool,
+}
+
+impl Space {
+    pub(super) fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            taken: 0,
+            table_elements: 0,
+            refused: false,
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        self.refused = false;
+    }
+
+    /// Whether the call was refused memory or table elements.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Bytes it has.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Grows `what` by the difference if that stays within `bound`.
+    fn grow(what: &mut usize, bound: usize, current: usize, desired: usize) -> bool {
+        let grown = what.saturating_add(desired.saturating_sub(current));
+        let fits = grown <= bound;
+        if fits {
+            *what = grown;
+        }
+        fits
+    }
+}
+
+impl ResourceLimiter for Space {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = Self::grow(&mut self.taken, self.bound, current, desired);
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = Self::grow(&mut self.table_elements, TABLE_ELEMENTS, current, desired);
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn instances(&self) -> usize {
+        PARTS
+    }
+
+    fn tables(&self) -> usize {
+        PARTS
+    }
+
+    fn memories(&self) -> usize {
+        PARTS
+    }
+}
+
+/// The time of one call, in processor time of the thread: a plugin is not to blame for a machine that is busy with others.
+///
+/// The processor's clock costs a system call, so it is not read before the first tick of the epoch, which most calls do not
+/// live to see. A call is stopped between `deadline` and one tick later.
+#[derive(Debug)]
+pub(super) struct Time {
+    deadline: Duration,
+    /// The thread's processor time at the first tick of the call.
+    first_tick: Option<Duration>,
+}
+
+impl Time {
+    pub(super) fn new(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            first_tick: None,
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        self.first_tick = None;
+    }
+
+    /// A tick of the epoch: goes on to the next one, or stops the call.
+    pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let now = processor_time();
+        let first = *self.first_tick.get_or_insert(now);
+        if now.saturating_sub(first) >= self.deadline {
+            return Err(Trap::Interrupt.into());
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}
+
+/// How long the thread has been running on a processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}

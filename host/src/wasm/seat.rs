@@ -1,0 +1,205 @@
+//! The place of a plugin in a balancer: one role, one instance at a time, and a fresh one after every fault.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow, ensure};
+use equipoise_sdk::{Level, Setup};
+
+use super::ambient::Ambient;
+use super::fault::{Fault, FaultKind};
+use super::instance::Instance;
+use super::version::{Role, Version};
+
+/// A version of a plugin in one role for one balancer (or one worker's share of it).
+pub(super) struct Seat {
+    version: Arc<Version>,
+    role: Role,
+    setup: Arc<Setup>,
+    /// None when a fresh one could not be had; the next call tries again.
+    instance: Option<Instance>,
+    /// Memory at which the instance is exchanged for a fresh one, before it runs out: leaks are to cost no request.
+    full: usize,
+}
+
+impl Seat {
+    /// Gives a version the role: a fresh instance, configured.
+    ///
+    /// # Errors
+    /// It has no such export, or its start or its `configure` went wrong.
+    pub(super) fn new(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -> Result<Self> {
+        let roles = version.roles();
+        ensure!(
+            roles.contains(&role),
+            "it has no export `equipoise:balancer/{}@0.1.0`; it is fit to be: {}",
+            role.name(),
+            roles
+                .iter()
+                .map(|role| role.name())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        let mut seat = Self {
+            version: version.clone(),
+            role,
+            setup: setup.clone(),
+            instance: None,
+            full: usize::MAX,
+        };
+        seat.fill()?;
+        Ok(seat)
+    }
+
+    /// Asks the instance. `None` where there is no answer: after a fault, or while the version is out of service.
+    #[inline]
+    pub(super) fn ask<R>(
+        &mut self,
+        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+    ) -> Option<R> {
+        if self.version.record.is_quarantined() {
+            return None;
+        }
+        if self.instance.is_none() {
+            self.refill();
+        }
+        let instance = self.instance.as_mut()?;
+        self.version.record.count_call();
+        match question(instance) {
+            Ok(answer) => {
+                if instance.memory() >= self.full {
+                    self.exchange();
+                }
+                Some(answer)
+            }
+            Err(fault) => {
+                self.blame(&fault);
+                None
+            }
+        }
+    }
+
+    /// The plugin did something wrong: throws its instance away and gets a fresh one.
+    #[cold]
+    pub(super) fn blame(&mut self, fault: &Fault) {
+        self.instance = None;
+        self.version.note_fault(self.role, fault);
+        if !self.version.record.is_quarantined() {
+            self.refill();
+        }
+    }
+
+    /// What the next instance should know; empty where it does not say, or cannot.
+    pub(super) fn save(&mut self) -> Vec<u8> {
+        self.ask(Instance::save).unwrap_or_default()
+    }
+
+    /// Hands over what another instance saved.
+    pub(super) fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        if blob.is_empty() {
+            return Ok(());
+        }
+        let restored = self.ask(|instance| instance.restore(blob));
+        let refused = restored.unwrap_or(Ok(()));
+        if let Err(reason) = &refused {
+            self.note_refused_state(reason);
+        }
+        refused
+    }
+
+    fn note_refused_state(&self, reason: &str) {
+        let version = self.version.short_hash();
+        let line = format!("version {version}: the state before is of no use to it: {reason}");
+        self.version.notices.say(Level::Info, &line);
+    }
+
+    /// A call that must work before the version may serve.
+    pub(super) fn rehearse<R>(
+        &mut self,
+        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+    ) -> Result<R> {
+        let instance = self.instance.as_mut();
+        let instance = instance.ok_or_else(|| anyhow!("there is no instance"))?;
+        question(instance).map_err(|fault| anyhow!("in the rehearsal: {fault}"))
+    }
+
+    /// Bytes of memory the instance has.
+    pub(super) fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory)
+    }
+
+    fn fill(&mut self) -> Result<&mut Instance> {
+        let mut instance =
+            Instance::new(&self.version).map_err(|fault| anyhow!("it does not start: {fault}"))?;
+        instance
+            .configure(self.role, &self.setup)
+            .map_err(|fault| anyhow!("in configure: {fault}"))?
+            .map_err(|refusal| anyhow!("its configure refuses: {}", one_line(&refusal)))?;
+        let (bound, taken) = (self.version.plugin.memory, instance.memory());
+        self.full = match bound.saturating_sub(taken) / 4 {
+            // One that has all it may have from the start leaks nothing, and a fresh one would be as full.
+            0 => usize::MAX,
+            reserve => bound - reserve,
+        };
+        Ok(self.instance.insert(instance))
+    }
+
+    /// A fresh instance in the midst of serving.
+    #[cold]
+    fn refill(&mut self) -> Option<&mut Instance> {
+        if let Err(error) = self.fill() {
+            let fault = Fault::new(FaultKind::Trap, format!("{error:#}"));
+            self.version.note_fault(self.role, &fault);
+        }
+        self.instance.as_mut()
+    }
+
+    /// A fresh instance that knows what the one before did.
+    ///
+    /// Calls the instances without [`ask`](Self::ask), which would exchange them again if the state alone fills them.
+    #[cold]
+    fn exchange(&mut self) {
+        let Some(mut before) = self.instance.take() else {
+            return;
+        };
+        let saved = before.save();
+        // Its memory goes before the next one's comes.
+        drop(before);
+        let blob = match saved {
+            Ok(blob) => blob,
+            Err(fault) => return self.blame(&fault),
+        };
+        let restored = match self.refill() {
+            Some(instance) if !blob.is_empty() => instance.restore(&blob),
+            _ => return,
+        };
+        match restored {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => self.note_refused_state(&reason),
+            Err(fault) => self.blame(&fault),
+        }
+    }
+
+    /// Says that the fallback was asked for.
+    pub(super) fn note_declined(&self) {
+        self.version.record.count_declined();
+    }
+
+    /// What calls about a request and candidates are given.
+    pub(super) fn ambient<'call>(
+        request: &'call dyn equipoise_sdk::Request,
+        host: &'call dyn equipoise_sdk::Host,
+    ) -> Ambient<'call> {
+        Ambient {
+            request: Some(request),
+            candidates: None,
+            host: Some(host),
+        }
+    }
+}
+
+/// A plugin's words fit for a log line.
+fn one_line(text: &str) -> String {
+    let shown = text.chars().take(300);
+    shown
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! One version of a plugin: the content of its file, compiled and checked.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre};
+
+use super::context::Context;
+use super::engine::Sandbox;
+use super::fault::{Fault, describe};
+use super::keeper::LARGEST;
+use super::record::Record;
+use super::since_v0_1_0::exports::equipoise::balancer as exports;
+use super::voice::Voice;
+use super::watcher::{Content, Hash, read};
+use crate::config::Plugin;
+
+/// The package of the contract.
+const PACKAGE: &str = "equipoise:balancer/";
+
+/// The versions of it that are understood: 0.1 with any patch number.
+const UNDERSTOOD: &str = "0.1";
+
+/// What a plugin may be to a balancer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Chooses members.
+    Selector,
+    /// Reads sessions.
+    Session,
+    /// Judges members.
+    Health,
+}
+
+impl Role {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Selector, Self::Session, Self::Health];
+
+    /// The interface that makes a component fit for the role.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Selector => "selector",
+            Self::Session => "session",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// Where a component's exports are.
+#[derive(Clone)]
+pub(super) struct Exports {
+    pub(super) selector: Option<exports::selector::GuestIndices>,
+    pub(super) schedule: Option<exports::schedule::GuestIndices>,
+    pub(super) session: Option<exports::session::GuestIndices>,
+    pub(super) session_cookie: Option<exports::session_cookie::GuestIndices>,
+    pub(super) health: Option<exports::health::GuestIndices>,
+    pub(super) state: Option<exports::state::GuestIndices>,
+}
+
+/// A version of a plugin. Shared by its instances; gone with the last request that uses one.
+pub(crate) struct Version {
+    pub(super) sandbox: Arc<Sandbox>,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) hash: Hash,
+    /// What faults are called in the log beside what the plugin itself says.
+    pub(super) notices: Voice,
+    pub(super) voice: Arc<Voice>,
+    /// Bytes of the file.
+    pub(crate) size: usize,
+    pub(super) pre: InstancePre<Context>,
+    pub(super) exports: Exports,
+    pub(crate) record: Record,
+    /// Called when the version is put out of service.
+    on_quarantine: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Version {
+    /// Compiles and checks the content of a plugin's file. No code of the plugin runs yet.
+    ///
+    /// # Errors
+    /// Why it is no plugin, in words that its author can act on.
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
+        plugin: &Arc<Plugin>,
+        content: &Content,
+        on_quarantine: &Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Self> {
+        check_preamble(&content.bytes)?;
+        let component = sandbox
+            .compile(&content.bytes, content.hash)
+            .map_err(|error| anyhow!("it is no valid component: {}", describe(&error)))?;
+        check_imports(&component, sandbox.engine())?;
+        let pre = sandbox.link(&component).map_err(|error| {
+            anyhow!(
+                "its imports are not as wit/v0.1 has them: {}",
+                describe(&error)
+            )
+        })?;
+        let exports = find_exports(&component, sandbox.engine(), &pre)?;
+        Ok(Self {
+            sandbox: sandbox.clone(),
+            plugin: plugin.clone(),
+            hash: content.hash,
+            size: content.bytes.len(),
+            notices: Voice::new(&plugin.name),
+            voice: Arc::new(Voice::new(&plugin.name)),
+            pre,
+            exports,
+            record: Record::new(plugin.max_faults),
+            on_quarantine: on_quarantine.clone(),
+        })
+    }
+
+    /// As [`load`](Self::load), with what is in the plugin's file now, and nobody to tell when it is put out of service.
+    ///
+    /// # Errors
+    /// Why the file cannot be read, or is no plugin.
+    pub(crate) fn of_file(sandbox: &Arc<Sandbox>, plugin: &Arc<Plugin>) -> Result<Self> {
+        let content = read(&plugin.file, LARGEST).context("it cannot be read")?;
+        let on_quarantine: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
+        Self::load(sandbox, plugin, &content, &on_quarantine)
+    }
+
+    /// The roles it can take.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        let has = |role: &Role| match role {
+            Role::Selector => self.exports.selector.is_some(),
+            Role::Session => self.exports.session.is_some(),
+            Role::Health => self.exports.health.is_some(),
+        };
+        Role::ALL.into_iter().filter(has).collect()
+    }
+
+    /// The interfaces it imports, in its own order.
+    pub(crate) fn imports(&self) -> Vec<String> {
+        let component = self.pre.component().component_type();
+        let imports = component.imports(self.sandbox.engine());
+        imports.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The first 12 hexadecimal digits of its hash: what it is called in the log.
+    pub(crate) fn short_hash(&self) -> String {
+        short_hash(&self.hash)
+    }
+
+    /// Counts a fault and says so; puts the version out of service when there are too many.
+    pub(super) fn note_fault(&self, role: Role, fault: &Fault) {
+        let quarantined = self.record.count_fault(fault.kind, Instant::now());
+        let (version, role) = (self.short_hash(), role.name());
+        let line = format!("version {version}: fault as {role}: {fault}; the fallback answers");
+        self.notices.say(equipoise_sdk::Level::Warn, &line);
+        if quarantined {
+            (self.on_quarantine)();
+        }
+    }
+}
+
+/// The first 12 hexadecimal digits of a hash.
+pub(super) fn short_hash(hash: &Hash) -> String {
+    hash[..6].iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// Tells apart what people put into plugin files by mistake.
+fn check_preamble(bytes: &[u8]) -> Result<()> {
+    const MAGIC: &[u8] = b"\0asm";
+    const COMPONENT: &[u8] = b"\x0d\0\x01\0";
+    const MODULE: &[u8] = b"\x01\0\0\0";
+    ensure!(!bytes.is_empty(), "the file is empty");
+    let shown = &bytes[..bytes.len().min(MAGIC.len())];
+    ensure!(
+        MAGIC.starts_with(shown),
+        "it is no WebAssembly: it begins with {:?}",
+        String::from_utf8_lossy(shown)
+    );
+    match bytes.get(4..8) {
+        None => bail!("it is cut off after {} bytes", bytes.len()),
+        Some(COMPONENT) => Ok(()),
+        Some(MODULE) => bail!(
+            "it is a core module, not a component: build it for wasm32-wasip2, or make it one by `wasm-tools component new`"
+        ),
+        Some(other) => bail!("it is of a WebAssembly version that is not known: {other:02x?}"),
+    }
+}
+
+/// Refuses what a plugin may not import, by name.
+fn check_imports(component: &Component, engine: &Engine) -> Result<()> {
+    for (name, _) in component.component_type().imports(engine) {
+        if let Some(interface) = name.strip_prefix(PACKAGE) {
+            check_version(interface, "imports")?;
+        } else if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
+            bail!(
+                "it imports `{name}`, which plugins are not granted: they may use wit/v0.1 and, of WASI, {}",
+                GRANTED.join(", ").replace('/', "")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The packages of WASI 0.2 that plugins get, without anything in them that reaches outside.
+const GRANTED: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
+
+fn check_version(interface: &str, verb: &str) -> Result<()> {
+    let version = interface
+        .split_once('@')
+        .map_or("none", |(_, version)| version);
+    let understood = version.strip_prefix(UNDERSTOOD);
+    ensure!(
+        understood.is_some_and(|patch| patch.starts_with('.')),
+        "it {verb} `{PACKAGE}{interface}`; this program understands version {UNDERSTOOD}"
+    );
+    Ok(())
+}
+
+/// Finds what the component can be.
+fn find_exports(
+    component: &Component,
+    engine: &Engine,
+    pre: &InstancePre<Context>,
+) -> Result<Exports> {
+    let mut names = Vec::new();
+    for (name, item) in component.component_type().exports(engine) {
+        if let (Some(interface), ComponentItem::ComponentInstance(_)) =
+            (name.strip_prefix(PACKAGE), &item.ty)
+        {
+            check_version(interface, "exports")?;
+        }
+        names.push(format!("`{name}`"));
+    }
+    let has = |interface: &str| {
+        let prefix = format!("`{PACKAGE}{interface}@");
+        names.iter().any(|name| name.starts_with(&prefix))
+    };
+    /// The indices of an interface that is exported.
+    macro_rules! indices {
+        ($module:ident, $interface:literal) => {
+            has($interface)
+                .then(|| exports::$module::GuestIndices::new(pre))
+                .transpose()
+                .map_err(|error| {
+                    anyhow!(
+                        "its {} is not as wit/v0.1 has it: {}",
+                        $interface,
+                        describe(&error)
+                    )
+                })?
+        };
+    }
+    let found = Exports {
+        selector: indices!(selector, "selector"),
+        schedule: indices!(schedule, "schedule"),
+        session: indices!(session, "session"),
+        session_cookie: indices!(session_cookie, "session-cookie"),
+        health: indices!(health, "health"),
+        state: indices!(state, "state"),
+    };
+    if found.selector.is_none() && found.session.is_none() && found.health.is_none() {
+        let list = match names.is_empty() {
+            true => "nothing".to_owned(),
+            false => names.join(", "),
+        };
+        bail!("it exports {list}, but none of selector, session and health of {PACKAGE}…@0.1.0");
+    }
+    Ok(found)
+}

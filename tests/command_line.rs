@@ -57,7 +57,7 @@ fn help_names_the_commands() {
     for argument in ["--help", "-h", "help"] {
         let (code, stdout, _) = run(&[argument]);
         assert_eq!(code, Some(0), "{argument}");
-        for command in ["run", "check", "demo"] {
+        for command in ["run", "check", "demo", "plugin"] {
             assert!(stdout.contains(command), "{argument}: {stdout}");
         }
     }

@@ -1,9 +1,12 @@
 //! `equipoise demo`: what it prints can be pasted and works.
 
+use std::fs;
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use crate::harness::client::request;
-use crate::harness::{Client, Proxy, Signal, program};
+use crate::harness::{Client, Proxy, Signal, fixtures, program};
 
 /// What a `curl` line asks for, as far as the demo uses curl.
 #[derive(Debug, Default)]
@@ -44,18 +47,58 @@ fn curl(line: &str) -> Option<Curl> {
     Some(curl)
 }
 
+/// The demo, with its scratch folder in a folder that is cleaned up.
+fn start() -> Proxy {
+    let directory = TempDir::new().expect("a directory");
+    let mut demo = program(&["demo"]);
+    demo.env("TMPDIR", directory.path());
+    Proxy::run(demo, 1, directory)
+}
+
+/// What it says before the first request.
+fn introduction(demo: &Proxy) -> Vec<String> {
+    demo.stdout.when("how to end it", |lines| {
+        let is_over = lines.iter().any(|line| line.contains("Ctrl-C"));
+        is_over.then(|| lines.to_vec())
+    })
+}
+
+/// Goal: whoever changes the demo's plugin sees the next request go by it. Method: put another component where a build would
+/// put it; that the source builds is shown by the second test command.
+#[test]
+fn the_demos_plugin_is_exchanged_while_it_serves() {
+    let demo = start();
+    let intro = introduction(&demo);
+    let build = intro.iter().find_map(|line| {
+        let folder = line.trim().strip_prefix("cd ")?;
+        folder.strip_suffix(" && cargo build --release --target wasm32-wasip2")
+    });
+    let folder = Path::new(build.expect("how to build it"));
+    let source = fs::read_to_string(folder.join("src/lib.rs")).expect("the source");
+    assert!(source.contains("CHANGE THIS LINE"), "{source}");
+
+    let user = |name: &str| demo.exchange("GET /", &[&format!("x-user: {name}")]).text();
+    assert_eq!(user("alice"), user("alice"));
+
+    let component = folder.join("target/wasm32-wasip2/release/demo_plugin.wasm");
+    fs::write(component, fixtures::answering(2).build()).expect("the component");
+    demo.stderr.when("the new version", |lines| {
+        let serves = lines
+            .iter()
+            .filter(|line| line.contains("serves (selector)"));
+        (serves.count() == 2).then_some(())
+    });
+    for name in ["alice", "bob", "carol"] {
+        assert!(user(name).contains("member 3"));
+    }
+}
+
 /// Goal: a newcomer can paste each line and sees what happens. Method: ask as each line does; each is answered, and the
 /// decision is shown.
 #[test]
 fn the_demo_does_what_it_says() {
-    let directory = TempDir::new().expect("a directory");
-    let mut demo = Proxy::run(program(&["demo"]), 1, directory);
-    let intro = demo.stdout.when("how to end it", |lines| {
-        lines
-            .iter()
-            .any(|line| line.contains("Ctrl-C"))
-            .then(|| lines.to_vec())
-    });
+    let mut demo = start();
+    let intro = introduction(&demo);
     let commands: Vec<_> = intro.iter().filter_map(|line| curl(line.trim())).collect();
     assert!(commands.len() >= 3, "{intro:?}");
 

@@ -5,10 +5,14 @@
 
 mod blackhole;
 pub(crate) mod client;
+pub(crate) mod component;
+pub(crate) mod fixtures;
 mod gate;
 mod itself;
 pub(crate) mod origin;
+pub(crate) mod plugin;
 pub(crate) mod proxy;
+mod rehearsal;
 mod wire;
 
 use std::time::{Duration, Instant};

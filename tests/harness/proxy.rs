@@ -125,20 +125,38 @@ impl Proxy {
 
     /// The most memory the program ever had, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("the program runs, on Linux");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        self.memory_by("VmHWM:")
+    }
+
+    /// The memory the program has, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory_by("VmRSS:")
+    }
+
+    fn memory_by(&self, name: &str) -> u64 {
+        let status = self.process_file("status");
+        let size = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = size.and_then(|size| size.trim().strip_suffix(" kB"));
         kilobytes
             .and_then(|count| count.parse::<u64>().ok())
             .expect("a size")
             * 1024
     }
 
+    /// How many regions of memory are mapped.
+    pub(crate) fn mappings(&self) -> usize {
+        self.process_file("maps").lines().count()
+    }
+
+    /// What the system tells of the program.
+    fn process_file(&self, name: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/{name}", self.child.id()));
+        text.expect("the program runs, on Linux")
+    }
+
     /// How much processor time the program has used.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("the program runs, on Linux");
+        let stat = self.process_file("stat");
         // Behind the name in parentheses; times 14 and 15 of all are those in user and kernel mode, in hundredths.
         let behind_name = stat.rsplit(')').next().unwrap_or_default();
         let times = behind_name.split_whitespace().skip(11).take(2);
@@ -191,6 +209,9 @@ pub(crate) fn server(response: &Response) -> String {
     }
 }
 
+/// What is done to the folder of the configuration before the program starts.
+type Preparation = Box<dyn FnOnce(&Path)>;
+
 /// A configuration being written.
 #[derive(Default)]
 pub(crate) struct Start {
@@ -201,6 +222,8 @@ pub(crate) struct Start {
     routes: Option<String>,
     balancer: String,
     members: String,
+    plugins: String,
+    preparations: Vec<Preparation>,
 }
 
 impl Start {
@@ -248,23 +271,44 @@ impl Start {
         self
     }
 
+    /// Adds a plugin with more keys. It is in the file `NAME.wasm` beside the configuration, which is not written yet.
+    pub(crate) fn plugin(mut self, name: &str, keys: &str) -> Self {
+        self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{keys}\n");
+        self
+    }
+
+    /// Puts a file beside the configuration before the program starts.
+    pub(crate) fn file(self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        let (name, content) = (name.to_owned(), content.into());
+        self.preparing(move |directory| {
+            fs::write(directory.join(name), content).expect("a file can be written");
+        })
+    }
+
+    /// Does something to the folder of the configuration before the program starts.
+    pub(crate) fn preparing(mut self, preparation: impl FnOnce(&Path) + 'static) -> Self {
+        self.preparations.push(Box::new(preparation));
+        self
+    }
+
     fn toml(&self) -> String {
-        if let Some(whole) = &self.whole {
-            return whole.clone();
-        }
         let Self {
             top,
             limits,
             route,
             balancer,
             members,
+            plugins,
             ..
         } = self;
+        if let Some(whole) = &self.whole {
+            return format!("{whole}\n{plugins}");
+        }
         let default = format!("[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n{route}");
         let routes = self.routes.as_ref().unwrap_or(&default);
         format!(
             "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\n{routes}\n\
-             [balancer.cluster]\n{balancer}\n{members}"
+             [balancer.cluster]\n{balancer}\n{members}\n{plugins}"
         )
     }
 
@@ -287,6 +331,9 @@ impl Start {
     fn start_by(self, mut command: Command) -> Proxy {
         let directory = TempDir::new().expect("a directory");
         let toml = self.toml();
+        for prepare in self.preparations {
+            prepare(directory.path());
+        }
         command.arg(write_config(directory.path(), &toml));
         Proxy::run(command, toml.matches("[[listen]]").count(), directory)
     }
@@ -365,6 +412,13 @@ impl Lines {
         let waited = self.state.1.wait_timeout_while(printed, PATIENCE, look);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         result.unwrap_or_else(|| panic!("{what}: not among these lines:\n{}", self.text()))
+    }
+
+    /// How many lines with this text were printed up to now.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = printed.lines.iter();
+        lines.filter(|line| line.contains(text)).count()
     }
 
     /// Waits for a line with this text.

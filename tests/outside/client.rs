@@ -3,7 +3,7 @@
 //! That the connection is closed also says that the server has done everything it does for a request; the next one finds its
 //! counters settled.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -113,5 +113,46 @@ impl Pending {
         // A reset ends the answer just as well; the comparison shows what is missing.
         let _ = self.stream.read_to_end(&mut received);
         received
+    }
+}
+
+/// A connection that stays open, for requests one after the other: many of them would use up the ports otherwise.
+pub(crate) struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).expect("the server accepts connections");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time above zero");
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    /// Sends a request and waits for its answer, which must have a length. What breaks off is an answer without status.
+    pub(crate) fn ask(&mut self, request: &Request) -> Answer {
+        let bytes = request.bytes("keep-alive");
+        let mut received = Vec::new();
+        // The connection may break at any point; the answer shows it.
+        let _ = self.stream.get_mut().write_all(&bytes);
+        while !received.ends_with(b"\r\n\r\n") {
+            match self.stream.read_until(b'\n', &mut received) {
+                Ok(1..) => {}
+                _ => return Answer::parse(&[]),
+            }
+        }
+        let length = Answer::parse(&received)
+            .all("content-length")
+            .first()
+            .and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.expect("an answer with a length")];
+        match self.stream.read_exact(&mut body) {
+            Ok(()) => Answer::parse(&[received, body].concat()),
+            Err(_) => Answer::parse(&[]),
+        }
     }
 }

@@ -109,7 +109,8 @@ pub(crate) fn gets(count: usize) -> Vec<Request> {
     vec![Request::get("/"); count]
 }
 
-fn drive(server: SocketAddr, steps: &[Step]) -> String {
+/// Takes a server through the steps; a word for each.
+pub(crate) fn drive(server: SocketAddr, steps: &[Step]) -> String {
     let mut held = VecDeque::new();
     let mut words = Vec::new();
     for step in steps {

@@ -179,7 +179,7 @@ fn callgrind(directory: &Path) -> Result<Vec<OsString>> {
 
 /// Connections that have sent enough for every buffer and pool to have its size.
 fn warm(proxy: &Proxy, bench: &Bench) -> Result<Load> {
-    let mut load = Load::connect(proxy.address)?;
+    let mut load = Load::connect(proxy.address, &bench.requests)?;
     load.run(&Until::requests(bench.options.counted_requests / 4))?;
     Ok(load)
 }

@@ -15,16 +15,13 @@ use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
 use crate::origin::BODY_BYTES;
+use crate::requests::Requests;
 
 /// Connections, each with one request in flight.
 pub(crate) const CONNECTIONS: usize = 32;
 
-/// What a browser-like client sends, cut down to the fields every client has.
-const REQUEST: &[u8] = b"GET /catalogue/item?id=17 HTTP/1.1\r\n\
-    Host: bench.test\r\n\
-    User-Agent: side-by-side/1\r\n\
-    Accept: */*\r\n\
-    Accept-Encoding: gzip\r\n\r\n";
+/// How far apart in the list of requests the connections begin: an odd number, so that they do not all send the same kind.
+const STRIDE: usize = 7;
 
 /// When a run ends.
 #[derive(Debug, Clone)]
@@ -77,15 +74,15 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Opens [`CONNECTIONS`] connections.
-    pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
+    /// Opens [`CONNECTIONS`] connections, which are to send these requests.
+    pub(crate) fn connect(address: SocketAddr, requests: &Requests) -> Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let connections = runtime.block_on(async {
             let mut connections = Vec::new();
-            for _ in 0..CONNECTIONS {
-                connections.push(Connection::open(address).await?);
+            for position in (0..CONNECTIONS).map(|connection| connection * STRIDE) {
+                connections.push(Connection::open(address, requests.clone(), position).await?);
             }
             anyhow::Ok(connections)
         })?;
@@ -128,15 +125,23 @@ impl Load {
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
+    requests: Requests,
+    /// The next one of them.
+    position: usize,
     received: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self> {
+    async fn open(address: SocketAddr, requests: Requests, position: usize) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let received = Vec::with_capacity(8 * BODY_BYTES);
-        Ok(Self { stream, received })
+        Ok(Self {
+            stream,
+            requests,
+            position,
+            received,
+        })
     }
 
     /// Sends one request after another; the time each took.
@@ -153,7 +158,9 @@ impl Connection {
     }
 
     async fn exchange(&mut self) -> Result<()> {
-        self.stream.write_all(REQUEST).await?;
+        let request = self.requests.at(self.position);
+        self.stream.write_all(request).await?;
+        self.position += 1;
         self.received.clear();
         loop {
             if self.stream.read_buf(&mut self.received).await? == 0 {

@@ -20,15 +20,18 @@ pub(crate) struct Machine {
 impl Machine {
     /// Looks around. Before [`Cores::divide`](crate::cores::Cores::divide), or the cores are miscounted.
     pub(crate) fn inspect(contenders: &[Contender]) -> Self {
+        let versions = contenders
+            .iter()
+            .map(|contender| format!("{} {}", contender.program(), contender.version));
+        let mut versions: Vec<String> = versions.collect();
+        // Rows of one program stand together.
+        versions.dedup();
         Self {
             processor: processor(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             kernel: first_line("/proc/sys/kernel/osrelease"),
             commit: commit(),
-            versions: contenders
-                .iter()
-                .map(|contender| format!("{} {}", contender.name, contender.version))
-                .collect(),
+            versions,
         }
     }
 }

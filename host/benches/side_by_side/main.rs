@@ -4,6 +4,9 @@
 //! installed, each with one worker and a comparable configuration (the files in `configurations/`), sends all of them the
 //! same requests and prints a Markdown table. docs/benchmarks.md says what the columns mean and how to read them.
 //!
+//! With `--programmable` the member is chosen by a program of the user's: a component, a Lua script, a proxy-wasm filter.
+//! All of them do the same (the files in `policies/`).
+//!
 //! Two passes, so that counting never slows what is timed:
 //! 1. *Timed*: all proxies are up but only one at a time has load, in interleaved rounds. Medians are printed.
 //! 2. *Counted*: each proxy is started again under the counting tools, which say the same on a busy machine.
@@ -14,6 +17,7 @@
     reason = "the table goes to standard output, progress to standard error"
 )]
 
+mod comparison;
 mod contender;
 mod cores;
 mod counted;
@@ -21,7 +25,11 @@ mod load;
 mod machine;
 mod options;
 mod origin;
+mod policy;
+mod program;
 mod proxy;
+mod rehearsal;
+mod requests;
 mod table;
 mod timed;
 
@@ -35,6 +43,7 @@ use crate::counted::{Counts, Instructions};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::origin::Origin;
+use crate::requests::Requests;
 use crate::timed::Target;
 
 /// What every measurement shares.
@@ -42,6 +51,7 @@ struct Bench {
     options: Options,
     cores: Cores,
     origin: Origin,
+    requests: Requests,
     instructions: Instructions,
 }
 
@@ -56,15 +66,16 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<()> {
-    let (contenders, missing) = contender::installed(&options);
+    let (contenders, mut left_out) = contender::installed(&options);
     let machine = Machine::inspect(&contenders);
     let bench = Bench {
         cores: Cores::divide(),
         origin: Origin::start()?,
+        requests: (options.comparison.requests)(),
         instructions: Instructions::available(),
         options,
     };
-    let mut targets = start(&contenders, &bench)?;
+    let mut targets = start(&contenders, &bench, &mut left_out)?;
     time(&mut targets, &bench)?;
     let rows = targets
         .into_iter()
@@ -78,20 +89,24 @@ fn run(options: Options) -> Result<()> {
             "Something else took a proxy's core: repeat this on a quieter machine for the timed columns."
         );
     }
-    for name in missing {
-        println!("{name} is not installed here and was left out.");
+    for sentence in left_out {
+        println!("{sentence}");
     }
     Ok(())
 }
 
-/// The direct way to the origin, then every contender that starts. Only ours must.
-fn start<'a>(contenders: &'a [Contender], bench: &Bench) -> Result<Vec<Target<'a>>> {
+/// The direct way to the origin, then every contender that starts. Only ours must; why others do not is added to `left_out`.
+fn start<'a>(
+    contenders: &'a [Contender],
+    bench: &Bench,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Target<'a>>> {
     let mut targets = vec![Target::direct(bench)];
     for contender in contenders {
         match Target::proxied(contender, bench) {
             Ok(target) => targets.push(target),
             Err(error) if contender.is_ours() => return Err(error),
-            Err(error) => eprintln!("left out: {error:#}"),
+            Err(error) => left_out.push(format!("{} was left out: {error:#}.", contender.name)),
         }
     }
     Ok(targets)
@@ -102,7 +117,7 @@ fn time(targets: &mut [Target<'_>], bench: &Bench) -> Result<()> {
     for round in 1..=bench.options.rounds {
         for target in &mut *targets {
             eprintln!("round {round}: {}", target.name());
-            let measured = target.run_round(bench.options.round);
+            let measured = target.run_round(bench);
             measured.with_context(|| target.name())?;
         }
     }

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "cargo bench -p equipoise --bench side_by_side -- [--quick] [--rounds N] [--seconds N] \
-     [--requests N] [--only NAME,NAME]";
+use crate::comparison::{BUILT_IN, Comparison, PROGRAMMABLE};
+
+const USAGE: &str = "cargo bench -p equipoise --bench side_by_side -- [--programmable] [--quick] [--rounds N] \
+     [--seconds N] [--requests N] [--only NAME,NAME]";
 
 /// How long and what to measure.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// Which table. Default the first, of what is built in.
+    pub(crate) comparison: &'static Comparison,
     /// Timed rounds for each contender. Default 5.
     pub(crate) rounds: u32,
     /// Length of a round. Default 3 s; a tenth of it more is spent warming up.
@@ -24,6 +28,7 @@ pub(crate) struct Options {
 impl Options {
     /// One short round: shows that everything runs, measures nothing worth keeping.
     const QUICK: Self = Self {
+        comparison: &BUILT_IN,
         rounds: 1,
         round: Duration::from_secs(1),
         counted_requests: 200,
@@ -31,6 +36,7 @@ impl Options {
     };
 
     const FULL: Self = Self {
+        comparison: &BUILT_IN,
         rounds: 5,
         round: Duration::from_secs(3),
         counted_requests: 4_000,
@@ -50,6 +56,7 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" | "--quick" => {}
+                "--programmable" => options.comparison = &PROGRAMMABLE,
                 "--rounds" => options.rounds = value(argument, arguments.next())?,
                 "--seconds" => {
                     options.round = Duration::from_secs(value(argument, arguments.next())?);

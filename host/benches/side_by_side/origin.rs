@@ -1,8 +1,10 @@
-//! The members behind every proxy: two listeners that answer any request with the same canned response.
+//! The members behind every proxy: two listeners that answer any request with a canned response, all of whose body is one
+//! letter: the member's.
 //!
 //! One thread serves both, and does as little as it can for each request, so that the proxy in front is what is measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -42,24 +44,24 @@ fn bind() -> Result<std::net::TcpListener> {
 fn serve(listeners: [std::net::TcpListener; 2]) {
     let runtime = runtime::Builder::new_current_thread().enable_io().build();
     runtime.expect("a runtime for the origin").block_on(async {
-        let [first, second] = listeners.map(|listener| {
+        let spawn = |listener, letter| {
             let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
-            tokio::spawn(accept(listener))
-        });
-        let _ = tokio::join!(first, second);
+            tokio::spawn(accept(listener, response(letter).into()))
+        };
+        let [first, second] = listeners;
+        let _ = tokio::join!(spawn(first, b'x'), spawn(second, b'y'));
     });
 }
 
-async fn accept(listener: TcpListener) {
+async fn accept(listener: TcpListener, response: Arc<[u8]>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(answer(stream));
+        tokio::spawn(answer(stream, response.clone()));
     }
 }
 
 /// Answers requests without a body until the proxy closes the connection.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, response: Arc<[u8]>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let response = response();
     let mut head = Vec::with_capacity(4096);
     loop {
         if stream.read_buf(&mut head).await? == 0 {
@@ -72,11 +74,11 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-fn response() -> Vec<u8> {
+fn response(letter: u8) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
     );
     let mut response = head.into_bytes();
-    response.resize(response.len() + BODY_BYTES, b'x');
+    response.resize(response.len() + BODY_BYTES, letter);
     response
 }

@@ -10,6 +10,7 @@ use crate::Bench;
 use crate::contender::Contender;
 use crate::load::{Load, Until};
 use crate::proxy::Proxy;
+use crate::rehearsal;
 
 /// Ticks of a second in /proc: USER_HZ, 100 on every Linux that Rust's standard library supports.
 const TICKS: f64 = 100.0;
@@ -79,6 +80,9 @@ impl<'a> Target<'a> {
     /// A proxy, started here.
     pub(crate) fn proxied(contender: &'a Contender, bench: &Bench) -> Result<Self> {
         let proxy = Proxy::start(contender, bench)?;
+        if contender.has_policy() {
+            rehearsal::rehearse(contender.name, proxy.address)?;
+        }
         Ok(Self {
             address: proxy.address,
             proxy: Some((contender, proxy)),
@@ -99,8 +103,9 @@ impl<'a> Target<'a> {
     }
 
     /// Warms up on new connections, then measures once.
-    pub(crate) fn run_round(&mut self, length: Duration) -> Result<()> {
-        let mut load = Load::connect(self.address)?;
+    pub(crate) fn run_round(&mut self, bench: &Bench) -> Result<()> {
+        let length = bench.options.round;
+        let mut load = Load::connect(self.address, &bench.requests)?;
         load.run(&Until::elapsed(length / 10))?;
         let cpu_before = self.cpu_time()?;
         let started = Instant::now();

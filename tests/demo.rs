@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -47,8 +48,11 @@ fn curl(line: &str) -> Option<Curl> {
     Some(curl)
 }
 
-/// The demo, with its scratch folder in a folder that is cleaned up.
+/// The demo, with its scratch folder in a folder that is cleaned up. One starts at a time: each looks whether its favourite
+/// port is free before it takes it.
 fn start() -> Proxy {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = TempDir::new().expect("a directory");
     let mut demo = program(&["demo"]);
     demo.env("TMPDIR", directory.path());

@@ -36,7 +36,14 @@ fn run() -> Result<()> {
         eprint(&format!("\n{example}"));
         let component = built.join(format!("{example}.wasm"));
         let status = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-            .args(["plugin", "bench", "--candidates", CANDIDATES])
+            .args([
+                "plugin",
+                "bench",
+                "--candidates",
+                CANDIDATES,
+                "--deadline",
+                "1s",
+            ])
             .arg(component)
             .status()
             .context("starting the program")?;

@@ -1,10 +1,11 @@
 //! Keeps the plugins that serve what their files say: loads them at the start and when they change, and takes them out of
 //! service when they make too many mistakes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::engine::Sandbox;
 use super::record::WINDOW;
@@ -115,9 +116,13 @@ impl<I: Install> Keeper<I> {
     /// Makes the content of a file the version that serves.
     fn load(&mut self, plugin: usize, content: &Content) -> Result<()> {
         let shelf = &mut self.shelves[plugin];
-        let loaded = Version::load(&self.sandbox, &shelf.plugin, content, &self.on_quarantine)?;
-        let version = Arc::new(loaded);
-        (self.install)(plugin, &version)?;
+        let (sandbox, install) = (&self.sandbox, &mut self.install);
+        let version = unless_it_panics(|| {
+            let version = Version::load(sandbox, &shelf.plugin, content, &self.on_quarantine)?;
+            let version = Arc::new(version);
+            install(plugin, &version)?;
+            Ok(version)
+        })?;
         shelf.succeed(version);
         Ok(())
     }
@@ -198,6 +203,25 @@ impl Shelf {
     }
 }
 
+/// Nobody knows what a file may do to a compiler. If that panics, the file is refused, and the next one gets its chance:
+/// what is left half done belongs to the version that was to be, and goes with it.
+fn unless_it_panics<R>(load: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(load))
+        .unwrap_or_else(|_| Err(anyhow!("the compiler of plugins panicked over it")))
+}
+
 fn short(content: &Content) -> String {
     super::version::short_hash(&content.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_while_loading_is_a_refusal() {
+        let refused = unless_it_panics(|| -> Result<()> { panic!("on purpose") });
+        assert!(refused.unwrap_err().to_string().contains("panicked"));
+        assert_eq!(unless_it_panics(|| Ok(1)).unwrap(), 1);
+    }
 }

@@ -219,6 +219,8 @@ fn peer((id, member): (u32, &config::Member)) -> Peer {
         weight: settings.lbfactor,
         set: settings.lbset.into(),
         route: settings.route.clone(),
+        passes: 1,
+        fails: 1,
         metadata: member.metadata.clone(),
     }
 }

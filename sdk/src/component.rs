@@ -10,5 +10,6 @@ mod instance;
 mod selector;
 mod session;
 mod setup;
+mod state;
 
 pub use instance::Instance;

@@ -64,10 +64,11 @@ macro_rules! export_selector {
 }
 
 /// Exports a [`SessionReader`](crate::SessionReader) from this component; with `cookie` its
-/// [`issue`](crate::SessionReader::issue), too.
+/// [`issue`](crate::SessionReader::issue), and with `state` its [`save`](crate::SessionReader::save) and
+/// [`restore`](crate::SessionReader::restore), too.
 ///
 /// Otherwise as [`export_selector!`](crate::export_selector). A crate may export a selector, a session reader and a judge;
-/// each is made by itself.
+/// each is made by itself, and one of them may have `state`.
 ///
 /// ```
 /// use equipoise_sdk::{Affinity, Host, Request, SessionReader, export_session};
@@ -92,13 +93,23 @@ macro_rules! export_session {
     ($type:ty, cookie $(,)?) => {
         $crate::__export!($type: SessionReader as session session_cookie);
     };
+    ($type:ty, state $(,)?) => {
+        $crate::__export!($type: SessionReader as session state);
+    };
+    ($type:ty, cookie, state $(,)?) => {
+        $crate::__export!($type: SessionReader as session session_cookie state);
+    };
 }
 
-/// Exports a [`Judge`](crate::health::Judge) from this component. Otherwise as [`export_selector!`](crate::export_selector).
+/// Exports a [`Judge`](crate::health::Judge) from this component; with `state` its [`save`](crate::health::Judge::save) and
+/// [`restore`](crate::health::Judge::restore), too. Otherwise as [`export_selector!`](crate::export_selector).
 #[macro_export]
 macro_rules! export_judge {
     ($type:ty $(,)?) => {
         $crate::__export!($type: health::Judge as health);
+    };
+    ($type:ty, state $(,)?) => {
+        $crate::__export!($type: health::Judge as health state);
     };
 }
 
@@ -120,6 +131,16 @@ macro_rules! __export {
 
                 fn with<R>(ask: impl ::std::ops::FnOnce(&mut $type) -> R) -> R {
                     POLICY.with_borrow_mut(ask)
+                }
+
+                fn save() -> ::std::vec::Vec<u8> {
+                    Self::with(|policy| $crate::$trait $(:: $nested)? ::save(policy))
+                }
+
+                fn restore(
+                    blob: &[u8],
+                ) -> ::std::result::Result<(), ::std::string::String> {
+                    Self::with(|policy| $crate::$trait $(:: $nested)? ::restore(policy, blob))
                 }
             }
 

@@ -18,7 +18,7 @@ pub enum Failure {
 /// A member's answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status code.
+    /// The status code; 0 where a connection is all that is checked.
     pub status: u16,
     /// The header fields that were asked for, as they came.
     pub headers: Vec<(String, String)>,
@@ -37,6 +37,9 @@ pub struct Probe {
     pub latency_us: u32,
     /// What came of it.
     pub outcome: Result<Answer, Failure>,
+    /// Whether that is what the member's configuration expects (`hcexpect`; without it a status of 200 to 399). False
+    /// without an answer.
+    pub expected: bool,
 }
 
 /// What became of a client's request at a member.
@@ -90,6 +93,24 @@ pub trait Judge: Send {
     /// Results of active checks came in, at most 64 at a time. Answers the changes that follow from them.
     fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition>;
 
-    /// Requests ended, at most 1 024 at a time. Answers the changes that follow from them.
+    /// Requests ended, at most 1 024 at a time; none, about once a second, where there were none, so that time alone can
+    /// change its mind. Answers the changes that follow.
     fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition>;
+
+    /// What the next instance should know: at most 1 MiB, in a form of the judge's own.
+    ///
+    /// A component exports this and [`restore`](Self::restore) by [`export_judge!`](crate::export_judge)`(Type, state)`.
+    fn save(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// What the instance before answered to [`save`](Self::save), handed over after [`configure`](Self::configure). It
+    /// may be of another version of the judge, or of another judge altogether.
+    ///
+    /// # Errors
+    /// Why it is of no use; the instance goes on as it is.
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        let _ = blob;
+        Ok(())
+    }
 }

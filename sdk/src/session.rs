@@ -34,4 +34,21 @@ pub trait SessionReader: Send + Sync {
         let _ = (request, host, route);
         None
     }
+
+    /// What the next instance should know: at most 1 MiB, in a form of the reader's own.
+    ///
+    /// A component exports this and [`restore`](Self::restore) by [`export_session!`](crate::export_session)`(Type, state)`.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// What the instance before answered to [`save`](Self::save), handed over after [`configure`](Self::configure). It
+    /// may be of another version of the reader, or of another reader altogether.
+    ///
+    /// # Errors
+    /// Why it is of no use; the instance goes on as it is.
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        let _ = blob;
+        Ok(())
+    }
 }

@@ -24,6 +24,10 @@ pub struct Peer {
     pub set: u32,
     /// What its sticky sessions carry.
     pub route: Option<String>,
+    /// `hcpasses`: checks in a row that it must pass to be well again; at least 1.
+    pub passes: u32,
+    /// `hcfails`: checks in a row that it must fail to be ill; at least 1.
+    pub fails: u32,
     /// `metadata` of the member.
     pub metadata: BTreeMap<String, String>,
 }

@@ -127,16 +127,20 @@ impl Balancer {
         }
     }
 
-    /// The same balancer, members and counters shared, with other policies; the methods take over what these remember.
+    /// The same balancer, members and counters shared, with other policies, which take over what these remember.
     ///
     /// # Panics
     /// There are no methods at all.
     #[must_use]
     pub fn renewed(
         &self,
-        session: Option<Box<dyn SessionReader>>,
+        mut session: Option<Box<dyn SessionReader>>,
         methods: impl IntoIterator<Item = Methods>,
     ) -> Self {
+        if let (Some(session), Some(before)) = (&mut session, &self.session) {
+            // What a reader of another kind remembers may be of no use, and is left then.
+            let _ = session.restore(&before.save());
+        }
         let renewed = Self {
             settings: self.settings.clone(),
             members: self.members.clone(),

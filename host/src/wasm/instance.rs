@@ -245,6 +245,8 @@ fn members(setup: &Setup) -> Vec<Member> {
             weight: peer.weight,
             set: peer.set,
             route: peer.route.clone(),
+            passes: peer.passes,
+            fails: peer.fails,
             metadata: entries(&peer.metadata),
         })
         .collect()

@@ -110,6 +110,22 @@ impl SessionReader for PluginSession {
         }
         Some(cookie)
     }
+
+    /// What the first of the instances remembers.
+    fn save(&self) -> Vec<u8> {
+        let first = self.0.first();
+        first.map_or_else(Vec::new, |seat| {
+            seat.lock().unwrap_or_else(PoisonError::into_inner).save()
+        })
+    }
+
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        let mut seats = self.0.iter_mut();
+        seats.try_for_each(|seat| {
+            let seat = seat.get_mut().unwrap_or_else(PoisonError::into_inner);
+            seat.restore(blob)
+        })
+    }
 }
 
 /// Holds a session to what wit/v0.1/session.wit says.

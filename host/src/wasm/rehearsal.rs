@@ -46,6 +46,8 @@ pub(crate) fn sample_setup(members: u32) -> Setup {
         id,
         url: format!("http://192.0.2.1:{}", 9001 + id),
         weight: 100,
+        passes: 1,
+        fails: 1,
         route: Some(format!("r{id}")),
         ..Peer::default()
     };

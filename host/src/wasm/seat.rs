@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 use equipoise_sdk::{Level, Setup};
+use thiserror::Error;
 
 use super::ambient::Ambient;
 use super::fault::{Fault, FaultKind};
@@ -19,6 +20,27 @@ pub(super) struct Seat {
     instance: Option<Instance>,
     /// Memory at which the instance is exchanged for a fresh one, before it runs out: leaks are to cost no request.
     full: usize,
+}
+
+/// Why a fresh instance could not be had.
+#[derive(Debug, Error)]
+enum NoInstance {
+    #[error("it does not start: {0}")]
+    Start(Fault),
+    #[error("in configure: {0}")]
+    Configure(Fault),
+    #[error("its configure refuses: {0}")]
+    Refused(String),
+}
+
+impl NoInstance {
+    /// What it is counted as. One that was configured before and now refuses has failed as if it had trapped.
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Start(fault) | Self::Configure(fault) => fault.kind,
+            Self::Refused(_) => FaultKind::Trap,
+        }
+    }
 }
 
 impl Seat {
@@ -126,13 +148,12 @@ impl Seat {
         self.instance.as_ref().map_or(0, Instance::memory)
     }
 
-    fn fill(&mut self) -> Result<&mut Instance> {
-        let mut instance =
-            Instance::new(&self.version).map_err(|fault| anyhow!("it does not start: {fault}"))?;
+    fn fill(&mut self) -> Result<&mut Instance, NoInstance> {
+        let mut instance = Instance::new(&self.version).map_err(NoInstance::Start)?;
         instance
             .configure(self.role, &self.setup)
-            .map_err(|fault| anyhow!("in configure: {fault}"))?
-            .map_err(|refusal| anyhow!("its configure refuses: {}", one_line(&refusal)))?;
+            .map_err(NoInstance::Configure)?
+            .map_err(|refusal| NoInstance::Refused(one_line(&refusal)))?;
         let (bound, taken) = (self.version.plugin.memory, instance.memory());
         self.full = match bound.saturating_sub(taken) / 4 {
             // One that has all it may have from the start leaks nothing, and a fresh one would be as full.
@@ -146,7 +167,7 @@ impl Seat {
     #[cold]
     fn refill(&mut self) -> Option<&mut Instance> {
         if let Err(error) = self.fill() {
-            let fault = Fault::new(FaultKind::Trap, format!("{error:#}"));
+            let fault = Fault::new(error.kind(), error.to_string());
             self.version.note_fault(self.role, &fault);
         }
         self.instance.as_mut()

@@ -42,6 +42,7 @@ fn probe(probe: contract::Probe) -> Probe {
         at_ms: probe.at_ms,
         latency_us: probe.latency_us,
         outcome: probe.outcome.map(answer).map_err(failure),
+        expected: probe.expected,
     }
 }
 

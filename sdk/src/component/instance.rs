@@ -7,4 +7,10 @@ pub trait Instance {
 
     /// Asks the policy. A guest has one thread and is not entered while it is being asked.
     fn with<R>(ask: impl FnOnce(&mut Self::Policy) -> R) -> R;
+
+    /// What the policy remembers, by the trait it is exported for.
+    fn save() -> Vec<u8>;
+
+    /// Hands the policy what another instance remembered, by the trait it is exported for.
+    fn restore(blob: &[u8]) -> Result<(), String>;
 }

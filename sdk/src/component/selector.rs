@@ -1,11 +1,10 @@
-//! The interfaces `selector`, `schedule` and `state`, answered by a [`Selector`].
+//! The interfaces `selector` and `schedule`, answered by a [`Selector`].
 
 use super::Instance;
 use super::ambient::{Ambient, position};
 use super::bindings::imports::equipoise::balancer::types::{Entry, Member};
 use super::bindings::schedule::exports::equipoise::balancer::schedule;
 use super::bindings::selector::exports::equipoise::balancer::selector;
-use super::bindings::state::exports::equipoise::balancer::state;
 use crate::{Selector, Setup};
 
 impl<I: Instance<Policy: Selector>> selector::Guest for I {
@@ -30,15 +29,5 @@ impl<I: Instance<Policy: Selector>> schedule::Guest for I {
 
     fn reset() {
         I::with(Selector::reset);
-    }
-}
-
-impl<I: Instance<Policy: Selector>> state::Guest for I {
-    fn save() -> Vec<u8> {
-        I::with(Selector::save)
-    }
-
-    fn restore(blob: Vec<u8>) -> Result<(), String> {
-        I::with(|policy| policy.restore(&blob))
     }
 }

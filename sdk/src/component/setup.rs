@@ -22,6 +22,8 @@ impl Peer {
             weight: member.weight,
             set: member.set,
             route: member.route,
+            passes: member.passes,
+            fails: member.fails,
             metadata: map(member.metadata),
         }
     }

@@ -18,12 +18,13 @@ const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
 /// Crates of the workspace that are components.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "equipoise-byrequests",
     "equipoise-bytraffic",
     "equipoise-bybusyness",
     "equipoise-heartbeat",
     "equipoise-session",
+    "equipoise-health",
     "demo-plugin",
 ];
 

@@ -41,6 +41,19 @@ fn disablereuse_makes_a_connection_for_each_request() {
 }
 
 #[test]
+fn disablereuse_leaves_a_large_body_whole() {
+    let body = "x".repeat(1_500_000);
+    let large = body.clone();
+    let b1 = Origin::named("b1")
+        .answering(move |exchange| exchange.respond("200 OK", &large))
+        .start();
+    let proxy = Proxy::before(&[])
+        .member(&b1, "disablereuse = true")
+        .start();
+    assert_eq!(proxy.get("/").text().len(), body.len());
+}
+
+#[test]
 fn an_idle_connection_is_closed_after_ttl() {
     let [b1] = Origin::some();
     let proxy = Proxy::before(&[]).member(&b1, "ttl = \"300ms\"").start();

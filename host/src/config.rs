@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ mod member;
 mod method;
 mod mistake;
 mod name;
+mod outlier;
 mod plugin;
 mod read;
 mod reference;
@@ -245,8 +247,33 @@ pub struct Balancer {
     pub retry_on: RetryOn,
     /// `replay-buffer`: how many bytes of a request body are kept to send again. Default 64 KiB; up to 16 MiB.
     pub replay_buffer: usize,
+    /// `outlier`: when members whose live requests fail are left out. Default: never.
+    pub outlier: Option<Outlier>,
+    /// `health`: the plugin that judges who is healthy, as an index into [`Config::plugins`]. Default: the built-in rule.
+    pub judge: Option<usize>,
     /// The members in the order of the file; at least one.
     pub members: Vec<Member>,
+}
+
+/// `outlier`: members whose live requests fail are left out for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlier {
+    /// `consecutive-failures`: so many in a row; 0 for off. Default 5.
+    pub consecutive_failures: u32,
+    /// `failure-rate`: so large a part of the requests within `window`, in percent; 0 for off. Default 50 %.
+    pub failure_rate: u8,
+    /// `min-requests`: with fewer in the window there is no rate. Default 20.
+    pub min_requests: u32,
+    /// `window`: what the rate is taken over. Default 10 s.
+    pub window: Duration,
+    /// `statuses`: answers that count as failures, besides no answer at all. Default 500 to 599.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// `eject`: how long a member is left out the first time; twice as long each time after that. Default 30 s.
+    pub eject: Duration,
+    /// `max-eject`: the longest. Default 5 min.
+    pub max_eject: Duration,
+    /// `max-ejected`: so large a part of the members is left out at most, in percent. Default 50 %.
+    pub max_ejected: u8,
 }
 
 /// `lbmethod`: how a member is chosen.
@@ -355,7 +382,7 @@ pub struct RetryOn {
 /// `[[balancer.NAME.member]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// What the balancing rules need: weight, set, route, redirect, status, retry.
+    /// What the balancing rules need: weight, set, route, redirect, status, retry, slow start.
     pub settings: MemberSettings,
     /// `metadata`: what plugins are told of the member, by name. At most 32 of up to 1024 bytes. Default: none.
     pub metadata: BTreeMap<String, String>,
@@ -377,6 +404,8 @@ pub struct Member {
     pub max: Option<NonZeroUsize>,
     /// `ttl`: how long an idle connection is kept. Default 4 s, below the 5 s that Apache and Node.js keep theirs.
     pub ttl: Duration,
+    /// `drain-timeout`: how long a draining member keeps its sticky sessions. Default: for as long as it drains.
+    pub drain_timeout: Option<Duration>,
     /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead. Default: off.
     pub ping: Option<Duration>,
     /// `disablereuse`: a new connection for every request. Default false.

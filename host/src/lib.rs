@@ -9,6 +9,7 @@ pub mod server;
 
 mod deadline;
 mod demo;
+mod health;
 mod live;
 mod path;
 mod proxy;

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Query, Refusal};
-use equipoise_sdk::Affinity;
+use equipoise_sdk::{Affinity, health};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -31,9 +31,10 @@ use tokio::time::{Instant, sleep};
 use crate::access_log::Record;
 use crate::config::Route;
 use crate::deadline::Deadline;
+use crate::health::{Account, Opening};
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot, Upstream};
-use crate::upstream::{Connection, Slot};
+use crate::upstream::{Connection, Slot, Traffic};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
@@ -42,7 +43,12 @@ use headers::Survey;
 use rewrite::Rewrite;
 use tries::Tries;
 use upload::RequestBody;
-use view::{Services, View};
+pub(crate) use view::Services;
+use view::View;
+
+/// When a client may come again where nobody can be used, and it is unknown when somebody will be: checks tell within such a
+/// time that a member is well.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) use body::Body;
 pub(crate) use error::Failure;
@@ -141,6 +147,8 @@ struct Answer {
     connection: Connection,
     slot: Slot,
     deadline: Deadline,
+    /// What the judge is told when the answer has been passed on.
+    account: Option<Box<Account>>,
 }
 
 /// A try that brought no answer.
@@ -167,7 +175,9 @@ impl Exchange<'_> {
         loop {
             let choice = match self.choose(&tries).await {
                 Ok(choice) => choice,
-                Err(refusal) => return Err(last_failure.unwrap_or(Failure::Refused(refusal))),
+                Err(refusal) => {
+                    return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
+                }
             };
             if let Some(record) = &mut record {
                 record.note_choice(&choice, self.session.as_ref());
@@ -226,6 +236,15 @@ impl Exchange<'_> {
         choice
     }
 
+    /// Nobody is there: says when somebody may be.
+    fn refused(&self, refusal: Refusal) -> Failure {
+        let until_retry = self.cluster.balancer.until_retry(self.snapshot.now());
+        Failure::Refused {
+            refusal,
+            retry_after: until_retry.unwrap_or(RETRY_AFTER),
+        }
+    }
+
     /// Sends the request to the chosen member and waits for the head of its answer.
     async fn attempt(
         &self,
@@ -236,6 +255,7 @@ impl Exchange<'_> {
         let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
         let mut connection = self.connect(choice, needs_fresh_connection).await?;
         let (request, gate) = self.request(upstream)?;
+        let carried = connection.carried();
         let sending = connection.send(request);
         let mut deadline = self.client.take_deadline();
         let failed = |failure| self.failed(choice, failure, connection.is_reused());
@@ -244,13 +264,15 @@ impl Exchange<'_> {
             .await
             .map_err(failed)?;
         let survey = check_answer(&response).map_err(failed)?;
-        self.report(choice, Outcome::Answered(response.status().as_u16()));
+        let status = response.status().as_u16();
+        self.report(choice, Outcome::Answered(status));
         Ok(Answer {
             response,
             survey,
             connection,
             slot,
             deadline,
+            account: self.account(choice, status, carried),
         })
     }
 
@@ -391,6 +413,7 @@ impl Exchange<'_> {
             connection,
             slot,
             deadline,
+            account,
         } = answer;
         let (mut parts, incoming) = response.into_parts();
         let member = &self.upstream(&choice).config;
@@ -417,10 +440,13 @@ impl Exchange<'_> {
         let download = Download {
             incoming,
             place: self.place(&choice),
-            connection: Some(connection).filter(|_| !member.disable_reuse),
+            connection: Some(connection),
+            is_reusable: !member.disable_reuse,
             client: client.clone(),
             timeout: member.timeout,
             has_ended: false,
+            failure: None,
+            account,
             deadline,
             _lease: choice.lease,
             _slot: slot,
@@ -485,6 +511,32 @@ impl Exchange<'_> {
         }
         let member = choice.lease.member();
         self.cluster.balancer.report(member, outcome, now);
+        if let Some(exchanges) = &self.cluster.exchanges
+            && let Some(failure) = failure(outcome)
+        {
+            exchanges.put(self.opening(choice).failed(failure));
+        }
+    }
+
+    /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
+    fn account(&self, choice: &Choice, status: u16, carried: Traffic) -> Option<Box<Account>> {
+        let exchanges = self.cluster.exchanges.as_ref()?;
+        let latency = self.snapshot.now().saturating_sub(choice.lease.since());
+        Some(Box::new(Account {
+            exchanges: exchanges.clone(),
+            opening: self.opening(choice),
+            status,
+            latency,
+            carried,
+        }))
+    }
+
+    fn opening(&self, choice: &Choice) -> Opening {
+        Opening {
+            member: choice.lease.member().id,
+            origin: self.snapshot.started(),
+            chosen: choice.lease.since(),
+        }
     }
 
     fn upstream(&self, choice: &Choice) -> &Upstream {
@@ -493,6 +545,16 @@ impl Exchange<'_> {
 
     fn place(&self, choice: &Choice) -> (usize, usize) {
         (self.route.balancer, choice.lease.member().id as usize)
+    }
+}
+
+/// What the judge calls an exchange without an answer.
+fn failure(outcome: Outcome) -> Option<health::Failure> {
+    match outcome {
+        Outcome::Connected | Outcome::Answered(_) => None,
+        Outcome::Unreachable => Some(health::Failure::Unreachable),
+        Outcome::TimedOut => Some(health::Failure::TimedOut),
+        Outcome::BrokenOff => Some(health::Failure::BrokenOff),
     }
 }
 

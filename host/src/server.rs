@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
+use crate::health::Health;
 use crate::live::{Attendant, Live};
 use sockets::Sockets;
 
@@ -28,6 +29,8 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     /// Tells the workers to drain.
     stop: watch::Sender<bool>,
+    /// Looks after the members' health until the last request is served.
+    _health: Health,
     /// Exchanges plugins until the last request is served; none where there are no plugins.
     _attendant: Option<Attendant>,
 }
@@ -68,6 +71,7 @@ impl Server {
             addresses,
             workers,
             stop,
+            _health: Health::start(live)?,
             _attendant: attendant,
         })
     }

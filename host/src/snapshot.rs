@@ -1,22 +1,24 @@
 //! What a request needs of the configuration, taken once and kept to its end.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use equipoise_balancer::{Balancer, Member, Methods};
+use equipoise_balancer::{Balancer, Judgement, Member, MemberSettings, Methods, PluginJudge};
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
+use equipoise_sdk::health::Judge as _;
 use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
 use equipoise_session::Session;
 use http::HeaderValue;
 
 use crate::config::{
-    self, Builtin, Config, Instances, Limits, Method, Plugin, SessionSource, Sticky,
+    self, Builtin, Config, Instances, Limits, Method, Outlier, Plugin, SessionSource, Sticky,
 };
+use crate::health::{Chronicle, Exchanges};
 use crate::upstream::Slots;
 use crate::wasm::{Plugins, Version};
 
@@ -39,6 +41,12 @@ pub(crate) struct Cluster {
     pub(crate) config: Arc<config::Balancer>,
     /// How to reach each member; a member's id is its place here.
     pub(crate) upstreams: Arc<[Upstream]>,
+    /// Who says which members are healthy; asked by the health thread.
+    pub(crate) judgement: Arc<Mutex<Judgement>>,
+    /// Where requests that end are noted for the judge; none where it does not care.
+    pub(crate) exchanges: Option<Arc<Exchanges>>,
+    /// What happened to the members' health.
+    pub(crate) chronicle: Arc<Chronicle>,
 }
 
 /// How to reach a member.
@@ -99,6 +107,11 @@ impl Snapshot {
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
     }
+
+    /// When that time began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
 }
 
 impl Cluster {
@@ -107,7 +120,11 @@ impl Cluster {
             .zip(&config.members)
             .map(|(id, member)| Member {
                 id,
-                settings: member.settings.clone(),
+                settings: MemberSettings {
+                    // The balancer's time begins now.
+                    drain_until: member.drain_timeout,
+                    ..member.settings.clone()
+                },
                 counters: Arc::default(),
             })
             .collect();
@@ -120,10 +137,16 @@ impl Cluster {
             Method::Plugin { fallback, .. } => undecided(fallback),
         };
         let session = session.and_then(session_reader);
+        let chronicle = Arc::new(Chronicle::new(&config.settings.name));
+        let balancer = Balancer::new(config.settings.clone(), members, session, [methods]);
+        let cares = config.outlier.is_some() || config.judge.is_some();
         Self {
-            balancer: Balancer::new(config.settings.clone(), members, session, [methods]),
+            balancer: balancer.observed_by(chronicle.clone()),
             config: Arc::new(config.clone()),
             upstreams: config.members.iter().map(Upstream::new).collect(),
+            judgement: Arc::new(Mutex::new(judgement(config, None))),
+            exchanges: cares.then(Arc::default),
+            chronicle,
         }
     }
 
@@ -131,10 +154,16 @@ impl Cluster {
     fn renewed(&self, policies: &Policies<'_>) -> Result<Self> {
         let session = policies.session(&self.config)?;
         let methods = policies.methods(&self.config)?;
+        let mut judgement = judgement(&self.config, policies.judge(&self.config)?);
+        let before = self.judgement.lock();
+        judgement.take_over(&mut before.unwrap_or_else(PoisonError::into_inner));
         Ok(Self {
             balancer: self.balancer.renewed(session, methods),
             config: self.config.clone(),
             upstreams: self.upstreams.clone(),
+            judgement: Arc::new(Mutex::new(judgement)),
+            exchanges: self.exchanges.clone(),
+            chronicle: self.chronicle.clone(),
         })
     }
 }
@@ -145,7 +174,7 @@ fn names(config: &config::Balancer, plugin: usize) -> bool {
         matches!(config.method, Method::Plugin { plugin: chooser, .. } if chooser == plugin);
     let source = config.sticky.as_ref().map(|sticky| &sticky.source);
     let reads = matches!(source, Some(SessionSource::Plugin(reader)) if *reader == plugin);
-    chooses || reads
+    chooses || reads || config.judge == Some(plugin)
 }
 
 /// What policies are made of.
@@ -194,6 +223,14 @@ impl Policies<'_> {
         }
     }
 
+    /// The plugin that judges a balancer's members, if there is one.
+    fn judge(&self, config: &config::Balancer) -> Result<Option<Box<dyn PluginJudge>>> {
+        let Some(plugin) = config.judge else {
+            return Ok(None);
+        };
+        self.plugins.judge(plugin, &self.setup(plugin, config))
+    }
+
     fn instances(&self, plugin: usize) -> usize {
         match self.configs[plugin].instances {
             Instances::PerBalancer => 1,
@@ -205,9 +242,30 @@ impl Policies<'_> {
     fn setup(&self, plugin: usize, config: &config::Balancer) -> Arc<Setup> {
         Arc::new(Setup {
             settings: self.configs[plugin].settings.clone(),
-            members: (0..).zip(&config.members).map(peer).collect(),
+            members: peers(config),
         })
     }
+}
+
+/// Who judges a balancer's members: the plugin, if there is one, with the built-in rule beside it.
+fn judgement(config: &config::Balancer, plugin: Option<Box<dyn PluginJudge>>) -> Judgement {
+    let mut rule = equipoise_health::Health::default();
+    let outlier = config.outlier.as_ref();
+    let setup = Setup {
+        settings: outlier.map(Outlier::settings).unwrap_or_default(),
+        members: peers(config),
+    };
+    if let Err(error) = rule.configure(&setup) {
+        // The configuration is checked against the same ranges.
+        tracing::error!(%error, "the built-in judge refuses its settings");
+    }
+    let ids = setup.members.iter().map(|peer| peer.id);
+    Judgement::new(ids, Box::new(rule), plugin)
+}
+
+/// A balancer's members as plugins are told of them.
+fn peers(config: &config::Balancer) -> Vec<Peer> {
+    (0..).zip(&config.members).map(peer).collect()
 }
 
 /// A member as plugins are told of it.

@@ -9,5 +9,6 @@ mod pool;
 mod slots;
 
 pub(crate) use connection::{ConnectError, Connection, MIN_BUFFER};
+pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};

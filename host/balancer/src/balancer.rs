@@ -8,9 +8,10 @@ use equipoise_sdk::{Affinity, Host, Request, Selector, SessionReader};
 use thiserror::Error;
 
 use crate::desk::Desk;
-use crate::eligible::Sets;
+use crate::eligible::{Occasion, Sets};
+use crate::health::Panic;
 use crate::sticky::Routes;
-use crate::{Lease, Member, recovery};
+use crate::{Change, Lease, Member, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Settings {
     pub failonstatus: Vec<u16>,
     /// `failontimeout`: whether a response that does not come in time puts the member into the error state.
     pub failontimeout: bool,
+    /// `panic-threshold`: with fewer healthy members than so many percent of those enabled, unhealthy ones are used as
+    /// well; 0 for never.
+    pub panic_threshold: u8,
 }
 
 /// How a balancer chooses.
@@ -98,6 +102,8 @@ pub struct Balancer {
     sets: Arc<Sets>,
     routes: Arc<Routes>,
     session: Option<Box<dyn SessionReader>>,
+    panic: Arc<Panic>,
+    observer: Arc<dyn Observer>,
     /// One, or one for each worker.
     desks: Box<[Mutex<Desk>]>,
 }
@@ -123,8 +129,16 @@ impl Balancer {
             routes: Arc::new(Routes::new(&members)),
             members,
             session,
+            panic: Arc::default(),
+            observer: Arc::new(Nobody),
             desks: desks(methods),
         }
+    }
+
+    /// The same balancer, whose changes of state are told to `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The same balancer, members and counters shared, with other policies, which take over what these remember.
@@ -147,6 +161,8 @@ impl Balancer {
             sets: self.sets.clone(),
             routes: self.routes.clone(),
             session,
+            panic: self.panic.clone(),
+            observer: self.observer.clone(),
             desks: desks(methods),
         };
         for (desk, before) in renewed.desks.iter().zip(self.desks.iter().cycle()) {
@@ -191,7 +207,7 @@ impl Balancer {
     /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
     pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
         let mut desk = lock(self.desk(query.worker));
-        recovery::force_recovery(&self.settings, &self.members, query.now);
+        recovery::force_recovery(&self.settings, &self.members, query.now, &*self.observer);
         let mut decide = |query: &_| self.decide(&mut desk, query);
         decide(query).or_else(|refusal| match query.tried {
             [] => Err(refusal),
@@ -204,7 +220,50 @@ impl Balancer {
 
     /// What became of a request at a member: may put the member into the error state.
     pub fn report(&self, member: &Member, outcome: Outcome, now: Duration) {
-        recovery::report(&self.settings, member, outcome, now);
+        recovery::report(&self.settings, member, outcome, now, &*self.observer);
+    }
+
+    /// The judge says whether a member is healthy, and why. An id that is no member's is passed over.
+    ///
+    /// One thread at a time may tell.
+    pub fn judge(&self, id: u32, is_healthy: bool, reason: &str, now: Duration) {
+        let Some(member) = self.member(id) else {
+            return;
+        };
+        if !member.judge(is_healthy, now) {
+            return;
+        }
+        let change = match is_healthy {
+            true => Change::Healthy(reason),
+            false => Change::Unhealthy(reason),
+        };
+        self.observer.observe(Some(member), change);
+        let panic = self
+            .panic
+            .update(&self.members, self.settings.panic_threshold);
+        if let Some(change) = panic {
+            self.observer.observe(None, change);
+        }
+    }
+
+    /// A check of a member ended: so many in a row that it passed end its error state. One thread at a time may tell.
+    pub fn note_check(&self, id: u32, passed: bool, now: Duration) {
+        if let Some(member) = self.member(id)
+            && member.note_check(passed, now)
+        {
+            self.observer.observe(Some(member), Change::Recovered);
+        }
+    }
+
+    /// Whether so few members are healthy that the balancer takes no notice of who is.
+    pub fn panics(&self) -> bool {
+        self.panic.is_on()
+    }
+
+    /// How long it is until a member that is in error now is tried again: the first of them. `None` where nobody is.
+    pub fn until_retry(&self, now: Duration) -> Option<Duration> {
+        let members = self.members.iter();
+        members.filter_map(|member| member.until_retry(now)).min()
     }
 
     /// Where a member stands in the method's schedule: Apache's `lbstatus`, over all workers. For display.
@@ -235,13 +294,24 @@ impl Balancer {
             .count()
     }
 
+    /// The member of this id: its place, unless members were left out.
+    fn member(&self, id: u32) -> Option<&Arc<Member>> {
+        let place = self.members.get(id as usize);
+        place
+            .filter(|member| member.id == id)
+            .or_else(|| self.members.iter().find(|member| member.id == id))
+    }
+
     /// One decision: the session's member, else the method's choice.
     fn decide(&self, desk: &mut Desk, query: &Query<'_>) -> Result<Choice, Refusal> {
+        let occasion = Occasion {
+            tried: query.tried,
+            now: query.now,
+            observer: &*self.observer,
+        };
         match query.session {
             Some(Affinity::Route(route)) => {
-                let position = self
-                    .routes
-                    .find(route, &self.members, query.tried, query.now);
+                let position = self.routes.find(route, &self.members, occasion);
                 if let Some(position) = position {
                     desk.charge(&self.members, position, query);
                     let own = self.members[position].settings.route.as_deref() == Some(route);
@@ -253,7 +323,7 @@ impl Balancer {
             }
             Some(Affinity::Key(key)) => {
                 let position = desk
-                    .find(key, &self.sets, &self.members, query)
+                    .find(key, &self.sets, &self.members, occasion)
                     .ok_or(Refusal::NoneEligible)?;
                 desk.charge(&self.members, position, query);
                 return Ok(self.choice(position, query.now, true, false));
@@ -261,7 +331,7 @@ impl Balancer {
             None => {}
         }
         let position = desk
-            .choose(&self.sets, &self.members, query)
+            .choose(&self.sets, &self.members, query, occasion)
             .ok_or(Refusal::NoneEligible)?;
         Ok(self.choice(position, query.now, false, self.session.is_some()))
     }
@@ -283,6 +353,13 @@ impl Balancer {
             desks => &desks[worker % desks.len()],
         }
     }
+}
+
+/// An observer that takes no notice.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&self, _member: Option<&Member>, _change: Change<'_>) {}
 }
 
 /// A desk's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.

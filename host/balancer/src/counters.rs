@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::Member;
+use crate::health::Health;
 use crate::moment::Moment;
 
 /// What a member counts and remembers; lives on when the configuration changes.
@@ -27,6 +28,7 @@ pub struct Counters {
     /// The last heartbeat: ready slots in the upper half, busy slots in the lower, so that they are of one report.
     slots: AtomicU64,
     heard: Moment,
+    pub(crate) health: Health,
 }
 
 /// What a member's last heartbeat said.
@@ -102,6 +104,11 @@ impl Counters {
         self.error.is_set()
     }
 
+    /// Whether the judge says that the member is unhealthy: Apache's `C`.
+    pub fn is_unhealthy(&self) -> bool {
+        self.health.is_unhealthy()
+    }
+
     /// When the error state was entered, on the clock of [`Balancer::report`](crate::Balancer::report)'s `now`; `None`
     /// while the member is not in error.
     pub fn error_since(&self) -> Option<Duration> {
@@ -149,16 +156,31 @@ impl Counters {
         }
     }
 
-    /// Enters the error state, or starts its time over.
-    pub(crate) fn fail(&self, now: Duration) {
+    /// Enters the error state, or starts its time over; tells whether it is new.
+    pub(crate) fn fail(&self, now: Duration) -> bool {
+        let is_new = !self.in_error();
         self.error.set(now);
+        self.health.forget_passes();
+        is_new
     }
 
-    /// Leaves the error state that was entered at `since`, to try the member again. A failure reported since then stays.
-    pub(crate) fn retry(&self, since: Duration) {
-        if self.error.clear(since) {
+    /// Leaves the error state that was entered at `since`, to try the member again; tells whether it was in it. A failure
+    /// reported since then stays.
+    pub(crate) fn retry(&self, since: Duration, now: Duration) -> bool {
+        let has_left = self.leave_error(since, now);
+        if has_left {
             self.retries.fetch_add(1, Relaxed);
         }
+        has_left
+    }
+
+    /// Leaves the error state that was entered at `since`; tells whether it was in it.
+    pub(crate) fn leave_error(&self, since: Duration, now: Duration) -> bool {
+        let has_left = self.error.clear(since);
+        if has_left {
+            self.health.come_back(now);
+        }
+        has_left
     }
 
     /// The member can be connected: tries before this one are history.
@@ -186,6 +208,11 @@ impl Lease {
     /// The head of the member's answer is there at `now`, on the clock of the decision: counts in its latency.
     pub fn answered(&self, now: Duration) {
         self.member.counters.observe(now.saturating_sub(self.since));
+    }
+
+    /// When the member was chosen, on the clock of the decision.
+    pub fn since(&self) -> Duration {
+        self.since
     }
 
     /// The member that takes the request.

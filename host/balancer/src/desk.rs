@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use equipoise_sdk::Selector;
 
-use crate::eligible::{Eligible, Sets};
+use crate::eligible::{Eligible, Occasion, Sets};
 use crate::view::Columns;
 use crate::{Member, Query, rendezvous};
 
@@ -38,8 +38,9 @@ impl Desk {
         sets: &Sets,
         members: &[Arc<Member>],
         query: &Query<'_>,
+        occasion: Occasion<'_>,
     ) -> Option<usize> {
-        let positions = self.eligible.walk(sets, members, query.tried, query.now);
+        let positions = self.eligible.walk(sets, members, occasion, true);
         let first = *positions.first()?;
         let chosen = ask(
             &mut *self.selector,
@@ -64,9 +65,9 @@ impl Desk {
         key: &str,
         sets: &Sets,
         members: &[Arc<Member>],
-        query: &Query<'_>,
+        occasion: Occasion<'_>,
     ) -> Option<usize> {
-        let positions = self.eligible.walk(sets, members, query.tried, query.now);
+        let positions = self.eligible.walk(sets, members, occasion, false);
         rendezvous::winner(key, members, positions)
     }
 

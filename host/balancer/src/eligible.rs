@@ -7,6 +7,8 @@
 //! 2. each active member that is missing (unusable or draining) lets one usable spare (`R`) in, in configuration order;
 //! 3. when that leaves nobody, the usable standbys (`H`) of the set are the candidates.
 //!
+//! A member in [slow start](crate::slow_start) is left out of some decisions, unless that would leave nobody or only standbys.
+//!
 //! Draining members (`N`) are never candidates here; their own sessions find them in [`crate::sticky`].
 //!
 //! Apache asks its method about one member after the other during the walk. Collecting the candidates first and asking
@@ -15,7 +17,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Member, Status};
+use crate::{Member, Observer, Status};
+
+/// What a decision is made by, besides the members themselves.
+#[derive(Clone, Copy)]
+pub(crate) struct Occasion<'decision> {
+    /// The ids of members that count as unusable.
+    pub(crate) tried: &'decision [u32],
+    pub(crate) now: Duration,
+    /// Is told of members that leave the error state.
+    pub(crate) observer: &'decision dyn Observer,
+}
 
 /// The sets of a balancer, lowest number first: positions of their members in configuration order.
 #[derive(Debug)]
@@ -58,20 +70,22 @@ pub(crate) struct Eligible {
     candidates: Vec<usize>,
     spares: Vec<usize>,
     standbys: Vec<usize>,
+    /// Left out for their slow start.
+    held_back: Vec<usize>,
 }
 
 impl Eligible {
-    /// Walks the sets until one has candidates. Members whose id is in `tried` count as unusable.
+    /// Walks the sets until one has candidates; `gently` heeds slow starts.
     pub(crate) fn walk(
         &mut self,
         sets: &Sets,
         members: &[Arc<Member>],
-        tried: &[u32],
-        now: Duration,
+        occasion: Occasion<'_>,
+        gently: bool,
     ) -> &[usize] {
         self.candidates.clear();
         for set in &sets.0 {
-            self.walk_set(set, members, tried, now);
+            self.walk_set(set, members, occasion, gently);
             if !self.candidates.is_empty() {
                 break;
             }
@@ -100,16 +114,26 @@ impl Eligible {
         &self.candidates
     }
 
-    fn walk_set(&mut self, set: &[usize], members: &[Arc<Member>], tried: &[u32], now: Duration) {
+    fn walk_set(
+        &mut self,
+        set: &[usize],
+        members: &[Arc<Member>],
+        occasion: Occasion<'_>,
+        gently: bool,
+    ) {
         self.spares.clear();
         self.standbys.clear();
+        self.held_back.clear();
         let mut missing = 0;
         for &position in set {
             let member = &*members[position];
             let status = member.settings.status;
             // A draining member is passed over before its error state is looked at.
-            let takes = !status.draining && may_take(member, tried, now);
+            let takes = !status.draining && may_take(member, occasion);
             match role(status) {
+                Role::Active if takes && gently && member.holds_back(occasion.now) => {
+                    self.held_back.push(position);
+                }
                 Role::Active if takes => self.candidates.push(position),
                 Role::Active => missing += 1,
                 Role::Spare if takes => self.spares.push(position),
@@ -119,13 +143,16 @@ impl Eligible {
         }
         self.candidates.extend(self.spares.iter().take(missing));
         if self.candidates.is_empty() {
+            self.candidates.append(&mut self.held_back);
+        }
+        if self.candidates.is_empty() {
             self.candidates.append(&mut self.standbys);
         }
     }
 }
 
-/// Whether a member can take this request as far as errors and earlier tries are concerned.
+/// Whether a member can take this request as far as errors, health and earlier tries are concerned.
 #[inline]
-pub(crate) fn may_take(member: &Member, tried: &[u32], now: Duration) -> bool {
-    member.recover(now) && !tried.contains(&member.id)
+pub(crate) fn may_take(member: &Member, occasion: Occasion<'_>) -> bool {
+    member.recover(occasion.now, occasion.observer) && !occasion.tried.contains(&member.id)
 }

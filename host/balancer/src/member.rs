@@ -23,13 +23,20 @@ pub struct MemberSettings {
     pub status: Status,
     /// How long the error state holds before the member is tried again; zero tries it at once.
     pub retry: Duration,
+    /// `hcpasses`: checks in a row that the member must pass to leave the error state by them.
+    pub passes: u32,
+    /// For how long after its return the member gets less than its share; zero for not at all.
+    pub slow_start: Duration,
+    /// Draining, it loses its sticky sessions, too, from this moment on; never where there is none. On the clock of
+    /// [`Query::now`](crate::Query::now).
+    pub drain_until: Option<Duration>,
     /// Where heartbeats for this member come from, when its host is an address: they are matched by address, and by port
     /// where the heartbeat names one.
     pub address: Option<SocketAddr>,
 }
 
 impl MemberSettings {
-    /// Settings with every default: weight 1, set 0, no route, no flags, retried after 60 s.
+    /// Settings with every default: weight 1, set 0, no route, no flags, retried after 60 s, no slow start.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -39,6 +46,9 @@ impl MemberSettings {
             redirect: None,
             status: Status::default(),
             retry: Duration::from_secs(60),
+            passes: 1,
+            slow_start: Duration::ZERO,
+            drain_until: None,
             address: None,
         }
     }

@@ -12,36 +12,41 @@
 //! | considered later than `retry` after that | left, one more retry |
 //! | every member in error, with `forcerecovery` | left by all, one more retry each |
 //! | connected | unchanged; the retries so far are forgotten |
+//! | passed `hcpasses` checks in a row | left |
 //!
 //! A member with `I` never enters it; one with `S` is not let out for its own sake.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Member, Outcome, Settings};
+use crate::{Change, Member, Observer, Outcome, Settings};
 
 impl Member {
-    /// Whether the member may take requests: enabled and not in error.
+    /// Whether the member may take requests: enabled, not in error, and not left out for being unhealthy.
     pub fn is_usable(&self) -> bool {
-        self.settings.status.is_enabled() && !self.counters.in_error()
+        let counters = &self.counters;
+        self.settings.status.is_enabled() && !counters.in_error() && !counters.health.is_barred()
     }
 
     /// Lets the member out of the error state if that has lasted long enough, and tells whether it is usable now.
     #[inline]
-    pub(crate) fn recover(&self, now: Duration) -> bool {
+    pub(crate) fn recover(&self, now: Duration, observer: &dyn Observer) -> bool {
         if self.counters.in_error() {
-            self.retry(now);
+            self.retry(now, observer);
         }
         self.is_usable()
     }
 
     #[cold]
-    fn retry(&self, now: Duration) {
+    fn retry(&self, now: Duration, observer: &dyn Observer) {
         let Some(since) = self.counters.error_since() else {
             return;
         };
-        if !self.settings.status.stopped && self.is_due(since, now) {
-            self.counters.retry(since);
+        if !self.settings.status.stopped
+            && self.is_due(since, now)
+            && self.counters.retry(since, now)
+        {
+            observer.observe(Some(self), Change::Retried);
         }
     }
 
@@ -50,26 +55,49 @@ impl Member {
         let retry = self.settings.retry;
         self.settings.status.ignore_errors || retry.is_zero() || now > since.saturating_add(retry)
     }
+
+    /// How long it is until the member is tried again; `None` where it is not in error.
+    pub(crate) fn until_retry(&self, now: Duration) -> Option<Duration> {
+        let since = self.counters.error_since()?;
+        Some(
+            since
+                .saturating_add(self.settings.retry)
+                .saturating_sub(now),
+        )
+    }
 }
 
 /// Before every decision: if nobody is free of errors and cannot be let out either, `forcerecovery` lets everybody out.
-pub(crate) fn force_recovery(settings: &Settings, members: &[Arc<Member>], now: Duration) {
+pub(crate) fn force_recovery(
+    settings: &Settings,
+    members: &[Arc<Member>],
+    now: Duration,
+    observer: &dyn Observer,
+) {
     let all_failed = members.iter().all(|member| {
-        member.recover(now);
+        member.recover(now, observer);
         member.counters.in_error()
     });
     if !(all_failed && settings.forcerecovery) {
         return;
     }
     for member in members {
-        if let Some(since) = member.counters.error_since() {
-            member.counters.retry(since);
+        if let Some(since) = member.counters.error_since()
+            && member.counters.retry(since, now)
+        {
+            observer.observe(Some(member), Change::Forced);
         }
     }
 }
 
 /// Draws the consequences of an outcome for the error state.
-pub(crate) fn report(settings: &Settings, member: &Member, outcome: Outcome, now: Duration) {
+pub(crate) fn report(
+    settings: &Settings,
+    member: &Member,
+    outcome: Outcome,
+    now: Duration,
+    observer: &dyn Observer,
+) {
     if outcome != Outcome::Connected {
         let failed = !matches!(outcome, Outcome::Answered(_));
         member.counters.count_failure(failed);
@@ -84,7 +112,7 @@ pub(crate) fn report(settings: &Settings, member: &Member, outcome: Outcome, now
         Outcome::BrokenOff => false,
         Outcome::TimedOut => settings.failontimeout,
     };
-    if failed && !member.settings.status.ignore_errors {
-        member.counters.fail(now);
+    if failed && !member.settings.status.ignore_errors && member.counters.fail(now) {
+        observer.observe(Some(member), Change::Failed(outcome));
     }
 }

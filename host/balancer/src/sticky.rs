@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Member;
-use crate::eligible::may_take;
+use crate::eligible::{Occasion, may_take};
 
 /// For every route a member carries: the positions to ask, in order.
 #[derive(Debug)]
@@ -31,17 +31,25 @@ impl Routes {
         self.0.contains_key(route)
     }
 
-    /// The member that takes a session of this route. Members whose id is in `tried` count as unusable.
+    /// The member that takes a session of this route.
     pub(crate) fn find(
         &self,
         route: &str,
         members: &[Arc<Member>],
-        tried: &[u32],
-        now: Duration,
+        occasion: Occasion<'_>,
     ) -> Option<usize> {
         let mut order = self.0.get(route)?.iter().copied();
-        order.find(|&position| may_take(&members[position], tried, now))
+        order.find(|&position| {
+            let member = &members[position];
+            !has_drained(member, occasion.now) && may_take(member, occasion)
+        })
     }
+}
+
+/// Whether a draining member has had its time: then its sessions move, too.
+fn has_drained(member: &Member, now: Duration) -> bool {
+    let settings = &member.settings;
+    settings.status.draining && settings.drain_until.is_some_and(|until| until <= now)
 }
 
 /// The members that carry each route: those that are no standbys, then standbys.

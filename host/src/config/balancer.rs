@@ -7,10 +7,12 @@ use toml::de::DeValue;
 
 use super::member::read_members;
 use super::method::read_method;
+use super::outlier::read_outlier;
+use super::plugin::read_plugin_name;
 use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
 use super::value::whole;
-use super::value::{Reading, duration, integer, size, switch, text};
+use super::value::{Reading, duration, integer, percent, size, switch, text};
 use super::{Balancer, Builtin, Method, Plugin, RetryOn};
 
 pub(super) const KEYS: &[&str] = &[
@@ -27,6 +29,10 @@ pub(super) const KEYS: &[&str] = &[
     "forcerecovery",
     "retry-on",
     "replay-buffer",
+    "panic-threshold",
+    "slow-start",
+    "outlier",
+    "health",
     "member",
 ];
 
@@ -55,6 +61,8 @@ fn read_balancer(name: &str, table: &Table<'_>, plugins: &[Plugin]) -> Balancer 
         timeout: timeout.unwrap_or(Duration::ZERO),
         retry_on: read_retry_on(table),
         replay_buffer: replay_buffer.unwrap_or(64 * 1024),
+        outlier: read_outlier(table),
+        judge: read_judge(table, plugins),
         members,
     }
 }
@@ -66,7 +74,14 @@ fn read_settings(name: &str, table: &Table<'_>) -> Settings {
         forcerecovery: table.read("forcerecovery", switch).unwrap_or(true),
         failonstatus: read_failonstatus(table),
         failontimeout: table.read("failontimeout", switch).unwrap_or(false),
+        panic_threshold: table.read("panic-threshold", percent).unwrap_or(10),
     }
+}
+
+/// `health = { plugin = "NAME" }`: the plugin's index.
+fn read_judge(table: &Table<'_>, plugins: &[Plugin]) -> Option<usize> {
+    let judge = table.table("health", &["plugin"])?;
+    read_plugin_name(&judge, plugins)
 }
 
 /// A list of numbers, or Apache's text of numbers between commas.

@@ -30,6 +30,8 @@ pub(super) const KEYS: &[&str] = &[
     "ping",
     "disablereuse",
     "keepalive",
+    "slow-start",
+    "drain-timeout",
     "metadata",
 ];
 
@@ -44,11 +46,15 @@ const METADATA: TextBounds = TextBounds {
 /// Reads every `[[balancer.NAME.member]]` of a balancer.
 pub(super) fn read_members(balancer: &Table<'_>) -> Vec<Member> {
     let tables = balancer.some_tables("member", KEYS, "url = \"http://…\"");
+    let slow_start = balancer.read("slow-start", duration(Duration::ZERO));
     let mut members: Vec<Member> = Vec::new();
     for table in &tables {
-        let Some(member) = read_member(table) else {
+        let Some(mut member) = read_member(table) else {
             continue;
         };
+        if !table.has("slow-start") {
+            member.settings.slow_start = slow_start.unwrap_or_default();
+        }
         if let Some(same) = members.iter().find(|other| is_same(other, &member)) {
             let remedy = format!("is a member already, as {}", same.settings.name);
             table.refuse("url", remedy);
@@ -102,6 +108,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
     let max = table.read("max", whole(1..=MOST_IN_FLIGHT));
     let disable_reuse = table.read("disablereuse", switch);
     let keepalive = table.read("keepalive", switch);
+    let drain_timeout = table.read("drain-timeout", duration(Duration::ZERO));
     let metadata = table.texts("metadata", "{ zone = \"a\" }", &METADATA);
     let (name, url) = written?;
     let address = url.address();
@@ -127,6 +134,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
         acquire: acquire.unwrap_or(Duration::from_secs(10)),
         max: max.and_then(NonZeroUsize::new),
         ttl: ttl.unwrap_or(Duration::from_secs(4)),
+        drain_timeout,
         ping,
         disable_reuse: disable_reuse.unwrap_or(false),
         keepalive: keepalive.unwrap_or(false),
@@ -140,6 +148,7 @@ fn read_settings(table: &Table<'_>) -> MemberSettings {
     let lbset = table.read("lbset", whole(0..=99));
     let status = table.read("status", text_as(status));
     let retry = table.read("retry", duration(Duration::ZERO));
+    let slow_start = table.read("slow-start", duration(Duration::ZERO));
     MemberSettings {
         lbfactor: lbfactor.unwrap_or(default.lbfactor),
         lbset: lbset.unwrap_or(default.lbset),
@@ -147,6 +156,7 @@ fn read_settings(table: &Table<'_>) -> MemberSettings {
         redirect: table.read("redirect", text_as(name::route)),
         status: status.unwrap_or_default(),
         retry: retry.unwrap_or(default.retry),
+        slow_start: slow_start.unwrap_or(default.slow_start),
         ..default
     }
 }

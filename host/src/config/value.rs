@@ -138,6 +138,18 @@ pub(super) fn duration_within(
     }
 }
 
+/// A part of a whole, such as `"50%"`, in percent.
+pub(super) fn percent(value: &DeValue<'_>) -> Reading<u8> {
+    let written = value.as_str().and_then(|text| text.strip_suffix('%'));
+    let number = written.and_then(|number| number.trim().parse().ok());
+    number.filter(|number| *number <= 100).ok_or_else(|| {
+        match integer(value).filter(|number| (0..=100).contains(number)) {
+            Some(number) => format!("must be a percentage: write \"{number}%\""),
+            None => "must be a percentage from \"0%\" to \"100%\"".to_owned(),
+        }
+    })
+}
+
 /// A number of bytes within `range`.
 pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Reading<usize> {
     move |value| {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +13,11 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use equipoise_balancer::Lease;
+use equipoise_sdk::health::Failure;
 
 use crate::access_log::Record;
 use crate::deadline::Deadline;
+use crate::health::Account;
 use crate::server::Client;
 use crate::upstream::{Connection, Slot};
 
@@ -120,8 +122,9 @@ impl http_body::Body for Body {
 /// flight, and only then its connection is free for another.
 pub(crate) struct Download {
     pub(crate) incoming: Incoming,
-    /// Its connection, given back at the end and closed if there is none.
+    /// Its connection, given back at the end if it may serve another request; none after that.
     pub(crate) connection: Option<Connection>,
+    pub(crate) is_reusable: bool,
     /// Who it is for; the worker that serves it has the pool the connection goes back to.
     pub(crate) client: Rc<Client>,
     /// Where the member stands in the configuration: balancer and member.
@@ -130,6 +133,10 @@ pub(crate) struct Download {
     pub(crate) timeout: Duration,
     /// Whether all of it has been read.
     pub(crate) has_ended: bool,
+    /// The member broke off, or stalled.
+    pub(crate) failure: Option<Failure>,
+    /// What the judge is told at the end; none where it does not care.
+    pub(crate) account: Option<Box<Account>>,
     pub(crate) deadline: Deadline,
     pub(crate) _lease: Lease,
     pub(crate) _slot: Slot,
@@ -144,15 +151,18 @@ impl Download {
             Poll::Ready(frame) => {
                 self.deadline.clear();
                 self.has_ended = frame.is_none();
+                if let Some(Err(_)) = frame {
+                    self.failure = Some(Failure::BrokenOff);
+                }
                 Poll::Ready(frame.map(|result| result.map_err(Into::into)))
             }
             Poll::Pending => {
                 if !self.deadline.is_set() {
                     self.deadline.set(Instant::now() + self.timeout);
                 }
-                self.deadline
-                    .poll(context)
-                    .map(|()| Some(Err(DownloadError::Stalled(self.timeout))))
+                ready!(self.deadline.poll(context));
+                self.failure = Some(Failure::TimedOut);
+                Poll::Ready(Some(Err(DownloadError::Stalled(self.timeout))))
             }
         }
     }
@@ -161,8 +171,13 @@ impl Download {
 impl Drop for Download {
     fn drop(&mut self) {
         let is_whole = self.has_ended || http_body::Body::is_end_stream(&self.incoming);
-        if let Some(connection) = self.connection.take().filter(|_| is_whole) {
-            self.client.worker.pool(self.place).put(connection);
+        if let Some(connection) = self.connection.take() {
+            if let Some(account) = self.account.take() {
+                account.close(self.failure, connection.carried());
+            }
+            if is_whole && self.is_reusable {
+                self.client.worker.pool(self.place).put(connection);
+            }
         }
         self.client.put_deadline(std::mem::take(&mut self.deadline));
     }

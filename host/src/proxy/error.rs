@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use equipoise_balancer::Refusal;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use thiserror::Error;
 
@@ -29,8 +29,12 @@ pub(crate) enum Failure {
     #[error("the request may not be forwarded")]
     MayNotForward,
     /// There is nobody to ask.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
+    #[error("{refusal}")]
+    Refused {
+        refusal: Refusal,
+        /// When somebody may be there again.
+        retry_after: Duration,
+    },
     /// `max` requests are in flight at the member, and none ended within `acquire`.
     #[error("the member is full")]
     Full,
@@ -75,7 +79,7 @@ impl Failure {
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MayNotForward => StatusCode::OK,
-            Self::Refused(_) | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
+            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Unsent | Self::BrokenOff(_) | Self::Nonsense(_) => StatusCode::BAD_GATEWAY,
@@ -94,7 +98,7 @@ impl Failure {
             | Self::ClientGone
             | Self::NoRoute
             | Self::MayNotForward
-            | Self::Refused(_) => Repeat::Never,
+            | Self::Refused { .. } => Repeat::Never,
         }
     }
 
@@ -115,6 +119,12 @@ impl Failure {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
+        if let Self::Refused { retry_after, .. } = self {
+            // Whole seconds, rounded up: a client that comes early has come in vain.
+            let seconds = retry_after.as_millis().div_ceil(1000);
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
         if matches!(
             self,
             Self::BadRequest(_) | Self::ClientStalled | Self::ClientGone
@@ -135,7 +145,7 @@ impl Failure {
             Self::ClientGone => "the request ended early",
             Self::NoRoute => "there is nothing here",
             Self::MayNotForward => "",
-            Self::Refused(_) | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
+            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
                 "no server can take the request now"
             }
             Self::Unsent | Self::BrokenOff(_) => "the server broke off",

@@ -1,6 +1,8 @@
 //! One HTTP/1.1 connection to a member.
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::config::{Limits, Member};
 use crate::proxy::Upload;
-use crate::upstream::metered::Metered;
+use crate::upstream::metered::{Metered, Traffic};
 
 /// The least that hyper may buffer of a connection, in bytes.
 pub(crate) const MIN_BUFFER: usize = 128 * 1024;
@@ -40,6 +42,7 @@ pub(crate) struct Connection {
     driver: JoinHandle<()>,
     /// Whether it served a request before.
     is_reused: bool,
+    carried: Rc<Cell<Traffic>>,
 }
 
 impl Connection {
@@ -65,8 +68,13 @@ impl Connection {
         if let Some(headers) = limits.own_headers() {
             http.max_headers(headers);
         }
+        let carried = Rc::new(Cell::default());
         let (sender, connection) = http
-            .handshake(TokioIo::new(Metered::new(stream, counters)))
+            .handshake(TokioIo::new(Metered::new(
+                stream,
+                counters,
+                carried.clone(),
+            )))
             .await
             .map_err(io::Error::other)?;
         let driver = tokio::task::spawn_local(async move {
@@ -78,12 +86,18 @@ impl Connection {
             sender,
             driver,
             is_reused: false,
+            carried,
         })
     }
 
     /// Whether it served a request before, so that the member may have closed it meanwhile.
     pub(crate) fn is_reused(&self) -> bool {
         self.is_reused
+    }
+
+    /// What it has carried up to now.
+    pub(crate) fn carried(&self) -> Traffic {
+        self.carried.get()
     }
 
     /// Whether the last exchange is over and the next may start.

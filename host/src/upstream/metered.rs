@@ -1,7 +1,9 @@
 //! A member's socket that counts what passes.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -13,18 +15,45 @@ use tokio::net::TcpStream;
 pub(crate) struct Metered {
     stream: TcpStream,
     counters: Arc<Counters>,
+    carried: Rc<Cell<Traffic>>,
+}
+
+/// What a connection has carried, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// To the member.
+    pub(crate) sent: u64,
+    /// From the member.
+    pub(crate) read: u64,
 }
 
 impl Metered {
-    pub(crate) fn new(stream: TcpStream, counters: Arc<Counters>) -> Self {
-        Self { stream, counters }
+    pub(crate) fn new(
+        stream: TcpStream,
+        counters: Arc<Counters>,
+        carried: Rc<Cell<Traffic>>,
+    ) -> Self {
+        Self {
+            stream,
+            counters,
+            carried,
+        }
     }
 
     fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
             self.counters.add_transferred(bytes as u64);
+            self.count(bytes as u64, 0);
         }
         written
+    }
+
+    fn count(&self, sent: u64, read: u64) {
+        let before = self.carried.get();
+        self.carried.set(Traffic {
+            sent: before.sent + sent,
+            read: before.read + read,
+        });
     }
 }
 
@@ -36,8 +65,9 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.counters
-            .add_read((buffer.filled().len() - before) as u64);
+        let bytes = (buffer.filled().len() - before) as u64;
+        self.counters.add_read(bytes);
+        self.count(0, bytes);
         Poll::Ready(Ok(()))
     }
 }

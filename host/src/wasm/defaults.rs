@@ -7,7 +7,7 @@
 pub(crate) struct DefaultPlugin {
     /// What it is called on the command line: the name of its crate.
     pub(crate) name: &'static str,
-    /// What it can be used as: `selector` or `session`.
+    /// What it can be used as: `selector`, `session` or `health`.
     pub(crate) role: &'static str,
     /// What it does, in one line.
     pub(crate) about: &'static str,
@@ -57,6 +57,11 @@ pub(crate) fn all() -> &'static [DefaultPlugin] {
             "session",
             "session",
             "the route in a cookie or URL parameter"
+        ),
+        default_plugin!(
+            "health",
+            "health",
+            "by checks in a row, and by live requests that fail"
         ),
     ];
     ALL

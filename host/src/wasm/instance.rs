@@ -1,5 +1,6 @@
 //! An instance of a version: a store of its own, and the calls into it.
 
+use equipoise_sdk::health::{Answer, Exchange, Failure, Probe, State, Transition};
 use equipoise_sdk::{Affinity, Setup};
 use wasmtime::{Result, Store};
 
@@ -9,6 +10,7 @@ use super::fault::{Fault, FaultKind};
 use super::limits::{Space, Time};
 use super::since_v0_1_0::equipoise::balancer::types::{Entry, Member};
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
+use super::since_v0_1_0::exports::equipoise::balancer::health as contract;
 use super::version::{Role, Version};
 
 /// What a plugin may hand over in one call of the host or one answer, in bytes. Twice what a state may have.
@@ -143,16 +145,34 @@ impl Instance {
         self.call(ambient, |store| cookie.call_issue(store, route))
     }
 
-    /// Asks it to judge nothing at all: a rehearsal.
-    pub(super) fn judge_nothing(&mut self) -> Result<(), Fault> {
+    /// What changes by these checks.
+    pub(super) fn judge_probes(
+        &mut self,
+        ambient: Ambient<'_>,
+        probes: &[Probe],
+    ) -> Result<Vec<Transition>, Fault> {
         let Some(health) = self.exports.health.clone() else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        self.call(Ambient::default(), |store| {
-            health.call_judge_probes(&mut *store, &[])?;
-            health.call_judge_exchanges(store, &[])
+        let probes: Vec<_> = probes.iter().map(probe).collect();
+        let said = self.call(ambient, |store| health.call_judge_probes(store, &probes))?;
+        Ok(said.into_iter().map(transition).collect())
+    }
+
+    /// What changes by these requests.
+    pub(super) fn judge_exchanges(
+        &mut self,
+        ambient: Ambient<'_>,
+        exchanges: &[Exchange],
+    ) -> Result<Vec<Transition>, Fault> {
+        let Some(health) = self.exports.health.clone() else {
+            return Ok(Vec::new());
+        };
+        let exchanges: Vec<_> = exchanges.iter().map(exchange).collect();
+        let said = self.call(ambient, |store| {
+            health.call_judge_exchanges(store, &exchanges)
         })?;
-        Ok(())
+        Ok(said.into_iter().map(transition).collect())
     }
 
     /// What the next instance should know; empty where it does not say.
@@ -224,6 +244,59 @@ impl Functions {
 
 fn fault(store: &Store<Context>, error: &wasmtime::Error) -> Fault {
     Fault::from_error(error, store.data().space.was_refused())
+}
+
+fn probe(probe: &Probe) -> contract::Probe {
+    let answer = |answer: &Answer| contract::Answer {
+        status: answer.status,
+        headers: answer
+            .headers
+            .iter()
+            .map(|(key, value)| Entry {
+                key: key.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        body: answer.body.clone(),
+    };
+    contract::Probe {
+        member: probe.member,
+        at_ms: probe.at_ms,
+        latency_us: probe.latency_us,
+        outcome: probe.outcome.as_ref().map(answer).map_err(failure),
+        expected: probe.expected,
+    }
+}
+
+fn exchange(exchange: &Exchange) -> contract::Exchange {
+    contract::Exchange {
+        member: exchange.member,
+        at_ms: exchange.at_ms,
+        latency_us: exchange.latency_us,
+        outcome: exchange.outcome.map_err(|reason| failure(&reason)),
+        transferred: exchange.transferred,
+        read: exchange.read,
+    }
+}
+
+fn failure(failure: &Failure) -> contract::Failure {
+    match failure {
+        Failure::Unreachable => contract::Failure::Unreachable,
+        Failure::TimedOut => contract::Failure::TimedOut,
+        Failure::BrokenOff => contract::Failure::BrokenOff,
+        Failure::Unintelligible => contract::Failure::Unintelligible,
+    }
+}
+
+fn transition(transition: contract::Transition) -> Transition {
+    Transition {
+        member: transition.member,
+        state: match transition.state {
+            contract::State::Healthy => State::Healthy,
+            contract::State::Unhealthy => State::Unhealthy,
+        },
+        reason: transition.reason,
+    }
 }
 
 fn entries(map: &std::collections::BTreeMap<String, String>) -> Vec<Entry> {

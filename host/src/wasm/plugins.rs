@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use equipoise_balancer::PluginJudge;
 use equipoise_sdk::{Selector, SessionReader, Setup};
 
-use super::policy::{PluginSelector, PluginSession};
+use super::policy::{PluginSelector, PluginSession, SeatedJudge};
 use super::rehearsal::rehearse;
 use super::seat::Seat;
 use super::version::{Role, Version};
@@ -54,6 +55,19 @@ impl Plugins {
         let seats = (0..instances).map(|_| self.seat(plugin, Role::Session, setup));
         let seats: Option<Vec<_>> = seats.collect::<Result<_>>()?;
         Ok(seats.map(|seats| Box::new(PluginSession::new(seats)) as Box<_>))
+    }
+
+    /// A plugin as a judge of members; `None` while it is not loaded.
+    ///
+    /// # Errors
+    /// Why the version is not fit for that.
+    pub(crate) fn judge(
+        &self,
+        plugin: usize,
+        setup: &Arc<Setup>,
+    ) -> Result<Option<Box<dyn PluginJudge>>> {
+        self.seat(plugin, Role::Health, setup)
+            .map(|seat| seat.map(|seat| Box::new(SeatedJudge(seat)) as Box<_>))
     }
 
     fn seat(&self, plugin: usize, role: Role, setup: &Arc<Setup>) -> Result<Option<Seat>> {

@@ -2,11 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use equipoise_balancer::PluginJudge;
+use equipoise_sdk::health::{Exchange, Probe, Transition};
 use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector, SessionReader};
 
 use super::ambient::Ambient;
 use super::fault::{Fault, FaultKind};
-use super::seat::Seat;
+use super::seat::{Seat, one_line};
 
 /// The longest route, key and cookie, in bytes.
 const LONGEST: usize = 4096;
@@ -125,6 +127,45 @@ impl SessionReader for PluginSession {
             let seat = seat.get_mut().unwrap_or_else(PoisonError::into_inner);
             seat.restore(blob)
         })
+    }
+}
+
+/// A plugin that judges members.
+pub(super) struct SeatedJudge(pub(super) Seat);
+
+impl PluginJudge for SeatedJudge {
+    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>> {
+        let transitions = self
+            .0
+            .ask(|instance| instance.judge_probes(Seat::timed(host), probes))?;
+        Some(transitions.into_iter().map(presentable).collect())
+    }
+
+    fn judge_exchanges(
+        &mut self,
+        exchanges: &[Exchange],
+        host: &dyn Host,
+    ) -> Option<Vec<Transition>> {
+        let transitions = self
+            .0
+            .ask(|instance| instance.judge_exchanges(Seat::timed(host), exchanges))?;
+        Some(transitions.into_iter().map(presentable).collect())
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        self.0.restore(blob)
+    }
+}
+
+/// A transition whose reason is fit for a log line.
+fn presentable(transition: Transition) -> Transition {
+    Transition {
+        reason: one_line(&transition.reason),
+        ..transition
     }
 }
 

@@ -35,7 +35,10 @@ pub(crate) fn rehearse(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -
         Role::Session => {
             seat.rehearse(|instance| instance.read(Seat::ambient(&request, &host)))?;
         }
-        Role::Health => seat.rehearse(|instance| instance.judge_nothing())?,
+        Role::Health => {
+            seat.rehearse(|instance| instance.judge_probes(Seat::timed(&host), &[]))?;
+            seat.rehearse(|instance| instance.judge_exchanges(Seat::timed(&host), &[]))?;
+        }
     }
     Ok(seat.memory())
 }

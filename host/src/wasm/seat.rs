@@ -204,6 +204,14 @@ impl Seat {
         self.version.record.count_declined();
     }
 
+    /// What calls that are about no request are given.
+    pub(super) fn timed(host: &dyn equipoise_sdk::Host) -> Ambient<'_> {
+        Ambient {
+            host: Some(host),
+            ..Ambient::default()
+        }
+    }
+
     /// What calls about a request and candidates are given.
     pub(super) fn ambient<'call>(
         request: &'call dyn equipoise_sdk::Request,
@@ -218,7 +226,7 @@ impl Seat {
 }
 
 /// A plugin's words fit for a log line.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let shown = text.chars().take(300);
     shown
         .map(|c| if c.is_control() { ' ' } else { c })

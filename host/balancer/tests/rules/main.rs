@@ -4,6 +4,8 @@ mod apache;
 mod choosing;
 mod counters;
 mod eligible;
+mod health;
+mod judgement;
 mod recovery;
 mod site;
 mod sticky;

@@ -24,6 +24,7 @@ pub(crate) fn settings() -> Settings {
         forcerecovery: true,
         failonstatus: Vec::new(),
         failontimeout: false,
+        panic_threshold: 0,
     }
 }
 
@@ -50,6 +51,13 @@ pub(crate) fn member_settings(name: &str, words: &str) -> MemberSettings {
             "redirect" => settings.redirect = Some(value.to_owned()),
             "status" => settings.status = value.parse().unwrap(),
             "retry" => settings.retry = Duration::from_secs(value.parse().unwrap()),
+            "passes" => settings.passes = value.parse().unwrap(),
+            "slow-start" => {
+                settings.slow_start = Duration::from_secs(value.parse().unwrap());
+            }
+            "drain-until" => {
+                settings.drain_until = Some(Duration::from_secs(value.parse().unwrap()));
+            }
             "address" => settings.address = Some(value.parse::<SocketAddr>().unwrap()),
             _ => panic!("no key {key}"),
         }
@@ -101,6 +109,13 @@ impl Site {
         Self {
             balancer: balancer(settings(), method("byrequests"), members),
             now: self.now.clone(),
+        }
+    }
+
+    pub(crate) fn with_balancer(self, change: impl FnOnce(Balancer) -> Balancer) -> Self {
+        Self {
+            balancer: change(self.balancer),
+            ..self
         }
     }
 

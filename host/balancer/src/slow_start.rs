@@ -1,0 +1,80 @@
+//! Slow start: a member that comes back into service is given its share little by little.
+//!
+//! For `slow-start` after its return a member is a candidate in some decisions only: in a tenth of them at first, in all at
+//! the end, and in between in proportion to the time. So it works for every method, plugins included: a member that looks
+//! idle, as all do that come back, would otherwise be given every request until it looks as busy as the others.
+//!
+//! Which decisions those are is no matter of chance. Each adds the share of the moment to the member's credit, and the one
+//! that makes it whole spends it:
+//!
+//! | decision | 1 | 2 | 3 | 4 | 5 | 6 |
+//! |---|---|---|---|---|---|---|
+//! | share, ‰ | 400 | 400 | 400 | 400 | 400 | 400 |
+//! | credit, ‰ | 400 | 800 | 1200 → 200 | 600 | 1000 → 0 | 400 |
+//! | candidate | | | yes | | yes | |
+//!
+//! Where nobody else may be chosen, the member takes it all. Sticky sessions go home at once, since they have been there
+//! before.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::Member;
+
+/// What a member gets at first, and what is everything, in thousandths.
+const LEAST: u128 = 100;
+const WHOLE: u32 = 1000;
+
+impl Member {
+    /// Whether a member that may be chosen is to be left out of this decision for its slow start.
+    #[inline]
+    pub(crate) fn holds_back(&self, now: Duration) -> bool {
+        !self.settings.slow_start.is_zero() && self.spend(now)
+    }
+
+    #[cold]
+    fn spend(&self, now: Duration) -> bool {
+        let health = &self.counters.health;
+        let Some(returned) = health.returned.load() else {
+            return false;
+        };
+        let share = share(now.saturating_sub(returned), self.settings.slow_start);
+        if share == WHOLE {
+            health.returned.clear(returned);
+            return false;
+        }
+        let credit = health.credit.load(Relaxed) + share;
+        health.credit.store(credit % WHOLE, Relaxed);
+        credit < WHOLE
+    }
+}
+
+/// What a member gets of its share so long after its return, in thousandths.
+fn share(since: Duration, whole_after: Duration) -> u32 {
+    let thousandths = since.as_nanos() * u128::from(WHOLE) / whole_after.as_nanos().max(1);
+    let share = thousandths.clamp(LEAST, u128::from(WHOLE));
+    // No more than WHOLE.
+    u32::try_from(share).unwrap_or(WHOLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn share_grows_from_a_tenth_to_the_whole() {
+        let seconds = Duration::from_secs;
+        let table = [
+            (0, 100),
+            (1, 100),
+            (5, 500),
+            (9, 900),
+            (10, 1000),
+            (11, 1000),
+        ];
+        for (since, expected) in table {
+            assert_eq!(share(seconds(since), seconds(10)), expected, "{since} s");
+        }
+        assert_eq!(share(Duration::MAX, Duration::from_nanos(1)), 1000);
+    }
+}

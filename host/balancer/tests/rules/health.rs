@@ -1,0 +1,231 @@
+//! Health: who is left out, panic, the way back, slow start and drains.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use equipoise_balancer::{Change, Member, Observer, Outcome, Settings};
+
+use crate::site::{Site, settings};
+
+#[test]
+fn unhealthy_member_takes_nothing_until_it_is_healthy_again() {
+    let site = Site::new(&["route=r1 retry=0", "route=r2"]);
+    site.judge("b1", false);
+    assert_eq!(site.sequence(3), "b2 b2 b2");
+    assert_eq!(site.serve_session("r1"), "b2");
+    site.judge("b1", true);
+    assert_eq!(site.sequence(2), "b1 b2");
+    assert_eq!(site.serve_session("r1"), "b1");
+}
+
+/// Apache: neither `retry` nor `forcerecovery` clears `C`.
+#[test]
+fn unhealthy_member_is_not_retried_nor_forced() {
+    let site = Site::new(&["retry=0", "retry=0"]);
+    site.judge("b1", false);
+    site.judge("b2", false);
+    assert_eq!(site.serve(), "503");
+    site.wait(Duration::from_secs(1000));
+    assert_eq!(site.serve(), "503");
+}
+
+#[test]
+fn spare_and_standby_step_in_for_unhealthy_members() {
+    let site = Site::new(&["", "", "status=+R", "status=+H"]);
+    site.judge("b1", false);
+    assert_eq!(site.sequence(4), "b2 b3 b2 b3");
+    site.judge("b2", false);
+    site.judge("b3", false);
+    assert_eq!(site.serve(), "b4");
+}
+
+/// Threshold and members judged unhealthy, of four with one disabled: who serves.
+#[test]
+fn panic_begins_below_its_threshold_of_enabled_members() {
+    let table = [
+        (0, &["b1", "b2", "b3"][..], "503 503 503"),
+        (10, &["b1", "b2"][..], "b3 b3 b3"),
+        (10, &["b1", "b2", "b3"][..], "b1 b2 b3"),
+        (33, &["b1", "b2"][..], "b3 b3 b3"),
+        (34, &["b1", "b2"][..], "b1 b2 b3"),
+        (100, &["b1"][..], "b1 b2 b3"),
+    ];
+    for (panic_threshold, unhealthy, served) in table {
+        let settings = Settings {
+            panic_threshold,
+            ..settings()
+        };
+        let site = Site::with(settings, "byrequests", &["", "", "", "status=+D"]);
+        for name in unhealthy {
+            site.judge(name, false);
+        }
+        assert_eq!(
+            site.sequence(3),
+            served,
+            "{panic_threshold} % and {unhealthy:?}"
+        );
+        assert_eq!(site.balancer.panics(), served == "b1 b2 b3");
+    }
+}
+
+#[test]
+fn panic_ends_when_enough_members_are_healthy_again() {
+    let settings = Settings {
+        panic_threshold: 50,
+        ..settings()
+    };
+    let site = Site::with(settings, "byrequests", &["", ""]);
+    site.judge("b1", false);
+    site.judge("b2", false);
+    assert_eq!(site.sequence(2), "b1 b2");
+    site.judge("b2", true);
+    assert_eq!(site.sequence(2), "b2 b2");
+    assert!(!site.balancer.panics());
+}
+
+/// Apache: a check that passes ends the error state, too, and beats `retry`.
+#[test]
+fn checks_passed_in_a_row_end_the_error_state() {
+    let site = Site::new(&["passes=2 retry=1000", ""]);
+    site.check("b1", true);
+    site.fail(&["b1"]);
+    let table = [(true, true), (false, true), (true, true), (true, false)];
+    for (passed, in_error) in table {
+        site.check("b1", passed);
+        assert_eq!(site.in_error("b1"), in_error);
+    }
+}
+
+#[test]
+fn stopped_member_stays_in_error_whatever_it_passes() {
+    let site = Site::new(&["status=+S", ""]);
+    site.fail(&["b1"]);
+    site.check("b1", true);
+    assert!(site.in_error("b1"));
+}
+
+/// Two of equal weight: the one that returned gets this many of so many requests, second by second.
+#[test]
+fn member_in_slow_start_gets_a_growing_part_of_its_share() {
+    for method in ["byrequests", "bybusyness"] {
+        let site = Site::by(method, &["slow-start=10 retry=5", ""]);
+        site.judge("b1", false);
+        site.judge("b1", true);
+        let mut counts = Vec::new();
+        for _ in 0..=10 {
+            let served = (0..200).filter(|_| site.serve() == "b1").count();
+            counts.push(served);
+            site.wait(Duration::from_secs(1));
+        }
+        let first = counts[0];
+        assert!((5..=20).contains(&first), "{method}: {counts:?}");
+        assert!(counts.is_sorted(), "{method}: {counts:?}");
+        assert_eq!(counts[10], 100, "{method}: {counts:?}");
+    }
+}
+
+#[test]
+fn member_in_slow_start_serves_all_where_it_is_alone() {
+    let site = Site::new(&["slow-start=10", "status=+H"]);
+    site.judge("b1", false);
+    assert_eq!(site.serve(), "b2");
+    site.judge("b1", true);
+    assert_eq!(site.sequence(3), "b1 b1 b1");
+}
+
+#[test]
+fn sessions_do_not_wait_for_a_slow_start() {
+    let site = Site::new(&["slow-start=10 route=r1", "route=r2"]);
+    site.judge("b1", false);
+    site.judge("b1", true);
+    assert_eq!(site.serve_session("r1"), "b1");
+}
+
+#[test]
+fn member_that_is_retried_starts_slowly_as_well() {
+    let site = Site::new(&["slow-start=10 retry=1", ""]);
+    site.fail(&["b1"]);
+    site.wait(Duration::from_millis(1_001));
+    let served = (0..20).filter(|_| site.serve() == "b1").count();
+    assert!(served <= 2, "{served} of 20");
+}
+
+/// The clock of the site stands at 1 000 s.
+#[test]
+fn sessions_leave_a_draining_member_at_its_deadline() {
+    let site = Site::new(&["route=r1 status=+N drain-until=1060", "route=r2"]);
+    assert_eq!(site.sequence(2), "b2 b2");
+    assert_eq!(site.serve_session("r1"), "b1");
+    site.wait(Duration::from_secs(59));
+    assert_eq!(site.serve_session("r1"), "b1");
+    site.wait(Duration::from_secs(1));
+    assert_eq!(site.serve_session("r1"), "b2");
+}
+
+#[test]
+fn deadline_is_for_draining_members_only() {
+    let site = Site::new(&["route=r1 drain-until=0", "route=r2"]);
+    assert_eq!(site.serve_session("r1"), "b1");
+}
+
+#[test]
+fn every_change_of_state_is_told_once_with_its_cause() {
+    let site = Site::new(&["retry=10 passes=1", "retry=10"]);
+    let (site, seen) = site.observed();
+    site.report("b1", Outcome::Unreachable);
+    site.report("b1", Outcome::Unreachable);
+    site.wait(Duration::from_secs(11));
+    site.serve();
+    site.judge("b2", false);
+    site.judge("b2", false);
+    site.judge("b2", true);
+    site.fail(&["b1", "b2"]);
+    site.serve();
+    site.fail(&["b1"]);
+    site.check("b1", true);
+    let expected = [
+        "b1 Failed(Unreachable)",
+        "b1 Retried",
+        "b2 Unhealthy(\"test\")",
+        "b2 Healthy(\"test\")",
+        "b1 Failed(Unreachable)",
+        "b2 Failed(Unreachable)",
+        "b1 Forced",
+        "b2 Forced",
+        "b1 Failed(Unreachable)",
+        "b1 Recovered",
+    ];
+    assert_eq!(*seen.0.lock().unwrap(), expected);
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+pub(crate) struct Seen(pub(crate) Mutex<Vec<String>>);
+
+impl Observer for Seen {
+    fn observe(&self, member: Option<&Member>, change: Change<'_>) {
+        let name = member.map_or("site", |member| &*member.settings.name);
+        self.0.lock().unwrap().push(format!("{name} {change:?}"));
+    }
+}
+
+impl Site {
+    fn observed(self) -> (Self, Arc<Seen>) {
+        let seen = Arc::new(Seen::default());
+        let observer = seen.clone();
+        (
+            self.with_balancer(|balancer| balancer.observed_by(observer)),
+            seen,
+        )
+    }
+
+    fn judge(&self, name: &str, is_healthy: bool) {
+        let id = self.member(name).id;
+        self.balancer.judge(id, is_healthy, "test", self.now());
+    }
+
+    fn check(&self, name: &str, passed: bool) {
+        let id = self.member(name).id;
+        self.balancer.note_check(id, passed, self.now());
+    }
+}

@@ -1,0 +1,142 @@
+//! Whose word counts: the plugin's, or the rule's in its place.
+
+use std::sync::{Arc, Mutex};
+
+use equipoise_balancer::{Judgement, PluginJudge};
+use equipoise_sdk::Host;
+use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
+use equipoise_sdk::testing::FakeHost;
+
+/// What a judge answers next; none for a fault.
+type Script = Arc<Mutex<Option<Vec<Transition>>>>;
+
+struct Scripted(Script);
+
+impl Scripted {
+    fn answer(&self) -> Option<Vec<Transition>> {
+        std::mem::replace(&mut *self.0.lock().unwrap(), Some(Vec::new()))
+    }
+}
+
+impl Judge for Scripted {
+    fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Vec<Transition> {
+        self.answer().unwrap_or_default()
+    }
+
+    fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Vec<Transition> {
+        self.answer().unwrap_or_default()
+    }
+}
+
+struct ScriptedPlugin(Scripted);
+
+impl PluginJudge for ScriptedPlugin {
+    fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Option<Vec<Transition>> {
+        self.0.answer()
+    }
+
+    fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Option<Vec<Transition>> {
+        self.0.answer()
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Transitions from words such as `-1 +2`: member 1 is unhealthy, 2 healthy.
+fn transitions(words: &str) -> Vec<Transition> {
+    let transition = |word: &str| Transition {
+        member: word[1..].parse().unwrap(),
+        state: match &word[..1] {
+            "+" => State::Healthy,
+            _ => State::Unhealthy,
+        },
+        reason: String::new(),
+    };
+    words.split_whitespace().map(transition).collect()
+}
+
+fn words(transitions: &[Transition]) -> String {
+    let word = |transition: &Transition| match transition.state {
+        State::Healthy => format!("+{}", transition.member),
+        State::Unhealthy => format!("-{}", transition.member),
+    };
+    transitions.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A judgement of members 0 to 2, and one round after the other: what rule and plugin say (`fault` for no answer), and
+/// what changes.
+fn judge(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
+    let (rule, plugin) = (Script::default(), Script::default());
+    let by_plugin: Box<dyn PluginJudge> = Box::new(ScriptedPlugin(Scripted(plugin.clone())));
+    let by_rule = Box::new(Scripted(rule.clone()));
+    let mut judgement = Judgement::new(0..3, by_rule, has_plugin.then_some(by_plugin));
+    for (round, (by_rule, by_plugin, changes)) in rounds.iter().enumerate() {
+        *rule.lock().unwrap() = Some(transitions(by_rule));
+        *plugin.lock().unwrap() = (*by_plugin != "fault").then(|| transitions(by_plugin));
+        let told = judgement.judge_exchanges(&[], &FakeHost::default());
+        assert_eq!(words(&told), *changes, "round {round}");
+    }
+}
+
+#[test]
+fn without_a_plugin_the_rule_decides() {
+    judge(
+        false,
+        &[("-1", "", "-1"), ("", "", ""), ("+1 -2", "", "+1 -2")],
+    );
+}
+
+#[test]
+fn plugin_that_answers_decides_alone() {
+    judge(
+        true,
+        &[("-1", "", ""), ("", "-2", "-2"), ("+1", "+2", "+2")],
+    );
+}
+
+#[test]
+fn same_word_again_changes_nothing() {
+    judge(
+        true,
+        &[("", "-1", "-1"), ("", "-1", ""), ("", "+1 -1", "+1 -1")],
+    );
+}
+
+#[test]
+fn rule_takes_over_where_the_plugin_does_not_answer() {
+    judge(
+        true,
+        &[
+            ("-1", "-2", "-2"),
+            // The rule knows of 1 what the plugin did not say, and nothing of 2.
+            ("", "fault", "-1 +2"),
+            ("+1 -0", "fault", "-0 +1"),
+        ],
+    );
+}
+
+#[test]
+fn unhealthy_members_stay_under_the_rule_until_one_of_both_lets_them_out() {
+    judge(
+        true,
+        &[
+            ("-0 -1", "fault", "-0 -1"),
+            // Its fresh instance takes both for healthy, and says nothing of 0.
+            ("", "-1", ""),
+            ("+0 +1", "", "+0"),
+            ("", "+1", "+1"),
+            ("-0 -1", "", ""),
+        ],
+    );
+}
+
+#[test]
+fn members_that_do_not_exist_are_passed_over() {
+    judge(true, &[("-7", "-3 -4294967295", ""), ("", "fault", "")]);
+}

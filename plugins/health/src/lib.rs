@@ -1,0 +1,189 @@
+//! The built-in judge `health`: consecutive checks, and outliers among live requests.
+//!
+//! # Checks
+//!
+//! A member is ill after `fails` checks in a row that it failed, and well again after `passes` in a row that it passed. One
+//! of the other kind begins the count anew. (Apache counts on, in spite of its manual.)
+//!
+//! | check, `fails` = 2 and `passes` = 2 | ✗ | ✓ | ✗ | ✗ | ✓ | ✗ | ✓ | ✓ |
+//! |---|---|---|---|---|---|---|---|---|
+//! | state after it | well | well | well | ill | ill | ill | ill | well |
+//!
+//! # Outliers
+//!
+//! Off unless `consecutive-failures` or `failure-rate` says otherwise. A request failed when it brought no answer, or one
+//! with a status among `statuses`. A member is ejected for `eject-ms` when so many requests in a row failed, or, of at least
+//! `min-requests` within `window-ms`, so large a part. Every ejection lasts twice as long as the one before, up to
+//! `max-eject-ms`; a member that then serves well for as long as it was last ejected has one less to its name. Never more
+//! than `max-ejected` percent of the members are ejected at a time, rounded down, so that a fault that all members share
+//! does not take the service away.
+//!
+//! A member can serve while it is neither ill nor ejected.
+//!
+//! # Source
+//!
+//! The counts of checks are HAProxy's `rise` and `fall`. Ejection is Envoy's outlier detection, with a rate over the members
+//! own requests instead of one beside the other members'.
+
+mod checks;
+mod outliers;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
+use equipoise_sdk::{Host, Setup, export_judge};
+
+use checks::Checks;
+use outliers::{Outliers, Traffic};
+use settings::Settings;
+
+/// The judge.
+#[derive(Debug, Default)]
+pub struct Health {
+    outliers: Outliers,
+    members: BTreeMap<u32, Member>,
+}
+
+/// What is known of a member.
+#[derive(Debug, Default)]
+struct Member {
+    checks: Checks,
+    traffic: Traffic,
+    /// Whether it was last said to be unhealthy.
+    is_unhealthy: bool,
+}
+
+impl Judge for Health {
+    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
+        self.outliers = Outliers::new(Settings::read(setup)?);
+        let members = setup.members.iter();
+        self.members = members
+            .map(|peer| {
+                let mut member = self.members.remove(&peer.id).unwrap_or_default();
+                member.checks.configure(peer.passes, peer.fails);
+                (peer.id, member)
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition> {
+        for probe in probes {
+            if let Some(member) = self.members.get_mut(&probe.member) {
+                member.checks.count(probe);
+            }
+        }
+        self.conclude(host.now_ms())
+    }
+
+    fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition> {
+        let now = host.now_ms();
+        for exchange in exchanges {
+            if let Some(member) = self.members.get_mut(&exchange.member) {
+                self.outliers.count(&mut member.traffic, exchange);
+                if let Some(reason) = self.outliers.reason(&member.traffic, now) {
+                    self.eject(exchange.member, &reason, now);
+                }
+            }
+        }
+        self.conclude(now)
+    }
+
+    /// A line a member: its id and what [`Checks`] and [`Traffic`] write of themselves.
+    fn save(&mut self) -> Vec<u8> {
+        let line = |(id, member): (&u32, &Member)| {
+            let unhealthy = u8::from(member.is_unhealthy);
+            format!(
+                "{id} {unhealthy} {} {}\n",
+                member.checks.save(),
+                member.traffic.save()
+            )
+        };
+        let lines: String = self.members.iter().map(line).collect();
+        lines.into_bytes()
+    }
+
+    fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
+        let text = str::from_utf8(blob).map_err(|error| error.to_string())?;
+        let lines: Option<Vec<_>> = text.lines().map(line).collect();
+        for (id, before) in lines.ok_or("not what this judge saves")? {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.is_unhealthy = before.is_unhealthy;
+                member.checks.take_over(&before.checks);
+                member.traffic = before.traffic;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A member out of a line of [`Health::save`].
+fn line(line: &str) -> Option<(u32, Member)> {
+    let words = line.split(' ').map(|word| word.parse().ok());
+    let words: Vec<u64> = words.collect::<Option<_>>()?;
+    let [id, is_unhealthy, checks @ .., _, _, _, _] = &*words else {
+        return None;
+    };
+    let member = Member {
+        checks: Checks::restored(checks)?,
+        traffic: Traffic::restored(&words[words.len() - 4..])?,
+        is_unhealthy: *is_unhealthy != 0,
+    };
+    Some((u32::try_from(*id).ok()?, member))
+}
+
+impl Health {
+    /// Ejects a member if there is room for another.
+    fn eject(&mut self, id: u32, reason: &str, now: u64) {
+        let members = self.members.values();
+        let ejected = members
+            .filter(|member| member.traffic.is_ejected(now))
+            .count();
+        let has_room = self.outliers.allows(ejected + 1, self.members.len());
+        if has_room && let Some(member) = self.members.get_mut(&id) {
+            self.outliers.eject(&mut member.traffic, reason, now);
+        }
+    }
+
+    /// Who is in another state than was last said.
+    fn conclude(&mut self, now: u64) -> Vec<Transition> {
+        let mut transitions = Vec::new();
+        for (&id, member) in &mut self.members {
+            self.outliers.forgive(&mut member.traffic, now);
+            let is_ejected = member.traffic.is_ejected(now);
+            let is_unhealthy = member.checks.are_failed() || is_ejected;
+            if is_unhealthy == member.is_unhealthy {
+                continue;
+            }
+            member.is_unhealthy = is_unhealthy;
+            transitions.push(if is_unhealthy {
+                let reason = match is_ejected {
+                    true => member.traffic.reason(),
+                    false => member.checks.failure(),
+                };
+                transition(id, State::Unhealthy, reason)
+            } else {
+                let reason = match member.checks.have_recovered() {
+                    true => member.checks.recovery(),
+                    false => "its ejection is over".to_owned(),
+                };
+                transition(id, State::Healthy, reason)
+            });
+        }
+        transitions
+    }
+}
+
+fn transition(member: u32, state: State, reason: String) -> Transition {
+    Transition {
+        member,
+        state,
+        reason,
+    }
+}
+
+export_judge!(Health, state);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+use equipoise_sdk::Peer;
+use equipoise_sdk::health::{Answer, Failure};
+use equipoise_sdk::testing::FakeHost;
+
+use super::*;
+
+/// A judge of so many members, and the clock it is asked at.
+struct Court {
+    health: Health,
+    now: u64,
+}
+
+impl Court {
+    fn new(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> Self {
+        let mut health = Health::default();
+        health
+            .configure(&setup(members, passes, fails, settings))
+            .unwrap();
+        Self {
+            health,
+            now: 1_000_000,
+        }
+    }
+
+    fn host(&self) -> FakeHost {
+        FakeHost {
+            now_ms: self.now,
+            ..FakeHost::default()
+        }
+    }
+
+    /// A check of member 0; what changes, in words.
+    fn check(&mut self, passed: bool) -> String {
+        let probe = Probe {
+            member: 0,
+            at_ms: self.now,
+            latency_us: 100,
+            outcome: match passed {
+                true => Ok(Answer {
+                    status: 200,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                }),
+                false => Err(Failure::Unreachable),
+            },
+            expected: passed,
+        };
+        words(&self.health.judge_probes(&[probe], &self.host()))
+    }
+
+    /// A request to a member; what changes, in words.
+    fn request(&mut self, member: u32, outcome: Result<u16, Failure>) -> String {
+        let exchange = Exchange {
+            member,
+            at_ms: self.now,
+            latency_us: 100,
+            outcome,
+            transferred: 1,
+            read: 1,
+        };
+        words(&self.health.judge_exchanges(&[exchange], &self.host()))
+    }
+
+    /// So much later, without requests.
+    fn wait(&mut self, milliseconds: u64) -> String {
+        self.now += milliseconds;
+        words(&self.health.judge_exchanges(&[], &self.host()))
+    }
+}
+
+fn setup(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> Setup {
+    let member = |id| Peer {
+        id,
+        passes,
+        fails,
+        ..Peer::default()
+    };
+    Setup {
+        members: (0..members).map(member).collect(),
+        ..Setup::of(settings.iter().copied())
+    }
+}
+
+fn words(transitions: &[Transition]) -> String {
+    let word = |transition: &Transition| {
+        let sign = match transition.state {
+            State::Healthy => '+',
+            State::Unhealthy => '-',
+        };
+        format!("{sign}{}: {}", transition.member, transition.reason)
+    };
+    transitions.iter().map(word).collect::<Vec<_>>().join("; ")
+}
+
+/// The table of the module doc.
+#[test]
+fn checks_in_a_row_decide() {
+    let mut court = Court::new(1, 2, 2, &[]);
+    let ill = "-0: failed 2 checks in a row: no connection";
+    let well = "+0: passed 2 checks in a row";
+    let checks = [false, true, false, false, true, false, true, true];
+    let changes = ["", "", "", ill, "", "", "", well];
+    for (number, (passed, change)) in checks.into_iter().zip(changes).enumerate() {
+        assert_eq!(court.check(passed), change, "check {number}");
+    }
+}
+
+#[test]
+fn one_check_is_enough_by_default() {
+    let mut court = Court::new(1, 1, 1, &[]);
+    assert_eq!(court.check(true), "");
+    assert_eq!(court.check(false), "-0: failed a check: no connection");
+    assert_eq!(court.check(true), "+0: passed a check");
+}
+
+#[test]
+fn requests_eject_nobody_by_default() {
+    let mut court = Court::new(2, 1, 1, &[]);
+    for _ in 0..100 {
+        assert_eq!(court.request(0, Err(Failure::BrokenOff)), "");
+    }
+}
+
+#[test]
+fn failures_in_a_row_eject_for_a_time_that_grows_and_is_forgiven() {
+    let settings = [
+        ("consecutive-failures", "3"),
+        ("eject-ms", "1000"),
+        ("max-eject-ms", "3000"),
+    ];
+    let mut court = Court::new(2, 1, 1, &settings);
+    let eject = |court: &mut Court| {
+        assert_eq!(court.request(0, Ok(503)), "");
+        assert_eq!(court.request(0, Err(Failure::TimedOut)), "");
+        court.request(0, Ok(500))
+    };
+    let ejected = |time| format!("-0: 3 requests in a row failed: ejected for {time} s");
+    let over = "+0: its ejection is over";
+    assert_eq!(eject(&mut court), ejected(1));
+    assert_eq!(court.wait(999), "");
+    assert_eq!(court.wait(1), over);
+    assert_eq!(eject(&mut court), ejected(2));
+    assert_eq!(court.wait(2000), over);
+    assert_eq!(eject(&mut court), ejected(3), "and not 4");
+    assert_eq!(court.wait(3000), over);
+    // Well for 3, 1.5 and 0.75 s: nothing is left of the three.
+    for time in [3000, 1500, 750] {
+        assert_eq!(court.wait(time), "");
+    }
+    assert_eq!(eject(&mut court), ejected(1));
+}
+
+#[test]
+fn answer_in_between_begins_the_row_anew() {
+    let mut court = Court::new(2, 1, 1, &[("consecutive-failures", "2")]);
+    for outcome in [
+        Ok(500),
+        Ok(499),
+        Ok(599),
+        Ok(200),
+        Err(Failure::BrokenOff),
+        Ok(404),
+    ] {
+        assert_eq!(court.request(0, outcome), "");
+    }
+    assert_eq!(court.request(0, Ok(500)), "");
+    assert!(court.request(0, Ok(500)).starts_with("-0"));
+}
+
+#[test]
+fn failure_rate_within_the_window_ejects() {
+    let settings = [
+        ("failure-rate", "50"),
+        ("min-requests", "4"),
+        ("window-ms", "1000"),
+    ];
+    let mut court = Court::new(2, 1, 1, &settings);
+    let outcomes = [Ok(200), Ok(500), Ok(200)];
+    for outcome in outcomes {
+        assert_eq!(court.request(0, outcome), "");
+    }
+    court.now += 1100;
+    for outcome in outcomes {
+        assert_eq!(
+            court.request(0, outcome),
+            "",
+            "what was before is out of the window"
+        );
+    }
+    let change = court.request(0, Ok(500));
+    assert_eq!(change, "-0: 2 of 4 requests failed: ejected for 30 s");
+}
+
+#[test]
+fn statuses_say_what_a_failure_is() {
+    let mut court = Court::new(
+        2,
+        1,
+        1,
+        &[("consecutive-failures", "1"), ("statuses", "429,502-504")],
+    );
+    for status in [500, 501, 505, 200] {
+        assert_eq!(court.request(0, Ok(status)), "");
+    }
+    assert!(court.request(0, Ok(429)).starts_with("-0"));
+}
+
+/// Members, the share that may be ejected, and how many are when all fail.
+#[test]
+fn never_more_than_a_share_is_ejected() {
+    for (members, share, ejected) in [
+        (1, "50", 0),
+        (2, "50", 1),
+        (3, "50", 1),
+        (4, "50", 2),
+        (4, "0", 0),
+        (4, "100", 4),
+    ] {
+        let mut court = Court::new(
+            members,
+            1,
+            1,
+            &[("consecutive-failures", "1"), ("max-ejected", share)],
+        );
+        let told = (0..members)
+            .filter(|&member| !court.request(member, Ok(500)).is_empty())
+            .count();
+        assert_eq!(told, ejected, "{share} % of {members}");
+    }
+}
+
+#[test]
+fn place_of_a_returned_member_is_free_for_another() {
+    let mut court = Court::new(
+        2,
+        1,
+        1,
+        &[("consecutive-failures", "1"), ("eject-ms", "1000")],
+    );
+    assert!(court.request(0, Ok(500)).starts_with("-0"));
+    assert_eq!(court.request(1, Ok(500)), "");
+    court.wait(1000);
+    assert!(court.request(1, Ok(500)).starts_with("-1"));
+}
+
+#[test]
+fn ejected_member_that_fails_its_checks_is_not_back_when_the_ejection_ends() {
+    let mut court = Court::new(
+        2,
+        1,
+        1,
+        &[("consecutive-failures", "1"), ("eject-ms", "1000")],
+    );
+    assert!(court.request(0, Ok(500)).starts_with("-0"));
+    assert_eq!(court.check(false), "");
+    assert_eq!(court.wait(1000), "");
+    assert_eq!(court.check(true), "+0: passed a check");
+}
+
+#[test]
+fn members_that_do_not_exist_are_passed_over() {
+    let mut court = Court::new(
+        1,
+        1,
+        1,
+        &[("consecutive-failures", "1"), ("max-ejected", "100")],
+    );
+    assert_eq!(court.request(7, Ok(500)), "");
+}
+
+#[test]
+fn what_is_saved_goes_on_in_another_instance() {
+    let settings = [("consecutive-failures", "3"), ("eject-ms", "1000")];
+    let mut court = Court::new(3, 2, 3, &settings);
+    court.check(false);
+    court.check(false);
+    court.request(1, Ok(500));
+    court.request(1, Ok(500));
+    for _ in 0..3 {
+        court.request(2, Ok(500));
+    }
+    let saved = court.health.save();
+    let mut next = Court {
+        health: Health::default(),
+        now: court.now,
+    };
+    next.health.configure(&setup(3, 2, 3, &settings)).unwrap();
+    next.health.restore(&saved).unwrap();
+    for court in [&mut court, &mut next] {
+        assert!(court.check(false).starts_with("-0"));
+        assert_eq!(court.request(1, Ok(500)), "", "the only place is taken");
+        assert_eq!(court.wait(1000), "+2: its ejection is over");
+    }
+}
+
+#[test]
+fn foreign_state_is_refused_and_changes_nothing() {
+    let mut court = Court::new(1, 1, 2, &[]);
+    court.check(false);
+    for blob in [
+        &b"\xff"[..],
+        b"x",
+        b"0 1",
+        b"0 0 0 0 0 0 0 0 0 0",
+        b"99999999999 0 0 0 0 0 0 0 0",
+    ] {
+        assert!(court.health.restore(blob).is_err(), "{blob:?}");
+    }
+    assert!(court.check(false).starts_with("-0"));
+}
+
+#[test]
+fn wrong_settings_are_refused_with_what_would_be_right() {
+    let table = [
+        (("consecutive-failures", "-1"), "whole number from 0"),
+        (("failure-rate", "101"), "percentage from 0 to 100"),
+        (("min-requests", "0"), "whole number from 1"),
+        (("window-ms", "0"), "milliseconds from 1"),
+        (("statuses", "5xx"), "such as `500,502-504`"),
+        (("statuses", "504-500"), "such as `500,502-504`"),
+        (("colour", "red"), "unknown setting `colour`"),
+    ];
+    for (setting, complaint) in table {
+        let error = Health::default()
+            .configure(&setup(1, 1, 1, &[setting]))
+            .unwrap_err();
+        assert!(error.contains(complaint), "{error}");
+    }
+}

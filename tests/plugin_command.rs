@@ -10,12 +10,13 @@ use crate::harness::{fixtures, program};
 /// What a component starts with: `\0asm`, then its version and that it is a component and no core module.
 const PREAMBLE: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "byrequests",
     "bytraffic",
     "bybusyness",
     "heartbeat",
     "session",
+    "health",
 ];
 
 /// Runs `equipoise plugin` to its end; exit code, standard output and standard error.
@@ -59,10 +60,9 @@ fn list_names_the_default_plugins_in_columns() {
     let names: Vec<_> = rows.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, NAMES);
     for (name, role, bytes, about) in &rows {
-        let expected = if name == "session" {
-            "session"
-        } else {
-            "selector"
+        let expected = match name.as_str() {
+            "session" | "health" => name,
+            _ => "selector",
         };
         assert_eq!(role, expected, "{name}");
         assert!((1_000..200_000).contains(bytes), "{name}: {bytes}");

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_imports_and_exports_what_it_needs_and_no_more() {
-        let table: [(&str, &[&str], &[&str]); 5] = [
+        let table: [(&str, &[&str], &[&str]); 6] = [
             (
                 "byrequests",
                 &["candidates", "types"],
@@ -127,6 +127,7 @@ mod tests {
             ),
             ("heartbeat", &["candidates", "host", "types"], &["selector"]),
             ("session", &["request", "types"], &["session"]),
+            ("health", &["host", "types"], &["health", "state"]),
         ];
         let expected = table.map(|(name, imports, exports)| {
             let plugin = find(name).expect("a default plugin");

@@ -3,19 +3,21 @@
 
 use std::sync::{Arc, LazyLock};
 
+use equipoise_balancer::PluginJudge as _;
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
+use equipoise_sdk::health::{Answer, Exchange, Failure, Judge as _, Probe};
 use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
-use equipoise_sdk::{Selector, SessionReader, Setup};
+use equipoise_sdk::{Peer, Selector, SessionReader, Setup};
 use equipoise_session::Session;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::defaults;
 use super::engine::Sandbox;
-use super::policy::{PluginSelector, PluginSession};
+use super::policy::{PluginSelector, PluginSession, SeatedJudge};
 use super::seat::Seat;
 use super::version::{Role, Version};
 use super::watcher::Content;
@@ -143,8 +145,119 @@ fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What happens to the members that a judge looks at.
+#[derive(Debug, Clone)]
+enum Event {
+    Probe(Probe),
+    Exchanges(Vec<Exchange>),
+    /// So many milliseconds pass.
+    Wait(u64),
+    /// Both are exchanged for fresh ones, which take over what they remember.
+    Renew,
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    prop_oneof![
+        Just(Failure::Unreachable),
+        Just(Failure::TimedOut),
+        Just(Failure::BrokenOff),
+        Just(Failure::Unintelligible),
+    ]
+}
+
+fn probe() -> impl Strategy<Value = Probe> {
+    let answer = (100..600_u16, "[a-z]{0,8}").prop_map(|(status, text)| Answer {
+        status,
+        headers: vec![("x-load".to_owned(), text.clone())],
+        body: text.into_bytes(),
+    });
+    let outcome = prop_oneof![answer.prop_map(Ok), failure().prop_map(Err)];
+    (0..5_u32, outcome, any::<bool>()).prop_map(|(member, outcome, expected)| Probe {
+        member,
+        at_ms: 0,
+        latency_us: 100,
+        expected: expected && outcome.is_ok(),
+        outcome,
+    })
+}
+
+fn exchange() -> impl Strategy<Value = Exchange> {
+    let status = prop_oneof![Just(200_u16), Just(500), 100..600_u16];
+    let outcome = prop_oneof![2 => status.prop_map(Ok), 1 => failure().prop_map(Err)];
+    (0..5_u32, outcome).prop_map(|(member, outcome)| Exchange {
+        member,
+        at_ms: 0,
+        latency_us: 100,
+        outcome,
+        transferred: 10,
+        read: 20,
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => probe().prop_map(Event::Probe),
+        4 => prop::collection::vec(exchange(), 0..12).prop_map(Event::Exchanges),
+        2 => (0..3_000_u64).prop_map(Event::Wait),
+        1 => Just(Event::Renew),
+    ]
+}
+
+/// Four members, of which two may be ejected.
+fn judged() -> Setup {
+    let member = |id| Peer {
+        id,
+        passes: 2,
+        fails: 2,
+        ..Peer::default()
+    };
+    let settings = [
+        ("consecutive-failures", "3"),
+        ("failure-rate", "60"),
+        ("min-requests", "5"),
+        ("eject-ms", "1000"),
+    ];
+    Setup {
+        members: (0..4).map(member).collect(),
+        ..Setup::of(settings)
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn health_judges_as_a_plugin_as_it_does_built_in(events in prop::collection::vec(event(), 1..60)) {
+        let plugin = || SeatedJudge(seat("health", Role::Health, judged()));
+        let rule = || {
+            let mut rule = equipoise_health::Health::default();
+            rule.configure(&judged()).expect("the settings are right");
+            rule
+        };
+        let (mut plugged, mut built_in) = (plugin(), rule());
+        let mut host = FakeHost { now_ms: 1_000_000, ..FakeHost::default() };
+        for event in events {
+            match event {
+                Event::Probe(probe) => {
+                    let probes = [Probe { at_ms: host.now_ms, ..probe }];
+                    let expected = built_in.judge_probes(&probes, &host);
+                    prop_assert_eq!(plugged.judge_probes(&probes, &host), Some(expected));
+                }
+                Event::Exchanges(mut exchanges) => {
+                    exchanges.iter_mut().for_each(|exchange| exchange.at_ms = host.now_ms);
+                    let expected = built_in.judge_exchanges(&exchanges, &host);
+                    prop_assert_eq!(plugged.judge_exchanges(&exchanges, &host), Some(expected));
+                }
+                Event::Wait(time) => host.now_ms += time,
+                Event::Renew => {
+                    let (saved, expected) = (plugged.save(), built_in.save());
+                    prop_assert_eq!(&saved, &expected);
+                    (plugged, built_in) = (plugin(), rule());
+                    prop_assert_eq!(plugged.restore(&saved), built_in.restore(&expected));
+                }
+            }
+        }
+    }
 
     #[test]
     fn byrequests_decides_as_a_plugin_as_it_does_built_in(steps in prop::collection::vec(step(), 1..40)) {

@@ -36,6 +36,9 @@ pub(super) const KEYS: &[&str] = &[
     "member",
 ];
 
+/// The keys of the table that names a judge.
+pub(super) const JUDGE_KEYS: &[&str] = &["plugin"];
+
 /// Reads every `[balancer.NAME]` out of the file.
 pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin]) -> Vec<Balancer> {
     let tables = file.named_tables("balancer", KEYS, "mycluster");
@@ -80,7 +83,7 @@ fn read_settings(name: &str, table: &Table<'_>) -> Settings {
 
 /// `health = { plugin = "NAME" }`: the plugin's index.
 fn read_judge(table: &Table<'_>, plugins: &[Plugin]) -> Option<usize> {
-    let judge = table.table("health", &["plugin"])?;
+    let judge = table.table("health", JUDGE_KEYS)?;
     read_plugin_name(&judge, plugins)
 }
 

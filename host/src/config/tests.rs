@@ -9,6 +9,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
+mod health;
 mod plugin;
 
 /// The keys of each section, under the heading that documents them.
@@ -22,6 +23,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("lbmethod", method::KEYS),
     ("stickysession", sticky::PLUGIN_KEYS),
     ("sticky-cookie", sticky::COOKIE_KEYS),
+    ("outlier", outlier::KEYS),
+    ("health", balancer::JUDGE_KEYS),
     ("[[balancer.NAME.member]]", member::KEYS),
     ("[plugin.NAME]", super::plugin::KEYS),
 ];
@@ -764,6 +767,8 @@ fn every_known_key_is_read() {
             "lbmethod" => "[balancer.NAME.lbmethod]",
             "stickysession" => "[balancer.NAME.stickysession]",
             "sticky-cookie" => "[balancer.NAME.sticky-cookie]",
+            "outlier" => "[balancer.NAME.outlier]",
+            "health" => "[balancer.NAME.health]",
             header => header,
         };
         for key in *keys {

@@ -24,6 +24,7 @@ mod plugin_command;
 mod plugin_faults;
 mod plugin_swaps;
 mod plugins;
+mod readme;
 mod rewriting;
 mod routes;
 mod shutdown;

@@ -18,21 +18,21 @@ pub(super) struct Ambient<'call> {
     pub(super) host: Option<&'call dyn Host>,
 }
 
-scoped_thread_local!(static AMBIENT: for<'call> Ambient<'call>);
+scoped_thread_local!(static AMBIENT: for<'call> &'call Ambient<'call>);
 
 impl Ambient<'_> {
     /// Runs `call`, within which [`ask`] finds this.
-    pub(super) fn during<R>(self, call: impl FnOnce() -> R) -> R {
+    pub(super) fn during<R>(&self, call: impl FnOnce() -> R) -> R {
         AMBIENT.set(self, call)
     }
 }
 
 /// Asks what the call at hand is about; nothing outside of calls.
-pub(super) fn ask<R>(question: impl FnOnce(Ambient<'_>) -> R) -> R {
+pub(super) fn ask<R>(question: impl FnOnce(&Ambient<'_>) -> R) -> R {
     if AMBIENT.is_set() {
-        AMBIENT.with(question)
+        AMBIENT.with(|ambient| question(ambient))
     } else {
-        question(Ambient::default())
+        question(&Ambient::default())
     }
 }
 

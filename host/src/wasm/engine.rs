@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine, EngineWeak};
 
-use super::context::Context;
+use super::context::{Context, spare_copies};
 use super::since_v0_1_0::Everything;
 use super::wasi;
 use super::watcher::Hash;
@@ -41,6 +41,7 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker)?;
         Everything::add_to_linker::<_, HasSelf<_>>(&mut linker, |context| context)?;
+        spare_copies(&mut linker)?;
         let weak = engine.weak();
         thread::Builder::new()
             .name("epoch".to_owned())

@@ -7,10 +7,14 @@ pub mod cli;
 pub mod config;
 pub mod server;
 
+#[doc(hidden)]
+pub mod bench;
+
 mod deadline;
 mod demo;
 mod live;
 mod path;
+mod probe;
 mod proxy;
 mod router;
 mod signals;

@@ -52,7 +52,7 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
         }
     }
     let before = processor_time();
-    runtime.block_on(local.run_until(tokio::time::sleep(time)));
+    runtime.block_on(local.run_until(async { tokio::time::sleep(time).await }));
     let processor = processor_time().saturating_sub(before);
     Ok(Checked {
         passed: passed.get(),

@@ -33,13 +33,33 @@ fn members_that_do_not_answer_as_expected_are_left_out() {
     type Health = fn(&mut Exchange);
     let table: [(Health, &str, &str); 8] = [
         (|it| it.respond("500 No", ""), "", "500, expected 200-399"),
-        (|it| it.respond("200 OK", "nok"), "hcexpect = { body = \"^ok$\" }", "body"),
-        (|it| it.respond("200 OK", ""), "hcexpect = { header = { x-ready = \"yes\" } }", "x-ready"),
-        (|it| it.respond("204 No Content", ""), "hcexpect = { status = \"200\" }", "204, expected 200"),
-        (Exchange::stall, "hctimeout = \"50ms\"", "no answer within 50ms"),
+        (
+            |it| it.respond("200 OK", "nok"),
+            "hcexpect = { body = \"^ok$\" }",
+            "body",
+        ),
+        (
+            |it| it.respond("200 OK", ""),
+            "hcexpect = { header = { x-ready = \"yes\" } }",
+            "x-ready",
+        ),
+        (
+            |it| it.respond("204 No Content", ""),
+            "hcexpect = { status = \"200\" }",
+            "204, expected 200",
+        ),
+        (
+            Exchange::stall,
+            "hctimeout = \"50ms\"",
+            "no answer within 50ms",
+        ),
         (|it| it.send("SSH-2.0-OpenSSH\r\n"), "", "last check:"),
         (Exchange::reset, "", "last check:"),
-        (|it| it.respond("404 Not Found", ""), "hcfails = 3", "failed 3 checks in a row"),
+        (
+            |it| it.respond("404 Not Found", ""),
+            "hcfails = 3",
+            "failed 3 checks in a row",
+        ),
     ];
     for (health, keys, cause) in table {
         let (ill, well) = (member("ill", health), Origin::live("well"));
@@ -57,7 +77,10 @@ fn members_that_do_not_answer_as_expected_are_left_out() {
 fn dead_member_is_found_without_a_request_and_comes_back() {
     let (mut b1, b2) = (Origin::named("b1").refusing(), Origin::live("b2"));
     let proxy = Proxy::before(&[])
-        .member(&b1, "hcmethod = \"TCP\"\nhcinterval = \"100ms\"\nhcpasses = 2")
+        .member(
+            &b1,
+            "hcmethod = \"TCP\"\nhcinterval = \"100ms\"\nhcpasses = 2",
+        )
         .member(&b2, "")
         .start();
     let ill = line(&proxy, &b1, "is unhealthy: failed a check: no connection");
@@ -73,7 +96,10 @@ fn dead_member_is_found_without_a_request_and_comes_back() {
 fn passed_checks_end_the_error_state() {
     let (mut b1, b2) = (Origin::named("b1").refusing(), Origin::live("b2"));
     let proxy = Proxy::before(&[])
-        .member(&b1, "retry = \"1h\"\nhcmethod = \"TCP\"\nhcinterval = \"100ms\"\nhcfails = 100")
+        .member(
+            &b1,
+            "retry = \"1h\"\nhcmethod = \"TCP\"\nhcinterval = \"100ms\"\nhcfails = 100",
+        )
         .member(&b2, "")
         .start();
     assert_eq!(proxy.served(2), ["b2"; 2]);

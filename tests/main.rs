@@ -15,6 +15,7 @@ mod failover;
 mod harness;
 mod headers;
 mod health;
+mod health_checks;
 mod health_plugins;
 mod interim;
 mod limits;

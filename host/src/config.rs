@@ -10,11 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Settings};
+use http::Version;
 use http::uri::Authority;
+use regex::bytes::Regex;
 
 mod access_log;
 mod apache;
 mod balancer;
+mod check;
 mod limits;
 mod listener;
 mod member;
@@ -412,4 +415,109 @@ pub struct Member {
     pub disable_reuse: bool,
     /// `keepalive`: TCP keep-alive probes on connections to the member. Default false.
     pub keepalive: bool,
+    /// `hcmethod` and the keys that go with it: active checks. Default: none.
+    pub check: Option<Check>,
+}
+
+/// Active checks of a member.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// `hcmethod`: what a check is.
+    pub kind: CheckKind,
+    /// `hcinterval`: the longest time from the start of a check to the start of the next. Default 30 s; at least 100 ms.
+    pub interval: Duration,
+    /// `hctimeout`: how long a whole check may take. Default 5 s, or the interval if that is less.
+    pub timeout: Duration,
+    /// `hcfails`: so many failed checks in a row make a member ill. Default 1; 1 to 100.
+    pub fails: u32,
+    /// `hcpasses`: so many passed checks in a row make it well again. Default 1; 1 to 100.
+    pub passes: u32,
+    /// `hcport`: where to connect to. Default: the member's port.
+    pub port: u16,
+}
+
+/// What a check is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckKind {
+    /// A connection that is made.
+    Tcp,
+    /// A request that is answered as expected.
+    Http(HttpCheck),
+}
+
+/// The request of a check, and what its answer must be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpCheck {
+    /// The method without its version.
+    pub method: CheckMethod,
+    /// HTTP/1.0, or HTTP/1.1 with the methods that end in `11`.
+    pub version: Version,
+    /// What is asked for: the member's path and `hcuri`, or `*`.
+    pub target: String,
+    /// `hchost`: what goes into `Host`. Default: the member's authority.
+    pub host: String,
+    /// `hcheaders`: more fields of the request. At most 32; default none.
+    pub headers: Vec<(String, String)>,
+    /// `hcexpect`: what the answer must be.
+    pub expect: Expect,
+    /// `hcreport`: names, in lower case, of the answer's fields that judges are handed. At most 16; default none.
+    pub report: Vec<String>,
+}
+
+/// The method of a check's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckMethod {
+    /// `OPTIONS`.
+    Options,
+    /// `HEAD`.
+    Head,
+    /// `GET`.
+    Get,
+}
+
+/// `hcexpect`: what an answer must be; all of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expect {
+    /// `status`: one of these. Default 200 to 399.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// `header`: fields that must be there, with the value they must have, without blanks around it. Default none.
+    pub headers: Vec<(String, String)>,
+    /// `body`: what the first 64 KiB of the body must match. Default anything.
+    pub body: Option<Pattern>,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            statuses: vec![200..=399],
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+}
+
+/// A regular expression; two are equal if they are written alike.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    pub(crate) fn new(regex: Regex) -> Self {
+        Self(regex)
+    }
+
+    /// Whether any part of `bytes` matches.
+    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+        self.0.is_match(bytes)
+    }
+
+    /// As it is written.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
 }

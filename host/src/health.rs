@@ -4,6 +4,7 @@
 //! takes what is there to the balancer's judge ([`equipoise_balancer::Judgement`]) and tells the balancer what follows.
 //! What changes is logged and remembered by the [`Chronicle`].
 
+mod checks;
 mod chronicle;
 mod exchanges;
 mod rounds;
@@ -53,6 +54,7 @@ fn attend(live: &Live, ended: oneshot::Receiver<Infallible>) {
     };
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
+        checks::spawn(&mut tasks, live.view());
         tasks.spawn_local(rounds::judge_exchanges(live.view()));
         // Nobody sends anything: this waits for the other end to be dropped.
         let _ = ended.await;

@@ -7,11 +7,15 @@ pub mod cli;
 pub mod config;
 pub mod server;
 
+#[doc(hidden)]
+pub mod bench;
+
 mod deadline;
 mod demo;
 mod health;
 mod live;
 mod path;
+mod probe;
 mod proxy;
 mod router;
 mod signals;

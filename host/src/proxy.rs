@@ -46,8 +46,7 @@ use upload::RequestBody;
 pub(crate) use view::Services;
 use view::View;
 
-/// When a client may come again where nobody can be used, and it is unknown when somebody will be: checks tell within such a
-/// time that a member is well.
+/// When a client may come again where nobody can be used, and neither `retry` nor a check will tell.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) use body::Body;
@@ -238,10 +237,16 @@ impl Exchange<'_> {
 
     /// Nobody is there: says when somebody may be.
     fn refused(&self, refusal: Refusal) -> Failure {
-        let until_retry = self.cluster.balancer.until_retry(self.snapshot.now());
+        let Cluster {
+            balancer, config, ..
+        } = self.cluster;
+        let checks = config.members.iter().filter_map(|it| it.check.as_ref());
+        let until_passed = checks.map(|check| check.interval * check.passes).min();
+        let until_retry = balancer.until_retry(self.snapshot.now());
+        let times = until_passed.into_iter().chain(until_retry);
         Failure::Refused {
             refusal,
-            retry_after: until_retry.unwrap_or(RETRY_AFTER),
+            retry_after: times.min().unwrap_or(RETRY_AFTER),
         }
     }
 

@@ -123,6 +123,7 @@ impl Cluster {
                 settings: MemberSettings {
                     // The balancer's time begins now.
                     drain_until: member.drain_timeout,
+                    passes: member.check.as_ref().map_or(1, |check| check.passes),
                     ..member.settings.clone()
                 },
                 counters: Arc::default(),
@@ -270,15 +271,15 @@ fn peers(config: &config::Balancer) -> Vec<Peer> {
 
 /// A member as plugins are told of it.
 fn peer((id, member): (u32, &config::Member)) -> Peer {
-    let settings = &member.settings;
+    let (settings, check) = (&member.settings, member.check.as_ref());
     Peer {
         id,
         url: settings.name.clone(),
         weight: settings.lbfactor,
         set: settings.lbset.into(),
         route: settings.route.clone(),
-        passes: 1,
-        fails: 1,
+        passes: check.map_or(1, |check| check.passes),
+        fails: check.map_or(1, |check| check.fails),
         metadata: member.metadata.clone(),
     }
 }
@@ -342,4 +343,22 @@ fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
         separator: sticky.separator,
         semicolon_ends: *semicolon_ends,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn plugins_are_told_how_many_checks_count() {
+        let text = "listen = [{ address = \"127.0.0.1:0\" }]\nroute = [{ path = \"/\", balancer = \"b\" }]
+            [balancer.b]\nmember = [
+            { url = \"http://a\", hcmethod = \"TCP\", hcpasses = 2, hcfails = 3 }, { url = \"http://b\" }]";
+        let config = Config::parse(text, Path::new("test.toml")).unwrap();
+        let peers: Vec<_> = (0..).zip(&config.balancers[0].members).map(peer).collect();
+        let counts = peers.iter().map(|peer| (peer.passes, peer.fails));
+        assert_eq!(counts.collect::<Vec<_>>(), [(2, 3), (1, 1)]);
+    }
 }

@@ -237,10 +237,11 @@ impl Balancer {
             true => Change::Healthy(reason),
             false => Change::Unhealthy(reason),
         };
-        self.observer.observe(Some(member), change);
+        // Who is told may rely on it.
         let panic = self
             .panic
             .update(&self.members, self.settings.panic_threshold);
+        self.observer.observe(Some(member), change);
         if let Some(change) = panic {
             self.observer.observe(None, change);
         }

@@ -60,13 +60,10 @@ const PARAMETERS: &[(&str, &str)] = &[
         "upgrade",
         "switching protocols is not supported in this version yet",
     ),
-    ("hcmethod", HEALTH_CHECKS),
-    ("hcinterval", HEALTH_CHECKS),
-    ("hcpasses", HEALTH_CHECKS),
-    ("hcfails", HEALTH_CHECKS),
-    ("hcuri", HEALTH_CHECKS),
-    ("hcexpr", HEALTH_CHECKS),
-    ("hctemplate", HEALTH_CHECKS),
+    (
+        "hcexpr",
+        "what an answer must be is called `hcexpect` here, such as hcexpect = { status = \"200-399\", body = \"ok\" }",
+    ),
     (
         "proxypreservehost",
         "it is called `preserve-host` here, on the route",
@@ -81,5 +78,3 @@ const PARAMETERS: &[(&str, &str)] = &[
         "it is called `timeout` here, on each member",
     ),
 ];
-
-const HEALTH_CHECKS: &str = "health checks are not supported in this version yet";

@@ -5,6 +5,7 @@ use std::time::Duration;
 use equipoise_balancer::Settings;
 use toml::de::DeValue;
 
+use super::check::{self, Template};
 use super::member::read_members;
 use super::method::read_method;
 use super::outlier::read_outlier;
@@ -15,7 +16,8 @@ use super::value::whole;
 use super::value::{Reading, duration, integer, percent, size, switch, text};
 use super::{Balancer, Builtin, Method, Plugin, RetryOn};
 
-pub(super) const KEYS: &[&str] = &[
+/// The keys besides those of checks.
+pub(super) const OWN_KEYS: &[&str] = &[
     "lbmethod",
     "stickysession",
     "stickysessionsep",
@@ -36,18 +38,26 @@ pub(super) const KEYS: &[&str] = &[
     "member",
 ];
 
+const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
+
 /// The keys of the table that names a judge.
 pub(super) const JUDGE_KEYS: &[&str] = &["plugin"];
 
 /// Reads every `[balancer.NAME]` out of the file.
 pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin]) -> Vec<Balancer> {
-    let tables = file.named_tables("balancer", KEYS, "mycluster");
-    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table, plugins);
+    let templates = check::read_templates(file);
+    let tables = file.named_tables("balancer", &KEYS, "mycluster");
+    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table, plugins, &templates);
     tables.iter().map(read).collect()
 }
 
-fn read_balancer(name: &str, table: &Table<'_>, plugins: &[Plugin]) -> Balancer {
-    let members = read_members(table);
+fn read_balancer(
+    name: &str,
+    table: &Table<'_>,
+    plugins: &[Plugin],
+    templates: &[Template<'_>],
+) -> Balancer {
+    let members = read_members(table, templates);
     let sticky_cookie = read_sticky_cookie(table);
     let sticky = read_sticky(table, sticky_cookie.as_ref(), plugins);
     let method = read_method(table, plugins);

@@ -7,6 +7,7 @@ use equipoise_balancer::{MemberSettings, Status};
 use toml::de::DeValue;
 
 use super::Member;
+use super::check::{self, Said, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
 use super::url::{MemberUrl, member_url};
@@ -14,7 +15,8 @@ use super::value::{
     DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
 };
 
-pub(super) const KEYS: &[&str] = &[
+/// The keys besides those of checks.
+pub(super) const OWN_KEYS: &[&str] = &[
     "url",
     "loadfactor",
     "lbset",
@@ -35,6 +37,8 @@ pub(super) const KEYS: &[&str] = &[
     "metadata",
 ];
 
+const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
+
 /// The most requests in flight that `max` may allow.
 const MOST_IN_FLIGHT: usize = 1_000_000;
 
@@ -44,12 +48,13 @@ const METADATA: TextBounds = TextBounds {
 };
 
 /// Reads every `[[balancer.NAME.member]]` of a balancer.
-pub(super) fn read_members(balancer: &Table<'_>) -> Vec<Member> {
-    let tables = balancer.some_tables("member", KEYS, "url = \"http://…\"");
+pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> Vec<Member> {
+    let tables = balancer.some_tables("member", &KEYS, "url = \"http://…\"");
+    let checks = read_checks(balancer, &tables, templates);
     let slow_start = balancer.read("slow-start", duration(Duration::ZERO));
     let mut members: Vec<Member> = Vec::new();
-    for table in &tables {
-        let Some(mut member) = read_member(table) else {
+    for (table, checks) in tables.iter().zip(checks) {
+        let Some(mut member) = read_member(table, checks) else {
             continue;
         };
         if !table.has("slow-start") {
@@ -87,7 +92,7 @@ fn check_routes(balancer: &Table<'_>, tables: &[Table<'_>]) {
     }
 }
 
-fn read_member(table: &Table<'_>) -> Option<Member> {
+fn read_member(table: &Table<'_>, checks: Said) -> Option<Member> {
     let why = "write where the member is, such as url = \"http://127.0.0.1:9001\"";
     let written = table.require("url", why, |value| {
         let text = text(value)?;
@@ -112,6 +117,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
     let metadata = table.texts("metadata", "{ zone = \"a\" }", &METADATA);
     let (name, url) = written?;
     let address = url.address();
+    let check = checks.check(&url);
     let MemberUrl {
         authority,
         host,
@@ -138,6 +144,7 @@ fn read_member(table: &Table<'_>) -> Option<Member> {
         ping,
         disable_reuse: disable_reuse.unwrap_or(false),
         keepalive: keepalive.unwrap_or(false),
+        check,
     })
 }
 

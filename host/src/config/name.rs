@@ -80,7 +80,8 @@ pub(super) fn path(text: &str) -> Reading<String> {
     Ok(format!("/{}", segments.join("/")))
 }
 
-fn is_path_character(character: char) -> bool {
+/// Whether a URL's path or query may hold the character as it stands.
+pub(super) fn is_path_character(character: char) -> bool {
     character.is_ascii_graphic()
         && !matches!(
             character,
@@ -88,7 +89,8 @@ fn is_path_character(character: char) -> bool {
         )
 }
 
-fn has_broken_escape(text: &str) -> bool {
+/// Whether a `%` in a URL's path stands without its two digits.
+pub(super) fn has_broken_escape(text: &str) -> bool {
     let mut behind = text.split('%').skip(1).map(str::as_bytes);
     behind.any(|part| part.len() < 2 || !part[..2].iter().all(u8::is_ascii_hexdigit))
 }
@@ -99,10 +101,15 @@ pub(super) fn is_within(path: &str, prefix: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether the text is a token of RFC 9110: the name of a header field, or of a cookie.
+pub(super) fn is_token(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(legal)
+}
+
 /// A cookie's name: a token of RFC 9110.
 pub(super) fn cookie_name(text: &str) -> Reading<String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !text.is_empty() && text.bytes().all(legal) {
+    if is_token(text) {
         Ok(text.to_owned())
     } else {
         Err(

@@ -29,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "route",
     "balancer",
+    "hctemplate",
     "plugin",
 ];
 

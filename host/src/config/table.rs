@@ -128,6 +128,17 @@ impl<'d> Table<'d> {
         example: &str,
         bounds: &TextBounds,
     ) -> BTreeMap<String, String> {
+        self.checked_texts(key, example, bounds, |_, _| Ok(()))
+    }
+
+    /// The same of texts and names that `check` has to find right.
+    pub(super) fn checked_texts(
+        &self,
+        key: &str,
+        example: &str,
+        bounds: &TextBounds,
+        check: impl Fn(&str, &str) -> Reading<()>,
+    ) -> BTreeMap<String, String> {
         let Some(texts) = self.open(key, &format!("must be a table such as {example}")) else {
             return BTreeMap::new();
         };
@@ -143,7 +154,10 @@ impl<'d> Table<'d> {
                 let remedy = format!("its name must have 1 to {LONGEST_NAME} bytes");
                 texts.refuse(name, remedy);
             }
-            let text = texts.read(name, value::free_text(bounds.value))?;
+            let text = texts.read(name, |value| {
+                let text = value::free_text(bounds.value)(value)?;
+                check(name, &text).map(|()| text)
+            })?;
             Some((name.to_owned(), text))
         };
         texts.keys().into_iter().filter_map(read).collect()

@@ -9,6 +9,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
+mod check;
 mod health;
 mod plugin;
 
@@ -19,13 +20,15 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[limits]", limits::KEYS),
     ("[[listen]]", listener::KEYS),
     ("[[route]]", route::KEYS),
-    ("[balancer.NAME]", balancer::KEYS),
+    ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),
     ("stickysession", sticky::PLUGIN_KEYS),
     ("sticky-cookie", sticky::COOKIE_KEYS),
     ("outlier", outlier::KEYS),
     ("health", balancer::JUDGE_KEYS),
-    ("[[balancer.NAME.member]]", member::KEYS),
+    ("[[balancer.NAME.member]]", member::OWN_KEYS),
+    ("[hctemplate.NAME]", &super::check::KEYS),
+    ("hcexpect", super::check::EXPECT_KEYS),
     ("[plugin.NAME]", super::plugin::KEYS),
 ];
 
@@ -431,11 +434,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
             "enablereuse = true",
             "connections are reused unless",
         ),
-        (
-            MEMBER,
-            "hcmethod = \"GET\"",
-            "health checks are not supported in this version yet",
-        ),
+        (MEMBER, "hcexpr = \"ok200\"", "is called `hcexpect` here"),
         (MEMBER, "LoadFactor = 2", "did you mean `loadfactor`?"),
     ];
     for (header, line, remedy) in table {
@@ -769,6 +768,7 @@ fn every_known_key_is_read() {
             "sticky-cookie" => "[balancer.NAME.sticky-cookie]",
             "outlier" => "[balancer.NAME.outlier]",
             "health" => "[balancer.NAME.health]",
+            "hcexpect" => "[hctemplate.NAME.hcexpect]",
             header => header,
         };
         for key in *keys {
@@ -1100,6 +1100,12 @@ fn snippet() -> impl Strategy<Value = String> {
         "[[balancer.mycluster.member]]",
         "[plugin.canary]",
         "{ plugin = \"canary\" }",
+        "[hctemplate.a]",
+        "hctemplate = \"a\"\n",
+        "hcmethod = \"GET\"\n",
+        "hcmethod = \"TCP\"\n",
+        "hcexpect = { status = \"200,3-\", body = \"(\" }\n",
+        "hcheaders = { host = \"a\" }\n",
         "member = 3\n",
         "0",
         "-1",

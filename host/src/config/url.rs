@@ -86,6 +86,13 @@ fn check_parts(rest: &str) -> Reading<()> {
     }
 }
 
+/// A host and perhaps a port, as they go into `Host`.
+pub(super) fn host_field(text: &str) -> Reading<String> {
+    let (host, port) = split_port(text)?;
+    let host = name::host(host)?;
+    as_authority(&host, port).map(|authority| authority.to_string())
+}
+
 /// The host as it is written and the port.
 fn split_port(authority: &str) -> Reading<(&str, u16)> {
     if authority.parse::<Ipv6Addr>().is_ok() {

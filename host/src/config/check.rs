@@ -1,0 +1,191 @@
+//! Active checks: the `hc…` keys of members, of balancers as defaults for their members, and of `[hctemplate.NAME]`.
+//!
+//! What a member's own table says wins over the template it names; then comes what its balancer says, and last the template
+//! that the balancer names.
+
+use std::time::Duration;
+
+use super::reference::read_reference;
+use super::table::Table;
+use super::url::MemberUrl;
+use super::{Check, CheckKind, Expect, HttpCheck};
+
+mod effect;
+mod expect;
+mod method;
+mod value;
+
+#[cfg(test)]
+pub(super) use expect::KEYS as EXPECT_KEYS;
+
+use effect::{check_balancer, check_member, check_template};
+use expect::read_expect;
+use method::{Way, way};
+
+/// The keys of `[hctemplate.NAME]`.
+pub(super) const KEYS: [&str; 11] = [
+    "hcmethod",
+    "hcuri",
+    "hcinterval",
+    "hctimeout",
+    "hcfails",
+    "hcpasses",
+    "hcport",
+    "hchost",
+    "hcheaders",
+    "hcexpect",
+    "hcreport",
+];
+
+/// Keys of a table of its own, with `hctemplate` and the keys of checks behind them: `ALL` is so many more.
+pub(super) const fn with_checks<const ALL: usize>(own: &[&'static str]) -> [&'static str; ALL] {
+    let mut all = ["hctemplate"; ALL];
+    let mut next = 0;
+    while next < own.len() {
+        all[next] = own[next];
+        next += 1;
+    }
+    next = 0;
+    while next < KEYS.len() {
+        all[own.len() + 1 + next] = KEYS[next];
+        next += 1;
+    }
+    all
+}
+
+/// How many keys [`with_checks`] adds.
+pub(super) const ADDED: usize = KEYS.len() + 1;
+
+/// `[hctemplate.NAME]`.
+pub(super) struct Template<'d> {
+    name: &'d str,
+    said: Said,
+}
+
+/// What tables say of checks; `None` is what they do not say, or wrongly.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said {
+    way: Option<Way>,
+    uri: Option<String>,
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    fails: Option<u32>,
+    passes: Option<u32>,
+    port: Option<u16>,
+    host: Option<String>,
+    headers: Option<Vec<(String, String)>>,
+    expect: Option<Expect>,
+    report: Option<Vec<String>>,
+}
+
+/// Reads every `[hctemplate.NAME]` out of the file.
+pub(super) fn read_templates<'d>(file: &Table<'d>) -> Vec<Template<'d>> {
+    let tables = file.named_tables("hctemplate", &KEYS, "probe");
+    let read = |(name, table): (&'d str, Table<'d>)| {
+        let said = Said::read(&table);
+        check_template(&table, &said);
+        Template { name, said }
+    };
+    tables.into_iter().map(read).collect()
+}
+
+/// Reads what a balancer and its members say of checks; tells it for each member.
+pub(super) fn read_checks(
+    balancer: &Table<'_>,
+    members: &[Table<'_>],
+    templates: &[Template<'_>],
+) -> Vec<Said> {
+    let defaults = Said::read_with_template(balancer, templates);
+    let read = |member: &Table<'_>| {
+        let said = Said::read_with_template(member, templates).or(&defaults);
+        check_member(member, &said);
+        said
+    };
+    let members: Vec<_> = members.iter().map(read).collect();
+    check_balancer(balancer, &defaults, &members);
+    members
+}
+
+impl Said {
+    fn read(table: &Table<'_>) -> Self {
+        let named = |key, read: &dyn Fn() -> Vec<String>| table.has(key).then(read);
+        Self {
+            way: way(table),
+            uri: table.read("hcuri", value::uri),
+            interval: table.read("hcinterval", value::interval),
+            timeout: table.read("hctimeout", super::value::some_time),
+            fails: table.read("hcfails", super::value::whole(1..=100)),
+            passes: table.read("hcpasses", super::value::whole(1..=100)),
+            port: table.read("hcport", super::value::whole(1..=u16::MAX)),
+            host: table.read("hchost", value::host),
+            headers: value::read_headers(table),
+            expect: read_expect(table),
+            report: named("hcreport", &|| value::read_report(table)),
+        }
+    }
+
+    /// What a table says, and what the template says that it names.
+    fn read_with_template(table: &Table<'_>, templates: &[Template<'_>]) -> Self {
+        let said = Self::read(table);
+        if !table.has("hctemplate") {
+            return said;
+        }
+        let names = templates.iter().map(|template| template.name);
+        match read_reference(table, "hctemplate", "", names) {
+            Some(template) => said.or(&templates[template].said),
+            None => Self {
+                way: said.way.or(Some(Way::Unknown)),
+                ..said
+            },
+        }
+    }
+
+    /// What this says, and where it says nothing, what `other` says.
+    fn or(self, other: &Self) -> Self {
+        Self {
+            way: self.way.or(other.way),
+            uri: self.uri.or_else(|| other.uri.clone()),
+            interval: self.interval.or(other.interval),
+            timeout: self.timeout.or(other.timeout),
+            fails: self.fails.or(other.fails),
+            passes: self.passes.or(other.passes),
+            port: self.port.or(other.port),
+            host: self.host.or_else(|| other.host.clone()),
+            headers: self.headers.or_else(|| other.headers.clone()),
+            expect: self.expect.or_else(|| other.expect.clone()),
+            report: self.report.or_else(|| other.report.clone()),
+        }
+    }
+
+    /// The checks of the member at `url`; `None` where it has none.
+    pub(super) fn check(self, url: &MemberUrl) -> Option<Check> {
+        let interval = self.interval.unwrap_or(Duration::from_secs(30));
+        // No longer than the interval, so that a member that says nothing is found as soon as one that refuses.
+        let timeout = Duration::from_secs(5).min(interval);
+        Some(Check {
+            interval,
+            timeout: self.timeout.unwrap_or(timeout),
+            fails: self.fails.unwrap_or(1),
+            passes: self.passes.unwrap_or(1),
+            port: self.port.unwrap_or(url.port),
+            kind: self.kind(url)?,
+        })
+    }
+
+    fn kind(self, url: &MemberUrl) -> Option<CheckKind> {
+        let (method, version) = match self.way? {
+            Way::Off | Way::Unknown => return None,
+            Way::Tcp => return Some(CheckKind::Tcp),
+            Way::Http(method, version) => (method, version),
+        };
+        Some(CheckKind::Http(HttpCheck {
+            method,
+            version,
+            target: value::target(method, &url.path, self.uri.as_deref()),
+            host: self.host.unwrap_or_else(|| url.authority.to_string()),
+            headers: self.headers.unwrap_or_default(),
+            expect: self.expect.unwrap_or_default(),
+            report: self.report.unwrap_or_default(),
+        }))
+    }
+}

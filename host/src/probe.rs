@@ -1,0 +1,229 @@
+//! Active checks: asks members whether they are well, off the way of requests.
+//!
+//! A [`Target`] is a member as it is checked. [`probe`] checks it once, and [`watch`] again and again. What follows from
+//! a [`Finding`] is not decided here. Everything stays on the thread that awaits it, and nothing of it is counted as
+//! traffic.
+//!
+//! A check is a connection of its own, closed afterwards: a connection that is kept would go on working where no new one
+//! can be made.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use equipoise_sdk::health::{Answer, Failure, Probe};
+use rustix::io::Errno;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+mod answer;
+mod body;
+mod head;
+mod pace;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use pace::permits;
+pub(crate) use target::Target;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// For those who judge.
+    pub(crate) probe: Probe,
+    /// The same in words, for the log and the operator: `200 in 3 ms`, `503, expected 200-399`, `no connection:
+    /// Connection refused`.
+    pub(crate) detail: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+struct Trouble {
+    failure: Failure,
+    detail: String,
+    /// Whether it is for want of something of ours, such as file descriptors, which says nothing about the member.
+    is_ours: bool,
+}
+
+impl Trouble {
+    fn new(failure: Failure, detail: impl Into<String>) -> Self {
+        Self {
+            failure,
+            detail: detail.into(),
+            is_ours: false,
+        }
+    }
+
+    fn broken_off(detail: impl Into<String>) -> Self {
+        Self::new(Failure::BrokenOff, detail)
+    }
+
+    fn unintelligible(detail: impl Into<String>) -> Self {
+        Self::new(Failure::Unintelligible, detail)
+    }
+}
+
+/// An answer, and what is wrong with it.
+struct Reply {
+    answer: Answer,
+    /// What is not as expected; `None` where all is.
+    complaint: Option<String>,
+}
+
+/// How far a check has come: what is missing when its time is over.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Connection,
+    Answer,
+    EndOfAnswer,
+}
+
+/// One check of a member, right now, within the target's time. `now` is the clock of the finding.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for the manager's button, which is yet to come")
+)]
+pub(crate) async fn probe(target: &Target, now: impl Fn() -> Duration) -> Finding {
+    attempt(target, &now).await.0
+}
+
+/// Checks a member again and again until it is dropped, and hands every result to `report`, the first within a second or
+/// the interval.
+///
+/// Checks of a member never overlap. They start at most an interval apart, if they take no longer than that and no more
+/// than [`permits`] allows are under way at once. So a member that is dead from some time on has failed `hcfails` checks
+/// no later than `hcinterval` × `hcfails` + `hctimeout` after that.
+///
+/// A check that could not be made for want of something of ours is not reported; the first such in a row is logged.
+pub(crate) async fn watch(
+    target: Target,
+    now: impl Fn() -> Duration,
+    mut report: impl FnMut(Finding),
+) {
+    let (target, mut is_told) = (&target, false);
+    let check = async || attempt(target, &now).await;
+    let judge = |(finding, is_ours): (Finding, bool)| {
+        if is_ours && !is_told {
+            let (member, detail) = (&target.url, &finding.detail);
+            tracing::warn!(%member, "could not be checked: {detail}");
+        }
+        is_told = is_ours;
+        if !is_ours {
+            report(finding);
+        }
+    };
+    pace::repeat(target.interval, &target.permits, check, judge).await;
+}
+
+/// One check, and whether it came to nothing for a reason of ours.
+async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool) {
+    let start = Instant::now();
+    let stage = Cell::new(Stage::Connection);
+    let result = match timeout(target.timeout, ask(target, &stage)).await {
+        Ok(result) => result,
+        Err(_) => Err(too_late(stage.get(), target.timeout)),
+    };
+    let latency = start.elapsed();
+    let is_ours = matches!(&result, Err(trouble) if trouble.is_ours);
+    let detail = match &result {
+        Ok(reply) => reply.in_words(latency),
+        Err(trouble) => trouble.detail.clone(),
+    };
+    let expected = matches!(&result, Ok(reply) if reply.complaint.is_none());
+    let probe = Probe {
+        member: target.id,
+        at_ms: u64::try_from(now().as_millis()).unwrap_or(u64::MAX),
+        latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
+        outcome: result
+            .map(|reply| reply.answer)
+            .map_err(|trouble| trouble.failure),
+        expected,
+    };
+    (Finding { probe, detail }, is_ours)
+}
+
+/// A check without a bound on its time.
+async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
+    let mut stream = connect(target).await.map_err(no_connection)?;
+    let Some(inquiry) = &target.inquiry else {
+        return Ok(Reply::of_connection());
+    };
+    stage.set(Stage::Answer);
+    let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
+    stream.set_nodelay(true).map_err(broken)?;
+    stream.write_all(&inquiry.request).await.map_err(broken)?;
+    answer::read(&mut stream, inquiry, stage).await
+}
+
+/// Connects to the first of the member's addresses that takes the connection.
+async fn connect(target: &Target) -> io::Result<TcpStream> {
+    if let Some(address) = target.address {
+        return TcpStream::connect(address).await;
+    }
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in target.resolve().await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn no_connection(error: io::Error) -> Trouble {
+    let detail = format!("no connection: {}", plain(&error));
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    Trouble {
+        is_ours: Errno::from_io_error(&error).is_some_and(|error| ours.contains(&error)),
+        ..Trouble::new(Failure::Unreachable, detail)
+    }
+}
+
+fn too_late(stage: Stage, time: Duration) -> Trouble {
+    let missing = match stage {
+        Stage::Connection => "no connection",
+        Stage::Answer => "no answer",
+        Stage::EndOfAnswer => "no end of the answer",
+    };
+    Trouble::new(Failure::TimedOut, format!("{missing} within {time:?}"))
+}
+
+/// An error of the system without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+impl Reply {
+    /// A connection was all that was asked for.
+    fn of_connection() -> Self {
+        let answer = Answer {
+            status: 0,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        Self {
+            answer,
+            complaint: None,
+        }
+    }
+
+    fn in_words(&self, latency: Duration) -> String {
+        let time = latency.as_millis();
+        match (&self.complaint, self.answer.status) {
+            (Some(complaint), _) => complaint.clone(),
+            (None, 0) => format!("connected in {time} ms"),
+            (None, status) => format!("{status} in {time} ms"),
+        }
+    }
+}

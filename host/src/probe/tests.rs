@@ -1,0 +1,520 @@
+//! Checks of members that behave in every way, over real sockets.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::*;
+use crate::config::Config;
+
+const GET: &str = "hcmethod = \"GET\"";
+
+/// A time that no test waits for.
+const PATIENT: &str = "hctimeout = \"60s\"";
+
+/// The member at an address as it is checked with these lines of configuration.
+fn target(authority: &str, lines: &str, is_judged: bool) -> Target {
+    let text = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n
+        [[balancer.b.member]]\nurl = \"http://{authority}\"\n{lines}\n"
+    );
+    let config = Config::parse(&text, Path::new("test.toml"));
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let member = &config.balancers[0].members[0];
+    Target::new(7, member, is_judged, permits()).expect("a method is written")
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Takes one connection and reads the head of a request from it.
+async fn take_request(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let byte = stream.read_u8().await.unwrap();
+        request.push(byte);
+    }
+    (stream, String::from_utf8(request).unwrap())
+}
+
+/// A member that answers one request with these bytes and closes; tells the request.
+async fn member(answer: impl Into<Vec<u8>>) -> (SocketAddr, JoinHandle<String>) {
+    let (answer, (listener, address)) = (answer.into(), listen().await);
+    let serving = tokio::spawn(async move {
+        let (mut stream, request) = take_request(&listener).await;
+        // Whoever has seen enough hangs up.
+        let _ = stream.write_all(&answer).await;
+        request
+    });
+    (address, serving)
+}
+
+async fn check(target: &Target) -> Finding {
+    probe(target, || Duration::from_millis(1234)).await
+}
+
+/// What a check finds at a member that answers so, with the body if `is_judged`.
+async fn finding(answer: impl Into<Vec<u8>>, lines: &str, is_judged: bool) -> Finding {
+    let (address, _) = member(answer).await;
+    check(&target(
+        &address.to_string(),
+        &format!("{PATIENT}\n{lines}"),
+        is_judged,
+    ))
+    .await
+}
+
+/// The body that a judge sees.
+async fn body(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+    let finding = finding(answer, GET, true).await;
+    finding.probe.outcome.map(|answer| answer.body)
+}
+
+async fn failure(answer: &[u8], lines: &str) -> (Failure, String) {
+    let finding = finding(answer, lines, true).await;
+    assert!(!finding.probe.expected);
+    (
+        finding.probe.outcome.expect_err("no answer"),
+        finding.detail,
+    )
+}
+
+/// Whether the answer is as expected, and the detail where it is not.
+async fn expected(answer: &str, expect: &str) -> Result<(), String> {
+    let finding = finding(answer, &format!("{GET}\nhcexpect = {expect}"), false).await;
+    if finding.probe.expected {
+        Ok(())
+    } else {
+        assert!(finding.probe.outcome.is_ok(), "{finding:?}");
+        Err(finding.detail)
+    }
+}
+
+#[tokio::test]
+async fn a_well_member_is_found_well() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let Finding { probe, detail } = finding(answer, GET, false).await;
+    assert_eq!((probe.member, probe.at_ms, probe.expected), (7, 1234, true));
+    assert!(probe.latency_us > 0);
+    let answer = probe.outcome.unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]));
+    assert!(
+        detail.starts_with("200 in ") && detail.ends_with(" ms"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn the_request_is_the_one_that_is_configured() {
+    let ok = "HTTP/1.0 204 No Content\r\n\r\n";
+    let request = async |lines: &str| {
+        let (address, request) = member(ok).await;
+        let finding = check(&target(&address.to_string(), lines, false)).await;
+        assert!(finding.probe.expected, "{finding:?}");
+        let request = request.await.unwrap();
+        request.replace(&address.to_string(), "ADDRESS")
+    };
+    assert_eq!(
+        request(GET).await,
+        "GET / HTTP/1.0\r\nHost: ADDRESS\r\n\r\n"
+    );
+    assert_eq!(
+        request("hcmethod = \"OPTIONS\"").await,
+        "OPTIONS * HTTP/1.0\r\nHost: ADDRESS\r\n\r\n"
+    );
+    assert_eq!(
+        request("hcmethod = \"HEAD11\"\nhcuri = \"/h?a\"\nhchost = \"app\"\nhcheaders = { x-probe = \"1\" }").await,
+        "HEAD /h?a HTTP/1.1\r\nHost: app\r\nConnection: close\r\nx-probe: 1\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_all_that_a_tcp_check_asks_for() {
+    let (listener, address) = listen().await;
+    let target = target(&address.to_string(), "hcmethod = \"TCP\"", true);
+    let Finding { probe, detail } = check(&target).await;
+    assert!(
+        probe.expected && detail.starts_with("connected in "),
+        "{detail}"
+    );
+    assert_eq!(probe.outcome.unwrap().status, 0);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    assert_eq!(
+        stream.read(&mut [0]).await.unwrap(),
+        0,
+        "closed without a word"
+    );
+}
+
+#[tokio::test]
+async fn another_port_may_be_checked() {
+    let (address, _) = member("HTTP/1.0 200 OK\r\n\r\n").await;
+    let lines = format!("{GET}\nhcport = {}", address.port());
+    assert!(
+        check(&target("127.0.0.1:1", &lines, false))
+            .await
+            .probe
+            .expected
+    );
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried() {
+    let (address, _) = member("HTTP/1.0 200 OK\r\n\r\n").await;
+    let authority = format!("localhost:{}", address.port());
+    assert!(check(&target(&authority, GET, false)).await.probe.expected);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_unreachable() {
+    let (listener, address) = listen().await;
+    drop(listener);
+    for method in ["GET", "TCP"] {
+        let lines = format!("hcmethod = \"{method}\"");
+        let Finding { probe, detail } = check(&target(&address.to_string(), &lines, false)).await;
+        assert_eq!(probe.outcome, Err(Failure::Unreachable));
+        assert_eq!(detail, "no connection: Connection refused");
+        assert!(!probe.expected);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_unreachable() {
+    let finding = check(&target("nowhere.invalid", GET, false)).await;
+    assert_eq!(finding.probe.outcome, Err(Failure::Unreachable));
+    assert!(
+        finding.detail.starts_with("no connection: "),
+        "{}",
+        finding.detail
+    );
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_expected_is_an_answer_all_the_same() {
+    let finding = finding("HTTP/1.1 503 Busy\r\n\r\n", GET, false).await;
+    assert_eq!(finding.probe.outcome.unwrap().status, 503);
+    assert_eq!(
+        (finding.probe.expected, &*finding.detail),
+        (false, "503, expected 200-399")
+    );
+}
+
+#[tokio::test]
+async fn status_fields_and_body_must_all_be_as_expected() {
+    let answer =
+        "HTTP/1.1 404 None\r\nX-Ready:  yes \r\nX-Ready: no\r\nContent-Length: 5\r\n\r\nit ok";
+    let table = [
+        ("{ status = 404 }", Ok(())),
+        ("{ status = \"200,400-404\" }", Ok(())),
+        (
+            "{ status = [200, \"301-302\"] }",
+            Err("404, expected 200,301-302"),
+        ),
+        ("{ body = \"ok\" }", Err("404, expected 200-399")),
+        (
+            "{ status = 404, header = { x-ready = \"yes\" }, body = \"ok$\" }",
+            Ok(()),
+        ),
+        ("{ status = 404, header = { X-READY = \" no \" } }", Ok(())),
+        (
+            "{ status = 404, header = { x-ready = \"Yes\" } }",
+            Err("x-ready is \"yes\", expected \"Yes\""),
+        ),
+        (
+            "{ status = 404, header = { x-more = \"1\", x-ready = \"yes\" } }",
+            Err("x-more is missing, expected \"1\""),
+        ),
+        (
+            "{ status = 404, body = \"^ok\" }",
+            Err("the body does not match `^ok`"),
+        ),
+    ];
+    for (expect, result) in table {
+        let result = result.map_err(str::to_owned);
+        assert_eq!(expected(answer, expect).await, result, "{expect}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_member_says_does_not_disturb_the_log() {
+    let answer = format!("HTTP/1.1 200 OK\r\nx: \u{85}{}\r\n\r\n", "a".repeat(500));
+    let detail = expected(&answer, "{ header = { x = \"1\" } }")
+        .await
+        .unwrap_err();
+    assert!(
+        detail.chars().all(|part| !part.is_control()) && detail.len() < 100,
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn judges_see_the_fields_they_asked_for() {
+    let answer = "HTTP/1.1 200 OK\r\nX-Load: 3\r\nother: 1\r\nx-load: 4\r\n\r\n";
+    let lines = format!("{GET}\nhcreport = [\"X-LOAD\", \"x-none\"]");
+    let fields = finding(answer, &lines, false)
+        .await
+        .probe
+        .outcome
+        .unwrap()
+        .headers;
+    let pair = |value: &str| ("x-load".to_owned(), value.to_owned());
+    assert_eq!(fields, [pair("3"), pair("4")]);
+}
+
+#[tokio::test]
+async fn bodies_of_every_framing_are_read() {
+    let ok = |answer: &str| (answer.to_owned(), Ok(b"hello".to_vec()));
+    let cases = [
+        ok("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"),
+        ok("HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\nhello"),
+        ok(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        ),
+        ok(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+        ),
+        ok("HTTP/1.0 200 OK\r\n\r\nhello"),
+        ok(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello",
+        ),
+        ok("HTTP/1.1 200 OK\n\nhello"),
+        (
+            "HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+            Ok(Vec::new()),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            Ok(Vec::new()),
+        ),
+    ];
+    for (answer, expected) in cases {
+        assert_eq!(body(&*answer).await, expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n";
+    let finding = finding(answer, "hcmethod = \"HEAD\"", true).await;
+    assert!(finding.probe.expected && finding.probe.outcome.unwrap().body.is_empty());
+}
+
+#[tokio::test]
+async fn no_more_than_64_kib_of_a_body_are_kept() {
+    let long = "x".repeat(100_000);
+    let chunk = format!("{:x}\r\n{long}\r\n", long.len());
+    let answers = [
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n{long}"),
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}"),
+        format!("HTTP/1.0 200 OK\r\n\r\n{long}"),
+    ];
+    for answer in answers {
+        assert_eq!(body(answer).await.unwrap().len(), 64 * 1024);
+    }
+}
+
+/// The member sends for ever and never closes: enough is enough.
+#[tokio::test]
+async fn an_endless_body_is_not_read_to_its_end() {
+    let (listener, address) = listen().await;
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = take_request(&listener).await;
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await;
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    });
+    let lines = format!("{GET}\n{PATIENT}");
+    let finding = check(&target(&address.to_string(), &lines, true)).await;
+    assert_eq!(finding.probe.outcome.unwrap().body.len(), 64 * 1024);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_unintelligible() {
+    let large = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(70_000));
+    let interim = "HTTP/1.1 102 Wait\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n\r\n".repeat(2_000);
+    let fields: String = (0..300).map(|n| format!("x{n}: 1\r\n")).collect();
+    let fields = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    let line = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;{}",
+        "y".repeat(300)
+    );
+    let table: &[(&str, &str)] = &[
+        ("SSH-2.0-OpenSSH_9.2\r\n", "no answer in HTTP/1"),
+        ("HTTP/2 200\r\n\r\n", "no answer in HTTP/1"),
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", "no answer in HTTP/1"),
+        ("HTTP/1.1 2000 OK\r\n\r\n", "no answer in HTTP/1: "),
+        ("HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "no answer in HTTP/1: "),
+        (&large, "a head of more than 64 KiB"),
+        (&interim, "a head of more than 64 KiB"),
+        (&fields, "no answer in HTTP/1: too many headers"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "a Content-Length that is no number",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "more than one Content-Length",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "Content-Length and Transfer-Encoding at once",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+            "broken chunks",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nhello",
+            "broken chunks",
+        ),
+        (&line, "broken chunks"),
+    ];
+    for (answer, detail) in table {
+        let shown = &answer[..answer.len().min(80)];
+        let (failure, told) = failure(answer.as_bytes(), GET).await;
+        assert_eq!(failure, Failure::Unintelligible, "{shown}: {told}");
+        assert!(told.starts_with(detail), "{shown}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_told_from_garbage() {
+    let table = [
+        ("", "closed without an answer"),
+        ("HTT", "closed in the middle of the head"),
+        (
+            "HTTP/1.1 200 OK\r\nx: y\r\n",
+            "closed in the middle of the head",
+        ),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "closed without an answer"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+            "closed in the middle of the body",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            "closed in the middle of the body",
+        ),
+    ];
+    for (answer, detail) in table {
+        let expected = (Failure::BrokenOff, detail.to_owned());
+        assert_eq!(failure(answer.as_bytes(), GET).await, expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_connection_is_broken_off() {
+    for answer in ["", "HTTP/1.0 200 OK\r\n\r\nhell"] {
+        let (listener, address) = listen().await;
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = take_request(&listener).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        });
+        let lines = format!("{GET}\n{PATIENT}");
+        let finding = check(&target(&address.to_string(), &lines, true)).await;
+        assert_eq!(finding.probe.outcome, Err(Failure::BrokenOff));
+        assert_eq!(finding.detail, "broke off: Connection reset by peer");
+        serving.await.unwrap();
+    }
+}
+
+/// Takes the connection, sends this much, and then nothing for ever.
+async fn stalls(after: &'static str) -> Finding {
+    let (listener, address) = listen().await;
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = take_request(&listener).await;
+        stream.write_all(after.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let lines = format!("{GET}\nhctimeout = \"50ms\"");
+    let finding = check(&target(&address.to_string(), &lines, true)).await;
+    serving.abort();
+    finding
+}
+
+#[tokio::test]
+async fn a_member_that_stalls_is_too_late() {
+    let table = [
+        ("", "no answer within 50ms"),
+        ("HTTP/1.1 200 OK\r\n", "no answer within 50ms"),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "no answer within 50ms"),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nhell",
+            "no end of the answer within 50ms",
+        ),
+    ];
+    for (after, detail) in table {
+        let finding = stalls(after).await;
+        assert_eq!(finding.probe.outcome, Err(Failure::TimedOut), "{after}");
+        assert_eq!(finding.detail, detail, "{after}");
+        assert!(finding.probe.latency_us >= 50_000);
+    }
+}
+
+/// A byte now and then does not buy a member more time.
+#[tokio::test]
+async fn a_slow_drip_is_bounded_by_the_timeout() {
+    let (listener, address) = listen().await;
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = take_request(&listener).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await;
+        while stream.write_all(b"y").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let lines = format!("{GET}\nhctimeout = \"100ms\"");
+    let finding = check(&target(&address.to_string(), &lines, true)).await;
+    assert_eq!(finding.probe.outcome, Err(Failure::TimedOut));
+    serving.await.unwrap();
+}
+
+/// Each check is a new connection, closed before the next; a member that dies and returns is seen to.
+#[tokio::test]
+async fn a_member_is_watched_until_nobody_wants_to_know() {
+    let (listener, address) = listen().await;
+    let serving = tokio::spawn(async move {
+        for answer in [
+            "HTTP/1.0 200 OK\r\n\r\n",
+            "HTTP/1.0 500 No\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\n",
+        ] {
+            let (mut stream, _) = take_request(&listener).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            assert_eq!(
+                stream.read(&mut [0]).await.unwrap(),
+                0,
+                "closed after a check"
+            );
+        }
+    });
+    let lines = format!("{GET}\nhcinterval = \"100ms\"\n{PATIENT}");
+    let target = target(&address.to_string(), &lines, false);
+    let found = Rc::new(RefCell::new(Vec::new()));
+    let local = LocalSet::new();
+    let report = {
+        let found = found.clone();
+        move |finding: Finding| found.borrow_mut().push(finding.probe.expected)
+    };
+    let watching = local.spawn_local(watch(target, || Duration::ZERO, report));
+    local.run_until(serving).await.unwrap();
+    watching.abort();
+    // The last answer may still be on its way.
+    let found = found.borrow();
+    assert!(
+        [true, false, true].starts_with(&found) && found.len() >= 2,
+        "{found:?}"
+    );
+}

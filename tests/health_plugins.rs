@@ -3,7 +3,7 @@
 use crate::harness::component::{Component, trap};
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Start, program, server};
-use crate::harness::{Origin, Proxy};
+use crate::harness::{Exchange, MEGABYTE, Origin, Proxy};
 
 /// Answers a list of no transitions.
 const NOTHING: &str = "(call $list (i32.const 0) (i32.const 0))";
@@ -110,4 +110,82 @@ fn default_plugin_judges_as_the_built_in_rule() {
         proxy.get("/");
     }
     assert_eq!(proxy.served(4), ["well"; 4]);
+}
+
+/// Says that member 1 is unhealthy when a request has succeeded, and member 0 when one has failed.
+fn witness() -> Component {
+    // The outcome of an exchange lies 20 bytes behind its start; 0 is an answer.
+    let succeeded = "(i32.eqz (i32.load8_u offset=20 (local.get $exchanges)))";
+    judge(&format!(
+        "(if (local.get $exchanges-length)
+            (then (i32.store (i32.const 2048) {succeeded}) (return {SAID})))
+        {NOTHING}"
+    ))
+    .declaring("(data (i32.const 2052) \"\\01\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")")
+}
+
+/// A client's own fault never blames a member.
+#[test]
+fn client_that_goes_away_is_no_failure_of_the_member() {
+    let endless = |exchange: &mut Exchange| exchange.stream(500 * MEGABYTE);
+    let broken = |exchange: &mut Exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234");
+        exchange.close();
+    };
+    type Answer = fn(&mut Exchange);
+    for (answer, blamed) in [(endless as Answer, 1), (broken as Answer, 0)] {
+        let b1 = Origin::named("b1").answering(answer).start();
+        let b2 = Origin::live("b2");
+        let proxy = Proxy::before(&[])
+            .balancer("health = { plugin = \"judge\" }")
+            .component("judge", &witness(), "")
+            .member(&b1, "")
+            .member(&b2, "status = \"+H\"")
+            .start();
+        let mut client = proxy.client();
+        client.ask("GET /", &[]);
+        client.await_text("HTTP/1.1 200");
+        client.reset();
+        let said = |member: &Origin| format!("member {} is unhealthy", member.url());
+        let [guilty, innocent] = match blamed {
+            0 => [&b1, &b2],
+            _ => [&b2, &b1],
+        };
+        proxy.stderr.line_with(&said(guilty));
+        assert_eq!(proxy.stderr.count(&said(innocent)), 0);
+    }
+}
+
+/// The judge that takes over goes on where the one before was.
+#[test]
+fn what_a_judge_remembers_is_handed_over() {
+    // Speaks once it has seen a request.
+    let remembers = |says: &str| {
+        judge(&format!(
+            "(if (local.get $exchanges-length) (then (global.set $seen (i32.const 1))))
+            (if (global.get $seen) (then (return {SAID})))
+            {NOTHING}"
+        ))
+        .also("state")
+        .declaring("(global $seen (mut i32) (i32.const 0))")
+        .declaring(&format!("(data (i32.const 2052) \"{says}\")"))
+        .function(
+            "state#save",
+            "(i32.store (i32.const 1024) (global.get $seen)) (call $list (i32.const 1024) (i32.const 4))",
+        )
+        .function(
+            "state#restore",
+            "(global.set $seen (i32.load (local.get $blob))) call $ok",
+        )
+    };
+    let [b1, b2] = Origin::some();
+    let proxy = judged([&b1, &b2], &remembers("\\01")).start();
+    proxy.get("/");
+    let name = b1.url();
+    proxy
+        .stderr
+        .line_with(&format!("member {name} is unhealthy"));
+    // This one sees none itself.
+    proxy.install("judge", &remembers("\\00").build());
+    proxy.stderr.line_with(&format!("member {name} is healthy"));
 }

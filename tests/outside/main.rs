@@ -23,6 +23,7 @@ mod process;
 
 mod failover;
 mod headers;
+mod judge;
 mod methods;
 mod plugins;
 mod random;

@@ -38,7 +38,8 @@ struct Plugins {
     javascript: Plugin,
 }
 
-static PLUGINS: LazyLock<Plugins> = LazyLock::new(|| {
+/// The folder of the examples, all of them built.
+pub(crate) static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/plugins");
     let build = Command::new(directory.join("build"))
         .stdin(Stdio::null())
@@ -49,8 +50,12 @@ static PLUGINS: LazyLock<Plugins> = LazyLock::new(|| {
         "examples/plugins/build: {}",
         String::from_utf8_lossy(&build.stderr)
     );
+    directory.join("target")
+});
+
+static PLUGINS: LazyLock<Plugins> = LazyLock::new(|| {
     let plugin = |language| {
-        let path = directory.join(format!("target/hash-or-least-busy-{language}.wasm"));
+        let path = BUILT.join(format!("hash-or-least-busy-{language}.wasm"));
         let digest = Sha256::digest(fs::read(&path).expect("it was just built"));
         let digits: String = digest[..6].iter().map(|it| format!("{it:02x}")).collect();
         Plugin {

@@ -14,6 +14,7 @@ mod error_state;
 mod failover;
 mod harness;
 mod headers;
+mod heartbeats;
 mod interim;
 mod limits;
 mod nonsense;

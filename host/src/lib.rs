@@ -7,8 +7,11 @@ pub mod cli;
 pub mod config;
 pub mod server;
 
+mod admin;
 mod deadline;
 mod demo;
+mod health;
+mod heartbeat;
 mod live;
 mod path;
 mod proxy;

@@ -1,5 +1,6 @@
 //! The server: listeners, one worker thread per core, and the end of it all.
 
+mod accept;
 mod client;
 mod client_io;
 mod drain;
@@ -16,10 +17,13 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
+use crate::health::Health;
 use crate::live::{Attendant, Live};
 use sockets::Sockets;
 
+pub(crate) use accept::accept;
 pub(crate) use client::Client;
+pub(crate) use client_io::ClientIo;
 pub(crate) use worker::Worker;
 
 /// A running server. Dropped without [`drain`](Self::drain), it goes on until the process ends.
@@ -30,13 +34,15 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Exchanges plugins until the last request is served; none where there are no plugins.
     _attendant: Option<Attendant>,
+    /// Hears of members until the last request is served; none where there is nothing to hear.
+    _health: Option<Health>,
 }
 
 impl Server {
     /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns.
     ///
     /// # Errors
-    /// A listener's address cannot be bound, or a thread cannot be started.
+    /// An address cannot be bound, or a thread cannot be started.
     pub fn start(config: &Config, access_log: Option<AccessLog>) -> Result<Self> {
         let sockets = Sockets::bind(&config.listeners, config.workers)?;
         let addresses = sockets.addresses().to_vec();
@@ -44,6 +50,7 @@ impl Server {
         let connections = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
+        let health = Health::start(config, live.clone())?;
         let (stop, stopped) = watch::channel(false);
         let workers = sockets
             .into_shares()
@@ -69,6 +76,7 @@ impl Server {
             workers,
             stop,
             _attendant: attendant,
+            _health: health,
         })
     }
 

@@ -17,6 +17,7 @@ mod headers;
 mod health;
 mod health_checks;
 mod health_plugins;
+mod heartbeats;
 mod interim;
 mod limits;
 mod nonsense;

@@ -12,12 +12,15 @@ use std::time::Duration;
 use equipoise_balancer::{MemberSettings, Settings};
 use http::Version;
 use http::uri::Authority;
+use ipnet::IpNet;
 use regex::bytes::Regex;
 
 mod access_log;
+mod admin;
 mod apache;
 mod balancer;
 mod check;
+mod heartbeat;
 mod limits;
 mod listener;
 mod member;
@@ -54,6 +57,10 @@ pub struct Config {
     pub limits: Limits,
     /// Where clients connect to; at least one.
     pub listeners: Vec<Listener>,
+    /// Where heartbeats come from. Default: they are not heard.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where those connect to who run the site. Default: nowhere.
+    pub admin: Option<Admin>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -136,6 +143,25 @@ impl Default for Limits {
 /// `[[listen]]`: where clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// `[heartbeat]`: how members tell of their idle slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// `listen`: where datagrams come to, a multicast group or an address of this machine; port 0 takes a free one.
+    /// Default: none come. Without it there is an [`Admin`].
+    pub listen: Option<SocketAddr>,
+    /// `from`: the networks that may send. Default: the members' own addresses, where their URLs have such.
+    pub from: Option<Vec<IpNet>>,
+    /// `path`: where the admin listener takes them, if there is one. Default `/heartbeat`; of the form of a route's.
+    pub path: String,
+}
+
+/// `[admin]`: the listener for those who run the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
 }

@@ -10,9 +10,11 @@ pub mod server;
 #[doc(hidden)]
 pub mod bench;
 
+mod admin;
 mod deadline;
 mod demo;
 mod health;
+mod heartbeat;
 mod live;
 mod path;
 mod probe;

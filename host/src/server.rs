@@ -1,5 +1,6 @@
 //! The server: listeners, one worker thread per core, and the end of it all.
 
+mod accept;
 mod client;
 mod client_io;
 mod drain;
@@ -20,7 +21,9 @@ use crate::health::Health;
 use crate::live::{Attendant, Live};
 use sockets::Sockets;
 
+pub(crate) use accept::accept;
 pub(crate) use client::Client;
+pub(crate) use client_io::ClientIo;
 pub(crate) use worker::Worker;
 
 /// A running server. Dropped without [`drain`](Self::drain), it goes on until the process ends.
@@ -29,17 +32,17 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     /// Tells the workers to drain.
     stop: watch::Sender<bool>,
-    /// Looks after the members' health until the last request is served.
-    _health: Health,
     /// Exchanges plugins until the last request is served; none where there are no plugins.
     _attendant: Option<Attendant>,
+    /// Learns how members are until the last request is served; none where nothing is to be learnt.
+    _health: Option<Health>,
 }
 
 impl Server {
     /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns.
     ///
     /// # Errors
-    /// A listener's address cannot be bound, or a thread cannot be started.
+    /// An address cannot be bound, or a thread cannot be started.
     pub fn start(config: &Config, access_log: Option<AccessLog>) -> Result<Self> {
         let sockets = Sockets::bind(&config.listeners, config.workers)?;
         let addresses = sockets.addresses().to_vec();
@@ -47,6 +50,7 @@ impl Server {
         let connections = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
+        let health = Health::start(config, live.clone())?;
         let (stop, stopped) = watch::channel(false);
         let workers = sockets
             .into_shares()
@@ -71,8 +75,8 @@ impl Server {
             addresses,
             workers,
             stop,
-            _health: Health::start(live)?,
             _attendant: attendant,
+            _health: health,
         })
     }
 

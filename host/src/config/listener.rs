@@ -37,7 +37,7 @@ pub(super) fn read_listeners(file: &Table<'_>) -> Vec<Listener> {
         .collect()
 }
 
-fn address(text: &str) -> Reading<SocketAddr> {
+pub(super) fn address(text: &str) -> Reading<SocketAddr> {
     let remedy = "must be an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
     text.parse().map_err(|_| remedy.to_owned())
 }

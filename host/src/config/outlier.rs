@@ -84,7 +84,7 @@ pub(super) fn read_outlier(balancer: &Table<'_>) -> Option<Outlier> {
         window: window.unwrap_or(default.window),
         statuses: statuses.unwrap_or(default.statuses),
         eject: eject.unwrap_or(default.eject),
-        max_eject: max_eject.unwrap_or(default.max_eject.max(eject.unwrap_or_default())),
+        max_eject: max_eject.unwrap_or_else(|| default.max_eject.max(eject.unwrap_or_default())),
         max_ejected: max_ejected.unwrap_or(default.max_ejected),
     };
     if outlier.max_eject < outlier.eject {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::access_log::read_access_log;
+use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
 use super::listener::read_listeners;
 use super::plugin::read_plugins;
@@ -27,6 +29,8 @@ pub(super) const KEYS: &[&str] = &[
     "access-log",
     "limits",
     "listen",
+    "heartbeat",
+    "admin",
     "route",
     "balancer",
     "hctemplate",
@@ -81,6 +85,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         access_log: read_access_log(file, path),
         limits: read_limits(file),
         listeners: read_listeners(file),
+        heartbeat: read_heartbeat(file),
+        admin: read_admin(file),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,

@@ -11,6 +11,7 @@ use super::*;
 
 mod check;
 mod health;
+mod heartbeat;
 mod plugin;
 
 /// The keys of each section, under the heading that documents them.
@@ -19,6 +20,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("access-log", access_log::KEYS),
     ("[limits]", limits::KEYS),
     ("[[listen]]", listener::KEYS),
+    ("[heartbeat]", super::heartbeat::KEYS),
+    ("[admin]", admin::KEYS),
     ("[[route]]", route::KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),
@@ -788,6 +791,7 @@ fn defaults_are_those_of_the_documentation() {
     let config = good(GOOD);
     assert_eq!(config.shutdown_timeout, Duration::from_secs(30));
     assert_eq!(config.limits, Limits::default());
+    assert_eq!((config.heartbeat, config.admin), (None, None));
     let route = &config.routes[0];
     assert_eq!(
         (route.path.as_str(), route.member_path.as_str()),

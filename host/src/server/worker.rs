@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,13 +14,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::access_log::AccessLog;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
 use crate::proxy;
+use crate::server::accept::accept;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::drain::Drain;
@@ -29,9 +29,6 @@ use crate::upstream::{MIN_BUFFER, Pool};
 
 /// How often idle connections to members are looked through for those to close.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long to wait before accepting again after accepting failed: at first, and at most.
-const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// What a worker thread is given.
 pub(super) struct Share {
@@ -143,7 +140,10 @@ async fn serve(share: Share) {
     for listener in listeners {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
-                background.spawn_local(accept(listener, worker.clone(), connections.clone()));
+                let (worker, places) = (worker.clone(), connections.clone());
+                background.spawn_local(accept(listener, places, move |stream, address, place| {
+                    spawn_local(serve_client(stream, address, worker.clone(), place));
+                }));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be served"),
         }
@@ -157,42 +157,6 @@ async fn serve(share: Share) {
             "connections did not end within shutdown-timeout"
         );
     }
-}
-
-/// Accepts connections for ever. While there is no place for another, they wait in the kernel.
-async fn accept(
-    listener: tokio::net::TcpListener,
-    worker: Rc<Worker>,
-    connections: Arc<Semaphore>,
-) {
-    let mut pause = ACCEPT_PAUSE.0;
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                pause = ACCEPT_PAUSE.0;
-                let Ok(place) = connections.clone().acquire_owned().await else {
-                    return;
-                };
-                tokio::task::spawn_local(serve_client(stream, address, worker.clone(), place));
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "accepting connections fails");
-                sleep(pause).await;
-                pause = (pause * 2).min(ACCEPT_PAUSE.1);
-            }
-        }
-    }
-}
-
-/// Whether only the connection that was to be accepted is concerned.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    )
 }
 
 /// Serves one client's requests until either side closes, or the worker drains.

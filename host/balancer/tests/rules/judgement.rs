@@ -14,7 +14,7 @@ struct Scripted(Script);
 
 impl Scripted {
     fn answer(&self) -> Option<Vec<Transition>> {
-        std::mem::replace(&mut *self.0.lock().unwrap(), Some(Vec::new()))
+        self.0.lock().unwrap().replace(Vec::new())
     }
 }
 

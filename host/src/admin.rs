@@ -1,0 +1,145 @@
+//! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
+
+mod heartbeat;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_local;
+
+use crate::config::{self, Limits};
+use crate::heartbeat::Heartbeats;
+use crate::server::{ClientIo, accept};
+
+/// Connections open at once; more wait in the kernel.
+const CONNECTIONS: usize = 64;
+
+/// How long anybody may stall: within a head, a body, an answer, or between requests.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head.
+const HEADER_SIZE: usize = 16 * 1024;
+
+/// What the admin listener answers.
+pub(crate) struct Admin {
+    /// The path that heartbeats are sent to, and who hears them.
+    heartbeats: Option<(String, Rc<Heartbeats>)>,
+}
+
+/// Binds the admin listener.
+///
+/// # Errors
+/// Its address cannot be bound; the message names it.
+pub(crate) fn bind(config: &config::Admin) -> Result<TcpListener> {
+    let bind = || {
+        let listener = TcpListener::bind(config.address)?;
+        listener.set_nonblocking(true)?;
+        Ok::<_, std::io::Error>(listener)
+    };
+    bind().with_context(|| format!("cannot listen for admin requests on {}", config.address))
+}
+
+/// Serves the admin listener for ever.
+pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
+    let admin = Rc::new(admin);
+    let limits = Rc::new(limits());
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    accept(listener, places, |stream, address, place| {
+        spawn_local(serve_connection(
+            stream,
+            address,
+            admin.clone(),
+            limits.clone(),
+            place,
+        ));
+    })
+    .await;
+}
+
+fn limits() -> Limits {
+    Limits {
+        connections: CONNECTIONS,
+        header_size: HEADER_SIZE,
+        header_timeout: PATIENCE,
+        keepalive_timeout: PATIENCE,
+        client_timeout: PATIENCE,
+        ..Limits::default()
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    admin: Rc<Admin>,
+    limits: Rc<Limits>,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(admin.answer(address, request).await) }
+    });
+    // Time is kept by `ClientIo`.
+    let served = http1::Builder::new()
+        .header_read_timeout(None)
+        .half_close(true)
+        .max_header_size(HEADER_SIZE)
+        .max_buf_size(HEADER_SIZE)
+        .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%address, %error, "an admin connection ended");
+    }
+}
+
+impl Admin {
+    /// Hears heartbeats at this path, if any.
+    pub(crate) fn new(heartbeats: Option<(String, Rc<Heartbeats>)>) -> Self {
+        Self { heartbeats }
+    }
+
+    /// Answers a request: the only table of what is where.
+    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Response<String> {
+        match &self.heartbeats {
+            Some((path, heartbeats)) if request.uri().path() == path => match *request.method() {
+                Method::POST => heartbeat::hear(heartbeats, from, request.into_body()).await,
+                _ => not_allowed("POST"),
+            },
+            _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        }
+    }
+}
+
+/// An answer of one text.
+fn text(status: StatusCode, text: impl Into<String>) -> Response<String> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// The answer to a method that is not among those `allowed`.
+fn not_allowed(allowed: &'static str) -> Response<String> {
+    let mut response = text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("the method here is {allowed}\n"),
+    );
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,135 @@
+//! `[heartbeat]` and `[admin]`.
+
+use super::*;
+
+const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:8081\"\n";
+
+fn heartbeat(text: &str) -> Heartbeat {
+    let config = good(&format!("{GOOD}{text}"));
+    config.heartbeat.expect("heartbeats are heard")
+}
+
+/// The networks of a list as they are understood.
+fn from(list: &str) -> Vec<String> {
+    let text = format!("[heartbeat]\nlisten = \"127.0.0.1:0\"\nfrom = {list}\n");
+    let networks = heartbeat(&text).from.expect("networks");
+    networks.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn heartbeats_have_the_defaults_of_the_documentation() {
+    let by_datagram = heartbeat("[heartbeat]\nlisten = \"239.0.0.1:27999\"\n");
+    let expected = Heartbeat {
+        listen: Some("239.0.0.1:27999".parse().unwrap()),
+        from: None,
+        path: "/heartbeat".to_owned(),
+    };
+    assert_eq!(by_datagram, expected);
+    let by_http = heartbeat(&format!("[heartbeat]\n{ADMIN}"));
+    let listen = None;
+    assert_eq!(by_http, Heartbeat { listen, ..expected });
+}
+
+#[test]
+fn heartbeats_are_read_as_written() {
+    let heartbeat = heartbeat(&format!(
+        "{ADMIN}[heartbeat]\nlisten = \"[ff02::1:2%3]:99\"\npath = \"//hb/\"\n"
+    ));
+    let listen = heartbeat.listen.expect("an address");
+    assert_eq!(listen.to_string(), "[ff02::1:2%3]:99");
+    assert_eq!(heartbeat.path, "/hb");
+    let admin = good(&format!("{GOOD}{ADMIN}")).admin;
+    let address = "127.0.0.1:8081".parse().unwrap();
+    assert_eq!(admin, Some(Admin { address }));
+}
+
+#[test]
+fn senders_are_networks_or_addresses() {
+    let list = "[\"10.0.0.0/8\", \"127.0.0.1\", \"fd00::/8\", \"::1\", \"0.0.0.0/0\"]";
+    let expected = [
+        "10.0.0.0/8",
+        "127.0.0.1/32",
+        "fd00::/8",
+        "::1/128",
+        "0.0.0.0/0",
+    ];
+    assert_eq!(from(list), expected);
+    let mapped = "[\"::ffff:10.0.0.0/104\", \"::ffff:10.1.2.3\", \"::/0\"]";
+    assert_eq!(from(mapped), ["10.0.0.0/8", "10.1.2.3/32", "::/0"]);
+}
+
+/// Every line is a mistake of its own in `[heartbeat]`; the message names key, value and what would be right.
+#[test]
+fn mistakes_are_told_with_their_remedies() {
+    let network = "must be an IP network or address, such as \"10.0.0.0/8\" or \"127.0.0.1\"";
+    let table = [
+        ("listen", "\"239.0.0.1\"", "", "and a port, such as"),
+        ("listen", "27999", "", "must be a text in quotes"),
+        (
+            "listen",
+            "\"heart.example.com:27999\"",
+            "",
+            "must be the IP address of a multicast",
+        ),
+        (
+            "from",
+            "[]",
+            "",
+            "or be left out for the members' addresses",
+        ),
+        (
+            "from",
+            "\"10.0.0.0/8\"",
+            "",
+            "must be a list such as [\"10.0.0.0/8\", \"127.0.0.1\"]",
+        ),
+        ("from", "[\"app.example.com\"]", "[0]", network),
+        ("from", "[\"::1\", \"10.0.0.0/33\"]", "[1]", network),
+        ("from", "[\"10.0.0.0:80\"]", "[0]", network),
+        ("from", "[\"10.1.0.0/8\"]", "[0]", "write 10.0.0.0/8"),
+        (
+            "path",
+            "\"heartbeat\"",
+            "",
+            "must start with a slash: \"/heartbeat\"",
+        ),
+        ("Listen", "\"127.0.0.1:1\"", "", "did you mean `listen`?"),
+    ];
+    for (key, value, index, remedy) in table {
+        let text = format!("{GOOD}{ADMIN}[heartbeat]\n{key} = {value}\n");
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let place = format!("heartbeat.{key}{index} = ");
+        assert!(
+            found[0].contains(&place) && found[0].contains(remedy),
+            "{place}: {remedy}\nbut {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_would_hear_nothing_is_a_mistake() {
+    let table = [
+        (
+            "[heartbeat]\n",
+            "heartbeat.listen: is missing; write where datagrams come to",
+        ),
+        (
+            "[heartbeat]\npath = \"/a\"\nlisten = \"127.0.0.1:0\"\n",
+            "heartbeat.path = \"/a\": is a path of the admin listener: write [admin]",
+        ),
+        (
+            "[admin]\n",
+            "admin.address: is missing; write where to listen, such as address = \"127.0.0.1:8081\"",
+        ),
+        (
+            "[admin]\naddress = \"localhost:1\"\n",
+            "admin.address = \"localhost:1\": must be an IP address and a port",
+        ),
+    ];
+    for (text, expected) in table {
+        let found = mistakes(&format!("{GOOD}{text}"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(expected), "{expected}\nbut {found:#?}");
+    }
+}

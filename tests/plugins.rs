@@ -310,9 +310,11 @@ fn a_plugin_is_told_its_settings_and_the_members() {
             (if (i32.load8_u offset=20 (local.get $members)) (then
                 (call $text
                     (i32.load offset=24 (local.get $members)) (i32.load offset=28 (local.get $members)))))
+            (call $number (i32.load offset=32 (local.get $members)))
+            (call $number (i32.load offset=36 (local.get $members)))
             (call $entries
-                (i32.load offset=32 (local.get $members)) (i32.load offset=36 (local.get $members)))
-            (local.set $members (i32.add (local.get $members) (i32.const 40)))
+                (i32.load offset=40 (local.get $members)) (i32.load offset=44 (local.get $members)))
+            (local.set $members (i32.add (local.get $members) (i32.const 48)))
             (local.set $members-length (i32.sub (local.get $members-length) (i32.const 1)))
             (br $next)))
         (call $error (call $written))";
@@ -327,13 +329,13 @@ fn a_plugin_is_told_its_settings_and_the_members() {
         )
         .member(
             &b1,
-            "loadfactor = 1.5\nroute = \"r1\"\nmetadata = { version = \"2\", gpu = \"ä\" }",
+            "loadfactor = 1.5\nroute = \"r1\"\nhcmethod = \"TCP\"\nhcpasses = 2\nhcfails = 3\nmetadata = { version = \"2\", gpu = \"ä\" }",
         )
         .member(&b2, "lbset = 7")
         .start();
     let line = proxy.stderr.line_with("its configure refuses: ");
     let expected = format!(
-        "its configure refuses: a 1 \"2\" zone b |0 {} 150 0 r1 gpu ä version 2 |1 {} 100 7 ; ",
+        "its configure refuses: a 1 \"2\" zone b |0 {} 150 0 r1 2 3 gpu ä version 2 |1 {} 100 7 1 1 ; ",
         b1.url(),
         b2.url()
     );

@@ -65,6 +65,7 @@ fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
         forcerecovery: true,
         failonstatus: Vec::new(),
         failontimeout: false,
+        panic_threshold: 10,
     };
     let methods = Methods {
         selector,

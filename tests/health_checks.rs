@@ -1,7 +1,7 @@
 //! Active checks: who is found to be ill, by what, and who is well again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use crate::harness::proxy::server;
@@ -176,4 +176,19 @@ fn stopped_member_is_not_checked() {
     checked.await_hits(5);
     assert_eq!(stopped.hits(), 0);
     drop(proxy);
+}
+
+/// Alternating answers are no row.
+#[test]
+fn member_that_flaps_is_not_left_out_before_it_fails_in_a_row() {
+    let checks = AtomicUsize::new(0);
+    let flapping = member("flapping", move |exchange| {
+        let is_even = checks.fetch_add(1, Relaxed).is_multiple_of(2);
+        exchange.respond(if is_even { "200 OK" } else { "500 No" }, "");
+    });
+    let proxy = Proxy::before(&[])
+        .member(&flapping, &format!("{CHECKED}\nhcfails = 2"))
+        .start();
+    flapping.await_hits(12);
+    assert_eq!(proxy.stderr.count("is unhealthy"), 0);
 }

@@ -15,7 +15,7 @@ use super::wasi;
 use super::watcher::Hash;
 
 /// How often a running call looks at its time.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// The stack of a call. The workers' threads have 2 MiB.
 const STACK: usize = 512 * 1024;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
+use super::engine::TICK;
+
 /// Elements of all tables of an instance: functions that may be called through pointers. Go and Python have the most, some
 /// 40 000.
 const TABLE_ELEMENTS: usize = 200_000;
@@ -99,9 +101,12 @@ impl ResourceLimiter for Space {
 /// The time of one call, in processor time of the thread: a plugin is not to blame for a machine that is busy with others.
 ///
 /// The processor's clock costs a system call, so it is not read before the first tick of the epoch, which most calls do not
-/// live to see. A call is stopped between `deadline` and one tick later.
+/// live to see. How long before that tick the call began is not known, so it is taken to have been a whole one: a call is
+/// stopped within the last tick before `deadline`. Where `deadline` is less than two ticks, that would leave a call nothing:
+/// it is stopped within the tick after it.
 #[derive(Debug)]
 pub(super) struct Time {
+    /// From the first tick on.
     deadline: Duration,
     /// The thread's processor time at the first tick of the call.
     first_tick: Option<Duration>,
@@ -109,8 +114,13 @@ pub(super) struct Time {
 
 impl Time {
     pub(super) fn new(deadline: Duration) -> Self {
+        let before_first_tick = if deadline < 2 * TICK {
+            Duration::ZERO
+        } else {
+            TICK
+        };
         Self {
-            deadline,
+            deadline: deadline - before_first_tick,
             first_tick: None,
         }
     }

@@ -3,6 +3,7 @@
 //! One file a subject. A test's name says what is so; where it is not obvious, a comment says why and how it is shown.
 
 mod access_log;
+mod admin;
 mod balancing;
 mod bodies;
 mod breaking_off;

@@ -1,5 +1,7 @@
 //! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
 
+mod api;
+mod guard;
 mod heartbeat;
 
 use std::convert::Infallible;
@@ -19,9 +21,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 
-use crate::config::{self, Limits};
+use crate::config::{self, Limits, Token};
 use crate::heartbeat::Heartbeats;
+use crate::live::Live;
 use crate::server::{ClientIo, accept};
+use crate::snapshot::Snapshot;
 
 /// Connections open at once; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -34,6 +38,9 @@ const HEADER_SIZE: usize = 16 * 1024;
 
 /// What the admin listener answers.
 pub(crate) struct Admin {
+    live: Live,
+    /// What those who ask must know.
+    token: Option<Token>,
     /// The path that heartbeats are sent to, and who hears them.
     heartbeats: Option<(String, Rc<Heartbeats>)>,
 }
@@ -104,20 +111,51 @@ async fn serve_connection(
 }
 
 impl Admin {
-    /// Hears heartbeats at this path, if any.
-    pub(crate) fn new(heartbeats: Option<(String, Rc<Heartbeats>)>) -> Self {
-        Self { heartbeats }
+    /// Tells of what is in force to whoever knows the token, and hears heartbeats at this path, if any.
+    pub(crate) fn new(
+        live: Live,
+        token: Option<Token>,
+        heartbeats: Option<(String, Rc<Heartbeats>)>,
+    ) -> Self {
+        Self {
+            live,
+            token,
+            heartbeats,
+        }
     }
 
     /// Answers a request: the only table of what is where.
     async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Response<String> {
-        match &self.heartbeats {
-            Some((path, heartbeats)) if request.uri().path() == path => match *request.method() {
-                Method::POST => heartbeat::hear(heartbeats, from, request.into_body()).await,
+        let (parts, body) = request.into_parts();
+        let is_heartbeat = |(path, _): &&(String, _)| parts.uri.path() == path;
+        if let Some((_, heartbeats)) = self.heartbeats.as_ref().filter(is_heartbeat) {
+            return match parts.method {
+                Method::POST => heartbeat::hear(heartbeats, from, body).await,
                 _ => not_allowed("POST"),
-            },
-            _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+            };
         }
+        let answer: fn(&Snapshot) -> Response<String> = match parts.uri.path() {
+            "/healthz" => |_| text(StatusCode::OK, "ok\n"),
+            "/readyz" => ready,
+            "/api/v1/balancers" => api::balancers,
+            _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        };
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return not_allowed("GET, HEAD");
+        }
+        // Whoever watches over the process knows no token.
+        let is_open = matches!(parts.uri.path(), "/healthz" | "/readyz");
+        let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
+        // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
+        refusal.unwrap_or_else(|| answer(&self.live.view().pin()))
+    }
+}
+
+/// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
+fn ready(snapshot: &Snapshot) -> Response<String> {
+    match snapshot.is_ready() {
+        true => text(StatusCode::OK, "ready\n"),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, "a plugin is not loaded\n"),
     }
 }
 

@@ -164,6 +164,24 @@ pub struct Heartbeat {
 pub struct Admin {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// What those who ask must know: the content of `token-file`. Required where the address is not loopback.
+    pub token: Option<Token>,
+}
+
+/// A secret, which is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// `[[route]]`: which requests go where, and how they look there.

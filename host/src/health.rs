@@ -21,11 +21,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Token};
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 
-pub(crate) use chronicle::Chronicle;
+pub(crate) use chronicle::{Chapter, Check, Chronicle};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
 
 /// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it.
@@ -39,6 +39,8 @@ struct Share {
     heartbeat: Option<config::Heartbeat>,
     datagrams: Option<UdpSocket>,
     admin: Option<TcpListener>,
+    /// What those who ask the admin listener must know.
+    token: Option<Token>,
     ends: oneshot::Receiver<Infallible>,
 }
 
@@ -70,6 +72,7 @@ impl Health {
             heartbeat,
             datagrams,
             admin,
+            token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
             ends,
         };
         thread::Builder::new()
@@ -115,11 +118,13 @@ async fn attend(share: Share) {
         heartbeat,
         datagrams,
         admin,
+        token,
         ends,
     } = share;
     let mut tasks = JoinSet::new();
     checks::spawn(&mut tasks, live.view());
     tasks.spawn_local(rounds::judge_exchanges(live.view()));
+    let told = live.clone();
     let heartbeats = heartbeat.map(|heartbeat| {
         let heartbeats = Heartbeats::new(live, heartbeat.from);
         (heartbeat.path, Rc::new(heartbeats))
@@ -135,7 +140,7 @@ async fn attend(share: Share) {
     if let Some(listener) = admin {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
-                tasks.spawn_local(admin::serve(listener, Admin::new(heartbeats)));
+                tasks.spawn_local(admin::serve(listener, Admin::new(told, token, heartbeats)));
             }
             Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
         }

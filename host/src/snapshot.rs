@@ -108,6 +108,16 @@ impl Snapshot {
         self.started.elapsed()
     }
 
+    /// What a plugin is called.
+    pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
+        &self.plugin_configs[plugin].name
+    }
+
+    /// Whether every plugin is loaded.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.plugins.are_loaded()
+    }
+
     /// When that time began.
     pub(crate) fn started(&self) -> Instant {
         self.started

@@ -86,7 +86,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         limits: read_limits(file),
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
-        admin: read_admin(file),
+        admin: read_admin(file, path),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,

@@ -24,17 +24,14 @@ pub(crate) struct Chronicle {
 /// What is known of one member.
 #[derive(Debug, Clone)]
 pub(crate) struct Chapter {
-    /// When the last change was.
-    pub(crate) since: SystemTime,
-    /// What changed then, in words.
-    pub(crate) cause: String,
+    /// When its state last changed, and how, in words; none before the first change.
+    pub(crate) change: Option<(SystemTime, String)>,
     /// The last checks, the newest last.
     pub(crate) checks: VecDeque<Check>,
     lines: Lines,
 }
 
 /// A check that was made.
-#[expect(dead_code, reason = "for the admin API, which is yet to come")]
 #[derive(Debug, Clone)]
 pub(crate) struct Check {
     /// When it ended.
@@ -55,8 +52,7 @@ struct Lines {
 impl Chapter {
     fn new() -> Self {
         Self {
-            since: SystemTime::now(),
-            cause: "since the start".to_owned(),
+            change: None,
             checks: VecDeque::new(),
             lines: Lines {
                 window_began: Instant::now(),
@@ -105,6 +101,11 @@ impl Chronicle {
         });
     }
 
+    /// What is known of a member; none where nothing has happened.
+    pub(crate) fn chapter(&self, member: u32) -> Option<Chapter> {
+        self.chapters().get(&Some(member)).cloned()
+    }
+
     /// What the last check of a member met; nothing without checks.
     fn last_check(&self, member: u32) -> Option<String> {
         let chapters = self.chapters();
@@ -129,8 +130,7 @@ impl Observer for Chronicle {
         let admitted = {
             let mut chapters = self.chapters();
             let chapter = chapter(&mut chapters, id);
-            chapter.since = SystemTime::now();
-            chapter.cause.clone_from(&cause);
+            chapter.change = Some((SystemTime::now(), cause.clone()));
             chapter.lines.admit(Instant::now())
         };
         let Some(left_out) = admitted else {

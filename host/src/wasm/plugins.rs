@@ -29,6 +29,11 @@ impl Plugins {
         plugins
     }
 
+    /// Whether there is a version of every one.
+    pub(crate) fn are_loaded(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
     /// A plugin as a load balancing method; `None` while it is not loaded.
     ///
     /// # Errors

@@ -40,7 +40,52 @@ fn heartbeats_are_read_as_written() {
     assert_eq!(heartbeat.path, "/hb");
     let admin = good(&format!("{GOOD}{ADMIN}")).admin;
     let address = "127.0.0.1:8081".parse().unwrap();
-    assert_eq!(admin, Some(Admin { address }));
+    let token = None;
+    assert_eq!(admin, Some(Admin { address, token }));
+}
+
+/// The token's file is relative to the configuration file, as others are.
+#[test]
+fn token_is_required_where_others_can_ask() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("equipoise.toml");
+    for (name, content) in [
+        ("right", " 0123456789abcdef\n"),
+        ("short", "0123456789"),
+        ("odd", "0123456789 abcdef"),
+    ] {
+        std::fs::write(directory.path().join(name), content).unwrap();
+    }
+    let read = |admin: &str| Config::parse(&format!("{GOOD}[admin]\n{admin}"), &path);
+    let config = read("address = \"0.0.0.0:1\"\ntoken-file = \"right\"").unwrap();
+    let token = config.admin.and_then(|admin| admin.token).unwrap();
+    assert_eq!(token.as_bytes(), b"0123456789abcdef");
+    assert_eq!(format!("{token:?}"), "Token(…)");
+    let table = [
+        (
+            "address = \"0.0.0.0:1\"",
+            "write token-file = \"admin.token\"",
+        ),
+        (
+            "address = \"127.0.0.1:1\"\ntoken-file = \"short\"",
+            "16 to 4096 characters",
+        ),
+        (
+            "address = \"127.0.0.1:1\"\ntoken-file = \"odd\"",
+            "visible ASCII",
+        ),
+        (
+            "address = \"127.0.0.1:1\"\ntoken-file = \"none\"",
+            "a file that can be read",
+        ),
+    ];
+    for (admin, remedy) in table {
+        let mistakes = read(admin).expect_err(admin);
+        let told = mistakes
+            .iter()
+            .any(|mistake| mistake.remedy.contains(remedy));
+        assert!(told, "{admin}: {mistakes}");
+    }
 }
 
 #[test]

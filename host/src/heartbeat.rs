@@ -85,10 +85,11 @@ impl Heartbeats {
         let (port, now) = (port.map(NonZeroU16::get), snapshot.now());
         let clusters = snapshot.clusters.iter();
         let told = clusters.map(|cluster| cluster.balancer.beat(from, port, ready, busy, now));
-        match told.sum() {
-            0_usize => Err(Rejection::Unknown),
-            _ => Ok(()),
+        if told.sum::<usize>() == 0 {
+            return Err(Rejection::Unknown);
         }
+        tracing::debug!(%from, ready, busy, port, "a heartbeat counts");
+        Ok(())
     }
 
     fn may_send(&self, from: IpAddr, snapshot: &Snapshot) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -15,10 +15,12 @@ use crate::client::PATIENCE;
 use crate::cluster::Cluster;
 use crate::process::Process;
 
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 12] = [
     "mpm_event",
+    "alias",
     "authz_core",
     "headers",
+    "heartbeat",
     "proxy",
     "proxy_http",
     "proxy_balancer",
@@ -42,28 +44,26 @@ pub(crate) struct Apache {
 
 impl Apache {
     /// Starts one process with many threads, so that there is one order of requests.
-    ///
-    /// Apache cannot be told to take any free port: one is found first, and another when somebody was faster.
     pub(crate) fn start(cluster: &Cluster) -> Self {
-        (0..5)
-            .find_map(|_| Self::try_start(cluster).ok())
-            .unwrap_or_else(|| {
-                panic!(
-                    "{}",
-                    Self::try_start(cluster).expect_err("it did not start five times")
-                )
-            })
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), 16, &cluster.in_apaches_words())
     }
 
-    fn try_start(cluster: &Cluster) -> Result<Self, String> {
+    /// Starts at this address one process with so many threads, which does what these directives say.
+    ///
+    /// Apache cannot be told to take any free port: one is found first, and another when somebody was faster.
+    pub(crate) fn start_at(host: IpAddr, threads: usize, directives: &str) -> Self {
+        let start = || Self::try_start(host, threads, directives);
+        (0..5).find_map(|_| start().ok()).unwrap_or_else(|| {
+            panic!("{}", start().expect_err("it did not start five times"));
+        })
+    }
+
+    fn try_start(host: IpAddr, threads: usize, directives: &str) -> Result<Self, String> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let address = free_address();
+        let address = free_address(host);
+        let general = configuration(directory.path(), address, threads);
         let file = directory.path().join("apache2.conf");
-        fs::write(
-            &file,
-            configuration(cluster, directory.path(), address.port()),
-        )
-        .expect("writing a file");
+        fs::write(&file, general + directives).expect("writing a file");
         let log = fs::File::create(directory.path().join("log")).expect("creating a file");
         let child = Command::new(&*PROGRAM)
             .args(["-X", "-f"])
@@ -95,7 +95,7 @@ fn said(directory: &Path) -> String {
         .concat()
 }
 
-fn configuration(cluster: &Cluster, directory: &Path, port: u16) -> String {
+fn configuration(directory: &Path, address: SocketAddr, threads: usize) -> String {
     let directory = directory.display();
     let modules: String = MODULES
         .iter()
@@ -103,16 +103,14 @@ fn configuration(cluster: &Cluster, directory: &Path, port: u16) -> String {
         .collect();
     format!(
         "ServerRoot \"{directory}\"\nDefaultRuntimeDir \"{directory}\"\nPidFile apache2.pid\nErrorLog error.log\n\
-         ServerName lb.test\nListen 127.0.0.1:{port}\nUser www-data\nGroup www-data\n\
+         ServerName lb.test\nListen {address}\nUser www-data\nGroup www-data\n\
          {modules}\
-         StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
-         {}",
-        cluster.in_apaches_words()
+         StartServers 1\nServerLimit 1\nThreadsPerChild {threads}\nMaxRequestWorkers {threads}\n"
     )
 }
 
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+fn free_address(host: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((host, 0)).expect("a free port");
     listener.local_addr().expect("it is bound")
 }
 

@@ -8,6 +8,8 @@
 //! `b2:503` is the second member's own 503, and `b2+.r2` came with a new session cookie. Where a sequence is known from
 //! Apache's documentation or source, it stands in the test, so that both are held to it.
 //!
+//! Heartbeats come from Apaches that are members, in a network of their own ([`network`], [`heartbeats`]).
+//!
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
 //! Where we differ from Apache on purpose (docs/apache-differences.md), the test says what each of the two does.
@@ -19,10 +21,12 @@ mod cluster;
 mod compare;
 mod equipoise;
 mod members;
+mod network;
 mod process;
 
 mod failover;
 mod headers;
+mod heartbeats;
 mod judge;
 mod methods;
 mod plugins;

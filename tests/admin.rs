@@ -1,7 +1,7 @@
 //! The admin listener: what it tells, and whom.
 
 use crate::harness::component::Component;
-use crate::harness::proxy::Start;
+use crate::harness::proxy::{Start, server};
 use crate::harness::{Client, Origin, Proxy, Response, eventually};
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"";
@@ -24,12 +24,18 @@ fn ask(proxy: &Proxy, line: &str, fields: &[&str]) -> Response {
 /// What it answers to whoever calls it so.
 #[track_caller]
 fn ask_as(proxy: &Proxy, host: &str, line: &str, fields: &[&str]) -> Response {
-    let said = proxy.stderr.line_with("the admin listener is open");
-    let address = said.rsplit("address=").next().expect("the address");
-    let mut client = Client::connect(address.trim().parse().expect("an address"));
+    let mut client = client(proxy);
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     client.send(format!("{line} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"));
     client.response_to(line)
+}
+
+/// A connection to the admin listener.
+#[track_caller]
+fn client(proxy: &Proxy) -> Client {
+    let said = proxy.stderr.line_with("the admin listener is open");
+    let address = said.rsplit("address=").next().expect("the address");
+    Client::connect(address.trim().parse().expect("an address"))
 }
 
 /// A member of the first balancer, as the API tells of it.
@@ -131,6 +137,8 @@ fn nothing_is_told_to_whoever_does_not_know_the_token() {
         (vec![format!("Authorization: Basic {TOKEN}")], 401),
         (vec![right], 200),
     ];
+    let json = ["Content-Type: application/json"];
+    assert_eq!(send(&proxy, 0, &json, "{\"status\": \"+D\"}").status(), 401);
     for (fields, status) in table {
         let fields: Vec<_> = fields.iter().map(String::as_str).collect();
         let response = ask(&proxy, "GET /api/v1/balancers", &fields);
@@ -155,6 +163,171 @@ fn names_of_others_are_none_of_ours() {
         let response = ask_as(&proxy, host, "GET /api/v1/balancers", &[]);
         assert_eq!(response.status(), status, "{host}");
     }
+}
+
+/// Changes the first member's status.
+#[track_caller]
+fn change(proxy: &Proxy, body: &str) -> Response {
+    send(proxy, 0, &["Content-Type: application/json"], body)
+}
+
+/// Sends a change of a member.
+#[track_caller]
+fn send(proxy: &Proxy, member: u32, fields: &[&str], body: &str) -> Response {
+    let length = format!("Content-Length: {}", body.len());
+    let fields: String = fields
+        .iter()
+        .chain([&&*length])
+        .map(|field| format!("{field}\r\n"))
+        .collect();
+    let line = format!("PATCH /api/v1/balancers/cluster/members/{member}");
+    let mut client = client(proxy);
+    client.send(format!(
+        "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}\r\n{body}"
+    ));
+    client.response()
+}
+
+/// Who takes a request of a session at the first member.
+fn session(proxy: &Proxy) -> String {
+    server(&proxy.exchange("GET /", &["Cookie: SID=a.r1"]))
+}
+
+/// The three drains, and the way back, while requests are served: who takes new requests, and who the member's sessions.
+#[test]
+fn members_are_drained_in_three_ways_and_let_back() {
+    let [b1, b2] = Origin::some();
+    let proxy = start(&[])
+        .top("workers = 2")
+        .balancer("stickysession = \"SID\"")
+        .member(&b1, "route = \"r1\"")
+        .member(&b2, "route = \"r2\"")
+        .start();
+    let table = [
+        ("{\"status\": \"+N\"}", "N", "b2 b2", "b1"),
+        ("{\"status\": \"-N\"}", "-", "b2 b1", "b1"),
+        (
+            "{\"status\": \"+N\", \"drain-timeout\": \"1h\"}",
+            "N",
+            "b2 b2",
+            "b1",
+        ),
+        (
+            "{\"status\": \"+N\", \"drain-timeout\": \"0s\"}",
+            "N",
+            "b2 b2",
+            "b2",
+        ),
+        ("{\"status\": \"-N +D\"}", "D", "b2 b2", "b2"),
+    ];
+    for (body, status, free, sticky) in table {
+        let response = change(&proxy, body);
+        assert_eq!(response.status(), 200, "{body}: {}", response.text());
+        let told: serde_json::Value = serde_json::from_str(&response.text()).expect("JSON");
+        assert_eq!(told["status"], status, "{body}");
+        assert_eq!(told["url"], *b1.url());
+        let served = proxy.served(2);
+        let expected: Vec<_> = free.split(' ').collect();
+        match status {
+            // Whoever is first, both are asked.
+            "-" => assert!(served.contains(&"b1".to_owned()), "{served:?}"),
+            _ => assert_eq!(served, expected, "{body}"),
+        }
+        assert_eq!(session(&proxy), sticky, "{body}");
+    }
+    let said = proxy.stderr.line_with("has status D from now on");
+    assert!(
+        said.contains("had N: by the operator at 127.0.0.1"),
+        "{said}"
+    );
+    assert_eq!(member(&proxy, 0)["state"], "disabled");
+}
+
+/// What an operator has said outlives the next version of a plugin.
+#[test]
+fn drained_member_stays_drained_when_a_plugin_is_exchanged() {
+    let [b1, b2] = Origin::some();
+    let proxy = start(&[&b1, &b2])
+        .balancer("lbmethod = { plugin = \"p\" }")
+        .component("p", &crate::harness::fixtures::answering(0), "")
+        .start();
+    assert_eq!(proxy.served(2), ["b1"; 2]);
+    assert_eq!(change(&proxy, "{\"status\": \"+N\"}").status(), 200);
+    assert_eq!(proxy.served(2), ["b2"; 2]);
+    proxy.install("p", &crate::harness::fixtures::answering_none().build());
+    assert_eq!(proxy.served(2), ["b2"; 2]);
+}
+
+#[test]
+fn changes_that_cannot_be_are_refused_with_what_would_be_right() {
+    let [b1] = Origin::some();
+    let proxy = start(&[&b1]).start();
+    const JSON: &str = "Content-Type: application/json";
+    let good = "{\"status\": \"+N\"}";
+    let table = [
+        (
+            0,
+            vec![JSON],
+            "{\"status\": \"+X\"}",
+            400,
+            "the flags are D S I R H N",
+        ),
+        (
+            0,
+            vec![JSON],
+            "{\"status\": \"+N\", \"drain-timeout\": \"1\"}",
+            400,
+            "must have a unit",
+        ),
+        (
+            0,
+            vec![JSON],
+            "{\"colour\": \"red\"}",
+            400,
+            "unknown field `colour`",
+        ),
+        (0, vec![JSON], "", 400, "EOF"),
+        (
+            7,
+            vec![JSON],
+            good,
+            404,
+            "no balancer cluster with a member 7",
+        ),
+        (
+            0,
+            vec!["Content-Type: text/plain"],
+            good,
+            415,
+            "application/json",
+        ),
+        (0, vec![], good, 415, "application/json"),
+        (
+            0,
+            vec![JSON, "Origin: http://evil.example"],
+            good,
+            403,
+            "another site",
+        ),
+        (0, vec![JSON, "Origin: null"], good, 403, "another site"),
+    ];
+    for (member, fields, body, status, reason) in table {
+        let response = send(&proxy, member, &fields, body);
+        let text = response.text();
+        assert_eq!(response.status(), status, "{fields:?} {body}: {text}");
+        assert!(text.contains(reason), "{fields:?} {body}: {text}");
+    }
+    let long = format!("{{\"status\": \"{}\"}}", " ".repeat(20_000));
+    assert_eq!(send(&proxy, 0, &[JSON], &long).status(), 413);
+    assert_eq!(
+        send(&proxy, 0, &[JSON, "Origin: http://127.0.0.1"], good).status(),
+        200
+    );
+    let refused = ask(&proxy, "GET /api/v1/balancers/cluster/members/0", &[]);
+    assert_eq!(
+        (refused.status(), refused.field("allow")),
+        (405, Some("PATCH"))
+    );
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
 
 mod api;
+mod body;
 mod guard;
 mod heartbeat;
+mod operator;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use http::header::{ALLOW, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -134,6 +137,12 @@ impl Admin {
                 _ => not_allowed("POST"),
             };
         }
+        if let Some(place) = operator::place(parts.uri.path()) {
+            return match parts.method {
+                Method::PATCH => self.change(&place, from, &parts, body).await,
+                _ => not_allowed("PATCH"),
+            };
+        }
         let answer: fn(&Snapshot) -> Response<String> = match parts.uri.path() {
             "/healthz" => |_| text(StatusCode::OK, "ok\n"),
             "/readyz" => ready,
@@ -148,6 +157,26 @@ impl Admin {
         let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         refusal.unwrap_or_else(|| answer(&self.live.view().pin()))
+    }
+}
+
+impl Admin {
+    /// A request that changes a member.
+    async fn change(
+        &self,
+        place: &operator::Place<'_>,
+        from: SocketAddr,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Response<String> {
+        let refusal = guard::refusal(parts, self.token.as_ref());
+        if let Some(refusal) = refusal.or_else(|| operator::refusal(parts)) {
+            return refusal;
+        }
+        match body::beginning(body, operator::LONGEST).await {
+            Ok(body) => operator::change(&self.live, place, from, &body),
+            Err(refusal) => *refusal,
+        }
     }
 }
 

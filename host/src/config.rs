@@ -43,6 +43,7 @@ mod value;
 mod tests;
 
 pub use mistake::{Mistake, Mistakes};
+pub(crate) use value::parse_duration_within_a_day as parse_duration;
 
 /// Everything a configuration file says.
 #[derive(Debug, Clone, PartialEq)]

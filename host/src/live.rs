@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,9 +17,13 @@ use crate::wasm::{Keeper, Sandbox, Version, Waker};
 /// How far the thread that compiles plugins stands back behind those that serve; 19 is last.
 const NICENESS: i32 = 10;
 
-/// The snapshot in force. Clones are of the same; one thread at a time exchanges it.
+/// The snapshot in force. Clones are of the same.
 #[derive(Clone)]
-pub(crate) struct Live(Arc<ArcSwap<Snapshot>>);
+pub(crate) struct Live {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Who exchanges it, one at a time.
+    turn: Arc<Mutex<()>>,
+}
 
 impl Live {
     /// Puts a configuration in force. Its plugins are loaded when this returns, and from then on when their files change,
@@ -28,7 +32,10 @@ impl Live {
     /// # Errors
     /// The plugins' sandbox or the thread that attends to it cannot be started.
     pub(crate) fn start(config: &Config) -> Result<(Self, Option<Attendant>)> {
-        let live = Self(Arc::new(ArcSwap::from_pointee(Snapshot::new(config))));
+        let live = Self {
+            snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::new(config))),
+            turn: Arc::default(),
+        };
         let attendant = match config.plugins.is_empty() {
             true => None,
             false => Some(Attendant::start(config, live.clone())?),
@@ -39,9 +46,23 @@ impl Live {
     /// A view for one thread.
     pub(crate) fn view(&self) -> View {
         View {
-            pinned: Rc::new(Pinned(self.0.load_full())),
-            cache: Cache::new(self.0.clone()),
+            pinned: Rc::new(Pinned(self.snapshot.load_full())),
+            cache: Cache::new(self.snapshot.clone()),
         }
+    }
+
+    /// Puts into force what is made of the snapshot in force. Others who want to do so wait meanwhile.
+    ///
+    /// # Errors
+    /// Those of `change`: all is as before then.
+    pub(crate) fn update<E>(
+        &self,
+        change: impl FnOnce(&Snapshot) -> Result<Snapshot, E>,
+    ) -> Result<(), E> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.snapshot.load())?;
+        self.snapshot.store(Arc::new(changed));
+        Ok(())
     }
 }
 
@@ -109,10 +130,7 @@ pub(crate) struct Attendant {
 impl Attendant {
     fn start(config: &Config, live: Live) -> Result<Self> {
         let mut keeper = Keeper::start(&config.plugins, move |plugin, version| {
-            let snapshot = live.0.load();
-            live.0
-                .store(Arc::new(snapshot.with_plugin(plugin, version.clone())?));
-            Ok(())
+            live.update(|snapshot| snapshot.with_plugin(plugin, version.clone()))
         })?;
         let waker = keeper.waker();
         let is_over = Arc::new(AtomicBool::new(false));

@@ -103,6 +103,27 @@ impl Snapshot {
         })
     }
 
+    /// The same with other settings of one member, by the balancer's place and the member's id. `None` where there is none.
+    pub(crate) fn with_member(
+        &self,
+        balancer: usize,
+        member: u32,
+        settings: MemberSettings,
+    ) -> Option<Self> {
+        let mut clusters = self.clusters.clone();
+        let cluster = clusters.get_mut(balancer)?;
+        let changed = cluster.balancer.with_member(member, settings, self.now())?;
+        *cluster = Arc::new(cluster.with_balancer(changed));
+        Some(Self {
+            limits: self.limits.clone(),
+            routes: self.routes.clone(),
+            clusters,
+            plugin_configs: self.plugin_configs.clone(),
+            plugins: self.plugins.clone(),
+            ..*self
+        })
+    }
+
     /// The time that balancing goes by.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
@@ -158,6 +179,18 @@ impl Cluster {
             judgement: Arc::new(Mutex::new(judgement(config, None))),
             exchanges: cares.then(Arc::default),
             chronicle,
+        }
+    }
+
+    /// The same but for what the core knows.
+    fn with_balancer(&self, balancer: Balancer) -> Self {
+        Self {
+            balancer,
+            config: self.config.clone(),
+            upstreams: self.upstreams.clone(),
+            judgement: self.judgement.clone(),
+            exchanges: self.exchanges.clone(),
+            chronicle: self.chronicle.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::desk::Desk;
 use crate::eligible::{Occasion, Sets};
 use crate::health::Panic;
 use crate::sticky::Routes;
-use crate::{Change, Lease, Member, Observer, recovery};
+use crate::{Change, Lease, Member, MemberSettings, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +101,11 @@ pub struct Balancer {
     members: Arc<[Arc<Member>]>,
     sets: Arc<Sets>,
     routes: Arc<Routes>,
-    session: Option<Box<dyn SessionReader>>,
+    session: Option<Arc<dyn SessionReader>>,
     panic: Arc<Panic>,
     observer: Arc<dyn Observer>,
     /// One, or one for each worker.
-    desks: Box<[Mutex<Desk>]>,
+    desks: Arc<[Mutex<Desk>]>,
 }
 
 impl Balancer {
@@ -128,7 +128,7 @@ impl Balancer {
             sets: Arc::new(Sets::new(&members)),
             routes: Arc::new(Routes::new(&members)),
             members,
-            session,
+            session: session.map(Arc::from),
             panic: Arc::default(),
             observer: Arc::new(Nobody),
             desks: desks(methods),
@@ -160,7 +160,7 @@ impl Balancer {
             members: self.members.clone(),
             sets: self.sets.clone(),
             routes: self.routes.clone(),
-            session,
+            session: session.map(Arc::from),
             panic: self.panic.clone(),
             observer: self.observer.clone(),
             desks: desks(methods),
@@ -169,6 +169,40 @@ impl Balancer {
             lock(desk).take_over(&mut lock(before));
         }
         renewed
+    }
+
+    /// The same balancer, with all it remembers, in which a member has other settings from `now` on. `None` where no member
+    /// has this id.
+    ///
+    /// A member that is let back into service starts slowly.
+    #[must_use]
+    pub fn with_member(&self, id: u32, settings: MemberSettings, now: Duration) -> Option<Self> {
+        let before = self.member(id)?;
+        let changed = Arc::new(Member {
+            id,
+            settings,
+            counters: before.counters.clone(),
+        });
+        changed.let_back(before.settings.status, now);
+        let members = self.members.iter();
+        let members: Arc<[_]> = members
+            .map(|member| match member.id == id {
+                true => changed.clone(),
+                false => member.clone(),
+            })
+            .collect();
+        let balancer = Self {
+            settings: self.settings.clone(),
+            sets: Arc::new(Sets::new(&members)),
+            routes: Arc::new(Routes::new(&members)),
+            members,
+            session: self.session.clone(),
+            panic: self.panic.clone(),
+            observer: self.observer.clone(),
+            desks: self.desks.clone(),
+        };
+        balancer.update_panic();
+        Some(balancer)
     }
 
     /// What the configuration says.
@@ -238,13 +272,23 @@ impl Balancer {
             false => Change::Unhealthy(reason),
         };
         // Who is told may rely on it.
-        let panic = self
-            .panic
-            .update(&self.members, self.settings.panic_threshold);
+        let panic = self.panic_changed();
         self.observer.observe(Some(member), change);
         if let Some(change) = panic {
             self.observer.observe(None, change);
         }
+    }
+
+    /// Looks anew whether to panic, and tells if that has changed.
+    fn update_panic(&self) {
+        if let Some(change) = self.panic_changed() {
+            self.observer.observe(None, change);
+        }
+    }
+
+    fn panic_changed(&self) -> Option<Change<'static>> {
+        let threshold = self.settings.panic_threshold;
+        self.panic.update(&self.members, threshold)
     }
 
     /// A check of a member ended: so many in a row that it passed end its error state. One thread at a time may tell.
@@ -368,9 +412,9 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn desks(methods: impl IntoIterator<Item = Methods>) -> Box<[Mutex<Desk>]> {
+fn desks(methods: impl IntoIterator<Item = Methods>) -> Arc<[Mutex<Desk>]> {
     let methods = methods.into_iter();
-    let desks: Box<[_]> = methods
+    let desks: Arc<[_]> = methods
         .map(|methods| Mutex::new(Desk::new(methods.selector, methods.fallback)))
         .collect();
     assert!(!desks.is_empty(), "a balancer needs a method");

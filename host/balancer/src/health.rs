@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::{Change, Member};
+use crate::{Change, Member, Status};
 
 /// What is known of a member's health; lives on with its counters.
 #[derive(Debug, Default)]
@@ -99,6 +99,14 @@ impl Member {
             health.come_back(now);
         }
         was_unhealthy == is_healthy
+    }
+
+    /// The operator has changed the member's status from `before`: if that lets it back into service, it has just returned.
+    pub(crate) fn let_back(&self, before: Status, now: Duration) {
+        let takes = |status: Status| status.is_enabled() && !status.draining;
+        if takes(self.settings.status) && !takes(before) {
+            self.counters.health.come_back(now);
+        }
     }
 
     /// A check of the member ended: so many in a row that it passed end its error state. Tells whether this one did.

@@ -40,16 +40,12 @@ impl Status {
     pub fn is_enabled(self) -> bool {
         !(self.disabled || self.stopped)
     }
-}
 
-impl FromStr for Status {
-    type Err = ParseStatusError;
-
-    /// Reads Apache's form: letters in either case, each with an optional sign, such as `+H`, `S-I` or `dn`.
+    /// The same flags with changes in Apache's form, as [`from_str`](Self::from_str) reads it: `+N` drains, `-N` ends that.
     ///
-    /// A sign holds for the letter behind it alone; a letter without one sets its flag. White space is skipped.
-    fn from_str(text: &str) -> Result<Self, ParseStatusError> {
-        let mut status = Self::default();
+    /// # Errors
+    /// A letter that is no flag, or a sign without one.
+    pub fn changed(mut self, text: &str) -> Result<Self, ParseStatusError> {
         let mut sign = None;
         for letter in text.chars().filter(|letter| !letter.is_whitespace()) {
             if matches!(letter, '+' | '-') {
@@ -60,12 +56,12 @@ impl FromStr for Status {
                 continue;
             }
             let flag = match letter.to_ascii_uppercase() {
-                'D' => &mut status.disabled,
-                'S' => &mut status.stopped,
-                'I' => &mut status.ignore_errors,
-                'R' => &mut status.spare,
-                'H' => &mut status.standby,
-                'N' => &mut status.draining,
+                'D' => &mut self.disabled,
+                'S' => &mut self.stopped,
+                'I' => &mut self.ignore_errors,
+                'R' => &mut self.spare,
+                'H' => &mut self.standby,
+                'N' => &mut self.draining,
                 _ => return Err(ParseStatusError::UnknownFlag(letter)),
             };
             *flag = sign.take().unwrap_or(true);
@@ -73,7 +69,18 @@ impl FromStr for Status {
         if sign.is_some() {
             return Err(ParseStatusError::DanglingSign);
         }
-        Ok(status)
+        Ok(self)
+    }
+}
+
+impl FromStr for Status {
+    type Err = ParseStatusError;
+
+    /// Reads Apache's form: letters in either case, each with an optional sign, such as `+H`, `S-I` or `dn`.
+    ///
+    /// A sign holds for the letter behind it alone; a letter without one sets its flag. White space is skipped.
+    fn from_str(text: &str) -> Result<Self, ParseStatusError> {
+        Self::default().changed(text)
     }
 }
 
@@ -119,6 +126,21 @@ mod tests {
                 flags,
                 "status = {text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn changes_leave_other_flags_as_they_are() {
+        let table = [
+            ("H", "+N", "HN"),
+            ("HN", "-N", "H"),
+            ("DN", "-D+S", "SN"),
+            ("I", "", "I"),
+        ];
+        for (before, change, after) in table {
+            let status: Status = before.parse().unwrap();
+            let changed = status.changed(change).unwrap();
+            assert_eq!(changed.to_string(), after, "{before} {change}");
         }
     }
 

@@ -92,7 +92,16 @@ pub(super) fn balancers(snapshot: &Snapshot) -> Response<String> {
             .map(|cluster| BalancerView::of(cluster, snapshot))
             .collect(),
     };
-    match serde_json::to_string(&view) {
+    json(&view)
+}
+
+/// A member, as it stands in the answer above.
+pub(super) fn member(cluster: &Cluster, member: &Member) -> Response<String> {
+    json(&MemberView::of(cluster, member))
+}
+
+fn json(view: &impl Serialize) -> Response<String> {
+    match serde_json::to_string(view) {
         Ok(json) => {
             let mut response = Response::new(json);
             let headers = response.headers_mut();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// A value, or what would be right instead: the predicate of a sentence whose subject is the key.
-pub(super) type Reading<T> = Result<T, String>;
+pub(crate) type Reading<T> = Result<T, String>;
 
 /// The upper bound of durations in general.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -136,6 +136,14 @@ pub(super) fn duration_within(
             format!("must be a duration from {least} to {most}{examples}")
         })
     }
+}
+
+/// A duration of up to 24 hours as a configuration file has it, such as `30s`, for what comes from elsewhere.
+///
+/// # Errors
+/// What would be right.
+pub(crate) fn parse_duration_within_a_day(text: &str) -> Reading<Duration> {
+    duration(Duration::ZERO)(&DeValue::String(text.into()))
 }
 
 /// A part of a whole, such as `"50%"`, in percent.

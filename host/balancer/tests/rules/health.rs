@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use equipoise_balancer::{Change, Member, Observer, Outcome, Settings};
+use equipoise_balancer::{Change, Member, MemberSettings, Observer, Outcome, Settings};
 
 use crate::site::{Site, settings};
 
@@ -169,6 +169,43 @@ fn deadline_is_for_draining_members_only() {
 }
 
 #[test]
+fn status_changes_while_schedule_and_counters_go_on() {
+    let site = Site::new(&["", "", ""]);
+    assert_eq!(site.sequence(4), "b1 b2 b3 b1");
+    let site = site.with_status("b2", "+N");
+    // b1 has had one more than b3.
+    assert_eq!(site.sequence(3), "b3 b3 b1");
+    let site = site.with_status("b2", "-N");
+    assert_eq!(site.member("b2").counters.elected(), 1);
+    assert_eq!(site.serve(), "b2", "it is still owed its turn");
+}
+
+#[test]
+fn member_that_is_let_back_starts_slowly() {
+    for status in ["+D", "+S", "+N"] {
+        let site = Site::new(&["slow-start=10", ""]);
+        let site = site.with_status("b1", status);
+        assert_eq!(site.sequence(2), "b2 b2");
+        let site = site.with_status("b1", &status.replace('+', "-"));
+        let served = (0..20).filter(|_| site.serve() == "b1").count();
+        assert!(served <= 2, "{status}: {served} of 20");
+    }
+}
+
+#[test]
+fn panic_follows_who_is_enabled() {
+    let settings = Settings {
+        panic_threshold: 50,
+        ..settings()
+    };
+    let site = Site::with(settings, "byrequests", &["", "", ""]);
+    site.judge("b1", false);
+    assert_eq!(site.sequence(2), "b2 b3");
+    let site = site.with_status("b2", "+D").with_status("b3", "+D");
+    assert_eq!(site.serve(), "b1", "nobody who is enabled is healthy");
+}
+
+#[test]
 fn every_change_of_state_is_told_once_with_its_cause() {
     let site = Site::new(&["retry=10 passes=1", "retry=10"]);
     let (site, seen) = site.observed();
@@ -210,6 +247,20 @@ impl Observer for Seen {
 }
 
 impl Site {
+    fn with_status(self, name: &str, change: &str) -> Self {
+        let member = self.member(name).clone();
+        let status = member.settings.status.changed(change).unwrap();
+        let settings = MemberSettings {
+            status,
+            ..member.settings.clone()
+        };
+        let now = self.now();
+        self.with_balancer(|balancer| {
+            let changed = balancer.with_member(member.id, settings, now);
+            changed.expect("the member exists")
+        })
+    }
+
     fn observed(self) -> (Self, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
         let observer = seen.clone();

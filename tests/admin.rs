@@ -102,6 +102,58 @@ fn health_is_told_with_its_history() {
 }
 
 #[test]
+fn prometheus_gets_its_numbers() {
+    let (b1, dead) = (Origin::live("b1"), Origin::dead());
+    let proxy = start(&[])
+        .member(&b1, "")
+        .member(
+            &dead,
+            "hcmethod = \"TCP\"\nhcinterval = \"100ms\"\nstatus = \"+H\"",
+        )
+        .start();
+    proxy.stderr.line_with("is unhealthy");
+    assert_eq!(proxy.served(3), ["b1"; 3]);
+    let response = ask(&proxy, "GET /metrics", &[]);
+    let kind = response.field("content-type").expect("a content type");
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let text = response.text();
+    let of = |member: &Origin| format!("balancer=\"cluster\",member=\"{}\"", member.url());
+    for line in [
+        format!("equipoise_member_requests_total{{{}}} 3", of(&b1)),
+        format!("equipoise_member_usable{{{}}} 1", of(&b1)),
+        format!("equipoise_member_usable{{{}}} 0", of(&dead)),
+        format!(
+            "equipoise_member_state{{{},state=\"unhealthy\"}} 1",
+            of(&dead)
+        ),
+        format!("equipoise_member_state{{{},state=\"ok\"}} 1", of(&b1)),
+        format!("equipoise_member_checks_passed_total{{{}}} 0", of(&dead)),
+        "equipoise_balancer_panics{balancer=\"cluster\"} 0".to_owned(),
+        "# TYPE equipoise_member_in_flight gauge".to_owned(),
+    ] {
+        assert!(
+            text.lines().any(|it| it.starts_with(&line)),
+            "{line}\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[test]
+fn names_are_escaped_for_prometheus() {
+    let [b1] = Origin::some();
+    let proxy = Proxy::with(&format!(
+        "workers = 1\n{ADMIN}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/\"\nbalancer = 'a\"b\\c'\n\
+         [[balancer.'a\"b\\c'.member]]\nurl = \"{}\"\n",
+        b1.url()
+    ))
+    .start();
+    let text = ask(&proxy, "GET /metrics", &[]).text();
+    assert!(text.contains(r#"balancer="a\"b\\c""#), "{text}");
+}
+
+#[test]
 fn program_is_ready_when_its_plugins_are() {
     let [b1] = Origin::some();
     let broken = Proxy::before(&[&b1])

@@ -4,6 +4,7 @@ mod api;
 mod body;
 mod guard;
 mod heartbeat;
+mod metrics;
 mod operator;
 
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ use crate::heartbeat::Heartbeats;
 use crate::live::Live;
 use crate::server::{ClientIo, accept};
 use crate::snapshot::Snapshot;
+use metrics::Metrics;
 
 /// Connections open at once; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -42,6 +44,7 @@ const HEADER_SIZE: usize = 16 * 1024;
 /// What the admin listener answers.
 pub(crate) struct Admin {
     live: Live,
+    metrics: Metrics,
     /// What those who ask must know.
     token: Option<Token>,
     /// The path that heartbeats are sent to, and who hears them.
@@ -121,6 +124,7 @@ impl Admin {
         heartbeats: Option<(String, Rc<Heartbeats>)>,
     ) -> Self {
         Self {
+            metrics: Metrics::new(live.clone()),
             live,
             token,
             heartbeats,
@@ -143,20 +147,29 @@ impl Admin {
                 _ => not_allowed("PATCH"),
             };
         }
-        let answer: fn(&Snapshot) -> Response<String> = match parts.uri.path() {
-            "/healthz" => |_| text(StatusCode::OK, "ok\n"),
-            "/readyz" => ready,
-            "/api/v1/balancers" => api::balancers,
+        let is_open = match parts.uri.path() {
+            // Whoever watches over the process knows no token.
+            "/healthz" | "/readyz" => true,
+            "/metrics" | "/api/v1/balancers" => false,
             _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return not_allowed("GET, HEAD");
         }
-        // Whoever watches over the process knows no token.
-        let is_open = matches!(parts.uri.path(), "/healthz" | "/readyz");
         let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
+        refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
+    }
+
+    /// What is at a path.
+    fn tell(&self, path: &str) -> Response<String> {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
-        refusal.unwrap_or_else(|| answer(&self.live.view().pin()))
+        let snapshot = self.live.view().pin();
+        match path {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => ready(&snapshot),
+            "/metrics" => self.metrics.answer(),
+            _ => api::balancers(&snapshot),
+        }
     }
 }
 

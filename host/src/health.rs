@@ -25,7 +25,7 @@ use crate::config::{self, Config, Token};
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 
-pub(crate) use chronicle::{Chapter, Check, Chronicle};
+pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
 
 /// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it.

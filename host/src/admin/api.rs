@@ -176,8 +176,18 @@ fn told(chapter: Chapter) -> (Option<Changed>, Vec<CheckView>) {
     (changed, chapter.checks.into_iter().map(check).collect())
 }
 
+/// The words for the states.
+pub(super) const STATES: [&str; 6] = [
+    "ok",
+    "draining",
+    "unhealthy",
+    "error",
+    "disabled",
+    "stopped",
+];
+
 /// The word for what keeps a member from being chosen, the strongest first.
-fn state(member: &Member) -> &'static str {
+pub(super) fn state(member: &Member) -> &'static str {
     let status = member.settings.status;
     if status.stopped {
         "stopped"

@@ -28,7 +28,16 @@ pub(crate) struct Chapter {
     pub(crate) change: Option<(SystemTime, String)>,
     /// The last checks, the newest last.
     pub(crate) checks: VecDeque<Check>,
+    /// How all of them went.
+    pub(crate) tally: Tally,
     lines: Lines,
+}
+
+/// How many checks went which way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A check that was made.
@@ -54,6 +63,7 @@ impl Chapter {
         Self {
             change: None,
             checks: VecDeque::new(),
+            tally: Tally::default(),
             lines: Lines {
                 window_began: Instant::now(),
                 written: 0,
@@ -90,7 +100,11 @@ impl Chronicle {
     /// A check of a member ended.
     pub(crate) fn note_check(&self, member: u32, passed: bool, detail: String) {
         let mut chapters = self.chapters();
-        let checks = &mut chapter(&mut chapters, Some(member)).checks;
+        let Chapter { checks, tally, .. } = chapter(&mut chapters, Some(member));
+        match passed {
+            true => tally.passed += 1,
+            false => tally.failed += 1,
+        }
         if checks.len() == CHECKS {
             checks.pop_front();
         }

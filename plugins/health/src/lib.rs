@@ -90,7 +90,7 @@ impl Judge for Health {
         self.conclude(now)
     }
 
-    /// A line a member: its id and what [`Checks`] and [`Traffic`] write of themselves.
+    /// A line a member: its id, whether it is unhealthy, and what its checks and its traffic write of themselves.
     fn save(&mut self) -> Vec<u8> {
         let line = |(id, member): (&u32, &Member)| {
             let unhealthy = u8::from(member.is_unhealthy);

@@ -308,6 +308,9 @@ fn the_admin_listener_says_what_is_wrong() {
         200,
         "nobody's, but as it should be"
     );
+    proxy
+        .stderr
+        .line_with("no member is at its sender's address");
     assert_eq!(
         proxy.stderr.count("a heartbeat counts for nothing"),
         2,

@@ -109,9 +109,15 @@ fn configuration(directory: &Path, address: SocketAddr, threads: usize) -> Strin
     )
 }
 
+/// An address that is free, at a port below those that systems give out by themselves: between now and Apache's start one of
+/// those could be given to another test's server, or to our own connection to it, and either would look like Apache.
 fn free_address(host: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((host, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound")
+    let mut ports = (0..1_000).map(|_| fastrand::u16(16_384..32_768));
+    let address = ports.find_map(|port| {
+        let listener = TcpListener::bind((host, port)).ok()?;
+        listener.local_addr().ok()
+    });
+    address.expect("a free port")
 }
 
 /// The program. Says once what these tests need, and panics with the same sentence where it is missing.

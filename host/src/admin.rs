@@ -1,11 +1,16 @@
 //! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
 
+mod answer;
 mod api;
+mod balancers;
 mod body;
+mod configuration;
+mod endpoint;
 mod guard;
 mod heartbeat;
 mod metrics;
 mod operator;
+mod plugins;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -14,9 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,11 +28,15 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 
-use crate::config::{self, Limits, Token};
+use crate::config::{self, Limits};
+use crate::control::Handle;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
 use crate::server::{ClientIo, accept};
 use crate::snapshot::Snapshot;
+use answer::{Answer, not_allowed, problem, text};
+use api::Api;
+use endpoint::Endpoint;
 use metrics::Metrics;
 
 /// Connections open at once; more wait in the kernel.
@@ -44,11 +51,9 @@ const HEADER_SIZE: usize = 16 * 1024;
 /// What the admin listener answers.
 pub(crate) struct Admin {
     live: Live,
+    api: Api,
     metrics: Metrics,
-    /// What those who ask must know.
-    token: Option<Token>,
-    /// The path that heartbeats are sent to, and who hears them.
-    heartbeats: Option<(String, Rc<Heartbeats>)>,
+    heartbeats: Rc<Heartbeats>,
 }
 
 /// Binds the admin listener.
@@ -65,8 +70,7 @@ pub(crate) fn bind(config: &config::Admin) -> Result<TcpListener> {
 }
 
 /// Serves the admin listener for ever.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
-    let admin = Rc::new(admin);
+pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Rc<Admin>) {
     let limits = Rc::new(limits());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     accept(listener, places, |stream, address, place| {
@@ -117,109 +121,69 @@ async fn serve_connection(
 }
 
 impl Admin {
-    /// Tells of what is in force to whoever knows the token, and hears heartbeats at this path, if any.
-    pub(crate) fn new(
-        live: Live,
-        token: Option<Token>,
-        heartbeats: Option<(String, Rc<Heartbeats>)>,
-    ) -> Self {
+    /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
+    pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
         Self {
             metrics: Metrics::new(live.clone()),
+            api: Api::new(live.clone(), control),
             live,
-            token,
             heartbeats,
         }
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Response<String> {
+    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        let is_heartbeat = |(path, _): &&(String, _)| parts.uri.path() == path;
-        if let Some((_, heartbeats)) = self.heartbeats.as_ref().filter(is_heartbeat) {
+        // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
+        let snapshot = self.live.load();
+        let path = parts.uri.path();
+        let heartbeat = snapshot.config.heartbeat.as_ref();
+        if heartbeat.is_some_and(|heartbeat| heartbeat.path == path) {
             return match parts.method {
-                Method::POST => heartbeat::hear(heartbeats, from, body).await,
+                Method::POST => heartbeat::hear(&self.heartbeats, from, body).await,
                 _ => not_allowed("POST"),
             };
         }
-        if let Some(place) = operator::place(parts.uri.path()) {
-            return match parts.method {
-                Method::PATCH => self.change(&place, from, &parts, body).await,
-                _ => not_allowed("PATCH"),
-            };
-        }
-        let is_open = match parts.uri.path() {
-            // Whoever watches over the process knows no token.
-            "/healthz" | "/readyz" => true,
-            "/metrics" | "/api/v1/balancers" => false,
-            _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
-        };
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return not_allowed("GET, HEAD");
-        }
-        let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
-        refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
-    }
-
-    /// What is at a path.
-    fn tell(&self, path: &str) -> Response<String> {
-        // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
-        let snapshot = self.live.view().pin();
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         match path {
-            "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => ready(&snapshot),
-            "/metrics" => self.metrics.answer(),
-            _ => api::balancers(&snapshot),
+            // Whoever watches over the process knows no token.
+            "/healthz" if is_read => return text(StatusCode::OK, "ok\n"),
+            "/readyz" if is_read => return ready(&snapshot),
+            _ => {}
         }
-    }
-}
-
-impl Admin {
-    /// A request that changes a member.
-    async fn change(
-        &self,
-        place: &operator::Place<'_>,
-        from: SocketAddr,
-        parts: &Parts,
-        body: Incoming,
-    ) -> Response<String> {
-        let refusal = guard::refusal(parts, self.token.as_ref());
-        if let Some(refusal) = refusal.or_else(|| operator::refusal(parts)) {
+        let endpoint = Endpoint::at(path);
+        if endpoint.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            return problem(StatusCode::NOT_FOUND, "there is nothing here");
+        }
+        let config = snapshot.config.admin.as_ref();
+        let token = config.and_then(|config| config.token.as_ref());
+        if let Some(refusal) = guard::refusal(&parts, token) {
             return refusal;
         }
-        match body::beginning(body, operator::LONGEST).await {
-            Ok(body) => operator::change(&self.live, place, from, &body),
-            Err(refusal) => *refusal,
+        let Some(endpoint) = endpoint else {
+            return match is_read {
+                true => self.metrics.answer(),
+                false => not_allowed("GET, HEAD"),
+            };
+        };
+        if !endpoint.allows(&parts.method) {
+            return not_allowed(endpoint.allowed());
+        }
+        let refusal = guard::refusal_of_change(&parts).filter(|_| !is_read);
+        match refusal {
+            Some(refusal) => refusal,
+            None => {
+                let by = from.ip().to_string();
+                self.api.answer(&by, endpoint, &parts, body).await
+            }
         }
     }
 }
 
 /// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
-fn ready(snapshot: &Snapshot) -> Response<String> {
+fn ready(snapshot: &Snapshot) -> Answer {
     match snapshot.is_ready() {
         true => text(StatusCode::OK, "ready\n"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, "a plugin is not loaded\n"),
     }
-}
-
-/// An answer of one text.
-fn text(status: StatusCode, text: impl Into<String>) -> Response<String> {
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
-}
-
-/// The answer to a method that is not among those `allowed`.
-fn not_allowed(allowed: &'static str) -> Response<String> {
-    let mut response = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("the method here is {allowed}\n"),
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
-    response
 }

@@ -13,9 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
+use crate::control::Setting;
 use crate::server::Server;
 use crate::signals::Signals;
-use crate::{demo, live};
+use crate::{control, demo};
 use plugin::PluginCommand;
 
 /// A programmable HTTP load balancer.
@@ -66,12 +67,13 @@ pub fn run() -> ExitCode {
 
 fn serve_file(path: &Path) -> Result<()> {
     log_to_stderr("info");
-    serve(&Config::read(path)?, |_| Ok(()))
+    serve(&Setting::read(path)?, |_| Ok(()))
 }
 
 fn check(path: &Path) -> Result<()> {
     log_to_stderr("warn");
-    live::check_plugins(&Config::read(path)?)?;
+    let text = Config::read_text(path)?;
+    control::check_plugins(&Setting::parse(&text, path)?)?;
     writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 
@@ -81,10 +83,11 @@ fn check(path: &Path) -> Result<()> {
 /// # Errors
 /// The server cannot start, or a second signal came before it had drained.
 pub(crate) fn serve(
-    config: &Config,
+    setting: &Setting,
     announce: impl FnOnce(&Server) -> io::Result<()>,
 ) -> Result<()> {
     let mut signals = Signals::catch().context("catching signals")?;
+    let config = setting.config();
     raise_file_limit(config);
     let log = config
         .access_log
@@ -92,7 +95,7 @@ pub(crate) fn serve(
         .map(AccessLog::open)
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
-    let server = Server::start(config, log.clone())?;
+    let server = Server::start(setting, log.clone())?;
     say_addresses(&server)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;

@@ -43,7 +43,6 @@ mod value;
 mod tests;
 
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use value::parse_duration_within_a_day as parse_duration;
 
 /// Everything a configuration file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,6 +166,9 @@ pub struct Admin {
     pub address: SocketAddr,
     /// What those who ask must know: the content of `token-file`. Required where the address is not loopback.
     pub token: Option<Token>,
+    /// `persist`: the file that keeps run-time changes over restarts; relative to the configuration file. Default: they last
+    /// until the program ends.
+    pub persist: Option<PathBuf>,
 }
 
 /// A secret, which is not shown.

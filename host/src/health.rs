@@ -10,18 +10,18 @@ mod chronicle;
 mod exchanges;
 mod rounds;
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::thread;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Config, Token};
+use crate::config::Config;
+use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 
@@ -30,67 +30,72 @@ pub(crate) use exchanges::{Account, Exchanges, Opening};
 
 /// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it.
 pub(crate) struct Health {
-    _ends_when_dropped: oneshot::Sender<Infallible>,
+    sockets: mpsc::UnboundedSender<Sockets>,
 }
 
-/// What the thread is given: bound sockets, for a bind that fails must be told at the start.
-struct Share {
-    live: Live,
-    heartbeat: Option<config::Heartbeat>,
-    datagrams: Option<UdpSocket>,
-    admin: Option<TcpListener>,
-    /// What those who ask the admin listener must know.
-    token: Option<Token>,
-    ends: oneshot::Receiver<Infallible>,
+/// Bound sockets: a bind that fails must be told before anything changes.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    /// Where heartbeats come to, if that is new: none for nowhere.
+    datagrams: Option<Option<UdpSocket>>,
+    /// The admin listener, if that is new: none for nowhere.
+    admin: Option<Option<TcpListener>>,
 }
 
-impl Health {
-    /// Binds the listeners and starts the thread; `None` where a configuration asks for nothing of it.
+impl Sockets {
+    /// Binds what a configuration asks for and the one `before` did not.
     ///
     /// # Errors
-    /// A listener's address cannot be bound, which the message names, or the thread cannot be started.
-    pub(crate) fn start(config: &Config, live: Live) -> Result<Option<Self>> {
-        let heartbeat = config.heartbeat.clone();
-        let listen = heartbeat.as_ref().and_then(|heartbeat| heartbeat.listen);
-        let datagrams = listen.map(datagrams::bind).transpose()?;
-        let admin = config.admin.as_ref().map(admin::bind).transpose()?;
-        let judges = config.balancers.iter().any(is_judged);
-        if datagrams.is_none() && admin.is_none() && !judges {
-            return Ok(None);
+    /// An address cannot be bound, which the message names.
+    pub(crate) fn bind(config: &Config, before: Option<&Config>) -> Result<Self> {
+        let mut sockets = Self::default();
+        let listen = |config: &Config| config.heartbeat.as_ref().and_then(|it| it.listen);
+        if before.map(listen) != Some(listen(config)) {
+            sockets.datagrams = Some(listen(config).map(datagrams::bind).transpose()?);
         }
+        let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
+        if before.map(address) != Some(address(config)) {
+            sockets.admin = Some(config.admin.as_ref().map(admin::bind).transpose()?);
+        }
+        Ok(sockets)
+    }
+
+    fn announce(&self) {
+        let datagrams = self.datagrams.as_ref().and_then(Option::as_ref);
         announce(
             "heartbeats are listened for",
-            datagrams.as_ref().map(UdpSocket::local_addr),
+            datagrams.map(UdpSocket::local_addr),
         );
+        let admin = self.admin.as_ref().and_then(Option::as_ref);
         announce(
             "the admin listener is open",
-            admin.as_ref().map(TcpListener::local_addr),
+            admin.map(TcpListener::local_addr),
         );
-        let (ends_when_dropped, ends) = oneshot::channel();
-        let share = Share {
-            live,
-            heartbeat,
-            datagrams,
-            admin,
-            token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
-            ends,
-        };
-        thread::Builder::new()
-            .name("health".to_owned())
-            .spawn(move || run(share))
-            .context("starting the thread that learns how members are")?;
-        Ok(Some(Self {
-            _ends_when_dropped: ends_when_dropped,
-        }))
     }
 }
 
-/// Whether anything is to be learnt of a balancer's members by checks or from their traffic.
-fn is_judged(balancer: &config::Balancer) -> bool {
-    let mut members = balancer.members.iter();
-    balancer.outlier.is_some()
-        || balancer.judge.is_some()
-        || members.any(|member| member.check.is_some())
+impl Health {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start(sockets: Sockets, live: Live, control: Handle) -> Result<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let health = Self { sockets: sender };
+        health.serve(sockets);
+        thread::Builder::new()
+            .name("health".to_owned())
+            .spawn(move || run(live, control, receiver))
+            .context("starting the thread that learns how members are")?;
+        Ok(health)
+    }
+
+    /// Serves these sockets from now on, in place of those before.
+    pub(crate) fn serve(&self, sockets: Sockets) {
+        sockets.announce();
+        // Without the thread there is nobody to serve them.
+        let _ = self.sockets.send(sockets);
+    }
 }
 
 fn announce(what: &str, address: Option<std::io::Result<SocketAddr>>) {
@@ -100,7 +105,7 @@ fn announce(what: &str, address: Option<std::io::Result<SocketAddr>>) {
 }
 
 /// The life of the thread.
-fn run(share: Share) {
+fn run(live: Live, control: Handle, sockets: mpsc::UnboundedReceiver<Sockets>) {
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -108,43 +113,41 @@ fn run(share: Share) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "the health thread has no runtime"),
     };
-    runtime.block_on(attend(share));
+    runtime.block_on(attend(live, control, sockets));
 }
 
 /// Does everything until the sender is dropped.
-async fn attend(share: Share) {
-    let Share {
-        live,
-        heartbeat,
-        datagrams,
-        admin,
-        token,
-        ends,
-    } = share;
+async fn attend(live: Live, control: Handle, mut sockets: mpsc::UnboundedReceiver<Sockets>) {
     let mut tasks = JoinSet::new();
-    checks::spawn(&mut tasks, live.view());
+    tasks.spawn_local(checks::supervise(live.clone()));
     tasks.spawn_local(rounds::judge_exchanges(live.view()));
-    let told = live.clone();
-    let heartbeats = heartbeat.map(|heartbeat| {
-        let heartbeats = Heartbeats::new(live, heartbeat.from);
-        (heartbeat.path, Rc::new(heartbeats))
-    });
-    if let (Some(socket), Some((_, heartbeats))) = (datagrams, &heartbeats) {
-        match tokio::net::UdpSocket::from_std(socket) {
-            Ok(socket) => {
-                tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
+    let heartbeats = Rc::new(Heartbeats::new(live.clone()));
+    let admin = Rc::new(Admin::new(live, control, heartbeats.clone()));
+    let (mut hearing, mut answering) = (JoinSet::new(), JoinSet::new());
+    while let Some(Sockets {
+        datagrams,
+        admin: listener,
+    }) = sockets.recv().await
+    {
+        if let Some(socket) = datagrams {
+            hearing.abort_all();
+            match socket.map(tokio::net::UdpSocket::from_std).transpose() {
+                Ok(Some(socket)) => {
+                    hearing.spawn_local(datagrams::listen(socket, heartbeats.clone()));
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
             }
-            Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
+        }
+        if let Some(listener) = listener {
+            answering.abort_all();
+            match listener.map(tokio::net::TcpListener::from_std).transpose() {
+                Ok(Some(listener)) => {
+                    answering.spawn_local(admin::serve(listener, admin.clone()));
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
+            }
         }
     }
-    if let Some(listener) = admin {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                tasks.spawn_local(admin::serve(listener, Admin::new(told, token, heartbeats)));
-            }
-            Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
-        }
-    }
-    // Nothing is ever sent: this is the end of the sender. The tasks end with it.
-    let _ = ends.await;
 }

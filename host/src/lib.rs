@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod server;
 
 #[doc(hidden)]
@@ -24,3 +25,4 @@ mod signals;
 mod snapshot;
 mod upstream;
 mod wasm;
+mod watcher;

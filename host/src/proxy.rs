@@ -33,8 +33,8 @@ use crate::config::Route;
 use crate::deadline::Deadline;
 use crate::health::{Account, Opening};
 use crate::server::Client;
-use crate::snapshot::{Cluster, Snapshot, Upstream};
-use crate::upstream::{Connection, Slot, Traffic};
+use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::{Connection, Slot, Traffic, Upstream};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
@@ -93,7 +93,8 @@ async fn forward(
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
     let snapshot = client.worker.snapshot();
-    let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
+    let (route, rest) =
+        router::find(&snapshot.config.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
         return Err(Failure::MayNotForward);
     }
@@ -298,9 +299,9 @@ impl Exchange<'_> {
 
     /// A connection to the chosen member: one that is kept, or a new one.
     async fn connect(&self, choice: &Choice, needs_fresh: bool) -> Result<Connection, Failure> {
-        let Upstream { config, .. } = self.upstream(choice);
+        let Upstream { config, key, .. } = self.upstream(choice);
         let worker = &self.client.worker;
-        if !needs_fresh && let Some(connection) = worker.pool(self.place(choice)).take(config.ttl) {
+        if !needs_fresh && let Some(connection) = worker.pool(*key).take(config.ttl) {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
@@ -421,7 +422,11 @@ impl Exchange<'_> {
             account,
         } = answer;
         let (mut parts, incoming) = response.into_parts();
-        let member = &self.upstream(&choice).config;
+        let Upstream {
+            config: member,
+            key,
+            ..
+        } = self.upstream(&choice);
         survey.make_fit_for_client(&mut parts.headers, parts.version, self.route);
         let Self {
             client,
@@ -444,7 +449,7 @@ impl Exchange<'_> {
         parts.version = Version::HTTP_11;
         let download = Download {
             incoming,
-            place: self.place(&choice),
+            pool: *key,
             connection: Some(connection),
             is_reusable: !member.disable_reuse,
             client: client.clone(),
@@ -545,11 +550,7 @@ impl Exchange<'_> {
     }
 
     fn upstream(&self, choice: &Choice) -> &Upstream {
-        &self.cluster.upstreams[choice.lease.member().id as usize]
-    }
-
-    fn place(&self, choice: &Choice) -> (usize, usize) {
-        (self.route.balancer, choice.lease.member().id as usize)
+        &self.cluster.upstreams[choice.position]
     }
 }
 

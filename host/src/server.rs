@@ -16,9 +16,10 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessLog;
-use crate::config::Config;
-use crate::health::Health;
-use crate::live::{Attendant, Live};
+use crate::control::{self, Control, Setting};
+use crate::health::{self, Health};
+use crate::live::Live;
+use crate::snapshot::Snapshot;
 use sockets::Sockets;
 
 pub(crate) use accept::accept;
@@ -32,10 +33,8 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     /// Tells the workers to drain.
     stop: watch::Sender<bool>,
-    /// Exchanges plugins until the last request is served; none where there are no plugins.
-    _attendant: Option<Attendant>,
-    /// Learns how members are until the last request is served; none where nothing is to be learnt.
-    _health: Option<Health>,
+    /// Changes what is in force, and learns how members are, until the last request is served.
+    control: Control,
 }
 
 impl Server {
@@ -43,14 +42,19 @@ impl Server {
     ///
     /// # Errors
     /// An address cannot be bound, or a thread cannot be started.
-    pub fn start(config: &Config, access_log: Option<AccessLog>) -> Result<Self> {
+    pub fn start(setting: &Setting, access_log: Option<AccessLog>) -> Result<Self> {
+        let config = setting.config();
         let sockets = Sockets::bind(&config.listeners, config.workers)?;
         let addresses = sockets.addresses().to_vec();
-        let (live, attendant) = Live::start(config)?;
+        let health_sockets = health::Sockets::bind(config, None)?;
+        let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
+        let live = Live::new(snapshot);
+        let control = control::Preparation::new(setting, live.clone())?;
         let connections = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
-        let health = Health::start(config, live.clone())?;
+        let health = Health::start(health_sockets, live.clone(), control.handle().clone())?;
+        let control = control.start(health)?;
         let (stop, stopped) = watch::channel(false);
         let workers = sockets
             .into_shares()
@@ -75,14 +79,18 @@ impl Server {
             addresses,
             workers,
             stop,
-            _attendant: attendant,
-            _health: health,
+            control,
         })
     }
 
     /// The addresses that are listened on, in the order of the configuration, with the ports that were free for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Has the configuration file read again; what comes of it is in the log.
+    pub fn reload(&self) {
+        self.control.handle().reload();
     }
 
     /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed.

@@ -11,7 +11,7 @@ use crate::desk::Desk;
 use crate::eligible::{Occasion, Sets};
 use crate::health::Panic;
 use crate::sticky::Routes;
-use crate::{Change, Lease, Member, MemberSettings, Observer, recovery};
+use crate::{Change, Lease, Member, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Query<'request> {
 /// A member chosen for a request.
 #[derive(Debug)]
 pub struct Choice {
+    /// The member's place in [`Balancer::members`].
+    pub position: usize,
     /// Counts the request as in flight at the member until it is dropped.
     pub lease: Lease,
     /// Whether the member was found by the request's session.
@@ -95,7 +97,8 @@ pub enum Outcome {
 }
 
 /// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact, unless it
-/// has policies for every worker.
+/// has policies for every worker. A clone is the same balancer.
+#[derive(Clone)]
 pub struct Balancer {
     settings: Arc<Settings>,
     members: Arc<[Arc<Member>]>,
@@ -141,68 +144,59 @@ impl Balancer {
         Self { observer, ..self }
     }
 
-    /// The same balancer, members and counters shared, with other policies, which take over what these remember.
+    /// The same balancer, with all it remembers, as another configuration has it from `now` on: these settings, and these
+    /// members in configuration order.
+    ///
+    /// A member with an id and the counters of one that is there is the same member. One that is let back into service
+    /// starts slowly.
+    #[must_use]
+    pub fn with_members(&self, settings: Settings, members: Vec<Member>, now: Duration) -> Self {
+        let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
+        for member in &*members {
+            if let Some(before) = self.member(member.id) {
+                member.let_back(before.settings.status, now);
+            }
+        }
+        let balancer = Self {
+            settings: Arc::new(settings),
+            sets: Arc::new(Sets::new(&members)),
+            routes: Arc::new(Routes::new(&members)),
+            members,
+            ..self.clone()
+        };
+        balancer.update_panic();
+        balancer
+    }
+
+    /// The same balancer with another reader of sessions; one that `goes_on` takes over what the one before remembers.
+    #[must_use]
+    pub fn with_session(&self, mut session: Option<Box<dyn SessionReader>>, goes_on: bool) -> Self {
+        if let (true, Some(session), Some(before)) = (goes_on, &mut session, &self.session) {
+            // What another version remembers may be of no use, and is left then.
+            let _ = session.restore(&before.save());
+        }
+        Self {
+            session: session.map(Arc::from),
+            ..self.clone()
+        }
+    }
+
+    /// The same balancer with other methods; those that go on take over what these remember.
     ///
     /// # Panics
     /// There are no methods at all.
     #[must_use]
-    pub fn renewed(
-        &self,
-        mut session: Option<Box<dyn SessionReader>>,
-        methods: impl IntoIterator<Item = Methods>,
-    ) -> Self {
-        if let (Some(session), Some(before)) = (&mut session, &self.session) {
-            // What a reader of another kind remembers may be of no use, and is left then.
-            let _ = session.restore(&before.save());
+    pub fn with_methods(&self, methods: impl IntoIterator<Item = Methods>, go_on: bool) -> Self {
+        let desks = desks(methods);
+        if go_on {
+            for (desk, before) in desks.iter().zip(self.desks.iter().cycle()) {
+                lock(desk).take_over(&mut lock(before));
+            }
         }
-        let renewed = Self {
-            settings: self.settings.clone(),
-            members: self.members.clone(),
-            sets: self.sets.clone(),
-            routes: self.routes.clone(),
-            session: session.map(Arc::from),
-            panic: self.panic.clone(),
-            observer: self.observer.clone(),
-            desks: desks(methods),
-        };
-        for (desk, before) in renewed.desks.iter().zip(self.desks.iter().cycle()) {
-            lock(desk).take_over(&mut lock(before));
+        Self {
+            desks,
+            ..self.clone()
         }
-        renewed
-    }
-
-    /// The same balancer, with all it remembers, in which a member has other settings from `now` on. `None` where no member
-    /// has this id.
-    ///
-    /// A member that is let back into service starts slowly.
-    #[must_use]
-    pub fn with_member(&self, id: u32, settings: MemberSettings, now: Duration) -> Option<Self> {
-        let before = self.member(id)?;
-        let changed = Arc::new(Member {
-            id,
-            settings,
-            counters: before.counters.clone(),
-        });
-        changed.let_back(before.settings.status, now);
-        let members = self.members.iter();
-        let members: Arc<[_]> = members
-            .map(|member| match member.id == id {
-                true => changed.clone(),
-                false => member.clone(),
-            })
-            .collect();
-        let balancer = Self {
-            settings: self.settings.clone(),
-            sets: Arc::new(Sets::new(&members)),
-            routes: Arc::new(Routes::new(&members)),
-            members,
-            session: self.session.clone(),
-            panic: self.panic.clone(),
-            observer: self.observer.clone(),
-            desks: self.desks.clone(),
-        };
-        balancer.update_panic();
-        Some(balancer)
     }
 
     /// What the configuration says.
@@ -386,6 +380,7 @@ impl Balancer {
         let member = Arc::clone(&self.members[position]);
         member.counters.elect();
         Choice {
+            position,
             lease: Lease::new(member, now),
             sticky,
             route_changed,

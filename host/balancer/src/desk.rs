@@ -85,7 +85,7 @@ impl Desk {
         in_use.charge(&view, chosen);
     }
 
-    /// Remembers what `other` does. What a method of another kind remembers may be of no use, and is left then.
+    /// Remembers what `other` does. What another version remembers may be of no use, and is left then.
     pub(crate) fn take_over(&mut self, other: &mut Self) {
         let _ = self.selector.restore(&other.selector.save());
         let _ = self.fallback.restore(&other.fallback.save());

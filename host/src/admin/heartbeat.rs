@@ -2,19 +2,15 @@
 
 use std::net::SocketAddr;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use hyper::body::Incoming;
 
+use super::answer::{Answer, text};
 use super::body::beginning;
-use super::text;
 use crate::heartbeat::{Heartbeats, LONGEST, Malformed, Rejection};
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn hear(
-    heartbeats: &Heartbeats,
-    from: SocketAddr,
-    body: Incoming,
-) -> Response<String> {
+pub(super) async fn hear(heartbeats: &Heartbeats, from: SocketAddr, body: Incoming) -> Answer {
     let message = match beginning(body, LONGEST).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,

@@ -15,7 +15,8 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::api::{STATES, state};
+use super::answer;
+use super::balancers::{STATES, state};
 use crate::health::Tally;
 use crate::live::Live;
 use crate::snapshot::{Cluster, Snapshot};
@@ -37,7 +38,7 @@ impl Metrics {
     pub(super) fn answer(&self) -> Response<String> {
         let mut body = String::new();
         if let Err(error) = text::encode(&mut body, &self.0) {
-            return super::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
         }
         let mut response = Response::new(body);
         let kind = HeaderValue::from_static(OPEN_METRICS);

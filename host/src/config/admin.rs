@@ -9,7 +9,7 @@ use super::table::Table;
 use super::value::{Reading, text_as};
 use super::{Admin, Token};
 
-pub(super) const KEYS: &[&str] = &["address", "token-file"];
+pub(super) const KEYS: &[&str] = &["address", "token-file", "persist"];
 
 /// How long a token is, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
@@ -23,12 +23,17 @@ pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
         "token-file",
         text_as(|file| token(&name::beside(path, file))),
     );
+    let persist = table.read("persist", text_as(|file| Ok(name::beside(path, file))));
     let address = address?;
     if !address.ip().is_loopback() && !table.has("token-file") {
         let why = "others than this machine can ask here: write token-file = \"admin.token\", a file with a secret in it, or listen on 127.0.0.1";
         table.missing("token-file", why);
     }
-    Some(Admin { address, token })
+    Some(Admin {
+        address,
+        token,
+        persist,
+    })
 }
 
 /// The secret in a file, without the white space around it.

@@ -46,10 +46,27 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, or why it could not be read.
     pub fn read(path: &Path) -> Result<Self, Mistakes> {
-        let unreadable = |error| Mistakes::unreadable(path, error);
-        let bytes = read_bytes(path).map_err(unreadable)?;
-        let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
-        Self::parse(&text, path)
+        Self::parse(&Self::read_text(path)?, path)
+    }
+
+    /// The text of a configuration file of up to 16 MiB.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
+        let bytes = read_bytes(path).map_err(|error| Mistakes::unreadable(path, error))?;
+        Self::text_of(bytes, path)
+    }
+
+    /// The content of the configuration file at `path` as text.
+    ///
+    /// # Errors
+    /// It is too large, or not UTF-8: where.
+    pub(crate) fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, Mistakes> {
+        if bytes.len() as u64 > LARGEST {
+            return Err(Mistakes::unreadable(path, too_large()));
+        }
+        String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))
     }
 
     /// Reads the text of the configuration file at `path`, which need not exist: mistakes name it, and the files that
@@ -103,10 +120,11 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     File::open(path)?
         .take(LARGEST + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 16 MiB"));
-    }
     Ok(bytes)
+}
+
+fn too_large() -> io::Error {
+    io::Error::other("it is larger than 16 MiB")
 }
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Mistakes {

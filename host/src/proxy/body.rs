@@ -128,7 +128,7 @@ pub(crate) struct Download {
     /// Who it is for; the worker that serves it has the pool the connection goes back to.
     pub(crate) client: Rc<Client>,
     /// Where the member stands in the configuration: balancer and member.
-    pub(crate) place: (usize, usize),
+    pub(crate) pool: u64,
     /// How long the member may stall.
     pub(crate) timeout: Duration,
     /// Whether all of it has been read.
@@ -176,7 +176,7 @@ impl Drop for Download {
                 account.close(self.failure, connection.carried());
             }
             if is_whole && self.is_reusable {
-                self.client.worker.pool(self.place).put(connection);
+                self.client.worker.pool(self.pool).put(connection);
             }
         }
         self.client.put_deadline(std::mem::take(&mut self.deadline));

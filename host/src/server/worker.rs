@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -49,8 +50,8 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
-    /// For each balancer and member, the idle connections.
-    pools: Vec<Vec<Pool>>,
+    /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
+    pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
     limits: Rc<Limits>,
     http: http1::Builder,
     drain: Rc<Drain>,
@@ -60,12 +61,7 @@ impl Worker {
     fn new(number: usize, live: &Live, access_log: Option<AccessLog>) -> Self {
         let mut view = live.view();
         let snapshot = view.pin();
-        let pools = snapshot
-            .clusters
-            .iter()
-            .map(|cluster| cluster.upstreams.iter().map(|_| Pool::default()).collect())
-            .collect();
-        let limits = Rc::new(snapshot.limits.clone());
+        let limits = Rc::new(Limits::clone(&snapshot.limits));
         let mut http = http1::Builder::new();
         // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
         http.header_read_timeout(None).half_close(true);
@@ -78,7 +74,7 @@ impl Worker {
             number,
             snapshot: RefCell::new(view),
             access_log,
-            pools,
+            pools: RefCell::default(),
             limits,
             http,
             drain: Rc::default(),
@@ -90,9 +86,9 @@ impl Worker {
         self.snapshot.borrow_mut().pin()
     }
 
-    /// The idle connections to a member, by its balancer's and its own index.
-    pub(crate) fn pool(&self, (balancer, member): (usize, usize)) -> &Pool {
-        &self.pools[balancer][member]
+    /// The idle connections to a member, by its upstream's key.
+    pub(crate) fn pool(&self, key: u64) -> Rc<Pool> {
+        self.pools.borrow_mut().entry(key).or_default().clone()
     }
 
     /// Closes connections to members that have been idle for long enough, now and then, for ever.
@@ -103,11 +99,16 @@ impl Worker {
             ticks.tick().await;
             // Also lets go of a snapshot of before, should there be no requests.
             let snapshot = self.snapshot();
-            for (cluster, pools) in snapshot.clusters.iter().zip(&self.pools) {
-                for (upstream, pool) in cluster.upstreams.iter().zip(pools) {
+            let mut before = self.pools.take();
+            // Those to members that are gone are closed with their pools.
+            let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
+            *self.pools.borrow_mut() = upstreams
+                .filter_map(|upstream| {
+                    let pool = before.remove(&upstream.key)?;
                     pool.expire(upstream.config.ttl);
-                }
-            }
+                    Some((upstream.key, pool))
+                })
+                .collect();
         }
     }
 }

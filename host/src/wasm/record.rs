@@ -1,6 +1,6 @@
 //! What is remembered of a version's faults, and when they are too many.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -77,6 +77,25 @@ impl Record {
             "{calls} calls, {declined} declined; faults: {}",
             faults.join(", ")
         )
+    }
+
+    /// Calls since the version was loaded, faults included.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Calls that left the decision to the fallback.
+    pub(crate) fn declined(&self) -> u64 {
+        self.declined.load(Relaxed)
+    }
+
+    /// Faults by the names of their kinds; of those kinds that there were.
+    pub(crate) fn faults_by_kind(&self) -> BTreeMap<String, u64> {
+        let counted = FaultKind::ALL.map(|kind| (kind.to_string(), self.faults(kind)));
+        counted
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     /// Faults of a kind since the version was loaded.

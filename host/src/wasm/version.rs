@@ -12,12 +12,12 @@ use wasmtime::component::{Component, InstancePre};
 use super::context::Context;
 use super::engine::Sandbox;
 use super::fault::{Fault, describe};
-use super::keeper::LARGEST;
 use super::record::Record;
+use super::shelf::LARGEST;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::voice::Voice;
-use super::watcher::{Content, Hash, read};
 use crate::config::Plugin;
+use crate::watcher::{Content, Hash, read};
 
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";

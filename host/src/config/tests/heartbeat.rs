@@ -41,7 +41,14 @@ fn heartbeats_are_read_as_written() {
     let admin = good(&format!("{GOOD}{ADMIN}")).admin;
     let address = "127.0.0.1:8081".parse().unwrap();
     let token = None;
-    assert_eq!(admin, Some(Admin { address, token }));
+    assert_eq!(
+        admin,
+        Some(Admin {
+            address,
+            token,
+            persist: None
+        })
+    );
 }
 
 /// The token's file is relative to the configuration file, as others are.

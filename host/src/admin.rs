@@ -6,14 +6,15 @@ mod guard;
 mod heartbeat;
 mod metrics;
 mod operator;
+mod socket;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::future::pending;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -21,16 +22,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use crate::config::{self, Limits, Token};
+use crate::config::{Limits, Token};
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientIo, accept};
+use crate::server::{ClientIo, Listening, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use metrics::Metrics;
+pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -51,33 +52,43 @@ pub(crate) struct Admin {
     heartbeats: Option<(String, Rc<Heartbeats>)>,
 }
 
-/// Binds the admin listener.
+/// Serves the admin listener for ever.
 ///
 /// # Errors
-/// Its address cannot be bound; the message names it.
-pub(crate) fn bind(config: &config::Admin) -> Result<TcpListener> {
-    let bind = || {
-        let listener = TcpListener::bind(config.address)?;
-        listener.set_nonblocking(true)?;
-        Ok::<_, std::io::Error>(listener)
-    };
-    bind().with_context(|| format!("cannot listen for admin requests on {}", config.address))
+/// The system does not tell of connections.
+pub(crate) async fn serve(listener: Listener, admin: Admin) -> io::Result<()> {
+    match listener {
+        Listener::Tcp(listener) => {
+            serve_on(tokio::net::TcpListener::from_std(listener)?, admin).await;
+        }
+        Listener::Unix(listener) => {
+            serve_on(tokio::net::UnixListener::from_std(listener)?, admin).await;
+        }
+    }
+    Ok(())
 }
 
-/// Serves the admin listener for ever.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
+async fn serve_on<L>(listener: L, admin: Admin)
+where
+    L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
+{
     let admin = Rc::new(admin);
-    let limits = Rc::new(limits());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    accept(listener, places, |stream, address, place| {
-        spawn_local(serve_connection(
-            stream,
-            address,
-            admin.clone(),
-            limits.clone(),
-            place,
-        ));
-    })
+    let limits = Arc::new(limits());
+    let places = Places::new(CONNECTIONS);
+    accept(
+        listener,
+        places,
+        pending::<()>(),
+        |stream, address, place| {
+            spawn_local(serve_connection(
+                stream,
+                address.into(),
+                admin.clone(),
+                limits.clone(),
+                place,
+            ));
+        },
+    )
     .await;
 }
 
@@ -93,15 +104,15 @@ fn limits() -> Limits {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    from: Peer,
     admin: Rc<Admin>,
-    limits: Rc<Limits>,
-    _place: OwnedSemaphorePermit,
+    limits: Arc<Limits>,
+    _place: Place,
 ) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer(address, request).await) }
+        async move { Ok::<_, Infallible>(admin.answer(from, request).await) }
     });
     // Time is kept by `ClientIo`.
     let served = http1::Builder::new()
@@ -112,7 +123,7 @@ async fn serve_connection(
         .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%address, %error, "an admin connection ended");
+        tracing::debug!(%from, %error, "an admin connection ended");
     }
 }
 
@@ -132,7 +143,7 @@ impl Admin {
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Response<String> {
+    async fn answer(&self, from: Peer, request: Request<Incoming>) -> Response<String> {
         let (parts, body) = request.into_parts();
         let is_heartbeat = |(path, _): &&(String, _)| parts.uri.path() == path;
         if let Some((_, heartbeats)) = self.heartbeats.as_ref().filter(is_heartbeat) {
@@ -156,7 +167,7 @@ impl Admin {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return not_allowed("GET, HEAD");
         }
-        let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
+        let refusal = guard::refusal(&parts, from, self.token.as_ref()).filter(|_| !is_open);
         refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
     }
 
@@ -178,11 +189,11 @@ impl Admin {
     async fn change(
         &self,
         place: &operator::Place<'_>,
-        from: SocketAddr,
+        from: Peer,
         parts: &Parts,
         body: Incoming,
     ) -> Response<String> {
-        let refusal = guard::refusal(parts, self.token.as_ref());
+        let refusal = guard::refusal(parts, from, self.token.as_ref());
         if let Some(refusal) = refusal.or_else(|| operator::refusal(parts)) {
             return refusal;
         }

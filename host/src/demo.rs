@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
 use crate::config::{AccessLog, Config, LogFormat, Sink};
+use crate::server::Inherited;
 use scratch::Scratch;
 
 /// The port the balancer takes if it is free.
@@ -41,7 +42,7 @@ pub(crate) fn run() -> Result<()> {
         sink: Sink::Stdout,
         format: LogFormat::Decision,
     });
-    cli::serve(&config, |server| {
+    cli::serve(&config, Inherited::default(), |server| {
         let url = server
             .addresses()
             .first()

@@ -11,7 +11,8 @@ mod exchanges;
 mod rounds;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::fmt::Display;
+use std::net::UdpSocket;
 use std::rc::Rc;
 use std::thread;
 
@@ -20,10 +21,11 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, SocketFile};
 use crate::config::{self, Config, Token};
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
+use crate::server::{Gift, Inherited, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
@@ -33,45 +35,103 @@ pub(crate) struct Health {
     _ends_when_dropped: oneshot::Sender<Infallible>,
 }
 
-/// What the thread is given: bound sockets, for a bind that fails must be told at the start.
+/// What the thread listens on, bound before it starts: a bind that fails must be told at the start.
+pub(crate) struct Sockets {
+    datagrams: Option<UdpSocket>,
+    admin: Option<admin::Bound>,
+    /// Those again that another program may take over.
+    gifts: Vec<Gift>,
+}
+
+/// What is left of [`Sockets`] when they are served.
+#[derive(Default)]
+pub(crate) struct Estate {
+    /// The sockets again, for another program to take over.
+    pub(crate) gifts: Vec<Gift>,
+    /// The file of the admin listener.
+    pub(crate) file: Option<SocketFile>,
+}
+
+impl Sockets {
+    /// Binds what a configuration asks for, or takes the sockets of before.
+    ///
+    /// # Errors
+    /// A listener's address cannot be bound, which the message names.
+    pub(crate) fn bind(config: &Config, inherited: &mut Inherited) -> Result<Self> {
+        let mut gifts = Vec::new();
+        let heartbeat = config.heartbeat.as_ref();
+        let datagrams = heartbeat.and_then(|heartbeat| heartbeat.listen);
+        let datagrams = datagrams.map(|address| {
+            let mut found = inherited.datagrams(Role::Heartbeat, &address)?;
+            let socket: UdpSocket = match found.sockets.pop() {
+                Some(socket) => socket.into(),
+                None => datagrams::bind(address)?,
+            };
+            socket.set_nonblocking(true)?;
+            if !found.is_activated {
+                let claim = Role::Heartbeat.claim(&address);
+                gifts.push(Gift::new(Some(claim), socket.try_clone()?.into()));
+            }
+            anyhow::Ok(socket)
+        });
+        let datagrams = datagrams.transpose()?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| admin::bind(&admin.address, inherited));
+        let mut admin = admin.transpose()?;
+        gifts.extend(admin.as_mut().and_then(|admin| admin.gift.take()));
+        Ok(Self {
+            datagrams,
+            admin,
+            gifts,
+        })
+    }
+}
+
+/// What the thread is given.
 struct Share {
     live: Live,
     heartbeat: Option<config::Heartbeat>,
     datagrams: Option<UdpSocket>,
-    admin: Option<TcpListener>,
+    admin: Option<admin::Listener>,
     /// What those who ask the admin listener must know.
     token: Option<Token>,
     ends: oneshot::Receiver<Infallible>,
 }
 
 impl Health {
-    /// Binds the listeners and starts the thread; `None` where a configuration asks for nothing of it.
+    /// Starts the thread; none where a configuration asks for nothing of it. Says what is left of its sockets.
     ///
     /// # Errors
-    /// A listener's address cannot be bound, which the message names, or the thread cannot be started.
-    pub(crate) fn start(config: &Config, live: Live) -> Result<Option<Self>> {
-        let heartbeat = config.heartbeat.clone();
-        let listen = heartbeat.as_ref().and_then(|heartbeat| heartbeat.listen);
-        let datagrams = listen.map(datagrams::bind).transpose()?;
-        let admin = config.admin.as_ref().map(admin::bind).transpose()?;
+    /// The thread cannot be started.
+    pub(crate) fn start(
+        config: &Config,
+        live: Live,
+        sockets: Sockets,
+    ) -> Result<(Option<Self>, Estate)> {
+        let Sockets {
+            datagrams,
+            admin,
+            gifts,
+        } = sockets;
         let judges = config.balancers.iter().any(is_judged);
         if datagrams.is_none() && admin.is_none() && !judges {
-            return Ok(None);
+            return Ok((None, Estate::default()));
         }
-        announce(
-            "heartbeats are listened for",
-            datagrams.as_ref().map(UdpSocket::local_addr),
-        );
-        announce(
-            "the admin listener is open",
-            admin.as_ref().map(TcpListener::local_addr),
-        );
+        let heard_on = datagrams.as_ref().and_then(|it| it.local_addr().ok());
+        announce("heartbeats are listened for", heard_on);
+        let asked_on = admin.as_ref().map(|admin| admin.listener.address());
+        announce("the admin listener is open", asked_on);
+        let (mut file, mut listener) = (None, None);
+        if let Some(admin) = admin {
+            file = admin.file.or(admin.taken_over.map(SocketFile::of));
+            listener = Some(admin.listener);
+        }
         let (ends_when_dropped, ends) = oneshot::channel();
         let share = Share {
             live,
-            heartbeat,
+            heartbeat: config.heartbeat.clone(),
             datagrams,
-            admin,
+            admin: listener,
             token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
             ends,
         };
@@ -79,9 +139,10 @@ impl Health {
             .name("health".to_owned())
             .spawn(move || run(share))
             .context("starting the thread that learns how members are")?;
-        Ok(Some(Self {
+        let health = Self {
             _ends_when_dropped: ends_when_dropped,
-        }))
+        };
+        Ok((Some(health), Estate { gifts, file }))
     }
 }
 
@@ -93,8 +154,8 @@ fn is_judged(balancer: &config::Balancer) -> bool {
         || members.any(|member| member.check.is_some())
 }
 
-fn announce(what: &str, address: Option<std::io::Result<SocketAddr>>) {
-    if let Some(Ok(address)) = address {
+fn announce(what: &str, address: Option<impl Display>) {
+    if let Some(address) = address {
         tracing::info!(%address, "{what}");
     }
 }
@@ -138,12 +199,12 @@ async fn attend(share: Share) {
         }
     }
     if let Some(listener) = admin {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                tasks.spawn_local(admin::serve(listener, Admin::new(told, token, heartbeats)));
+        let admin = Admin::new(told, token, heartbeats);
+        tasks.spawn_local(async move {
+            if let Err(error) = admin::serve(listener, admin).await {
+                tracing::error!(%error, "the admin listener cannot be served");
             }
-            Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
-        }
+        });
     }
     // Nothing is ever sent: this is the end of the sender. The tasks end with it.
     let _ = ends.await;

@@ -22,5 +22,6 @@ mod proxy;
 mod router;
 mod signals;
 mod snapshot;
+mod supervisor;
 mod upstream;
 mod wasm;

@@ -24,7 +24,8 @@ use crate::wasm::{Plugins, Version};
 
 /// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
 pub(crate) struct Snapshot {
-    pub(crate) limits: Limits,
+    /// Bounds for the clients that connect while this is in force.
+    pub(crate) limits: Arc<Limits>,
     pub(crate) routes: Vec<config::Route>,
     pub(crate) clusters: Vec<Arc<Cluster>>,
     plugins: Plugins,
@@ -62,7 +63,7 @@ impl Snapshot {
     pub(crate) fn new(config: &Config) -> Self {
         let clusters = config.balancers.iter();
         Self {
-            limits: config.limits.clone(),
+            limits: Arc::new(config.limits.clone()),
             routes: config.routes.clone(),
             clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
             plugins: Plugins::unloaded(config.plugins.len()),

@@ -1,20 +1,14 @@
 //! A heartbeat by HTTP: the body of a POST is what a datagram would hold.
 
-use std::net::SocketAddr;
-
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::beginning;
-use super::text;
+use super::{Peer, text};
 use crate::heartbeat::{Heartbeats, LONGEST, Malformed, Rejection};
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn hear(
-    heartbeats: &Heartbeats,
-    from: SocketAddr,
-    body: Incoming,
-) -> Response<String> {
+pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: Incoming) -> Response<String> {
     let message = match beginning(body, LONGEST).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,

@@ -1,6 +1,5 @@
 //! What an operator changes while the program runs: a member's status, by `PATCH /api/v1/balancers/NAME/members/ID`.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use equipoise_balancer::{Member, MemberSettings};
@@ -9,7 +8,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::{api, text};
+use super::{Peer, api, text};
 use crate::config::parse_duration;
 use crate::live::Live;
 use crate::snapshot::Snapshot;
@@ -64,12 +63,7 @@ pub(super) fn refusal(parts: &Parts) -> Option<Response<String>> {
 }
 
 /// Changes a member as the body says, and answers what it is then.
-pub(super) fn change(
-    live: &Live,
-    place: &Place<'_>,
-    from: SocketAddr,
-    body: &[u8],
-) -> Response<String> {
+pub(super) fn change(live: &Live, place: &Place<'_>, from: Peer, body: &[u8]) -> Response<String> {
     if body.len() > LONGEST {
         let reason = format!("a change has {LONGEST} bytes at most\n");
         return text(StatusCode::PAYLOAD_TOO_LARGE, reason);
@@ -87,8 +81,7 @@ pub(super) fn change(
         let url = &member.settings.name;
         let name = place.balancer;
         tracing::info!(
-            "balancer {name}: member {url} has status {after} from now on, and had {before}: by the operator at {}",
-            from.ip()
+            "balancer {name}: member {url} has status {after} from now on, and had {before}: by the operator at {from}"
         );
         Ok(changed)
     });

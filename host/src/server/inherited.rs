@@ -97,10 +97,10 @@ impl Inherited {
 
     /// A listening Unix socket for a path, as [`listening`](Self::listening).
     pub(crate) fn listening_at(&mut self, role: Role, path: &Path) -> io::Result<Found> {
-        let named = path.display().to_string();
+        let named = format!("unix:{}", path.display());
         self.find(Type::STREAM, role, &named, |socket| {
             let address = socket.local_addr().ok()?;
-            Some(address.as_pathname()?.display().to_string())
+            Some(format!("unix:{}", address.as_pathname()?.display()))
         })
     }
 

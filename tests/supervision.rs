@@ -53,6 +53,7 @@ fn sockets_that_others_opened_are_served() {
         let mut proxy = activated(&[&listener], &toml);
         assert_eq!(proxy.address(), address);
         assert_eq!(server(&waiting.response()), "b1");
+        drop(waiting);
         assert_eq!(proxy.served(10), ["b1"; 10]);
         let first = proxy.process();
         proxy.restart();

@@ -123,7 +123,7 @@ impl Health {
         announce("the admin listener is open", asked_on);
         let (mut file, mut listener) = (None, None);
         if let Some(admin) = admin {
-            file = admin.file.or(admin.taken_over.map(SocketFile::of));
+            file = admin.file.or_else(|| admin.taken_over.map(SocketFile::of));
             listener = Some(admin.listener);
         }
         let (ends_when_dropped, ends) = oneshot::channel();

@@ -178,7 +178,7 @@ impl Proxy {
     /// The process of the program, or of the last one that took over from it.
     pub(crate) fn process(&self) -> Pid {
         let last = self.successors.last().copied();
-        last.unwrap_or(Pid::from_child(&self.child))
+        last.unwrap_or_else(|| Pid::from_child(&self.child))
     }
 
     /// Has the program started anew, and waits until the new one has taken over.

@@ -41,12 +41,37 @@ impl Pulse {
 
     /// Whether it beat within the last five seconds.
     pub(super) fn is_alive(&self) -> bool {
+        self.was_alive_at(self.started.elapsed())
+    }
+
+    /// The same at a time since the start.
+    fn was_alive_at(&self, time: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Relaxed));
-        self.started.elapsed().saturating_sub(last) <= PATIENCE
+        time.saturating_sub(last) <= PATIENCE
     }
 
     fn elapsed(&self) -> u64 {
         // Milliseconds of half a billion years.
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_alive_that_beat_within_five_seconds() {
+        let pulse = Pulse::new();
+        for (last, seconds, is_alive) in [
+            (0, 5, true),
+            (0, 6, false),
+            (7000, 12, true),
+            (7000, 13, false),
+        ] {
+            pulse.last.store(last, Relaxed);
+            let time = Duration::from_secs(seconds);
+            assert_eq!(pulse.was_alive_at(time), is_alive, "{last} at {time:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
@@ -195,37 +196,85 @@ fn a_listener_that_cannot_be_bound_keeps_the_old_program() {
     assert!(proxy.is_running());
 }
 
-/// Goal: a new version comes to serve. Method: the program is called by a link, which leads elsewhere then: to a script that
-/// says so and becomes the program.
+/// The program, called by a link that can be made to lead elsewhere.
+struct Linked {
+    proxy: Proxy,
+    real: String,
+}
+
+impl Linked {
+    fn start(member: &Origin) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let real = program(&[]).get_program().to_owned();
+        let real = real.into_string().expect("UTF-8");
+        let link = directory.path().join("equipoise");
+        symlink(&real, &link).expect("a link");
+        let toml = format!(
+            "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
+             [[balancer.b.member]]\nurl = \"{}\"\n",
+            member.url()
+        );
+        let mut command = Command::new(&link);
+        command
+            .arg("run")
+            .arg(write_config(directory.path(), &toml))
+            .stdin(Stdio::null());
+        let proxy = Proxy::run(command, 1, directory);
+        Self { proxy, real }
+    }
+
+    /// Has the link lead to a script that does this and becomes the program.
+    fn replace(&self, script: &str) {
+        let [new, other] = ["new", "other"].map(|name| self.proxy.path(name));
+        let text = format!("#!/bin/sh\n{script}\nexec {} \"$@\"\n", self.real);
+        fs::write(&new, text).expect("a file can be written");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        symlink(&new, &other).expect("a link");
+        fs::rename(&other, self.proxy.path("equipoise")).expect("they are beside each other");
+    }
+}
+
+/// Goal: a new version comes to serve. Method: the link leads elsewhere then.
 #[test]
 fn the_program_that_is_there_now_takes_over() {
     let [b1] = Origin::some();
-    let directory = TempDir::new().expect("a directory");
-    let path = directory.path().to_owned();
-    let real = program(&[]).get_program().to_owned();
-    let real = real.to_str().expect("UTF-8").to_owned();
-    let (link, script) = (path.join("equipoise"), path.join("new"));
-    symlink(&real, &link).expect("a link");
-    let toml = format!(
-        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
-         [[balancer.b.member]]\nurl = \"{}\"\n",
-        b1.url()
-    );
-    let mut command = std::process::Command::new(&link);
-    command.arg("run").arg(write_config(&path, &toml));
-    command.stdin(std::process::Stdio::null());
-    let mut proxy = Proxy::run(command, 1, directory);
-    let text = format!("#!/bin/sh\necho the new version starts >&2\nexec {real} \"$@\"\n");
-    fs::write(&script, text).expect("a file can be written");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let other = path.join("other");
-    symlink(&script, &other).expect("a link");
-    fs::rename(&other, &link).expect("they are beside each other");
+    let mut linked = Linked::start(&b1);
+    linked.replace("echo the new version starts >&2");
+    let proxy = &mut linked.proxy;
     proxy.restart();
     proxy.stderr.line_with("the new version starts");
     assert_eq!(proxy.served(3), ["b1"; 3]);
     assert_eq!(proxy.wait().code(), Some(0));
     assert_eq!(proxy.served(3), ["b1"; 3]);
+}
+
+/// Whoever ends the program means the new one, too, which does not serve yet. A second signal to start it anew meanwhile
+/// changes nothing.
+#[test]
+fn a_program_that_is_ended_is_not_taken_over_from() {
+    let [b1] = Origin::some();
+    let mut linked = Linked::start(&b1);
+    linked.replace(
+        "echo the new version waits >&2\ncount=0\n\
+         while [ ! -e \"${0%/*}/go\" ] && [ $count -lt 3000 ]; do sleep 0.01; count=$((count + 1)); done",
+    );
+    let proxy = &mut linked.proxy;
+    proxy.signal(Signal::USR2);
+    proxy.stderr.line_with("the new version waits");
+    proxy.signal(Signal::USR2);
+    proxy
+        .stderr
+        .line_with("another program is starting to take over already");
+    assert_eq!(proxy.served(3), ["b1"; 3]);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait().code(), Some(0));
+    fs::write(proxy.path("go"), "").expect("a file can be written");
+    proxy
+        .stderr
+        .line_with("the program before this one does not hand over any more");
+    eventually("nobody listens", || {
+        TcpStream::connect(proxy.address()).is_err().then_some(())
+    });
 }
 
 #[test]

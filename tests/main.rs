@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admin_socket;
 mod balancing;
 mod bodies;
 mod breaking_off;
@@ -28,10 +29,13 @@ mod plugin_faults;
 mod plugin_swaps;
 mod plugins;
 mod readme;
+mod restart;
 mod rewriting;
 mod routes;
+mod service_files;
 mod shutdown;
 mod sticky;
 mod streaming;
 mod strictness;
+mod supervision;
 mod timeouts;

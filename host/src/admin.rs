@@ -11,33 +11,34 @@ mod heartbeat;
 mod metrics;
 mod operator;
 mod plugins;
+mod socket;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::future::pending;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use crate::config::{self, Limits};
+use crate::config::Limits;
 use crate::control::Handle;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientIo, accept};
+use crate::server::{ClientIo, Listening, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::Api;
 use endpoint::Endpoint;
 use metrics::Metrics;
+pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -56,32 +57,42 @@ pub(crate) struct Admin {
     heartbeats: Rc<Heartbeats>,
 }
 
-/// Binds the admin listener.
+/// Serves the admin listener for ever.
 ///
 /// # Errors
-/// Its address cannot be bound; the message names it.
-pub(crate) fn bind(config: &config::Admin) -> Result<TcpListener> {
-    let bind = || {
-        let listener = TcpListener::bind(config.address)?;
-        listener.set_nonblocking(true)?;
-        Ok::<_, std::io::Error>(listener)
-    };
-    bind().with_context(|| format!("cannot listen for admin requests on {}", config.address))
+/// The system does not tell of connections.
+pub(crate) async fn serve(listener: Listener, admin: Rc<Admin>) -> io::Result<()> {
+    match listener {
+        Listener::Tcp(listener) => {
+            serve_on(tokio::net::TcpListener::from_std(listener)?, admin).await;
+        }
+        Listener::Unix(listener) => {
+            serve_on(tokio::net::UnixListener::from_std(listener)?, admin).await;
+        }
+    }
+    Ok(())
 }
 
-/// Serves the admin listener for ever.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Rc<Admin>) {
-    let limits = Rc::new(limits());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    accept(listener, places, |stream, address, place| {
-        spawn_local(serve_connection(
-            stream,
-            address,
-            admin.clone(),
-            limits.clone(),
-            place,
-        ));
-    })
+async fn serve_on<L>(listener: L, admin: Rc<Admin>)
+where
+    L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
+{
+    let limits = Arc::new(limits());
+    let places = Places::new(CONNECTIONS);
+    accept(
+        listener,
+        places,
+        pending::<()>(),
+        |stream, address, place| {
+            spawn_local(serve_connection(
+                stream,
+                address.into(),
+                admin.clone(),
+                limits.clone(),
+                place,
+            ));
+        },
+    )
     .await;
 }
 
@@ -97,15 +108,15 @@ fn limits() -> Limits {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    from: Peer,
     admin: Rc<Admin>,
-    limits: Rc<Limits>,
-    _place: OwnedSemaphorePermit,
+    limits: Arc<Limits>,
+    _place: Place,
 ) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer(address, request).await) }
+        async move { Ok::<_, Infallible>(admin.answer(from, request).await) }
     });
     // Time is kept by `ClientIo`.
     let served = http1::Builder::new()
@@ -116,7 +127,7 @@ async fn serve_connection(
         .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%address, %error, "an admin connection ended");
+        tracing::debug!(%from, %error, "an admin connection ended");
     }
 }
 
@@ -132,7 +143,7 @@ impl Admin {
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, from: Peer, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = self.live.load();
@@ -157,7 +168,7 @@ impl Admin {
         }
         let config = snapshot.config.admin.as_ref();
         let token = config.and_then(|config| config.token.as_ref());
-        if let Some(refusal) = guard::refusal(&parts, token) {
+        if let Some(refusal) = guard::refusal(&parts, from, token) {
             return refusal;
         }
         let Some(endpoint) = endpoint else {
@@ -173,7 +184,7 @@ impl Admin {
         match refusal {
             Some(refusal) => refusal,
             None => {
-                let by = from.ip().to_string();
+                let by = from.to_string();
                 self.api.answer(&by, endpoint, &parts, body).await
             }
         }

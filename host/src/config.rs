@@ -162,13 +162,31 @@ pub struct Heartbeat {
 /// `[admin]`: the listener for those who run the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Address and port; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// What those who ask must know: the content of `token-file`. Required where the address is not loopback.
+    /// Where they connect to.
+    pub address: AdminAddress,
+    /// What those who ask must know: the content of `token-file`. Required where others than this machine can ask.
     pub token: Option<Token>,
     /// `persist`: the file that keeps run-time changes over restarts; relative to the configuration file. Default: they last
     /// until the program ends.
     pub persist: Option<PathBuf>,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Address and port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// `unix:PATH`: a socket file, which only its owner may open. Relative to the configuration file.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// A secret, which is not shown.

@@ -26,8 +26,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, Mistakes, Plugin};
-use crate::health::{Health, Sockets};
 use crate::live::Live;
+use crate::server::Listeners;
 use crate::snapshot::{Snapshot, Versions};
 use crate::wasm::{self, Book, Loaded, OnQuarantine, Sandbox, Shelf};
 use crate::watcher::{Change, Content, Hash, Unreadable, Waker, Watcher};
@@ -178,7 +178,7 @@ impl Preparation {
             sandbox: None,
             shelves: Vec::new(),
             on_quarantine: Arc::new(move || waker.wake()),
-            health: None,
+            listeners: None,
             is_over: Arc::default(),
         };
         hands.begin()?;
@@ -190,13 +190,13 @@ impl Preparation {
         &self.handle
     }
 
-    /// Starts the thread, which has these serve what changes.
+    /// Starts the thread, which has these listeners follow the configuration.
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start(self, health: Health) -> Result<Control> {
+    pub(crate) fn start(self, listeners: Listeners) -> Result<Control> {
         let Self { handle, mut hands } = self;
-        hands.health = Some(health);
+        hands.listeners = Some(listeners);
         let is_over = hands.is_over.clone();
         thread::Builder::new()
             .name("control".to_owned())
@@ -237,21 +237,25 @@ impl Handle {
             command,
             by: by.to_owned(),
             expected,
-            reply: Some(reply),
+            reply,
         })?;
         outcome.await.unwrap_or(Err(Refusal::Busy))
     }
 
-    /// Has the configuration file read again; what comes of it is in the log.
+    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log. Not for threads
+    /// that serve.
     pub(crate) fn reload(&self) {
+        let (reply, outcome) = oneshot::channel();
         let sent = self.send(Order {
             command: Command::Reload,
             by: String::new(),
             expected: None,
-            reply: None,
+            reply,
         });
-        if let Err(refusal) = sent {
-            tracing::error!("the configuration is not read again: {refusal}");
+        match sent {
+            // What comes of it has been logged.
+            Ok(()) => drop(outcome.blocking_recv()),
+            Err(refusal) => tracing::error!("the configuration is not read again: {refusal}"),
         }
     }
 
@@ -285,8 +289,8 @@ struct Hands {
     /// In the order of the configuration.
     shelves: Vec<Shelf>,
     on_quarantine: OnQuarantine,
-    /// Serves what is not for clients; none until it is started.
-    health: Option<Health>,
+    /// Where clients connect to; none until they may.
+    listeners: Option<Listeners>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -330,10 +334,8 @@ impl Hands {
                         if outcome.is_ok() && !told.is_empty() {
                             tracing::info!("{told}: by the operator at {}", order.by);
                         }
-                        if let Some(reply) = order.reply {
-                            // Whoever asked may have gone.
-                            let _ = reply.send(outcome);
-                        }
+                        // Whoever asked may have gone.
+                        let _ = order.reply.send(outcome);
                     }
                 }
             }
@@ -472,8 +474,10 @@ impl Hands {
         let (source, config) = (Arc::new(source), Arc::new(config));
         let draft = before.draft(config.clone(), source.clone(), versions);
         let draft = draft.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
-        let sockets = Sockets::bind(&config, Some(&before.config));
-        let sockets = sockets.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
+        let listeners = self.listeners.as_ref();
+        let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
+        let prepared = prepared.transpose();
+        let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
         let persist = config.admin.as_ref().and_then(|it| it.persist.as_ref());
         if let Some(persist) = persist
             && source.changes != before.source.changes
@@ -483,8 +487,8 @@ impl Hands {
             })?;
         }
         self.live.put(draft.come_into_force());
-        if let Some(health) = &self.health {
-            health.serve(sockets);
+        if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
+            listeners.apply(prepared, config.limits.connections);
         }
         self.fill(plan);
         Ok(())
@@ -741,6 +745,16 @@ fn keep_unchangeable(config: &mut Config, before: &Config) {
     if config.access_log != before.access_log {
         tracing::warn!("access-log changes when the program is started again");
         config.access_log.clone_from(&before.access_log);
+    }
+    let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
+    if address(config) != address(before) {
+        tracing::warn!("the address of admin changes when the program is started again");
+        config.admin.clone_from(&before.admin);
+    }
+    let listen = |config: &Config| config.heartbeat.as_ref().and_then(|it| it.listen);
+    if listen(config) != listen(before) {
+        tracing::warn!("listen of heartbeat changes when the program is started again");
+        config.heartbeat.clone_from(&before.heartbeat);
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use crate::cli;
 use crate::config::{AccessLog, LogFormat, Sink};
 use crate::control::Setting;
+use crate::server::Inherited;
 use scratch::Scratch;
 
 /// The port the balancer takes if it is free.
@@ -43,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
             format: LogFormat::Decision,
         });
     });
-    cli::serve(&setting, |server| {
+    cli::serve(&setting, Inherited::default(), |server| {
         let url = server
             .addresses()
             .first()

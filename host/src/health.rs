@@ -10,102 +10,125 @@ mod chronicle;
 mod exchanges;
 mod rounds;
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::net::UdpSocket;
 use std::rc::Rc;
 use std::thread;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, SocketFile};
 use crate::config::Config;
 use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
+use crate::server::{Gift, Inherited, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
 
 /// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it.
 pub(crate) struct Health {
-    sockets: mpsc::UnboundedSender<Sockets>,
+    _ends_when_dropped: oneshot::Sender<Infallible>,
 }
 
-/// Bound sockets: a bind that fails must be told before anything changes.
-#[derive(Default)]
+/// What the thread listens on, bound before it starts: a bind that fails must be told at the start.
 pub(crate) struct Sockets {
-    /// Where heartbeats come to, if that is new: none for nowhere.
-    datagrams: Option<Option<UdpSocket>>,
-    /// The admin listener, if that is new: none for nowhere.
-    admin: Option<Option<TcpListener>>,
+    datagrams: Option<UdpSocket>,
+    admin: Option<admin::Bound>,
+    /// Those again that another program may take over.
+    gifts: Vec<Gift>,
+}
+
+/// What is left of [`Sockets`] when they are served.
+#[derive(Default)]
+pub(crate) struct Estate {
+    /// The sockets again, for another program to take over.
+    pub(crate) gifts: Vec<Gift>,
+    /// The file of the admin listener.
+    pub(crate) file: Option<SocketFile>,
 }
 
 impl Sockets {
-    /// Binds what a configuration asks for and the one `before` did not.
+    /// Binds what a configuration asks for, or takes the sockets of before.
     ///
     /// # Errors
-    /// An address cannot be bound, which the message names.
-    pub(crate) fn bind(config: &Config, before: Option<&Config>) -> Result<Self> {
-        let mut sockets = Self::default();
-        let listen = |config: &Config| config.heartbeat.as_ref().and_then(|it| it.listen);
-        if before.map(listen) != Some(listen(config)) {
-            sockets.datagrams = Some(listen(config).map(datagrams::bind).transpose()?);
-        }
-        let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
-        if before.map(address) != Some(address(config)) {
-            sockets.admin = Some(config.admin.as_ref().map(admin::bind).transpose()?);
-        }
-        Ok(sockets)
-    }
-
-    fn announce(&self) {
-        let datagrams = self.datagrams.as_ref().and_then(Option::as_ref);
-        announce(
-            "heartbeats are listened for",
-            datagrams.map(UdpSocket::local_addr),
-        );
-        let admin = self.admin.as_ref().and_then(Option::as_ref);
-        announce(
-            "the admin listener is open",
-            admin.map(TcpListener::local_addr),
-        );
+    /// A listener's address cannot be bound, which the message names.
+    pub(crate) fn bind(config: &Config, inherited: &mut Inherited) -> Result<Self> {
+        let mut gifts = Vec::new();
+        let heartbeat = config.heartbeat.as_ref();
+        let datagrams = heartbeat.and_then(|heartbeat| heartbeat.listen);
+        let datagrams = datagrams.map(|address| {
+            let mut found = inherited.datagrams(Role::Heartbeat, &address)?;
+            let socket: UdpSocket = match found.sockets.pop() {
+                Some(socket) => socket.into(),
+                None => datagrams::bind(address)?,
+            };
+            socket.set_nonblocking(true)?;
+            if !found.is_activated {
+                let claim = Role::Heartbeat.claim(&address);
+                gifts.push(Gift::new(Some(claim), socket.try_clone()?.into()));
+            }
+            anyhow::Ok(socket)
+        });
+        let datagrams = datagrams.transpose()?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| admin::bind(&admin.address, inherited));
+        let mut admin = admin.transpose()?;
+        gifts.extend(admin.as_mut().and_then(|admin| admin.gift.take()));
+        Ok(Self {
+            datagrams,
+            admin,
+            gifts,
+        })
     }
 }
 
 impl Health {
-    /// Starts the thread.
+    /// Starts the thread. Says what is left of its sockets.
     ///
     /// # Errors
-    /// It cannot be started.
-    pub(crate) fn start(sockets: Sockets, live: Live, control: Handle) -> Result<Self> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let health = Self { sockets: sender };
-        health.serve(sockets);
+    /// The thread cannot be started.
+    pub(crate) fn start(live: Live, control: Handle, sockets: Sockets) -> Result<(Self, Estate)> {
+        let Sockets {
+            datagrams,
+            admin,
+            gifts,
+        } = sockets;
+        let heard_on = datagrams.as_ref().and_then(|it| it.local_addr().ok());
+        announce("heartbeats are listened for", heard_on);
+        let asked_on = admin.as_ref().map(|admin| admin.listener.address());
+        announce("the admin listener is open", asked_on);
+        let (mut file, mut listener) = (None, None);
+        if let Some(admin) = admin {
+            file = admin.file.or_else(|| admin.taken_over.map(SocketFile::of));
+            listener = Some(admin.listener);
+        }
+        let (ends_when_dropped, ends) = oneshot::channel();
+        let attending = move || run(|| attend(live, control, datagrams, listener, ends));
         thread::Builder::new()
             .name("health".to_owned())
-            .spawn(move || run(live, control, receiver))
+            .spawn(attending)
             .context("starting the thread that learns how members are")?;
-        Ok(health)
-    }
-
-    /// Serves these sockets from now on, in place of those before.
-    pub(crate) fn serve(&self, sockets: Sockets) {
-        sockets.announce();
-        // Without the thread there is nobody to serve them.
-        let _ = self.sockets.send(sockets);
+        let health = Self {
+            _ends_when_dropped: ends_when_dropped,
+        };
+        Ok((health, Estate { gifts, file }))
     }
 }
 
-fn announce(what: &str, address: Option<std::io::Result<SocketAddr>>) {
-    if let Some(Ok(address)) = address {
+fn announce(what: &str, address: Option<impl Display>) {
+    if let Some(address) = address {
         tracing::info!(%address, "{what}");
     }
 }
 
 /// The life of the thread.
-fn run(live: Live, control: Handle, sockets: mpsc::UnboundedReceiver<Sockets>) {
+fn run<F: Future<Output = ()>>(attend: impl FnOnce() -> F) {
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -113,41 +136,36 @@ fn run(live: Live, control: Handle, sockets: mpsc::UnboundedReceiver<Sockets>) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "the health thread has no runtime"),
     };
-    runtime.block_on(attend(live, control, sockets));
+    runtime.block_on(attend());
 }
 
 /// Does everything until the sender is dropped.
-async fn attend(live: Live, control: Handle, mut sockets: mpsc::UnboundedReceiver<Sockets>) {
+async fn attend(
+    live: Live,
+    control: Handle,
+    datagrams: Option<UdpSocket>,
+    admin: Option<admin::Listener>,
+    ends: oneshot::Receiver<Infallible>,
+) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(checks::supervise(live.clone()));
     tasks.spawn_local(rounds::judge_exchanges(live.view()));
     let heartbeats = Rc::new(Heartbeats::new(live.clone()));
-    let admin = Rc::new(Admin::new(live, control, heartbeats.clone()));
-    let (mut hearing, mut answering) = (JoinSet::new(), JoinSet::new());
-    while let Some(Sockets {
-        datagrams,
-        admin: listener,
-    }) = sockets.recv().await
-    {
-        if let Some(socket) = datagrams {
-            hearing.abort_all();
-            match socket.map(tokio::net::UdpSocket::from_std).transpose() {
-                Ok(Some(socket)) => {
-                    hearing.spawn_local(datagrams::listen(socket, heartbeats.clone()));
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
-            }
+    match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
+        Ok(Some(socket)) => {
+            tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
         }
-        if let Some(listener) = listener {
-            answering.abort_all();
-            match listener.map(tokio::net::TcpListener::from_std).transpose() {
-                Ok(Some(listener)) => {
-                    answering.spawn_local(admin::serve(listener, admin.clone()));
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
-            }
-        }
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
     }
+    if let Some(listener) = admin {
+        let admin = Rc::new(Admin::new(live, control, heartbeats));
+        tasks.spawn_local(async move {
+            if let Err(error) = admin::serve(listener, admin).await {
+                tracing::error!(%error, "the admin listener cannot be served");
+            }
+        });
+    }
+    // Nothing is ever sent: this is the end of the sender. The tasks end with it.
+    let _ = ends.await;
 }

@@ -23,6 +23,7 @@ mod proxy;
 mod router;
 mod signals;
 mod snapshot;
+mod supervisor;
 mod upstream;
 mod wasm;
 mod watcher;

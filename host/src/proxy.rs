@@ -64,7 +64,7 @@ pub(crate) async fn handle(
         .access_log
         .as_ref()
         .map(|log| Box::new(Record::new(log, &client, &parts)));
-    let response = forward(&client, &parts, incoming, record.as_deref_mut())
+    let mut response = forward(&client, &parts, incoming, record.as_deref_mut())
         .await
         .unwrap_or_else(|failure| {
             if let Some(record) = &mut record {
@@ -72,6 +72,7 @@ pub(crate) async fn handle(
             }
             failure.into_response()
         });
+    client.part(&mut response);
     Ok(match record {
         None => response,
         Some(mut record) => {

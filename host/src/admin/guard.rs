@@ -8,6 +8,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
+use super::Peer;
 use super::answer::{Answer, problem};
 use crate::config::Token;
 use crate::router;
@@ -15,9 +16,9 @@ use crate::router;
 /// Why a request is refused; none where it may ask.
 ///
 /// A page of somebody else's that has its name resolve to this address (DNS rebinding) asks by that name, which is none
-/// that this listener has.
-pub(super) fn refusal(request: &Parts, token: Option<&Token>) -> Option<Answer> {
-    if !names_an_address(request) {
+/// that this listener has. No page can ask over a socket file.
+pub(super) fn refusal(request: &Parts, from: Peer, token: Option<&Token>) -> Option<Answer> {
+    if from != Peer::Unix && !names_an_address(request) {
         let reason = "ask by the listener's address, or as localhost";
         return Some(problem(StatusCode::FORBIDDEN, reason));
     }

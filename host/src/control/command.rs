@@ -64,8 +64,8 @@ pub(super) struct Order {
     pub(super) by: String,
     /// Done only if this is as the operator has seen it.
     pub(super) expected: Option<(Resource, String)>,
-    /// Hears what became of it; nobody, if it does not matter.
-    pub(super) reply: Option<oneshot::Sender<Result<(), Refusal>>>,
+    /// Hears what became of it.
+    pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// Why a command was not carried out. Nothing has changed then.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 ///   with an [`io::ErrorKind::TimedOut`] error.
 /// - A connection that is closed while the client still sends lingers for a moment: closed at once, the kernel would
 ///   answer what is yet to come with a reset, and that would take our answer from the client before it has read it.
-pub(crate) struct ClientIo {
-    stream: TcpStream,
+pub(crate) struct ClientIo<S = TcpStream> {
+    stream: S,
     scanner: Scanner,
-    limits: Rc<Limits>,
+    limits: Arc<Limits>,
     /// Set when nothing more may be read, with what is wrong.
     refusal: Option<&'static str>,
     /// How long the client may leave us waiting for more.
@@ -41,9 +41,9 @@ pub(crate) struct ClientIo {
     lingering: Option<usize>,
 }
 
-impl ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
     /// A stream whose first head is awaited from now on.
-    pub(crate) fn new(stream: TcpStream, limits: Rc<Limits>) -> Self {
+    pub(crate) fn new(stream: S, limits: Arc<Limits>) -> Self {
         let mut read_deadline = Deadline::default();
         read_deadline.set(Instant::now() + limits.header_timeout);
         Self {
@@ -139,7 +139,7 @@ fn refused(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -157,7 +157,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,5 +1,6 @@
 //! The life of one request, from the client's head to the last byte of a member's answer.
 
+mod account;
 mod body;
 mod error;
 mod gate;
@@ -20,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Query, Refusal};
-use equipoise_sdk::{Affinity, health};
+use equipoise_sdk::Affinity;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -31,10 +32,10 @@ use tokio::time::{Instant, sleep};
 use crate::access_log::Record;
 use crate::config::Route;
 use crate::deadline::Deadline;
-use crate::health::{Account, Opening};
+use crate::health::Account;
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot, Upstream};
-use crate::upstream::{Connection, Slot, Traffic};
+use crate::upstream::{Connection, Slot};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
@@ -509,57 +510,12 @@ impl Exchange<'_> {
             .is_none_or(|body| body.borrow().can_be_sent_again())
     }
 
-    fn report(&self, choice: &Choice, outcome: Outcome) {
-        let now = self.snapshot.now();
-        if let Outcome::Answered(_) = outcome {
-            choice.lease.answered(now);
-        }
-        let member = choice.lease.member();
-        self.cluster.balancer.report(member, outcome, now);
-        if let Some(exchanges) = &self.cluster.exchanges
-            && let Some(failure) = failure(outcome)
-        {
-            exchanges.put(self.opening(choice).failed(failure));
-        }
-    }
-
-    /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
-    fn account(&self, choice: &Choice, status: u16, carried: Traffic) -> Option<Box<Account>> {
-        let exchanges = self.cluster.exchanges.as_ref()?;
-        let latency = self.snapshot.now().saturating_sub(choice.lease.since());
-        Some(Box::new(Account {
-            exchanges: exchanges.clone(),
-            opening: self.opening(choice),
-            status,
-            latency,
-            carried,
-        }))
-    }
-
-    fn opening(&self, choice: &Choice) -> Opening {
-        Opening {
-            member: choice.lease.member().id,
-            origin: self.snapshot.started(),
-            chosen: choice.lease.since(),
-        }
-    }
-
     fn upstream(&self, choice: &Choice) -> &Upstream {
         &self.cluster.upstreams[choice.lease.member().id as usize]
     }
 
     fn place(&self, choice: &Choice) -> (usize, usize) {
         (self.route.balancer, choice.lease.member().id as usize)
-    }
-}
-
-/// What the judge calls an exchange without an answer.
-fn failure(outcome: Outcome) -> Option<health::Failure> {
-    match outcome {
-        Outcome::Connected | Outcome::Answered(_) => None,
-        Outcome::Unreachable => Some(health::Failure::Unreachable),
-        Outcome::TimedOut => Some(health::Failure::TimedOut),
-        Outcome::BrokenOff => Some(health::Failure::BrokenOff),
     }
 }
 

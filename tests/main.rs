@@ -12,6 +12,7 @@ mod command_line;
 mod connections;
 mod demo;
 mod error_state;
+mod explain;
 mod failover;
 mod harness;
 mod headers;

@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod explain;
 mod guard;
 mod heartbeat;
 mod metrics;
@@ -150,24 +151,25 @@ impl Admin {
         let is_open = match parts.uri.path() {
             // Whoever watches over the process knows no token.
             "/healthz" | "/readyz" => true,
-            "/metrics" | "/api/v1/balancers" => false,
+            "/metrics" | "/api/v1/balancers" | "/api/v1/explain" => false,
             _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return not_allowed("GET, HEAD");
         }
         let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
-        refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
+        refusal.unwrap_or_else(|| self.tell(&parts))
     }
 
     /// What is at a path.
-    fn tell(&self, path: &str) -> Response<String> {
+    fn tell(&self, request: &Parts) -> Response<String> {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = self.live.view().pin();
-        match path {
+        match request.uri.path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => ready(&snapshot),
             "/metrics" => self.metrics.answer(),
+            "/api/v1/explain" => explain::answer(&snapshot, request),
             _ => api::balancers(&snapshot),
         }
     }

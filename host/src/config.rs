@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Settings};
-use http::Version;
 use http::uri::Authority;
+use http::{HeaderName, Version};
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
@@ -20,6 +20,7 @@ mod admin;
 mod apache;
 mod balancer;
 mod check;
+mod explain;
 mod heartbeat;
 mod limits;
 mod listener;
@@ -62,6 +63,8 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Where those connect to who run the site. Default: nowhere.
     pub admin: Option<Admin>,
+    /// Which decisions are kept to be explained. Default: none.
+    pub explain: Explain,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -169,6 +172,15 @@ pub struct Admin {
     pub token: Option<Token>,
 }
 
+/// `[explain]`: why requests went where they went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Explain {
+    /// `decisions`: so many are kept, the last ones. Default 0: none; up to 100 000.
+    pub decisions: usize,
+    /// `header`: the field of answers that has the decision's id. Default: none.
+    pub header: Option<HeaderName>,
+}
+
 /// A secret, which is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -212,6 +224,18 @@ pub struct Route {
     pub cookie_domain: Vec<(String, String)>,
     /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
     pub cookie_path: Vec<(String, String)>,
+}
+
+impl Route {
+    /// What the route is called: its host, none where it is for all, and its path.
+    pub(crate) fn label(&self) -> String {
+        let path = &self.path;
+        match &self.host {
+            HostPattern::Any => path.clone(),
+            HostPattern::Exact(host) => format!("{host}{path}"),
+            HostPattern::Below(suffix) => format!("*{suffix}{path}"),
+        }
+    }
 }
 
 /// Which hosts a route is for.
@@ -349,6 +373,18 @@ pub enum Builtin {
     Bybusyness,
     /// By the idle slots members report.
     Heartbeat,
+}
+
+impl Builtin {
+    /// The word for it in configurations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Byrequests => "byrequests",
+            Self::Bytraffic => "bytraffic",
+            Self::Bybusyness => "bybusyness",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
 }
 
 /// How sticky sessions work.

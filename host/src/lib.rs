@@ -13,6 +13,7 @@ pub mod bench;
 mod admin;
 mod deadline;
 mod demo;
+mod explain;
 mod health;
 mod heartbeat;
 mod live;

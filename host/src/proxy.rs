@@ -5,6 +5,7 @@ mod body;
 mod error;
 mod gate;
 mod headers;
+mod notes;
 mod rewrite;
 mod sticky_cookie;
 mod tries;
@@ -29,7 +30,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep};
 
-use crate::access_log::Record;
 use crate::config::Route;
 use crate::deadline::Deadline;
 use crate::health::Account;
@@ -41,6 +41,7 @@ use body::Download;
 use error::Repeat;
 use gate::Gate;
 use headers::Survey;
+use notes::Notes;
 use rewrite::Rewrite;
 use tries::Tries;
 use upload::RequestBody;
@@ -60,40 +61,29 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let mut record = client
-        .worker
-        .access_log
-        .as_ref()
-        .map(|log| Box::new(Record::new(log, &client, &parts)));
-    let response = forward(&client, &parts, incoming, record.as_deref_mut())
+    let snapshot = client.worker.snapshot();
+    let mut notes = Notes::begin(&client, &snapshot, &parts);
+    let response = forward(&client, &snapshot, &parts, incoming, &mut notes)
         .await
         .unwrap_or_else(|failure| {
-            if let Some(record) = &mut record {
-                record.note_failure(&failure);
-            }
+            notes.note_failure(&failure);
             failure.into_response()
         });
-    Ok(match record {
-        None => response,
-        Some(mut record) => {
-            record.note_answer(response.status());
-            response.map(|body| body.logged(record))
-        }
-    })
+    Ok(notes.close(response))
 }
 
 /// Finds the route and asks the members behind it.
 async fn forward(
     client: &Rc<Client>,
+    snapshot: &Snapshot,
     parts: &Parts,
     incoming: Incoming,
-    record: Option<&mut Record>,
+    notes: &mut Notes<'_>,
 ) -> Result<Response<Body>, Failure> {
     let host =
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
-    let snapshot = client.worker.snapshot();
     let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
         return Err(Failure::MayNotForward);
@@ -104,9 +94,9 @@ async fn forward(
         &Services::at(snapshot.now()),
     );
     let body = RequestBody::of(incoming, cluster.config.replay_buffer);
-    Exchange {
+    let exchange = Exchange {
         client,
-        snapshot: &snapshot,
+        snapshot,
         parts,
         host,
         path,
@@ -115,9 +105,9 @@ async fn forward(
         cluster,
         session,
         body,
-    }
-    .run(record)
-    .await
+    };
+    notes.note_route(&exchange);
+    exchange.run(notes).await
 }
 
 /// One request and everything that is known of it before a member is chosen.
@@ -169,21 +159,20 @@ impl From<Failure> for Failed {
 
 impl Exchange<'_> {
     /// Asks one member after another, until one answers or the request may not be tried again.
-    async fn run(&self, mut record: Option<&mut Record>) -> Result<Response<Body>, Failure> {
+    async fn run(&self, notes: &mut Notes<'_>) -> Result<Response<Body>, Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
         loop {
-            let choice = match self.choose(&tries).await {
+            let choice = match self.choose(&tries, notes).await {
                 Ok(choice) => choice,
                 Err(refusal) => {
                     return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
-            if let Some(record) = &mut record {
-                record.note_choice(&choice, self.session.as_ref());
-            }
+            notes.note_choice(self, &choice);
             match self.attempt(&choice, tries.needs_fresh_connection()).await {
                 Ok(answer) => {
+                    notes.note_outcome(Ok(answer.response.status().as_u16()));
                     let repeats = self.repeats_on(answer.response.status())
                         && tries.next_after_answer(&choice);
                     if !repeats {
@@ -194,6 +183,7 @@ impl Exchange<'_> {
                     failure,
                     was_reused,
                 }) => {
+                    notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
                     if !(self.may_repeat(&failure)
                         && tries.next_after_failure(&choice, &failure, was_reused))
@@ -207,22 +197,21 @@ impl Exchange<'_> {
     }
 
     /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
-    async fn choose(&self, tries: &Tries) -> Result<Choice, Refusal> {
-        let Cluster {
-            balancer, config, ..
-        } = self.cluster;
+    async fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+        let config = &self.cluster.config;
         let worker = &self.client.worker;
         let view = View::new(self.parts, self.client.address.ip()).tried(tries);
-        let choose = || {
+        let mut choose = || {
             let services = Services::at(self.snapshot.now());
-            balancer.choose(&Query {
+            let query = Query {
                 worker: worker.number,
                 request: &view,
                 session: self.session.as_ref(),
                 tried: tries.tried(),
                 now: services.now,
                 host: &services,
-            })
+            };
+            notes.choose(self, &query)
         };
         let mut choice = choose();
         if !config.timeout.is_zero() {

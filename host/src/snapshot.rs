@@ -18,15 +18,18 @@ use http::HeaderValue;
 use crate::config::{
     self, Builtin, Config, Instances, Limits, Method, Outlier, Plugin, SessionSource, Sticky,
 };
+use crate::explain::Explain;
 use crate::health::{Chronicle, Exchanges};
 use crate::upstream::Slots;
-use crate::wasm::{Plugins, Version};
+use crate::wasm::{PluginState, Plugins, Version};
 
 /// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
 pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<config::Route>,
     pub(crate) clusters: Vec<Arc<Cluster>>,
+    /// The last decisions; none where they are not kept.
+    pub(crate) explain: Option<Arc<Explain>>,
     plugins: Plugins,
     /// What the configuration says of each of `plugins`.
     plugin_configs: Arc<[Plugin]>,
@@ -65,6 +68,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             routes: config.routes.clone(),
             clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
+            explain: Explain::new(&config.explain).map(Arc::new),
             plugins: Plugins::unloaded(config.plugins.len()),
             plugin_configs: config.plugins.clone().into(),
             workers: config.workers,
@@ -97,6 +101,7 @@ impl Snapshot {
             limits: self.limits.clone(),
             routes: self.routes.clone(),
             clusters: self.clusters.iter().map(renew).collect::<Result<_>>()?,
+            explain: self.explain.clone(),
             plugin_configs: self.plugin_configs.clone(),
             plugins,
             ..*self
@@ -118,6 +123,7 @@ impl Snapshot {
             limits: self.limits.clone(),
             routes: self.routes.clone(),
             clusters,
+            explain: self.explain.clone(),
             plugin_configs: self.plugin_configs.clone(),
             plugins: self.plugins.clone(),
             ..*self
@@ -132,6 +138,11 @@ impl Snapshot {
     /// What a plugin is called.
     pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
         &self.plugin_configs[plugin].name
+    }
+
+    /// Whether a plugin serves.
+    pub(crate) fn plugin_state(&self, plugin: usize) -> PluginState {
+        self.plugins.state(plugin)
     }
 
     /// Whether every plugin is loaded.

@@ -34,7 +34,8 @@ mod watcher;
 
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;
+pub(crate) use fault::take_fault;
 pub(crate) use keeper::Keeper;
-pub(crate) use plugins::Plugins;
+pub(crate) use plugins::{PluginState, Plugins};
 pub(crate) use version::Version;
 pub(crate) use watcher::Waker;

@@ -100,7 +100,7 @@ pub(super) fn member(cluster: &Cluster, member: &Member) -> Response<String> {
     json(&MemberView::of(cluster, member))
 }
 
-fn json(view: &impl Serialize) -> Response<String> {
+pub(super) fn json(view: &impl Serialize) -> Response<String> {
     match serde_json::to_string(view) {
         Ok(json) => {
             let mut response = Response::new(json);

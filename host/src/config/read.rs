@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
 use super::listener::read_listeners;
@@ -31,6 +32,7 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "heartbeat",
     "admin",
+    "explain",
     "route",
     "balancer",
     "hctemplate",
@@ -87,6 +89,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
         admin: read_admin(file, path),
+        explain: read_explain(file),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,

@@ -10,6 +10,7 @@ use proptest::sample::{Index, select};
 use super::*;
 
 mod check;
+mod explain;
 mod health;
 mod heartbeat;
 mod plugin;
@@ -22,6 +23,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[[listen]]", listener::KEYS),
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
+    ("[explain]", super::explain::KEYS),
     ("[[route]]", route::KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),

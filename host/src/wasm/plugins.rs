@@ -11,6 +11,17 @@ use super::rehearsal::rehearse;
 use super::seat::Seat;
 use super::version::{Role, Version};
 
+/// Whether a plugin serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PluginState {
+    /// No version of it could be loaded yet.
+    Unloaded,
+    /// It does.
+    Serving,
+    /// Its version is out of service for its faults.
+    Quarantined,
+}
+
 /// For each plugin of the configuration, in its order, the version that serves; `None` where there is none.
 #[derive(Clone)]
 pub(crate) struct Plugins(Vec<Option<Arc<Version>>>);
@@ -27,6 +38,20 @@ impl Plugins {
         let mut plugins = self.clone();
         plugins.0[plugin] = Some(version);
         plugins
+    }
+
+    /// The version of a plugin that serves.
+    pub(crate) fn version(&self, plugin: usize) -> Option<&Arc<Version>> {
+        self.0[plugin].as_ref()
+    }
+
+    /// Whether a plugin serves.
+    pub(crate) fn state(&self, plugin: usize) -> PluginState {
+        match self.version(plugin) {
+            None => PluginState::Unloaded,
+            Some(version) if version.record.is_quarantined() => PluginState::Quarantined,
+            Some(_) => PluginState::Serving,
+        }
     }
 
     /// Whether there is a version of every one.

@@ -1,0 +1,113 @@
+//! Who takes note of a request while it is served: the access log, and the story that explains its decisions.
+
+use std::fmt::Display;
+
+use equipoise_balancer::{Balancer, Choice, Query, Refusal};
+use http::Response;
+use http::request::Parts;
+
+use super::{Body, Exchange};
+use crate::access_log::Record;
+use crate::explain::{self, Story, Unanswered};
+use crate::server::Client;
+use crate::snapshot::Snapshot;
+use crate::wasm::take_fault;
+
+/// What is noted of one request. Each part is none where nobody asked for it.
+pub(crate) struct Notes<'request> {
+    snapshot: &'request Snapshot,
+    /// Its line in the access log.
+    record: Option<Box<Record>>,
+    /// Why it went where it went.
+    story: Option<Box<Story>>,
+}
+
+impl<'request> Notes<'request> {
+    /// A request that begins now.
+    pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, parts: &Parts) -> Self {
+        let log = client.worker.access_log.as_ref();
+        let explain = snapshot.explain.as_ref();
+        Self {
+            snapshot,
+            record: log.map(|log| Box::new(Record::new(log, client, parts))),
+            story: explain.map(|_| Box::new(Story::begin(client, parts))),
+        }
+    }
+
+    /// What there is to know before a member is chosen.
+    pub(super) fn note_route(&mut self, exchange: &Exchange<'_>) {
+        if let Some(story) = &mut self.story {
+            story.note_route(exchange.route, exchange.cluster, exchange.session.as_ref());
+        }
+    }
+
+    /// Has a member chosen.
+    #[inline]
+    pub(super) fn choose(
+        &mut self,
+        exchange: &Exchange<'_>,
+        query: &Query<'_>,
+    ) -> Result<Choice, Refusal> {
+        let balancer: &Balancer = &exchange.cluster.balancer;
+        match &mut self.story {
+            None => balancer.choose(query),
+            Some(story) => {
+                // Of another request.
+                take_fault();
+                let (decision, explanation) = balancer.explain(query);
+                story.note_decision(
+                    self.snapshot,
+                    exchange.cluster,
+                    &decision,
+                    explanation,
+                    query.now,
+                );
+                decision
+            }
+        }
+    }
+
+    /// A member is asked.
+    pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Choice) {
+        if let Some(record) = &mut self.record {
+            record.note_choice(choice, exchange.session.as_ref());
+        }
+    }
+
+    /// The member answered with this status, or did not, for this reason.
+    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &dyn Display>) {
+        if let Some(story) = &mut self.story {
+            let outcome = outcome.map_err(|failure| Unanswered(failure.to_string()));
+            story.note_outcome(outcome, self.snapshot.now());
+        }
+    }
+
+    /// The request failed.
+    pub(super) fn note_failure(&mut self, failure: &dyn Display) {
+        if let Some(record) = &mut self.record {
+            record.note_failure(failure);
+        }
+        if let Some(story) = &mut self.story {
+            story.note_failure(failure);
+        }
+    }
+
+    /// The head of the answer is there: what was noted is handed over.
+    pub(super) fn close(self, mut response: Response<Body>) -> Response<Body> {
+        if let (Some(mut story), Some(explain)) = (self.story, &self.snapshot.explain) {
+            story.note_answer(response.status().as_u16());
+            let id = explain.keep(story);
+            if let Some(name) = &explain.config.header {
+                let headers = response.headers_mut();
+                headers.insert(name.clone(), explain::value(&id));
+            }
+        }
+        match self.record {
+            None => response,
+            Some(mut record) => {
+                record.note_answer(response.status());
+                response.map(|body| body.logged(record))
+            }
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod health_plugins;
 mod heartbeats;
 mod interim;
 mod limits;
+mod metrics;
 mod nonsense;
 mod ping;
 mod plugin_command;

@@ -17,6 +17,7 @@ mod explain;
 mod health;
 mod heartbeat;
 mod live;
+mod meters;
 mod path;
 mod probe;
 mod proxy;

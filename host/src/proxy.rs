@@ -73,28 +73,32 @@ pub(crate) async fn handle(
 }
 
 /// Finds the route and asks the members behind it.
-async fn forward(
+async fn forward<'request>(
     client: &Rc<Client>,
-    snapshot: &Snapshot,
+    snapshot: &'request Snapshot,
     parts: &Parts,
     incoming: Incoming,
-    notes: &mut Notes<'_>,
+    notes: &mut Notes<'request>,
 ) -> Result<Response<Body>, Failure> {
     let host =
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
-    let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
+    let (number, route, rest) =
+        router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
         return Err(Failure::MayNotForward);
     }
     let cluster = &snapshot.clusters[route.balancer];
+    notes.note_route(number, cluster);
+    let begun = notes.begun;
     let session = cluster.balancer.session(
         &View::new(parts, client.address.ip()),
-        &Services::at(snapshot.now()),
+        &Services::at(begun - snapshot.started()),
     );
     let body = RequestBody::of(incoming, cluster.config.replay_buffer);
     let exchange = Exchange {
+        begun,
         client,
         snapshot,
         parts,
@@ -106,12 +110,14 @@ async fn forward(
         session,
         body,
     };
-    notes.note_route(&exchange);
+    notes.note_session(&exchange);
     exchange.run(notes).await
 }
 
 /// One request and everything that is known of it before a member is chosen.
 struct Exchange<'request> {
+    /// When its head was there.
+    begun: std::time::Instant,
     client: &'request Rc<Client>,
     /// The configuration, from the request's beginning to its end.
     snapshot: &'request Snapshot,
@@ -178,6 +184,7 @@ impl Exchange<'_> {
                     if !repeats {
                         return Ok(self.pass_on(choice, answer));
                     }
+                    self.cluster.meters.count_retry(None);
                 }
                 Err(Failed {
                     failure,
@@ -190,6 +197,7 @@ impl Exchange<'_> {
                     {
                         return Err(failure);
                     }
+                    self.cluster.meters.count_retry(Some(&failure));
                     last_failure = Some(failure);
                 }
             }
@@ -288,13 +296,14 @@ impl Exchange<'_> {
 
     /// A connection to the chosen member: one that is kept, or a new one.
     async fn connect(&self, choice: &Choice, needs_fresh: bool) -> Result<Connection, Failure> {
-        let Upstream { config, .. } = self.upstream(choice);
+        let Upstream { config, meters, .. } = self.upstream(choice);
         let worker = &self.client.worker;
         if !needs_fresh && let Some(connection) = worker.pool(self.place(choice)).take(config.ttl) {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
-        let opened = Connection::open(config, counters, &self.snapshot.limits).await;
+        let opened =
+            Connection::open(config, counters, meters.clone(), &self.snapshot.limits).await;
         self.report(
             choice,
             if opened.is_ok() {
@@ -433,6 +442,7 @@ impl Exchange<'_> {
         }
         parts.version = Version::HTTP_11;
         let download = Download {
+            begun: self.begun,
             incoming,
             place: self.place(&choice),
             connection: Some(connection),

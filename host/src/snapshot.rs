@@ -20,6 +20,7 @@ use crate::config::{
 };
 use crate::explain::Explain;
 use crate::health::{Chronicle, Exchanges};
+use crate::meters::{BalancerMeters, MemberMeters, Meters, RouteMeters};
 use crate::upstream::Slots;
 use crate::wasm::{PluginState, Plugins, Version};
 
@@ -27,6 +28,9 @@ use crate::wasm::{PluginState, Plugins, Version};
 pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<config::Route>,
+    /// What is counted of each of `routes`.
+    pub(crate) route_meters: Arc<[RouteMeters]>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// The last decisions; none where they are not kept.
     pub(crate) explain: Option<Arc<Explain>>,
@@ -50,6 +54,7 @@ pub(crate) struct Cluster {
     pub(crate) exchanges: Option<Arc<Exchanges>>,
     /// What happened to the members' health.
     pub(crate) chronicle: Arc<Chronicle>,
+    pub(crate) meters: Arc<BalancerMeters>,
 }
 
 /// How to reach a member.
@@ -58,6 +63,7 @@ pub(crate) struct Upstream {
     /// What goes into `Host`.
     pub(crate) host: HeaderValue,
     pub(crate) slots: Slots,
+    pub(crate) meters: Arc<MemberMeters>,
 }
 
 impl Snapshot {
@@ -67,6 +73,12 @@ impl Snapshot {
         Self {
             limits: config.limits.clone(),
             routes: config.routes.clone(),
+            route_meters: config
+                .routes
+                .iter()
+                .map(|_| RouteMeters::default())
+                .collect(),
+            meters: Arc::new(Meters::new(config.workers.get())),
             clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
             explain: Explain::new(&config.explain).map(Arc::new),
             plugins: Plugins::unloaded(config.plugins.len()),
@@ -102,6 +114,8 @@ impl Snapshot {
             routes: self.routes.clone(),
             clusters: self.clusters.iter().map(renew).collect::<Result<_>>()?,
             explain: self.explain.clone(),
+            route_meters: self.route_meters.clone(),
+            meters: self.meters.clone(),
             plugin_configs: self.plugin_configs.clone(),
             plugins,
             ..*self
@@ -124,6 +138,8 @@ impl Snapshot {
             routes: self.routes.clone(),
             clusters,
             explain: self.explain.clone(),
+            route_meters: self.route_meters.clone(),
+            meters: self.meters.clone(),
             plugin_configs: self.plugin_configs.clone(),
             plugins: self.plugins.clone(),
             ..*self
@@ -138,6 +154,15 @@ impl Snapshot {
     /// What a plugin is called.
     pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
         &self.plugin_configs[plugin].name
+    }
+
+    /// The plugins that are loaded, by name, in the order of the configuration.
+    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = (&str, &Version)> {
+        let plugins = self.plugin_configs.iter().enumerate();
+        plugins.filter_map(|(number, plugin)| {
+            let version = self.plugins.version(number)?;
+            Some((plugin.name.as_str(), &**version))
+        })
     }
 
     /// Whether a plugin serves.
@@ -182,14 +207,19 @@ impl Cluster {
         let session = session.and_then(session_reader);
         let chronicle = Arc::new(Chronicle::new(&config.settings.name));
         let balancer = Balancer::new(config.settings.clone(), members, session, [methods]);
+        let meters = Arc::<BalancerMeters>::default();
+        let upstreams = config.members.iter();
         let cares = config.outlier.is_some() || config.judge.is_some();
         Self {
             balancer: balancer.observed_by(chronicle.clone()),
             config: Arc::new(config.clone()),
-            upstreams: config.members.iter().map(Upstream::new).collect(),
+            upstreams: upstreams
+                .map(|member| Upstream::new(member, &meters))
+                .collect(),
             judgement: Arc::new(Mutex::new(judgement(config, None))),
             exchanges: cares.then(Arc::default),
             chronicle,
+            meters,
         }
     }
 
@@ -202,6 +232,7 @@ impl Cluster {
             judgement: self.judgement.clone(),
             exchanges: self.exchanges.clone(),
             chronicle: self.chronicle.clone(),
+            meters: self.meters.clone(),
         }
     }
 
@@ -219,6 +250,7 @@ impl Cluster {
             judgement: Arc::new(Mutex::new(judgement)),
             exchanges: self.exchanges.clone(),
             chronicle: self.chronicle.clone(),
+            meters: self.meters.clone(),
         })
     }
 }
@@ -339,7 +371,7 @@ fn peer((id, member): (u32, &config::Member)) -> Peer {
 }
 
 impl Upstream {
-    fn new(config: &config::Member) -> Self {
+    fn new(config: &config::Member, balancer: &Arc<BalancerMeters>) -> Self {
         // A URI's authority has no byte that a header value may not have.
         let host = HeaderValue::from_str(config.authority.as_str())
             .unwrap_or(HeaderValue::from_static(""));
@@ -347,6 +379,7 @@ impl Upstream {
             config: config.clone(),
             host,
             slots: Slots::new(config),
+            meters: Arc::new(MemberMeters::new(balancer.clone())),
         }
     }
 }

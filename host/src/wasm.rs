@@ -34,8 +34,9 @@ mod watcher;
 
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;
-pub(crate) use fault::take_fault;
+pub(crate) use fault::{FaultKind, take_fault};
 pub(crate) use keeper::Keeper;
 pub(crate) use plugins::{PluginState, Plugins};
+pub(crate) use record::Record;
 pub(crate) use version::Version;
 pub(crate) use watcher::Waker;

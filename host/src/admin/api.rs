@@ -66,6 +66,8 @@ struct MemberView<'snapshot> {
     /// Microseconds from the decision to the head of the answer: a moving mean; 0 before the first.
     latency_us: u32,
     consecutive_failures: u32,
+    /// Requests that brought no answer, or a status of 500 or above.
+    errors: u64,
     retries: u32,
 }
 
@@ -157,6 +159,7 @@ impl<'snapshot> MemberView<'snapshot> {
             from: counters.read(),
             latency_us: counters.latency_us(),
             consecutive_failures: counters.consecutive_failures(),
+            errors: cluster.upstreams[member.id as usize].meters.errors(),
             retries: counters.retries(),
         }
     }

@@ -15,6 +15,8 @@ impl Exchange<'_> {
             choice.lease.answered(now);
         }
         let member = choice.lease.member();
+        let after = now.saturating_sub(choice.lease.since());
+        self.upstream(choice).meters.count(outcome, after);
         self.cluster.balancer.report(member, outcome, now);
         if let Some(exchanges) = &self.cluster.exchanges
             && let Some(failure) = failure(outcome)

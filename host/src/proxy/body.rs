@@ -4,7 +4,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -121,6 +121,8 @@ impl http_body::Body for Body {
 /// A member's answer being passed on. It is the member's business to its last byte: until then the request counts as in
 /// flight, and only then its connection is free for another.
 pub(crate) struct Download {
+    /// When the request's head was there.
+    pub(crate) begun: StdInstant,
     pub(crate) incoming: Incoming,
     /// Its connection, given back at the end if it may serve another request; none after that.
     pub(crate) connection: Option<Connection>,
@@ -172,6 +174,8 @@ impl Drop for Download {
     fn drop(&mut self) {
         let is_whole = self.has_ended || http_body::Body::is_end_stream(&self.incoming);
         if let Some(connection) = self.connection.take() {
+            let durations = &connection.meters().balancer.durations;
+            durations.observe(self.begun.elapsed());
             if let Some(account) = self.account.take() {
                 account.close(self.failure, connection.carried());
             }

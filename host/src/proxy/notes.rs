@@ -1,21 +1,26 @@
 //! Who takes note of a request while it is served: the access log, and the story that explains its decisions.
 
 use std::fmt::Display;
+use std::time::Instant;
 
 use equipoise_balancer::{Balancer, Choice, Query, Refusal};
 use http::Response;
 use http::request::Parts;
 
-use super::{Body, Exchange};
+use super::{Body, Exchange, Failure};
 use crate::access_log::Record;
 use crate::explain::{self, Story, Unanswered};
 use crate::server::Client;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Cluster, Snapshot};
 use crate::wasm::take_fault;
 
 /// What is noted of one request. Each part is none where nobody asked for it.
 pub(crate) struct Notes<'request> {
     snapshot: &'request Snapshot,
+    /// When its head was there.
+    pub(super) begun: Instant,
+    /// The number of its route, and the balancer behind that; none before they are found.
+    place: Option<(usize, &'request Cluster)>,
     /// Its line in the access log.
     record: Option<Box<Record>>,
     /// Why it went where it went.
@@ -29,13 +34,20 @@ impl<'request> Notes<'request> {
         let explain = snapshot.explain.as_ref();
         Self {
             snapshot,
+            begun: Instant::now(),
+            place: None,
             record: log.map(|log| Box::new(Record::new(log, client, parts))),
             story: explain.map(|_| Box::new(Story::begin(client, parts))),
         }
     }
 
+    /// Its route is found.
+    pub(super) fn note_route(&mut self, number: usize, cluster: &'request Cluster) {
+        self.place = Some((number, cluster));
+    }
+
     /// What there is to know before a member is chosen.
-    pub(super) fn note_route(&mut self, exchange: &Exchange<'_>) {
+    pub(super) fn note_session(&mut self, exchange: &Exchange<'_>) {
         if let Some(story) = &mut self.story {
             story.note_route(exchange.route, exchange.cluster, exchange.session.as_ref());
         }
@@ -69,8 +81,11 @@ impl<'request> Notes<'request> {
 
     /// A member is asked.
     pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Choice) {
+        let (cluster, session) = (exchange.cluster, exchange.session.as_ref());
+        let meters = &cluster.meters;
+        meters.count_choice(choice, cluster.config.method, session);
         if let Some(record) = &mut self.record {
-            record.note_choice(choice, exchange.session.as_ref());
+            record.note_choice(choice, session);
         }
     }
 
@@ -82,8 +97,14 @@ impl<'request> Notes<'request> {
         }
     }
 
-    /// The request failed.
-    pub(super) fn note_failure(&mut self, failure: &dyn Display) {
+    /// The request failed: nothing of a member's is passed on.
+    pub(super) fn note_failure(&mut self, failure: &Failure) {
+        if let Some((_, cluster)) = self.place {
+            cluster.meters.durations.observe(self.begun.elapsed());
+            if let Failure::Refused { .. } = failure {
+                cluster.meters.count_refusal();
+            }
+        }
         if let Some(record) = &mut self.record {
             record.note_failure(failure);
         }
@@ -94,8 +115,13 @@ impl<'request> Notes<'request> {
 
     /// The head of the answer is there: what was noted is handed over.
     pub(super) fn close(self, mut response: Response<Body>) -> Response<Body> {
+        let status = response.status().as_u16();
+        match self.place {
+            Some((route, _)) => self.snapshot.route_meters[route].count(status),
+            None => self.snapshot.meters.unrouted.count(status),
+        }
         if let (Some(mut story), Some(explain)) = (self.story, &self.snapshot.explain) {
-            story.note_answer(response.status().as_u16());
+            story.note_answer(status);
             let id = explain.keep(story);
             if let Some(name) = &explain.config.header {
                 let headers = response.headers_mut();

@@ -20,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::access_log::AccessLog;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
+use crate::meters::Desk;
 use crate::proxy;
 use crate::server::accept::accept;
 use crate::server::client::Client;
@@ -49,6 +50,7 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
+    meters: Desk,
     /// For each balancer and member, the idle connections.
     pools: Vec<Vec<Pool>>,
     limits: Rc<Limits>,
@@ -66,6 +68,7 @@ impl Worker {
             .map(|cluster| cluster.upstreams.iter().map(|_| Pool::default()).collect())
             .collect();
         let limits = Rc::new(snapshot.limits.clone());
+        let meters = Desk::new(snapshot.meters.clone(), number);
         let mut http = http1::Builder::new();
         // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
         http.header_read_timeout(None).half_close(true);
@@ -78,6 +81,7 @@ impl Worker {
             number,
             snapshot: RefCell::new(view),
             access_log,
+            meters,
             pools,
             limits,
             http,
@@ -168,11 +172,13 @@ async fn serve_client(
 ) {
     let drain = worker.drain.clone();
     let _guest = drain.clone().enter().await;
+    let _counted = worker.meters.clone().connection();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client's connection is gone");
         return;
     }
-    let io = TokioIo::new(ClientIo::new(stream, worker.limits.clone()));
+    let io = ClientIo::new(stream, worker.limits.clone()).counted(worker.meters.clone());
+    let io = TokioIo::new(io);
     let client = Rc::new(Client::new(worker.clone(), address));
     let service = service_fn(move |request| proxy::handle(client.clone(), request));
     let mut connection = pin!(worker.http.serve_connection(io, service));

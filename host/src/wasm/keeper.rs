@@ -118,7 +118,10 @@ impl<I: Install> Keeper<I> {
         let shelf = &mut self.shelves[plugin];
         let (sandbox, install) = (&self.sandbox, &mut self.install);
         let version = unless_it_panics(|| {
-            let version = Version::load(sandbox, &shelf.plugin, content, &self.on_quarantine)?;
+            let mut version = Version::load(sandbox, &shelf.plugin, content, &self.on_quarantine)?;
+            if let Some(before) = &shelf.current {
+                version.record.join(&before.record);
+            }
             let version = Arc::new(version);
             install(plugin, &version)?;
             Ok(version)
@@ -149,6 +152,7 @@ impl<I: Install> Keeper<I> {
             match restored {
                 Some(Ok(version)) => {
                     tracing::error!("{out}; version {} serves again", version.short_hash());
+                    version.record.note_installed();
                     shelf.current = Some(version);
                     shelf.told = false;
                 }
@@ -179,6 +183,7 @@ impl Shelf {
             "plugin {name}: version {hash} serves ({})",
             roles.join(", ")
         );
+        version.record.note_installed();
         let before = self.current.replace(version);
         if let Some(before) = before.filter(|before| !before.record.is_quarantined()) {
             self.previous = Some(before);

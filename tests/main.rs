@@ -37,3 +37,4 @@ mod sticky;
 mod streaming;
 mod strictness;
 mod timeouts;
+mod traces;

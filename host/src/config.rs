@@ -37,6 +37,7 @@ mod route;
 mod sticky;
 mod syntax;
 mod table;
+mod traces;
 mod url;
 mod value;
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Which decisions are kept to be explained. Default: none.
     pub explain: Explain,
+    /// How requests are traced. Default: `traceparent` passes as it is.
+    pub traces: Option<Traces>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -179,6 +182,30 @@ pub struct Explain {
     pub decisions: usize,
     /// `header`: the field of answers that has the decision's id. Default: none.
     pub header: Option<HeaderName>,
+}
+
+/// `[traces]`: requests are traced, as W3C Trace Context and OpenTelemetry have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: the collector that is told of spans. Default: none, `traceparent` alone is passed on.
+    pub endpoint: Option<TraceEndpoint>,
+    /// `sample`: such a part of the traces that begin here is told of. Default 0.1; 0 to 1.
+    pub sample: f64,
+    /// `service`: what the collector knows us as. Default `equipoise`.
+    pub service: String,
+}
+
+/// A collector that takes OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceEndpoint {
+    /// Host and port as they go into `Host`.
+    pub authority: Authority,
+    /// Host name or address to connect to, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Where spans are sent to.
+    pub path: String,
 }
 
 /// A secret, which is not shown.

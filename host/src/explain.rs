@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderValue;
 
 use crate::config;
-pub(crate) use story::{Story, Unanswered};
-pub(crate) use view::{StoryView, Summary};
+pub(crate) use story::Story;
+pub(crate) use view::{StoryView, Summary, word};
 
 /// How many decisions a list has at most: the newest.
 const LISTED: usize = 1000;

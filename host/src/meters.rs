@@ -225,6 +225,29 @@ pub(crate) const RETRIES: [&str; 8] = [
     "status",
 ];
 
+/// The place of the last of them: an answer that is not good enough.
+const STATUS: usize = RETRIES.len() - 1;
+
+/// What went wrong with a try, in a word.
+pub(crate) fn word(failure: &Failure) -> &'static str {
+    reason(failure).map_or("client", |reason| RETRIES[reason])
+}
+
+/// The place among [`RETRIES`] of what went wrong with a try; none where it was the client.
+fn reason(failure: &Failure) -> Option<usize> {
+    Some(match failure {
+        Failure::Full => 0,
+        Failure::Unreachable(_) => 1,
+        Failure::NotReady(_) => 2,
+        Failure::Unsent => 3,
+        Failure::BrokenOff(_) => 4,
+        Failure::Nonsense(_) => 5,
+        Failure::TimedOut(_) => 6,
+        // Others are not a member's, and the request is not tried again.
+        _ => return None,
+    })
+}
+
 /// What is counted of a balancer.
 #[derive(Debug)]
 pub(crate) struct BalancerMeters {
@@ -272,18 +295,7 @@ impl BalancerMeters {
 
     /// A request is tried again after this failure; none for an answer that is not good enough.
     pub(crate) fn count_retry(&self, failure: Option<&Failure>) {
-        let reason = match failure {
-            Some(Failure::Full) => 0,
-            Some(Failure::Unreachable(_)) => 1,
-            Some(Failure::NotReady(_)) => 2,
-            Some(Failure::Unsent) => 3,
-            Some(Failure::BrokenOff(_)) => 4,
-            Some(Failure::Nonsense(_)) => 5,
-            Some(Failure::TimedOut(_)) => 6,
-            // Others are not tried again.
-            Some(_) | None => 7,
-        };
-        self.retries[reason].add(1);
+        self.retries[failure.and_then(reason).unwrap_or(STATUS)].add(1);
     }
 
     pub(crate) fn decisions(&self) -> impl Iterator<Item = (&'static str, u64)> {

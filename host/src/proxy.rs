@@ -176,7 +176,10 @@ impl Exchange<'_> {
                 }
             };
             notes.note_choice(self, &choice);
-            match self.attempt(&choice, tries.needs_fresh_connection()).await {
+            match self
+                .attempt(&choice, tries.needs_fresh_connection(), notes)
+                .await
+            {
                 Ok(answer) => {
                     notes.note_outcome(Ok(answer.response.status().as_u16()));
                     let repeats = self.repeats_on(answer.response.status())
@@ -253,11 +256,13 @@ impl Exchange<'_> {
         &self,
         choice: &Choice,
         needs_fresh_connection: bool,
+        notes: &Notes<'_>,
     ) -> Result<Answer, Failed> {
         let upstream = self.upstream(choice);
         let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
         let mut connection = self.connect(choice, needs_fresh_connection).await?;
-        let (request, gate) = self.request(upstream)?;
+        let (mut request, gate) = self.request(upstream)?;
+        notes.mark(request.headers_mut());
         let carried = connection.carried();
         let sending = connection.send(request);
         let mut deadline = self.client.take_deadline();

@@ -32,6 +32,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     /// Tells the workers to drain.
     stop: watch::Sender<bool>,
+    live: Live,
     /// Exchanges plugins until the last request is served; none where there are no plugins.
     _attendant: Option<Attendant>,
     /// Learns how members are until the last request is served; none where nothing is to be learnt.
@@ -75,6 +76,7 @@ impl Server {
             addresses,
             workers,
             stop,
+            live,
             _attendant: attendant,
             _health: health,
         })
@@ -85,13 +87,17 @@ impl Server {
         &self.addresses
     }
 
-    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed.
+    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed. Then their spans
+    /// are sent.
     pub fn drain(self) {
         self.stop.send_replace(true);
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
+        }
+        if let Some(traces) = &self.live.view().pin().traces {
+            traces.flush();
         }
     }
 }

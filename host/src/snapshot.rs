@@ -21,6 +21,7 @@ use crate::config::{
 use crate::explain::Explain;
 use crate::health::{Chronicle, Exchanges};
 use crate::meters::{BalancerMeters, MemberMeters, Meters, RouteMeters};
+use crate::traces::Traces;
 use crate::upstream::Slots;
 use crate::wasm::{PluginState, Plugins, Version};
 
@@ -34,6 +35,8 @@ pub(crate) struct Snapshot {
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// The last decisions; none where they are not kept.
     pub(crate) explain: Option<Arc<Explain>>,
+    /// How requests are traced; none where they are not.
+    pub(crate) traces: Option<Arc<Traces>>,
     plugins: Plugins,
     /// What the configuration says of each of `plugins`.
     plugin_configs: Arc<[Plugin]>,
@@ -81,6 +84,7 @@ impl Snapshot {
             meters: Arc::new(Meters::new(config.workers.get())),
             clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
             explain: Explain::new(&config.explain).map(Arc::new),
+            traces: config.traces.as_ref().map(Traces::new).map(Arc::new),
             plugins: Plugins::unloaded(config.plugins.len()),
             plugin_configs: config.plugins.clone().into(),
             workers: config.workers,
@@ -114,6 +118,7 @@ impl Snapshot {
             routes: self.routes.clone(),
             clusters: self.clusters.iter().map(renew).collect::<Result<_>>()?,
             explain: self.explain.clone(),
+            traces: self.traces.clone(),
             route_meters: self.route_meters.clone(),
             meters: self.meters.clone(),
             plugin_configs: self.plugin_configs.clone(),
@@ -138,6 +143,7 @@ impl Snapshot {
             routes: self.routes.clone(),
             clusters,
             explain: self.explain.clone(),
+            traces: self.traces.clone(),
             route_meters: self.route_meters.clone(),
             meters: self.meters.clone(),
             plugin_configs: self.plugin_configs.clone(),

@@ -21,6 +21,7 @@ use super::report::Report;
 use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
+use super::traces::read_traces;
 use super::value::{duration, whole};
 use super::{Config, Mistakes};
 
@@ -33,6 +34,7 @@ pub(super) const KEYS: &[&str] = &[
     "heartbeat",
     "admin",
     "explain",
+    "traces",
     "route",
     "balancer",
     "hctemplate",
@@ -90,6 +92,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         heartbeat: read_heartbeat(file),
         admin: read_admin(file, path),
         explain: read_explain(file),
+        traces: read_traces(file),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,

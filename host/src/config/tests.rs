@@ -14,6 +14,7 @@ mod explain;
 mod health;
 mod heartbeat;
 mod plugin;
+mod traces;
 
 /// The keys of each section, under the heading that documents them.
 const SECTIONS: &[(&str, &[&str])] = &[
@@ -24,6 +25,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
     ("[explain]", super::explain::KEYS),
+    ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),

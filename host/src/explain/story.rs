@@ -1,6 +1,5 @@
 //! The story of one request, as far as it can be told in bounded space and without secrets.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +8,9 @@ use equipoise_sdk::Affinity;
 use http::request::Parts;
 
 use crate::config::{Builtin, Method};
+use crate::proxy::Failure;
 use crate::server::Client;
+use crate::shown;
 use crate::snapshot::{Cluster, Snapshot};
 use crate::wasm::{PluginState, take_fault};
 
@@ -120,9 +121,6 @@ pub(super) enum Outcome {
     },
 }
 
-/// Why there is no answer of a member's.
-pub(crate) struct Unanswered(pub(crate) String);
-
 impl Story {
     /// A request that begins now.
     pub(crate) fn begin(client: &Client, parts: &Parts) -> Self {
@@ -135,9 +133,9 @@ impl Story {
         Self {
             at: SystemTime::now(),
             client: client.address.ip().to_string(),
-            method: shown(parts.method.as_str(), LONGEST_METHOD),
-            host: shown(&host, LONGEST.0),
-            path: shown_path(parts.uri.path()),
+            method: shown::text(parts.method.as_str(), LONGEST_METHOD),
+            host: shown::text(&host, LONGEST.0),
+            path: shown::path(parts.uri.path(), LONGEST.1),
             ..Self::default()
         }
     }
@@ -153,7 +151,7 @@ impl Story {
         self.balancer = Some(cluster.balancer.settings().name.clone());
         self.members = cluster.balancer.shared_members();
         self.session = match (session, cluster.config.sticky.is_some(), take_fault()) {
-            (Some(Affinity::Route(route)), ..) => Session::Route(shown(route, 64)),
+            (Some(Affinity::Route(route)), ..) => Session::Route(shown::text(route, 64)),
             (Some(Affinity::Key(key)), ..) => Session::Key(beginning(key)),
             (None, false, _) => Session::Off,
             (None, true, Some(fault)) => Session::Fault(fault.name()),
@@ -248,14 +246,17 @@ impl Story {
     }
 
     /// What became of the try that is under way, after so long.
-    pub(crate) fn note_outcome(&mut self, answer: Result<u16, Unanswered>, now: Duration) {
+    pub(crate) fn note_outcome(&mut self, answer: Result<u16, &Failure>, now: Duration) {
         let Some(attempt) = self.attempts.last_mut().filter(|_| self.more_attempts == 0) else {
             return;
         };
         let after = now.saturating_sub(attempt.decided);
         attempt.outcome = match answer {
             Ok(status) => Outcome::Answered { status, after },
-            Err(Unanswered(failure)) => Outcome::Failed { failure, after },
+            Err(failure) => Outcome::Failed {
+                failure: failure.to_string(),
+                after,
+            },
         };
     }
 
@@ -271,37 +272,11 @@ impl Story {
     }
 }
 
-/// The text in so many characters at most, with control characters made visible.
-fn shown(text: &str, longest: usize) -> String {
-    let mut shown = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == longest {
-            shown.push('…');
-            break;
-        }
-        match character {
-            character if character.is_control() => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
-            }
-            character => shown.push(character),
-        }
-    }
-    shown
-}
-
-/// A path without its parameters, which may hold a session.
-fn shown_path(path: &str) -> String {
-    match path.split_once(';') {
-        Some((path, _)) => shown(path, LONGEST.1) + ";…",
-        None => shown(path, LONGEST.1),
-    }
-}
-
 /// So much of a key that its owner knows it again, and nobody else can use it.
 fn beginning(key: &str) -> String {
     let count = key.chars().count();
     let seen: String = key.chars().take((count / 2).min(4)).collect();
-    shown(&seen, 4) + "…"
+    shown::text(&seen, 4) + "…"
 }
 
 /// How a member stood, in a word and in a sentence; `decided` is when.
@@ -338,14 +313,6 @@ pub(super) fn words(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_is_bounded_and_visible() {
-        assert_eq!(shown("a\r\n\u{1b}b", 9), "a\\u{d}\\u{a}\\u{1b}b");
-        assert_eq!(shown("abc", 3), "abc");
-        assert_eq!(shown("äbcd", 3), "äbc…");
-        assert_eq!(shown_path("/a;jsessionid=secret/b"), "/a;…");
-    }
 
     #[test]
     fn keys_are_shortened_however_short_they_are() {

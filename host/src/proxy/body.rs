@@ -19,6 +19,7 @@ use crate::access_log::Record;
 use crate::deadline::Deadline;
 use crate::health::Account;
 use crate::server::Client;
+use crate::traces::Trace;
 use crate::upstream::{Connection, Slot};
 
 /// An answer's body: a member's or a text of ours.
@@ -26,6 +27,8 @@ pub(crate) struct Body {
     source: Source,
     /// The request's line in the access log, written when the body is done with.
     record: Option<Box<Record>>,
+    /// The request's span, over when the body is done with.
+    trace: Option<Box<Trace>>,
 }
 
 enum Source {
@@ -40,6 +43,7 @@ impl Body {
         Self {
             source: Source::Empty,
             record: None,
+            trace: None,
         }
     }
 
@@ -48,6 +52,7 @@ impl Body {
         Self {
             source: Source::Text(text.into()),
             record: None,
+            trace: None,
         }
     }
 
@@ -56,7 +61,14 @@ impl Body {
         Self {
             source: Source::Member(Box::new(download)),
             record: None,
+            trace: None,
         }
+    }
+
+    /// The same body; when it is done with, the request's span is over.
+    pub(crate) fn traced(mut self, trace: Box<Trace>) -> Self {
+        self.trace = Some(trace);
+        self
     }
 
     /// The same body; when it is done with, the request is logged.
@@ -97,6 +109,9 @@ impl http_body::Body for Body {
                 Ok(frame) => record.count_bytes(frame.data_ref().map_or(0, Bytes::len)),
                 Err(error) => record.note_break(error),
             }
+        }
+        if let (Some(trace), Poll::Ready(Some(Err(error)))) = (&mut this.trace, &polled) {
+            trace.note_break(error);
         }
         polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
     }

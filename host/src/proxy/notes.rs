@@ -1,17 +1,18 @@
-//! Who takes note of a request while it is served: the access log, and the story that explains its decisions.
+//! Who takes note of a request while it is served: the access log, the story that explains its decisions, its trace, and
+//! counters.
 
-use std::fmt::Display;
 use std::time::Instant;
 
 use equipoise_balancer::{Balancer, Choice, Query, Refusal};
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, Response};
 
 use super::{Body, Exchange, Failure};
 use crate::access_log::Record;
-use crate::explain::{self, Story, Unanswered};
+use crate::explain::{self, Story};
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
+use crate::traces::Trace;
 use crate::wasm::take_fault;
 
 /// What is noted of one request. Each part is none where nobody asked for it.
@@ -25,6 +26,8 @@ pub(crate) struct Notes<'request> {
     record: Option<Box<Record>>,
     /// Why it went where it went.
     story: Option<Box<Story>>,
+    /// Its place in a trace.
+    trace: Option<Box<Trace>>,
 }
 
 impl<'request> Notes<'request> {
@@ -32,18 +35,24 @@ impl<'request> Notes<'request> {
     pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, parts: &Parts) -> Self {
         let log = client.worker.access_log.as_ref();
         let explain = snapshot.explain.as_ref();
+        let traces = snapshot.traces.as_ref();
         Self {
             snapshot,
             begun: Instant::now(),
             place: None,
             record: log.map(|log| Box::new(Record::new(log, client, parts))),
             story: explain.map(|_| Box::new(Story::begin(client, parts))),
+            trace: traces.map(|traces| Box::new(Trace::begin(traces, client, parts))),
         }
     }
 
     /// Its route is found.
     pub(super) fn note_route(&mut self, number: usize, cluster: &'request Cluster) {
         self.place = Some((number, cluster));
+        if let Some(trace) = &mut self.trace {
+            let balancer = &cluster.balancer.settings().name;
+            trace.note_route(&self.snapshot.routes[number], balancer);
+        }
     }
 
     /// What there is to know before a member is chosen.
@@ -87,13 +96,25 @@ impl<'request> Notes<'request> {
         if let Some(record) = &mut self.record {
             record.note_choice(choice, session);
         }
+        if let Some(trace) = &mut self.trace {
+            trace.begin_try(choice, &exchange.upstream(choice).config);
+        }
     }
 
     /// The member answered with this status, or did not, for this reason.
-    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &dyn Display>) {
+    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &Failure>) {
         if let Some(story) = &mut self.story {
-            let outcome = outcome.map_err(|failure| Unanswered(failure.to_string()));
             story.note_outcome(outcome, self.snapshot.now());
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.end_try(outcome);
+        }
+    }
+
+    /// Tells a member what it has to know of the request's trace.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(trace) = &self.trace {
+            trace.mark(headers);
         }
     }
 
@@ -114,7 +135,7 @@ impl<'request> Notes<'request> {
     }
 
     /// The head of the answer is there: what was noted is handed over.
-    pub(super) fn close(self, mut response: Response<Body>) -> Response<Body> {
+    pub(super) fn close(mut self, mut response: Response<Body>) -> Response<Body> {
         let status = response.status().as_u16();
         match self.place {
             Some((route, _)) => self.snapshot.route_meters[route].count(status),
@@ -123,10 +144,17 @@ impl<'request> Notes<'request> {
         if let (Some(mut story), Some(explain)) = (self.story, &self.snapshot.explain) {
             story.note_answer(status);
             let id = explain.keep(story);
+            if let Some(trace) = &mut self.trace {
+                trace.note_decision(&id);
+            }
             if let Some(name) = &explain.config.header {
                 let headers = response.headers_mut();
                 headers.insert(name.clone(), explain::value(&id));
             }
+        }
+        if let Some(mut trace) = self.trace {
+            trace.note_answer(status);
+            response = response.map(|body| body.traced(trace));
         }
         match self.record {
             None => response,

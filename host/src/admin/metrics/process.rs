@@ -36,6 +36,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let open = accepted.saturating_sub(ended) as f64;
     Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
     write_reloads(encoder, snapshot)?;
+    write_traces(encoder, snapshot)?;
     let help = "1, with the program's version";
     let version = ("version", Name(env!("CARGO_PKG_VERSION")));
     Family::gauge(encoder, "build_info", help)?.measure(&[version], 1.0)
@@ -59,6 +60,24 @@ fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fm
     let last = reloads.last_applied();
     Family::gauge(encoder, "config_last_applied_timestamp_seconds", help)?
         .measure(&[], last.unwrap_or(snapshot.meters.started()))
+}
+
+/// Where requests are traced.
+fn write_traces(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let Some(traces) = &snapshot.traces else {
+        return Ok(());
+    };
+    let help = "Spans, by what became of them";
+    let mut family = Family::counter(encoder, "trace_spans", help)?;
+    let counts = traces.counts();
+    for (result, count) in [
+        ("exported", &counts.exported),
+        ("failed", &counts.failed),
+        ("dropped", &counts.dropped),
+    ] {
+        family.count(&[("result", Name(result))], count.get())?;
+    }
+    Ok(())
 }
 
 /// Writes those whose names all programs share.

@@ -1,5 +1,10 @@
 //! What Prometheus is told of traffic.
 
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
 use crate::harness::fixtures::{FAULT, answering, answering_none, unreachable};
 use crate::harness::proxy::Start;
 use crate::harness::{Client, Origin, Proxy, eventually};
@@ -232,6 +237,117 @@ fn the_process_is_told_by_its_usual_names() {
     );
     let refused = "equipoise_config_reloads_total{result=\"refused\"}";
     assert_eq!(number(&text, refused), 0.0);
+}
+
+/// A program that has all kinds of metrics to tell.
+fn with_everything(members: &[&Origin]) -> Proxy {
+    before(members)
+        .top("[traces]\nsample = 0")
+        .balancer("lbmethod = { plugin = \"p\" }")
+        .component("p", &answering(0), "")
+        .start()
+}
+
+/// The names of metrics in a text, as samples have them.
+fn names(text: &str) -> BTreeSet<&str> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = text.split(|character| !is_part(character));
+    let prefixes = ["equipoise_", "process_"];
+    words
+        .filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix)))
+        .collect()
+}
+
+/// The names of the samples that are told.
+fn sample_names(text: &str) -> BTreeSet<&str> {
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect()
+}
+
+/// Every metric and every label that the dashboard asks for is one that is told.
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let [b1] = Origin::some();
+    let proxy = with_everything(&[&b1]);
+    proxy.served(1);
+    let text = metrics(&proxy);
+    let told = sample_names(&text);
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/grafana/equipoise.json"
+    );
+    let file = fs::read_to_string(path).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&file).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let variables = dashboard["templating"]["list"]
+        .as_array()
+        .expect("variables");
+    let mut queries: Vec<_> = targets
+        .filter_map(|target| target["expr"].as_str())
+        .collect();
+    let panels = queries.len();
+    queries.extend(
+        variables
+            .iter()
+            .filter_map(|one| one["definition"].as_str()),
+    );
+    assert!(panels > 30 && queries.len() == panels + 3, "{panels}");
+    for query in queries {
+        let asked = names(query);
+        assert!(!asked.is_empty(), "{query}");
+        for name in asked {
+            assert!(told.contains(name), "{name} in {query}");
+            let series = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .expect("a sample");
+            for labels in query.split("by (").skip(1) {
+                let labels = labels.split(')').next().expect("a list");
+                for label in labels.split(", ") {
+                    assert!(
+                        series.contains(&format!("{label}=\"")),
+                        "{label} in {query}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// docs/operating.md has every metric that is told, and no other.
+#[test]
+fn the_documentation_has_exactly_the_metrics_that_are_told() {
+    let [b1] = Origin::some();
+    let proxy = with_everything(&[&b1]);
+    proxy.served(1);
+    let text = metrics(&proxy);
+    let histogram = |name: &str| text.contains(&format!("# TYPE {name} histogram"));
+    let told: BTreeSet<_> = sample_names(&text)
+        .into_iter()
+        .map(|name| {
+            let mut suffixes = ["_sum", "_count", "_bucket"].into_iter();
+            let family = suffixes.find_map(|suffix| name.strip_suffix(suffix));
+            family.filter(|family| histogram(family)).unwrap_or(name)
+        })
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
+    let documentation = fs::read_to_string(path).expect("the documentation");
+    let section = documentation
+        .split("\n## Metrics\n")
+        .nth(1)
+        .expect("a section");
+    let section = section.split("\n## ").next().expect("its text");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let documented: BTreeSet<_> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(names)
+        .collect();
+    assert_eq!(documented, told);
 }
 
 /// Every metric has its help, its type and a unit in its name where it has one, and none is told of twice.

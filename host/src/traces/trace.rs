@@ -162,9 +162,9 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // The client is gone, else a try would have ended.
+        // A try that has not ended by itself was given up: the program ends, or the connection broke.
         if let Some(mut span) = self.current.take() {
-            note_error(&mut span, "client_gone".to_owned(), String::new());
+            note_error(&mut span, "cancelled".to_owned(), String::new());
             self.put(span);
         }
         if let Some(span) = self.whole.take() {

@@ -47,10 +47,13 @@ fn free() -> FakeRequest {
     FakeRequest::get("/")
 }
 
+/// Members, those that failed, those that were tried, and what is told.
+type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
+
 /// The site's clock begins at 1000 s, and members are retried after 60 s.
 #[test]
 fn every_reason_to_pass_a_member_over_is_told() {
-    let table: &[(&[&str], &[&str], &[&str], &str)] = &[
+    let table: &[Case<'_>] = &[
         (&["", ""], &[], &[], "b1 by Method: candidate candidate"),
         (
             &["status=D", "status=S", ""],

@@ -8,8 +8,11 @@ use super::family::{Family, Label, Name};
 use crate::snapshot::Snapshot;
 use crate::wasm::{FaultKind, Record};
 
+/// A number of a plugin.
+type OfPlugin = fn(&Record) -> u64;
+
 /// Counters of plugins: name, help, and where the number comes from.
-const COUNTERS: [(&str, &str, fn(&Record) -> u64); 3] = [
+const COUNTERS: [(&str, &str, OfPlugin); 3] = [
     (
         "plugin_calls",
         "Calls of the plugin, faults included",

@@ -8,8 +8,11 @@ use super::family::{Family, Name};
 use crate::meters::{Process, WorkerMeters};
 use crate::snapshot::Snapshot;
 
+/// A number of a worker.
+type OfWorker = fn(&WorkerMeters) -> u64;
+
 /// Counters of all workers: name, help, and where the number comes from.
-const COUNTERS: [(&str, &str, fn(&WorkerMeters) -> u64); 3] = [
+const COUNTERS: [(&str, &str, OfWorker); 3] = [
     (
         "client_connections_accepted",
         "Connections of clients",
@@ -59,7 +62,7 @@ fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fm
     let help = "When the configuration in force was put in force";
     let last = reloads.last_applied();
     Family::gauge(encoder, "config_last_applied_timestamp_seconds", help)?
-        .measure(&[], last.unwrap_or(snapshot.meters.started()))
+        .measure(&[], last.unwrap_or_else(|| snapshot.meters.started()))
 }
 
 /// Where requests are traced.

@@ -229,6 +229,40 @@ fn plugin_is_told_with_what_it_did() {
 }
 
 #[test]
+fn plugin_that_is_out_of_service_is_told() {
+    let [b1] = Origin::some();
+    let proxy = before(&[&b1])
+        .balancer("lbmethod = { plugin = \"p\", fallback = \"bybusyness\" }")
+        .component("p", &unreachable(), "max-faults = 1")
+        .start();
+    let fault = format!("{FAULT}: unreachable");
+    let because = |response| {
+        let told = explained(&proxy, &response);
+        told["attempts"][0]["because"]
+            .as_str()
+            .map(ToOwned::to_owned)
+    };
+    let fallback = "bybusyness chose it, since plugin p";
+    let told = because(proxy.exchange("GET /", &[&fault]));
+    assert_eq!(told, Some(format!("{fallback} failed (trap)")));
+    proxy.stderr.line_with("out of service");
+    assert_eq!(
+        because(proxy.get("/")),
+        Some(format!("{fallback} is out of service"))
+    );
+}
+
+/// Without heartbeats, `heartbeat` chooses nobody.
+#[test]
+fn built_in_method_that_chose_nobody_is_told() {
+    let [b1] = Origin::some();
+    let proxy = before(&[&b1]).balancer("lbmethod = \"heartbeat\"").start();
+    let told = explained(&proxy, &proxy.get("/"));
+    let because = "byrequests chose it, since heartbeat chose nobody";
+    assert_eq!(told["attempts"][0]["because"], because);
+}
+
+#[test]
 fn session_that_a_plugin_failed_to_read_is_told() {
     let [b1] = Origin::some();
     let proxy = before(&[&b1])

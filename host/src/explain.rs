@@ -14,7 +14,7 @@ use http::HeaderValue;
 
 use crate::config;
 pub(crate) use story::Story;
-pub(crate) use view::{StoryView, Summary, word};
+pub(crate) use view::{StoryView, Summary};
 
 /// How many decisions a list has at most: the newest.
 const LISTED: usize = 1000;
@@ -49,8 +49,13 @@ impl Explain {
         let number = self.next.fetch_add(1, Relaxed);
         story.number = number;
         let story = Arc::<Story>::from(story);
+        let mut place = self.place(number);
+        // A worker that was held up meanwhile has a story that is too old already.
+        let is_newer = place.as_ref().is_none_or(|kept| kept.number < number);
+        let before = if is_newer { place.replace(story) } else { None };
         // Whatever it was, it is dropped when the lock is free again.
-        let _before = self.place(number).replace(story);
+        drop(place);
+        drop(before);
         self.id(number)
     }
 

@@ -210,6 +210,24 @@ pub(crate) const POLICIES: [&str; 8] = [
     "session", "redirect", "key", "method", "plugin", "fallback", "order", "nobody",
 ];
 
+/// Who found a member, in a word.
+pub(crate) fn policy(by: By, method: Method) -> &'static str {
+    POLICIES[place(by, method)]
+}
+
+/// The place of that word among [`POLICIES`].
+fn place(by: By, method: Method) -> usize {
+    match (by, method) {
+        (By::Session, _) => 0,
+        (By::Redirect, _) => 1,
+        (By::Key, _) => 2,
+        (By::Method, Method::Builtin(_)) => 3,
+        (By::Method, Method::Plugin { .. }) => 4,
+        (By::Fallback, _) => 5,
+        (By::Order, _) => 6,
+    }
+}
+
 /// What became of requests with a session.
 pub(crate) const SESSIONS: [&str; 2] = ["stuck", "moved"];
 
@@ -273,16 +291,7 @@ impl BalancerMeters {
     /// A member was chosen.
     #[inline]
     pub(crate) fn count_choice(&self, choice: &Choice, method: Method, session: Option<&Affinity>) {
-        let policy = match (choice.by, method) {
-            (By::Session, _) => 0,
-            (By::Redirect, _) => 1,
-            (By::Key, _) => 2,
-            (By::Method, Method::Builtin(_)) => 3,
-            (By::Method, Method::Plugin { .. }) => 4,
-            (By::Fallback, _) => 5,
-            (By::Order, _) => 6,
-        };
-        self.decisions[policy].add(1);
+        self.decisions[place(choice.by, method)].add(1);
         if session.is_some() {
             self.sessions[usize::from(choice.route_changed)].add(1);
         }
@@ -381,6 +390,18 @@ fn unix_ms(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Builtin;
+
+    #[test]
+    fn every_way_to_find_a_member_has_its_word() {
+        let builtin = Method::Builtin(Builtin::Byrequests);
+        let (plugin, fallback) = (0, Builtin::Byrequests);
+        let plugin = Method::Plugin { plugin, fallback };
+        let words = By::ALL.map(|by| policy(by, builtin));
+        let expected = ["session", "redirect", "key", "method", "fallback", "order"];
+        assert_eq!(words, expected);
+        assert_eq!(policy(By::Method, plugin), "plugin");
+    }
 
     #[test]
     fn statuses_count_in_their_class_whatever_they_are() {

@@ -203,7 +203,7 @@ impl AttemptView {
 }
 
 /// The word for how a member was found.
-pub(crate) fn word(by: By) -> &'static str {
+fn word(by: By) -> &'static str {
     match by {
         By::Session => "session",
         By::Redirect => "redirect",

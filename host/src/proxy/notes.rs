@@ -97,7 +97,11 @@ impl<'request> Notes<'request> {
             record.note_choice(choice, session);
         }
         if let Some(trace) = &mut self.trace {
-            trace.begin_try(choice, &exchange.upstream(choice).config);
+            trace.begin_try(
+                choice,
+                cluster.config.method,
+                &exchange.upstream(choice).config,
+            );
         }
     }
 

@@ -17,7 +17,7 @@ use super::context::{Context, TRACEPARENT, TRACESTATE, new_span, new_trace};
 use crate::config::{self, Route};
 use crate::proxy::Failure;
 use crate::server::Client;
-use crate::{explain, meters, router, shown};
+use crate::{meters, router, shown};
 
 /// Characters of a path and of `tracestate`, of which W3C Trace Context guarantees 512 to pass.
 const LONGEST: (usize, usize) = (1024, 512);
@@ -73,19 +73,27 @@ impl Trace {
     }
 
     /// A member is asked.
-    pub(crate) fn begin_try(&mut self, choice: &Choice, member: &config::Member) {
+    pub(crate) fn begin_try(
+        &mut self,
+        choice: &Choice,
+        method: config::Method,
+        member: &config::Member,
+    ) {
         self.attempt = new_span();
         self.attempts += 1;
         let Some(whole) = &self.whole else {
             return;
         };
-        let method = method_name(whole);
+        let name = method_name(whole);
         let mut attributes = vec![
-            text("http.request.method", method.clone()),
+            text("http.request.method", name.clone()),
             text("server.address", member.host.clone()),
             number("server.port", member.port.into()),
             text("equipoise.member", member.settings.name.clone()),
-            text("equipoise.policy", explain::word(choice.by).to_owned()),
+            text(
+                "equipoise.policy",
+                meters::policy(choice.by, method).to_owned(),
+            ),
         ];
         if self.attempts > 1 {
             attributes.push(number("http.request.resend_count", self.attempts - 1));
@@ -96,7 +104,7 @@ impl Trace {
             parent_span_id: whole.span_id.clone(),
             trace_state: whole.trace_state.clone(),
             flags: whole.flags & 0xff,
-            name: method,
+            name,
             kind: SpanKind::Client.into(),
             start_time_unix_nano: now(),
             attributes,

@@ -30,7 +30,7 @@ pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<config::Route>,
     /// What is counted of each of `routes`.
-    pub(crate) route_meters: Arc<[RouteMeters]>,
+    pub(crate) route_meters: Arc<[Arc<RouteMeters>]>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// The last decisions; none where they are not kept.
@@ -76,11 +76,7 @@ impl Snapshot {
         Self {
             limits: config.limits.clone(),
             routes: config.routes.clone(),
-            route_meters: config
-                .routes
-                .iter()
-                .map(|_| RouteMeters::default())
-                .collect(),
+            route_meters: config.routes.iter().map(|_| Arc::default()).collect(),
             meters: Arc::new(Meters::new(config.workers.get())),
             clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
             explain: Explain::new(&config.explain).map(Arc::new),

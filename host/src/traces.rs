@@ -111,3 +111,49 @@ impl Traces {
         let _ = is_done.recv_timeout(give_up.saturating_duration_since(Instant::now()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::exporter::BATCH;
+    use super::*;
+    use crate::config::TraceEndpoint;
+
+    /// A collector that takes connections and answers nothing keeps the first batch for five seconds; meanwhile the queue
+    /// fills.
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        const SPANS: usize = 2 * WAITING;
+        let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = collector.local_addr().unwrap();
+        let traces = Traces::new(&config::Traces {
+            endpoint: Some(TraceEndpoint {
+                authority: address.to_string().parse().unwrap(),
+                host: address.ip().to_string(),
+                port: address.port(),
+                path: "/v1/traces".to_owned(),
+            }),
+            sample: 1.0,
+            service: "test".to_owned(),
+        });
+        for _ in 0..SPANS {
+            traces.put(Span::default());
+        }
+        let dropped = traces.counts().dropped.get() as usize;
+        let taken = SPANS - dropped;
+        assert!((WAITING..=WAITING + 2 * BATCH).contains(&taken), "{taken}");
+        assert_eq!(traces.counts().exported.get(), 0);
+    }
+
+    #[test]
+    fn without_a_collector_there_is_no_thread() {
+        let traces = Traces::new(&config::Traces {
+            endpoint: None,
+            sample: 1.0,
+            service: "test".to_owned(),
+        });
+        assert!(traces.samples() && !traces.is_exported());
+        traces.flush();
+    }
+}

@@ -17,7 +17,7 @@ use super::trace::text;
 use crate::config::TraceEndpoint;
 
 /// Spans that are sent at once at most.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 
 /// How long a span waits for others to be sent with.
 const DELAY: Duration = Duration::from_secs(1);

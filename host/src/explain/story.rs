@@ -314,6 +314,12 @@ pub(super) fn words(
 mod tests {
     use super::*;
 
+    /// What docs/configuration.md says of the space that a decision takes.
+    #[test]
+    fn standing_takes_24_bytes() {
+        assert_eq!(size_of::<(usize, Standing)>(), 24);
+    }
+
     #[test]
     fn keys_are_shortened_however_short_they_are() {
         let table = [("", "…"), ("a", "…"), ("ab", "a…"), ("abcd", "ab…")];

@@ -6,6 +6,7 @@ mod balancers;
 mod body;
 mod configuration;
 mod endpoint;
+mod explain;
 mod guard;
 mod heartbeat;
 mod metrics;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Settings};
-use http::Version;
 use http::uri::Authority;
+use http::{HeaderName, Version};
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
@@ -20,6 +20,7 @@ mod admin;
 mod apache;
 mod balancer;
 mod check;
+mod explain;
 mod heartbeat;
 mod limits;
 mod listener;
@@ -36,6 +37,7 @@ mod route;
 mod sticky;
 mod syntax;
 mod table;
+mod traces;
 mod url;
 mod value;
 
@@ -61,6 +63,10 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Where those connect to who run the site. Default: nowhere.
     pub admin: Option<Admin>,
+    /// Which decisions are kept to be explained. Default: none.
+    pub explain: Explain,
+    /// How requests are traced. Default: `traceparent` passes as it is.
+    pub traces: Option<Traces>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -189,6 +195,39 @@ impl std::fmt::Display for AdminAddress {
     }
 }
 
+/// `[explain]`: why requests went where they went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Explain {
+    /// `decisions`: so many are kept, the last ones. Default 0: none; up to 100 000.
+    pub decisions: usize,
+    /// `header`: the field of answers that has the decision's id. Default: none.
+    pub header: Option<HeaderName>,
+}
+
+/// `[traces]`: requests are traced, as W3C Trace Context and OpenTelemetry have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: the collector that is told of spans. Default: none, `traceparent` alone is passed on.
+    pub endpoint: Option<TraceEndpoint>,
+    /// `sample`: such a part of the traces that begin here is told of. Default 0.1; 0 to 1.
+    pub sample: f64,
+    /// `service`: what the collector knows us as. Default `equipoise`.
+    pub service: String,
+}
+
+/// A collector that takes OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceEndpoint {
+    /// Host and port as they go into `Host`.
+    pub authority: Authority,
+    /// Host name or address to connect to, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Where spans are sent to.
+    pub path: String,
+}
+
 /// A secret, which is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -232,6 +271,18 @@ pub struct Route {
     pub cookie_domain: Vec<(String, String)>,
     /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
     pub cookie_path: Vec<(String, String)>,
+}
+
+impl Route {
+    /// What the route is called: its host, none where it is for all, and its path.
+    pub(crate) fn label(&self) -> String {
+        let path = &self.path;
+        match &self.host {
+            HostPattern::Any => path.clone(),
+            HostPattern::Exact(host) => format!("{host}{path}"),
+            HostPattern::Below(suffix) => format!("*{suffix}{path}"),
+        }
+    }
 }
 
 /// Which hosts a route is for.
@@ -369,6 +420,18 @@ pub enum Builtin {
     Bybusyness,
     /// By the idle slots members report.
     Heartbeat,
+}
+
+impl Builtin {
+    /// The word for it in configurations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Byrequests => "byrequests",
+            Self::Bytraffic => "bytraffic",
+            Self::Bybusyness => "bybusyness",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
 }
 
 /// How sticky sessions work.

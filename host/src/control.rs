@@ -401,6 +401,7 @@ impl Hands {
         match outcome {
             Ok(()) => {
                 *refused = None;
+                self.live.load().meters.reloads.note_applied();
                 tracing::info!("the configuration is read again and in force");
                 Ok(())
             }
@@ -409,6 +410,7 @@ impl Hands {
                     tracing::error!("{line}");
                 }
                 tracing::error!("the configuration before stays in force");
+                self.live.load().meters.reloads.note_refused();
                 let reason = Arc::new(refusal);
                 *refused = Some(Refused {
                     at: SystemTime::now(),

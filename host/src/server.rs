@@ -59,6 +59,7 @@ pub struct Server {
     listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
     pulses: Vec<Pulse>,
+    live: Live,
     /// Changes what is in force until the last request is served.
     control: Control,
     /// Learns how members are until the last request is served; none once another program does.
@@ -114,13 +115,14 @@ impl Server {
             predecessor.relieve()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, estate) = Health::start(live, control.handle().clone(), sockets)?;
+        let (health, estate) = Health::start(live.clone(), control.handle().clone(), sockets)?;
         let control = control.start(listeners.clone())?;
         listeners.inherited().settle();
         Ok(Self {
             listeners,
             workers,
             pulses,
+            live,
             control,
             health: Some(health),
             estate,
@@ -182,7 +184,8 @@ impl Server {
         Ok(gifts)
     }
 
-    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed.
+    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed. Then their spans
+    /// are sent.
     pub fn drain(mut self) {
         let has_successor = self.succession.has_succeeded.load(SeqCst);
         if has_successor {
@@ -200,6 +203,9 @@ impl Server {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
+        }
+        if let Some(traces) = &self.live.load().traces {
+            traces.flush();
         }
     }
 }

@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Balancer, Config, Limits};
+use crate::config::{Balancer, Config, Limits, Route};
 use crate::control::Source;
+use crate::explain::Explain;
+use crate::meters::{Meters, RouteMeters};
+use crate::traces::Traces;
 use crate::wasm::Version;
 use cluster::ClusterDraft;
 use recipe::Kitchen;
@@ -33,8 +36,26 @@ pub(crate) struct Snapshot {
     /// In the order of the configuration.
     pub(crate) clusters: Vec<Arc<Cluster>>,
     pub(crate) versions: Versions,
+    pub(crate) meters: Arc<Meters>,
+    /// What is counted of each route, in the order of the configuration.
+    pub(crate) route_meters: Vec<Arc<RouteMeters>>,
+    /// The last decisions; none where they are not kept.
+    pub(crate) explain: Option<Arc<Explain>>,
+    /// How requests are traced; none where they are not.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Where the time that balancing goes by begins.
     started: Instant,
+}
+
+/// Whether a plugin serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PluginState {
+    /// No version of it could be loaded yet.
+    Unloaded,
+    /// It does.
+    Serving,
+    /// Its version is out of service for its faults.
+    Quarantined,
 }
 
 /// A snapshot that could be in force.
@@ -44,6 +65,10 @@ pub(crate) struct Draft {
     limits: Arc<Limits>,
     clusters: Vec<ClusterDraft>,
     versions: Versions,
+    meters: Arc<Meters>,
+    route_meters: Vec<Arc<RouteMeters>>,
+    explain: Option<Arc<Explain>>,
+    traces: Option<Arc<Traces>>,
     started: Instant,
 }
 
@@ -86,6 +111,26 @@ impl Snapshot {
         self.started
     }
 
+    /// The plugins that are loaded, by name, in the order of the configuration.
+    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = (&str, &Version)> {
+        let plugins = self.config.plugins.iter().zip(&self.versions);
+        plugins.filter_map(|(plugin, version)| Some((&*plugin.name, &**version.as_ref()?)))
+    }
+
+    /// Whether a plugin serves.
+    pub(crate) fn plugin_state(&self, plugin: usize) -> PluginState {
+        match &self.versions[plugin] {
+            None => PluginState::Unloaded,
+            Some(version) if version.record.is_quarantined() => PluginState::Quarantined,
+            Some(_) => PluginState::Serving,
+        }
+    }
+
+    /// What a plugin is called.
+    pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
+        &self.config.plugins[plugin].name
+    }
+
     /// Whether every plugin is loaded.
     pub(crate) fn is_ready(&self) -> bool {
         self.versions.iter().all(Option::is_some)
@@ -116,6 +161,19 @@ impl Draft {
             clusters: clusters.collect::<Result<_>>()?,
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
             started: before.map_or_else(Instant::now, Snapshot::started),
+            meters: before.map_or_else(
+                || Arc::new(Meters::new(config.workers.get())),
+                |before| before.meters.clone(),
+            ),
+            route_meters: route_meters(&config, before),
+            explain: match before.filter(|before| before.config.explain == config.explain) {
+                Some(before) => before.explain.clone(),
+                None => Explain::new(&config.explain).map(Arc::new),
+            },
+            traces: match before.filter(|before| before.config.traces == config.traces) {
+                Some(before) => before.traces.clone(),
+                None => config.traces.as_ref().map(Traces::new).map(Arc::new),
+            },
             config,
             source,
             versions,
@@ -134,9 +192,28 @@ impl Draft {
             source: self.source,
             limits: self.limits,
             versions: self.versions,
+            meters: self.meters,
+            route_meters: self.route_meters,
+            explain: self.explain,
+            traces: self.traces,
             started: self.started,
         }
     }
+}
+
+/// What is counted of each route: on from where it was, for a route of the same host and path.
+fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMeters>> {
+    let known = before.map(|before| {
+        let routes = before.config.routes.iter().zip(&before.route_meters);
+        routes.collect::<Vec<_>>()
+    });
+    let known = known.unwrap_or_default();
+    let meters = |route: &Route| {
+        let mut known = known.iter();
+        let same = known.find(|(it, _)| (&it.host, &it.path) == (&route.host, &route.path));
+        same.map_or_else(Arc::default, |(_, meters)| Arc::clone(meters))
+    };
+    config.routes.iter().map(meters).collect()
 }
 
 #[cfg(test)]

@@ -33,5 +33,7 @@ mod wasi;
 
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;
+pub(crate) use fault::{FaultKind, take_fault};
+pub(crate) use record::Record;
 pub(crate) use shelf::{Book, LARGEST, Loaded, OnQuarantine, Shelf};
 pub(crate) use version::Version;

@@ -9,9 +9,10 @@ use thiserror::Error;
 
 use crate::desk::Desk;
 use crate::eligible::{Occasion, Sets};
+use crate::explanation::{Unseen, Witness};
 use crate::health::Panic;
 use crate::sticky::Routes;
-use crate::{Change, Lease, Member, Observer, recovery};
+use crate::{By, Change, Explanation, Lease, Member, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Choice {
     pub lease: Lease,
     /// Whether the member was found by the request's session.
     pub sticky: bool,
+    /// How the member was found.
+    pub by: By,
     /// Apache's `BALANCER_ROUTE_CHANGED`: sessions are sticky and the member's route is not the one the request carries.
     pub route_changed: bool,
 }
@@ -209,6 +212,11 @@ impl Balancer {
         &self.members
     }
 
+    /// The same, to be kept.
+    pub fn shared_members(&self) -> Arc<[Arc<Member>]> {
+        self.members.clone()
+    }
+
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
     ///
     /// Read it once a request and hand it to every [`choose`](Self::choose).
@@ -234,16 +242,36 @@ impl Balancer {
     /// [`Refusal::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
     /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
     pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
+        self.choose_before(query, &mut Unseen)
+    }
+
+    /// As [`choose`](Self::choose), and writes down what the decision went by.
+    pub fn explain(&self, query: &Query<'_>) -> (Result<Choice, Refusal>, Explanation) {
+        let mut explanation = Explanation::default();
+        let choice = self.choose_before(query, &mut explanation);
+        (choice, explanation)
+    }
+
+    fn choose_before(
+        &self,
+        query: &Query<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Choice, Refusal> {
         let mut desk = lock(self.desk(query.worker));
-        recovery::force_recovery(&self.settings, &self.members, query.now, &*self.observer);
-        let mut decide = |query: &_| self.decide(&mut desk, query);
-        decide(query).or_else(|refusal| match query.tried {
-            [] => Err(refusal),
-            _ => decide(&Query {
-                tried: &[],
-                ..*query
-            }),
-        })
+        let observer = &*self.observer;
+        recovery::force_recovery(&self.settings, &self.members, query.now, observer, witness);
+        match (self.decide(&mut desk, query, witness), query.tried) {
+            (Ok(choice), _) => Ok(choice),
+            (Err(refusal), []) => Err(refusal),
+            (Err(_), _) => {
+                witness.disregards_tries();
+                let query = Query {
+                    tried: &[],
+                    ..*query
+                };
+                self.decide(&mut desk, &query, witness)
+            }
+        }
     }
 
     /// What became of a request at a member: may put the member into the error state.
@@ -342,7 +370,13 @@ impl Balancer {
     }
 
     /// One decision: the session's member, else the method's choice.
-    fn decide(&self, desk: &mut Desk, query: &Query<'_>) -> Result<Choice, Refusal> {
+    fn decide(
+        &self,
+        desk: &mut Desk,
+        query: &Query<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Choice, Refusal> {
+        witness.begin(self.members.len(), self.panics());
         let occasion = Occasion {
             tried: query.tried,
             now: query.now,
@@ -350,11 +384,12 @@ impl Balancer {
         };
         match query.session {
             Some(Affinity::Route(route)) => {
-                let position = self.routes.find(route, &self.members, occasion);
+                let position = self.routes.find(route, &self.members, occasion, witness);
                 if let Some(position) = position {
                     desk.charge(&self.members, position, query);
                     let own = self.members[position].settings.route.as_deref() == Some(route);
-                    return Ok(self.choice(position, query.now, true, !own));
+                    let by = if own { By::Session } else { By::Redirect };
+                    return Ok(self.choice(position, query.now, by, !own));
                 }
                 if self.settings.nofailover && self.routes.knows(route) {
                     return Err(Refusal::SessionUnusable);
@@ -362,27 +397,28 @@ impl Balancer {
             }
             Some(Affinity::Key(key)) => {
                 let position = desk
-                    .find(key, &self.sets, &self.members, occasion)
+                    .find(key, &self.sets, &self.members, occasion, witness)
                     .ok_or(Refusal::NoneEligible)?;
                 desk.charge(&self.members, position, query);
-                return Ok(self.choice(position, query.now, true, false));
+                return Ok(self.choice(position, query.now, By::Key, false));
             }
             None => {}
         }
-        let position = desk
-            .choose(&self.sets, &self.members, query, occasion)
+        let (position, by) = desk
+            .choose(&self.sets, &self.members, query, occasion, witness)
             .ok_or(Refusal::NoneEligible)?;
-        Ok(self.choice(position, query.now, false, self.session.is_some()))
+        Ok(self.choice(position, query.now, by, self.session.is_some()))
     }
 
     /// Gives the request to the member at `position`.
-    fn choice(&self, position: usize, now: Duration, sticky: bool, route_changed: bool) -> Choice {
+    fn choice(&self, position: usize, now: Duration, by: By, route_changed: bool) -> Choice {
         let member = Arc::clone(&self.members[position]);
         member.counters.elect();
         Choice {
             position,
             lease: Lease::new(member, now),
-            sticky,
+            sticky: matches!(by, By::Session | By::Redirect | By::Key),
+            by,
             route_changed,
         }
     }

@@ -11,6 +11,7 @@ use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
 use super::configuration::ConfigurationView;
 use super::endpoint::Endpoint;
+use super::explain;
 use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
@@ -40,6 +41,9 @@ impl Api {
         body: Incoming,
     ) -> Answer {
         let outcome = match parts.method {
+            Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {
+                explain::answer(&self.live.load(), parts)
+            }
             Method::GET | Method::HEAD => self.show(&endpoint),
             _ => {
                 let operator = Operator { api: self, by };

@@ -9,7 +9,7 @@ use equipoise_balancer::Member;
 use serde::Serialize;
 
 use crate::config::{self};
-use crate::config::{Builtin, CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
+use crate::config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
 use crate::control::Settings;
 use crate::health::{Chapter, Check};
 use crate::snapshot::{Cluster, Snapshot};
@@ -85,6 +85,8 @@ pub(super) struct MemberView<'snapshot> {
     /// Microseconds from the decision to the head of the answer: a moving mean; 0 before the first.
     latency_us: u32,
     consecutive_failures: u32,
+    /// Requests that brought no answer, or a status of 500 or above.
+    errors: u64,
     retries: u32,
     /// The keys that are written.
     settings: Settings,
@@ -154,7 +156,7 @@ impl<'snapshot> BalancerView<'snapshot> {
             .enumerate();
         Self {
             name: cluster.name(),
-            lbmethod: word(method),
+            lbmethod: method.word(),
             plugin: chooser,
             stickysession: source.and_then(names),
             session_plugin: source.and_then(|source| match source {
@@ -211,6 +213,7 @@ impl<'snapshot> MemberView<'snapshot> {
             from: counters.read(),
             latency_us: counters.latency_us(),
             consecutive_failures: counters.consecutive_failures(),
+            errors: upstream.meters.errors(),
             retries: counters.retries(),
             settings: snapshot.source.member(cluster.name(), place),
         }
@@ -256,15 +259,6 @@ pub(super) fn state(member: &Member) -> &'static str {
         "draining"
     } else {
         "ok"
-    }
-}
-
-fn word(method: Builtin) -> &'static str {
-    match method {
-        Builtin::Byrequests => "byrequests",
-        Builtin::Bytraffic => "bytraffic",
-        Builtin::Bybusyness => "bybusyness",
-        Builtin::Heartbeat => "heartbeat",
     }
 }
 

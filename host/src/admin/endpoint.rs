@@ -18,6 +18,7 @@ pub(super) enum Endpoint<'path> {
     Plugins,
     Plugin(Cow<'path, str>),
     Rollback(Cow<'path, str>),
+    Explain,
 }
 
 impl<'path> Endpoint<'path> {
@@ -32,6 +33,7 @@ impl<'path> Endpoint<'path> {
             ["balancers", name] => Self::Balancer(decoded(name)?),
             ["balancers", name, "members"] => Self::Members(decoded(name)?),
             ["balancers", name, "members", id] => Self::Member(decoded(name)?, id.parse().ok()?),
+            ["explain"] => Self::Explain,
             ["plugins"] => Self::Plugins,
             ["plugins", name] => Self::Plugin(decoded(name)?),
             ["plugins", name, "rollback"] => Self::Rollback(decoded(name)?),
@@ -42,7 +44,7 @@ impl<'path> Endpoint<'path> {
     /// The methods that it knows, as `Allow` has them.
     pub(super) fn allowed(&self) -> &'static str {
         match self {
-            Self::Configuration | Self::Plugins => "GET, HEAD",
+            Self::Configuration | Self::Plugins | Self::Explain => "GET, HEAD",
             Self::Reload | Self::Rollback(_) => "POST",
             Self::Changes => "DELETE",
             Self::Balancers => "GET, HEAD, POST",

@@ -127,7 +127,9 @@ impl Operator<'_> {
                 self.order(command, expected).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }
-            Endpoint::Configuration | Endpoint::Plugins => Ok(not_allowed(endpoint.allowed())),
+            Endpoint::Configuration | Endpoint::Plugins | Endpoint::Explain => {
+                Ok(not_allowed(endpoint.allowed()))
+            }
         }
     }
 

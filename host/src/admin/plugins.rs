@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::balancers::seconds;
 use crate::config::{self, Method, SessionSource};
 use crate::control::Handle;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PluginState, Snapshot};
+use crate::wasm::{FaultKind, Record};
 
 /// All plugins.
 #[derive(Debug, Serialize)]
@@ -28,10 +29,13 @@ pub(super) struct PluginView<'snapshot> {
     state: &'static str,
     /// The balancers that name it.
     used_by: Vec<&'snapshot str>,
-    /// Of the version in force: calls, those that were left to the fallback, and faults by kind.
+    /// Over all versions: calls, those that were left to the fallback, and faults by kind.
     calls: u64,
     declined: u64,
     faults: BTreeMap<String, u64>,
+    /// How long calls of the version in force take: half of them, and 99 %, take no longer.
+    p50_us: f64,
+    p99_us: f64,
     /// How often another version came to serve.
     swaps: u64,
     /// The last content of its file that was refused, unless another was taken since.
@@ -82,10 +86,10 @@ impl<'snapshot> PluginView<'snapshot> {
                 version.roles().iter().map(|role| role.name()).collect()
             }),
             version: version.map(|version| version.short_hash()),
-            state: match record {
-                None => "not loaded",
-                Some(record) if record.is_quarantined() => "out of service",
-                Some(_) => "serving",
+            state: match snapshot.plugin_state(place) {
+                PluginState::Unloaded => "not loaded",
+                PluginState::Quarantined => "out of service",
+                PluginState::Serving => "serving",
             },
             used_by: balancers
                 .filter(|balancer| names(balancer, place))
@@ -93,8 +97,10 @@ impl<'snapshot> PluginView<'snapshot> {
                 .collect(),
             calls: record.map_or(0, |record| record.calls()),
             declined: record.map_or(0, |record| record.declined()),
-            faults: record.map_or_else(BTreeMap::new, |record| record.faults_by_kind()),
-            swaps: pages.swaps,
+            faults: record.map_or_else(BTreeMap::new, faults),
+            p50_us: record.map_or(0.0, |record| record.p50_us()),
+            p99_us: record.map_or(0.0, |record| record.p99_us()),
+            swaps: record.map_or(0, |record| record.swaps()),
             refused: pages.refused.map(|(at, detail)| RefusedView {
                 at: seconds(at),
                 detail,
@@ -111,6 +117,15 @@ impl<'snapshot> PluginView<'snapshot> {
             previous: pages.previous,
         }
     }
+}
+
+/// Faults by the names of their kinds; of those kinds that there were.
+fn faults(record: &Record) -> BTreeMap<String, u64> {
+    let counted = FaultKind::ALL.map(|kind| (kind.to_string(), record.faults(kind)));
+    counted
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 /// Whether a balancer uses the plugin.

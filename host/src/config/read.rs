@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
 use super::listener::read_listeners;
@@ -20,6 +21,7 @@ use super::report::Report;
 use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
+use super::traces::read_traces;
 use super::value::{duration, whole};
 use super::{Config, Mistakes};
 
@@ -31,6 +33,8 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "heartbeat",
     "admin",
+    "explain",
+    "traces",
     "route",
     "balancer",
     "hctemplate",
@@ -104,6 +108,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
         admin: read_admin(file, path),
+        explain: read_explain(file),
+        traces: read_traces(file),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,

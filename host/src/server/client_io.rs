@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
+use crate::meters::Desk;
 use crate::server::strict::{Offence, Phase, Scanner};
 
 /// How long and for how many bytes a client is listened to after our last word.
@@ -39,6 +40,8 @@ pub(crate) struct ClientIo<S = TcpStream> {
     write_deadline: Deadline,
     /// How many bytes were thrown away since we said our last word.
     lingering: Option<usize>,
+    /// Where bytes are counted; none where they are not.
+    meters: Option<Desk>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
@@ -55,6 +58,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
             waiting_for: Some((0, Phase::Idle)),
             write_deadline: Deadline::default(),
             lingering: None,
+            meters: None,
+        }
+    }
+
+    /// The same stream, whose bytes are counted.
+    pub(crate) fn counted(self, meters: Desk) -> Self {
+        Self {
+            meters: Some(meters),
+            ..self
         }
     }
 
@@ -122,6 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
+            if let (Poll::Ready(Ok(sent)), Some(meters)) = (&written, &self.meters) {
+                meters.counts().sent.add(*sent as u64);
+            }
             self.write_deadline.clear();
             return written;
         }
@@ -150,7 +165,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<S> {
         }
         let start = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(self.inspect(buffer, start)),
+            Poll::Ready(Ok(())) => {
+                if let Some(meters) = &self.meters {
+                    let received = buffer.filled().len() - start;
+                    meters.counts().received.add(received as u64);
+                }
+                Poll::Ready(self.inspect(buffer, start))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_patience(context),
         }

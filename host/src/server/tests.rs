@@ -38,8 +38,8 @@ fn server(connections: usize) -> Server {
          [[route]]\npath = \"/\"\nbalancer = \"b\"\n[[balancer.b.member]]\nurl = \"http://{}\"\n",
         member()
     );
-    let config = Config::parse(&text, Path::new("equipoise.toml")).unwrap();
-    Server::start(&config, None, Inherited::default()).unwrap()
+    let setting = Setting::parse(&text, Path::new("equipoise.toml")).unwrap();
+    Server::start(&setting, None, Inherited::default()).unwrap()
 }
 
 fn at(addresses: &[&str]) -> Vec<Listener> {
@@ -244,14 +244,17 @@ fn clients_have_the_limits_that_are_in_force_when_they_connect() {
              [[balancer.b.member]]\nurl = \"http://127.0.0.1:1\"\n"
         )
     };
-    let config = |limits| Config::parse(&text(limits), Path::new("equipoise.toml")).unwrap();
-    let (live, _) = Live::start(&config("")).unwrap();
+    let setting = |limits| Setting::parse(&text(limits), Path::new("equipoise.toml")).unwrap();
+    let first = setting("");
+    let live = Live::new(Snapshot::new(first.config, first.source).unwrap());
     let worker = Worker::new(0, &live, None);
     let before = worker.limits();
     assert!(Arc::ptr_eq(&before, &worker.limits()));
-    let changed = config("header-size = \"16KiB\"");
-    live.update(|_| anyhow::Ok(crate::snapshot::Snapshot::new(&changed)))
-        .unwrap();
+    let changed = setting("header-size = \"16KiB\"");
+    let draft = live
+        .load()
+        .draft(changed.config, changed.source, Vec::new());
+    live.put(draft.unwrap().come_into_force());
     assert_eq!(worker.limits().header_size, 16 * 1024);
     assert_eq!(before.header_size, 64 * 1024, "who connected before");
 }

@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::access_log::AccessLog;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
+use crate::meters::Desk;
 use crate::proxy;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
+    meters: Desk,
     /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
     pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
     /// For the clients that connect while the same limits are in force.
@@ -82,10 +84,12 @@ impl Worker {
         let mut view = live.view();
         let snapshot = view.pin();
         let reception = Reception::new(snapshot.limits.clone());
+        let meters = Desk::new(snapshot.meters.clone(), number);
         Self {
             number,
             snapshot: RefCell::new(view),
             access_log,
+            meters,
             pools: RefCell::default(),
             reception: RefCell::new(Rc::new(reception)),
         }
@@ -207,12 +211,14 @@ pub(super) async fn serve_client(
 ) {
     guest.settle().await;
     let drain = guest.drain();
+    let _counted = worker.meters.clone().connection();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client's connection is gone");
         return;
     }
     let reception = worker.reception();
-    let io = TokioIo::new(ClientIo::new(stream, reception.limits.clone()));
+    let io = ClientIo::new(stream, reception.limits.clone()).counted(worker.meters.clone());
+    let io = TokioIo::new(io);
     let client = Rc::new(Client::new(worker, address, drain.clone()));
     let service = service_fn(move |request| proxy::handle(client.clone(), request));
     let mut connection = pin!(reception.http.serve_connection(io, service));

@@ -10,6 +10,7 @@ use equipoise_sdk::{Peer, SessionReader};
 use super::recipe::{Kitchen, Recipes, SessionRecipe};
 use crate::config;
 use crate::health::{Chronicle, Exchanges};
+use crate::meters::BalancerMeters;
 use crate::upstream::Upstream;
 
 /// A balancer with all that is needed to reach its members.
@@ -24,6 +25,7 @@ pub(crate) struct Cluster {
     pub(crate) exchanges: Option<Arc<Exchanges>>,
     /// What happened to the members' health.
     pub(crate) chronicle: Arc<Chronicle>,
+    pub(crate) meters: Arc<BalancerMeters>,
     recipes: Recipes,
     /// The id of the next member that is new; ids are never given to another.
     next_id: u32,
@@ -171,7 +173,9 @@ impl Policies {
 
 impl Changed {
     fn come_into_force(self, now: Duration) -> Cluster {
-        let (upstreams, members) = (self.upstreams(), self.members(now));
+        let before = self.policies.before();
+        let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
+        let (upstreams, members) = (self.upstreams(&meters), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.judge.is_some();
         self.inherit_judgement();
@@ -211,6 +215,7 @@ impl Changed {
             judgement: self.judgement,
             exchanges: cares.then(|| exchanges.unwrap_or_default()),
             chronicle,
+            meters,
             recipes: self.recipes,
             next_id: self.next_id,
         }
@@ -233,13 +238,17 @@ impl Changed {
     }
 
     /// How to reach the members.
-    fn upstreams(&self) -> Vec<Arc<Upstream>> {
+    fn upstreams(&self, meters: &Arc<BalancerMeters>) -> Vec<Arc<Upstream>> {
         let members = self.members.iter().zip(&self.config.members);
         let upstream = |(identity, config): (&Identity, &config::Member)| {
             let before = self.upstream_before(identity);
             match before {
                 Some(before) if before.config == *config => before.clone(),
-                before => Arc::new(Upstream::new(config, before.map(|before| &**before))),
+                before => Arc::new(Upstream::new(
+                    config,
+                    meters,
+                    before.map(|before| &**before),
+                )),
             }
         };
         members.map(upstream).collect()

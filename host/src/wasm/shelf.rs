@@ -60,8 +60,6 @@ pub(crate) struct Pages {
     pub(crate) events: VecDeque<Event>,
     /// The last content of the file that was refused, unless another one was taken since: when, and why.
     pub(crate) refused: Option<(SystemTime, String)>,
-    /// How often another version came to serve.
-    pub(crate) swaps: u64,
     /// The versions that can be put back, the last one last.
     pub(crate) previous: Vec<String>,
 }
@@ -138,7 +136,7 @@ impl Shelf {
         on_quarantine: &OnQuarantine,
     ) -> Result<Loaded> {
         let plugin = &self.plugin;
-        let version = thread::scope(|scope| {
+        let mut version = thread::scope(|scope| {
             let compiling = thread::Builder::new()
                 .name("compiler".to_owned())
                 .spawn_scoped(scope, || {
@@ -150,6 +148,9 @@ impl Shelf {
             let compiled = compiling.join();
             compiled.unwrap_or_else(|_| Err(anyhow!("the compiler of plugins panicked over it")))
         })?;
+        if let Some(before) = self.version() {
+            version.record.join(&before.record);
+        }
         Ok(Loaded {
             version: Arc::new(version),
             content: content.clone(),
@@ -183,6 +184,7 @@ impl Shelf {
     /// A version serves from now on. The one before is kept in case the new one fails, unless it failed itself.
     pub(crate) fn succeed(&mut self, loaded: Loaded, how: &str) {
         let (name, version) = (&self.plugin.name, loaded.version.clone());
+        version.record.note_installed();
         let hash = version.short_hash();
         let roles: Vec<_> = version.roles().iter().map(|role| role.name()).collect();
         tracing::info!(
@@ -201,7 +203,6 @@ impl Shelf {
         self.told = false;
         self.book.note(hash, how.to_owned());
         let mut pages = self.book.lock();
-        pages.swaps += 1;
         pages.refused = None;
         pages.previous = self.hashes();
     }

@@ -65,7 +65,14 @@ fn a_socket_file_is_beside_the_configuration_and_needs_no_token() {
         let address = AdminAddress::Unix(path.into());
         let token = None;
         let admin = read(written).unwrap().admin;
-        assert_eq!(admin, Some(Admin { address, token }));
+        assert_eq!(
+            admin,
+            Some(Admin {
+                address,
+                token,
+                persist: None
+            })
+        );
     }
     for (written, remedy) in [
         (String::new(), "must name a file"),

@@ -4,6 +4,7 @@ mod api;
 mod body;
 mod guard;
 mod heartbeat;
+mod manager;
 mod metrics;
 mod operator;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -30,6 +31,7 @@ use crate::heartbeat::Heartbeats;
 use crate::live::Live;
 use crate::server::{ClientIo, accept};
 use crate::snapshot::Snapshot;
+use manager::Manager;
 use metrics::Metrics;
 
 /// Connections open at once; more wait in the kernel.
@@ -45,6 +47,8 @@ const HEADER_SIZE: usize = 16 * 1024;
 pub(crate) struct Admin {
     live: Live,
     metrics: Metrics,
+    /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
+    manager: Option<Manager>,
     /// What those who ask must know.
     token: Option<Token>,
     /// The path that heartbeats are sent to, and who hears them.
@@ -123,7 +127,10 @@ impl Admin {
         token: Option<Token>,
         heartbeats: Option<(String, Rc<Heartbeats>)>,
     ) -> Self {
+        let manager = Manager::new()
+            .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
+            manager: manager.ok(),
             metrics: Metrics::new(live.clone()),
             live,
             token,
@@ -147,6 +154,12 @@ impl Admin {
                 _ => not_allowed("PATCH"),
             };
         }
+        if let Some(file) = self.file(parts.uri.path()) {
+            return match parts.method {
+                Method::GET | Method::HEAD => guard::refusal(&parts, None).unwrap_or(file),
+                _ => not_allowed("GET, HEAD"),
+            };
+        }
         let is_open = match parts.uri.path() {
             // Whoever watches over the process knows no token.
             "/healthz" | "/readyz" => true,
@@ -158,6 +171,23 @@ impl Admin {
         }
         let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
         refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
+    }
+
+    /// The page at a path, or a file of it.
+    fn file(&self, path: &str) -> Option<Response<String>> {
+        let manager = self.manager.as_ref()?;
+        manager.answer(manager::PATH, manager::API, path)
+    }
+
+    /// Why a request that comes from a browser may not change anything; none where it may.
+    fn foreign(&self, parts: &Parts) -> Option<Response<String>> {
+        parts.headers.get(ORIGIN)?;
+        let given = parts.headers.get(manager::CSRF_TOKEN);
+        let is_known = given
+            .zip(self.manager.as_ref())
+            .is_some_and(|(given, manager)| manager.is_known(given));
+        let reason = "this does not come from the page of this program: load it again\n";
+        (!is_known).then(|| text(StatusCode::FORBIDDEN, reason))
     }
 
     /// What is at a path.
@@ -183,7 +213,8 @@ impl Admin {
         body: Incoming,
     ) -> Response<String> {
         let refusal = guard::refusal(parts, self.token.as_ref());
-        if let Some(refusal) = refusal.or_else(|| operator::refusal(parts)) {
+        let refusal = refusal.or_else(|| operator::refusal(parts));
+        if let Some(refusal) = refusal.or_else(|| self.foreign(parts)) {
             return refusal;
         }
         match body::beginning(body, operator::LONGEST).await {

@@ -4,6 +4,8 @@ import { drawing, element, setAttribute, setText } from "./dom.js";
 import { microseconds, rate } from "./format.js";
 
 const SPAN_MS = 120_000;
+/** A rate over less than this tells nothing: the answer to a change comes between two rounds. */
+const SHORTEST_MS = 1_000;
 /** Between samples further apart than this nothing is drawn: nobody looked. */
 const GAP_MS = 12_000;
 const WIDTH = 72;
@@ -19,8 +21,9 @@ export class History {
   /** Takes the counters of a member as they are at `now`, in milliseconds. */
   add(now, { elected, errors, latency_us }) {
     const before = this.last;
+    if (before && now - before.now < SHORTEST_MS && elected >= before.elected) return;
     this.last = { now, elected, errors };
-    const isFollowing = before && now > before.now && now - before.now < GAP_MS && elected >= before.elected;
+    const isFollowing = before && now - before.now < GAP_MS && elected >= before.elected;
     if (!isFollowing) {
       this.samples.push({ now, requests: null, errors: null, latency: null });
     } else {

@@ -198,9 +198,10 @@ function number(text) {
   return text !== null && /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }
 
-function checks() {
+/** Active checks. `usual` is which there are where nothing is written. */
+function checks(usual) {
   return [
-    new Choice("hcmethod", "Method (hcmethod)", "as the balancer says", [...CHECKS.map((check) => [check, check]), ["none", "none"]]),
+    new Choice("hcmethod", "Method (hcmethod)", usual, [...CHECKS.map((check) => [check, check]), ["none", "none"]]),
     new Text("hcuri", "URI (hcuri)", "the member’s path"),
     new Text("hcinterval", "Interval (hcinterval)", "30s"),
     new Text("hctimeout", "Timeout (hctimeout)", "5s"),
@@ -223,7 +224,7 @@ export function memberFields() {
       new Text("slow-start", "Slow start", "the balancer’s"),
       new Text("drain-timeout", "Drain timeout", "none"),
     ]],
-    ["Health checks", checks()],
+    ["Health checks", checks("as the balancer says")],
     ["Connections", [
       new Text("timeout", "Timeout", "60s"),
       new Text("connectiontimeout", "Connection timeout", "1s"),
@@ -262,7 +263,7 @@ export function balancerFields(plugins) {
       new Judge(having("health").concat(having("judge"))),
       new Text("panic-threshold", "Panic threshold", "10%"),
       new Text("slow-start", "Slow start", "0s"),
-      ...checks(),
+      ...checks("none"),
     ]],
   ];
 }

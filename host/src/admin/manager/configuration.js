@@ -74,7 +74,7 @@ export class Configuration {
 
   async reload() {
     await attempt("The file was not taken", async () => {
-      const { body } = await ask("POST", "configuration/reload");
+      const { body } = await ask("POST", "configuration/reload", { body: {} });
       this.update(body);
       done("The file is read, and in force.");
     });

@@ -123,9 +123,9 @@ export class SettingsForm {
 }
 
 /** A mistake in one sentence. */
-export function sentence({ key, value: given, remedy }) {
-  const what = given === undefined || given === null || given === "" ? key : `${key} = ${given}`;
-  return [what, remedy].filter(Boolean).join(": ");
+export function sentence({ line, key, value: given, remedy }) {
+  const what = [key, given].filter((part) => part !== undefined && part !== null && part !== "").join(" = ");
+  return [line && `line ${line}`, what, remedy].filter(Boolean).join(": ");
 }
 
 /** Whether two values are the same; what is not written is `null`. */

@@ -42,7 +42,9 @@ async function step() {
 }
 
 function heard(problem) {
-  const isAway = problem !== null;
+  const isRefused = problem instanceof Problem && problem.status >= 400 && problem.status < 500;
+  const isAway = problem !== null && !isRefused;
+  banner("refused-question", isRefused ? `The program does not tell everything: ${problem.message}` : null);
   document.body.classList.toggle("stale", isAway);
   const pulse = document.getElementById("pulse");
   pulse.dataset.state = isAway ? "away" : poll.isPaused ? "paused" : "live";

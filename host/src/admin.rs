@@ -9,6 +9,7 @@ mod endpoint;
 mod explain;
 mod guard;
 mod heartbeat;
+mod manager;
 mod metrics;
 mod operator;
 mod plugins;
@@ -21,6 +22,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::ORIGIN;
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -38,6 +41,7 @@ use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::Api;
 use endpoint::Endpoint;
+use manager::Manager;
 use metrics::Metrics;
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
@@ -55,6 +59,8 @@ pub(crate) struct Admin {
     live: Live,
     api: Api,
     metrics: Metrics,
+    /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
+    manager: Option<Manager>,
     heartbeats: Rc<Heartbeats>,
 }
 
@@ -135,7 +141,10 @@ async fn serve_connection(
 impl Admin {
     /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
     pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
+        let manager = Manager::new()
+            .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
+            manager: manager.ok(),
             metrics: Metrics::new(live.clone()),
             api: Api::new(live.clone(), control),
             live,
@@ -163,6 +172,12 @@ impl Admin {
             "/readyz" if is_read => return ready(&snapshot),
             _ => {}
         }
+        if let Some(file) = self.file(path) {
+            return match is_read {
+                true => guard::refusal(&parts, from, None).unwrap_or(file),
+                false => not_allowed("GET, HEAD"),
+            };
+        }
         let endpoint = Endpoint::at(path);
         if endpoint.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
@@ -181,7 +196,8 @@ impl Admin {
         if !endpoint.allows(&parts.method) {
             return not_allowed(endpoint.allowed());
         }
-        let refusal = guard::refusal_of_change(&parts).filter(|_| !is_read);
+        let refusal = guard::refusal_of_change(&parts).or_else(|| self.foreign(&parts));
+        let refusal = refusal.filter(|_| !is_read);
         match refusal {
             Some(refusal) => refusal,
             None => {
@@ -189,6 +205,25 @@ impl Admin {
                 self.api.answer(&by, endpoint, &parts, body).await
             }
         }
+    }
+}
+
+impl Admin {
+    /// The page at a path, or a file of it.
+    fn file(&self, path: &str) -> Option<Answer> {
+        let manager = self.manager.as_ref()?;
+        manager.answer(manager::PATH, manager::API, path)
+    }
+
+    /// Why a request that comes from a browser may not change anything; none where it may.
+    fn foreign(&self, parts: &Parts) -> Option<Answer> {
+        parts.headers.get(ORIGIN)?;
+        let given = parts.headers.get(manager::CSRF_TOKEN);
+        let is_known = given
+            .zip(self.manager.as_ref())
+            .is_some_and(|(given, manager)| manager.is_known(given));
+        let reason = "this does not come from the page of this program: load it again";
+        (!is_known).then(|| problem(StatusCode::FORBIDDEN, reason))
     }
 }
 

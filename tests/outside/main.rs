@@ -12,10 +12,13 @@
 //!
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
+//! The balancer-manager is used in a real browser ([`browser`], [`manager`]).
+//!
 //! Where we differ from Apache on purpose (docs/apache-differences.md), the test says what each of the two does.
 
 mod answer;
 mod apache;
+mod browser;
 mod client;
 mod cluster;
 mod compare;
@@ -28,6 +31,7 @@ mod failover;
 mod headers;
 mod heartbeats;
 mod judge;
+mod manager;
 mod methods;
 mod plugins;
 mod random;

@@ -9,7 +9,7 @@ const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"";
 /// A token as operators write one.
 const TOKEN: &str = "correct-horse-battery-staple";
 
-fn start(members: &[&Origin]) -> Start {
+pub(crate) fn start(members: &[&Origin]) -> Start {
     Proxy::before(members).routes(&format!(
         "{ADMIN}\n[[route]]\npath = \"/\"\nbalancer = \"cluster\""
     ))
@@ -17,7 +17,7 @@ fn start(members: &[&Origin]) -> Start {
 
 /// What the admin listener answers to this.
 #[track_caller]
-fn ask(proxy: &Proxy, line: &str, fields: &[&str]) -> Response {
+pub(crate) fn ask(proxy: &Proxy, line: &str, fields: &[&str]) -> Response {
     ask_as(proxy, "127.0.0.1", line, fields)
 }
 
@@ -32,7 +32,7 @@ fn ask_as(proxy: &Proxy, host: &str, line: &str, fields: &[&str]) -> Response {
 
 /// A connection to the admin listener.
 #[track_caller]
-fn client(proxy: &Proxy) -> Client {
+pub(crate) fn client(proxy: &Proxy) -> Client {
     let said = proxy.stderr.line_with("the admin listener is open");
     let address = said.rsplit("address=").next().expect("the address");
     Client::connect(address.trim().parse().expect("an address"))
@@ -40,7 +40,7 @@ fn client(proxy: &Proxy) -> Client {
 
 /// A member of the first balancer, as the API tells of it.
 #[track_caller]
-fn member(proxy: &Proxy, position: usize) -> serde_json::Value {
+pub(crate) fn member(proxy: &Proxy, position: usize) -> serde_json::Value {
     let response = ask(proxy, "GET /api/v1/balancers", &[]);
     assert_eq!(response.status(), 200);
     assert_eq!(response.field("content-type"), Some("application/json"));
@@ -287,7 +287,7 @@ fn members_are_drained_in_three_ways_and_let_back() {
         }
         assert_eq!(session(&proxy), sticky, "{body}");
     }
-    let said = proxy.stderr.line_with("has status +D -N from now on");
+    let said = proxy.stderr.line_with("has status -N +D from now on");
     assert!(said.contains("by the operator at 127.0.0.1"), "{said}");
     assert_eq!(member(&proxy, 0)["state"], "disabled");
 }
@@ -362,10 +362,18 @@ fn changes_that_cannot_be_are_refused_with_what_would_be_right() {
     }
     let long = format!("{{\"status\": \"{}\"}}", " ".repeat(1 << 20));
     assert_eq!(send(&proxy, 0, &[JSON], &long).status(), 413);
-    assert_eq!(
-        send(&proxy, 0, &[JSON, "Origin: http://127.0.0.1"], good).status(),
-        200
-    );
+    // From a browser only with what the page has in it, which no page of another site can read.
+    let ours = "Origin: http://127.0.0.1";
+    let refused = send(&proxy, 0, &[JSON, ours], good);
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().contains("load it again"));
+    let page = ask(&proxy, "GET /balancer-manager", &[]).text();
+    let token = page.split("name=\"csrf-token\" content=\"").nth(1);
+    let token = token.and_then(|rest| rest.split('"').next());
+    let token = format!("X-CSRF-Token: {}", token.expect("a token"));
+    assert_eq!(send(&proxy, 0, &[JSON, ours, &token], good).status(), 200);
+    let guessed = "X-CSRF-Token: 00";
+    assert_eq!(send(&proxy, 0, &[JSON, ours, guessed], good).status(), 403);
     let refused = ask(&proxy, "PUT /api/v1/balancers/cluster/members/0", &[]);
     assert_eq!(
         (refused.status(), refused.field("allow")),

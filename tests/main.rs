@@ -23,6 +23,7 @@ mod health_plugins;
 mod heartbeats;
 mod interim;
 mod limits;
+mod live;
 mod metrics;
 mod nonsense;
 mod ping;

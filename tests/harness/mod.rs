@@ -9,6 +9,7 @@ pub(crate) mod component;
 pub(crate) mod fixtures;
 mod gate;
 mod itself;
+mod load;
 pub(crate) mod origin;
 pub(crate) mod plugin;
 pub(crate) mod proxy;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub(crate) use blackhole::Blackhole;
 pub(crate) use client::{Client, Response};
 pub(crate) use gate::Gate;
+pub(crate) use load::Load;
 pub(crate) use origin::{Exchange, Origin};
 pub(crate) use proxy::{Proxy, Signal, program};
 

@@ -390,3 +390,73 @@ fn what_is_not_there_or_not_allowed_is_said() {
     assert_eq!(refused.status(), 405);
     assert_eq!(refused.field("allow"), Some("GET, HEAD, POST"));
 }
+
+/// Who may use the manager at a listener for clients, and how: by an address or a name that is given, from where it says.
+#[test]
+fn the_manager_is_served_to_clients_where_that_is_configured() {
+    let [b1] = Origin::some();
+    let proxy = Proxy::before(&[&b1])
+        .routes(
+            "[manager]\npath = \"/ops/lb\"\nhosts = [\"lb.test\"]\n\
+             [[route]]\npath = \"/\"\nbalancer = \"cluster\"",
+        )
+        .start();
+    let page = proxy.get("/ops/lb");
+    assert_eq!(page.status(), 200);
+    assert!(page.field("content-security-policy").is_some());
+    assert_eq!(proxy.get("/ops/lb/style.css").status(), 200);
+    let told = proxy.get("/ops/lb/api/v1/balancers");
+    assert_eq!(told.field("content-type"), Some("application/json"));
+    assert_eq!(proxy.get("/ops/lb/metrics").status(), 404);
+    // Other paths are the members'.
+    for path in [
+        "/",
+        "/ops",
+        "/ops/lbx",
+        "/api/v1/balancers",
+        "/balancer-manager",
+    ] {
+        assert_eq!(proxy.get(path).text(), "b1", "{path}");
+    }
+    let mut client = proxy.client();
+    client.send("GET /ops/lb HTTP/1.1\r\nHost: evil.test\r\n\r\n");
+    assert_eq!(client.response_to("GET /ops/lb").status(), 403);
+    let body = "{\"status\": \"+N\"}";
+    let change = |fields: &str| {
+        let mut client = proxy.client();
+        client.send(format!(
+            "PATCH /ops/lb/api/v1/balancers/cluster/members/0 HTTP/1.1\r\nHost: lb.test\r\n\
+             Content-Length: {}\r\n{fields}\r\n{body}",
+            body.len()
+        ));
+        client.response().status()
+    };
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(change(""), 415);
+    assert_eq!(change(&format!("{json}Origin: http://evil.test\r\n")), 403);
+    assert_eq!(change(&format!("{json}Origin: http://lb.test\r\n")), 403);
+    assert_eq!(change(json), 200);
+}
+
+#[test]
+fn the_manager_at_a_listener_for_clients_is_for_those_it_is_meant_for() {
+    let [b1] = Origin::some();
+    let proxy = |require: &str| {
+        Proxy::before(&[&b1])
+            .routes(&format!(
+                "{ADMIN}\ntoken-file = \"token\"\n[manager]\nhosts = [\"lb.test\"]\nrequire = {require}\n\
+                 [[route]]\npath = \"/\"\nbalancer = \"cluster\""
+            ))
+            .file("token", TOKEN)
+            .start()
+    };
+    let elsewhere = proxy("[\"10.0.0.0/8\"]");
+    assert_eq!(elsewhere.get("/balancer-manager").status(), 403);
+    let known = proxy("[\"token\"]");
+    // There is no secret in the page.
+    assert_eq!(known.get("/balancer-manager").status(), 200);
+    let line = "GET /balancer-manager/api/v1/balancers";
+    assert_eq!(known.exchange(line, &[]).status(), 401);
+    let token = format!("Authorization: Bearer {TOKEN}");
+    assert_eq!(known.exchange(line, &[&token]).status(), 200);
+}

@@ -13,11 +13,13 @@ mod manager;
 mod metrics;
 mod operator;
 mod plugins;
+mod portal;
 mod socket;
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::config::Limits;
@@ -43,6 +46,7 @@ use api::Api;
 use endpoint::Endpoint;
 use manager::Manager;
 use metrics::Metrics;
+pub(crate) use portal::{Portal, Visit, portal};
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once; more wait in the kernel.
@@ -196,9 +200,7 @@ impl Admin {
         if !endpoint.allows(&parts.method) {
             return not_allowed(endpoint.allowed());
         }
-        let refusal = guard::refusal_of_change(&parts).or_else(|| self.foreign(&parts));
-        let refusal = refusal.filter(|_| !is_read);
-        match refusal {
+        match self.refusal_of_change(&parts) {
             Some(refusal) => refusal,
             None => {
                 let by = from.to_string();
@@ -209,6 +211,69 @@ impl Admin {
 }
 
 impl Admin {
+    /// Answers those who come to the manager by a listener for clients, for ever.
+    pub(crate) async fn receive(self: Rc<Self>, mut visits: mpsc::Receiver<Visit>) {
+        while let Some(visit) = visits.recv().await {
+            let admin = self.clone();
+            spawn_local(async move {
+                let answer = admin.welcome(visit.from, visit.request).await;
+                // The client may have gone.
+                let _ = visit.answer.send(answer);
+            });
+        }
+    }
+
+    /// Answers a request for the manager that came to a listener for clients.
+    async fn welcome(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let snapshot = self.live.load();
+        let Some(config) = &snapshot.config.manager else {
+            return problem(StatusCode::NOT_FOUND, "there is nothing here");
+        };
+        let token = snapshot
+            .config
+            .admin
+            .as_ref()
+            .and_then(|it| it.token.as_ref());
+        let token = token.filter(|_| config.requires_token);
+        if let Some(refusal) = guard::refusal_of_visit(&parts, from, config) {
+            return refusal;
+        }
+        let (mount, path) = (&*config.path, parts.uri.path());
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let folder = mount.rsplit('/').next().unwrap_or_default();
+        let api = format!("{folder}/{}", manager::API);
+        let file = self.manager.as_ref();
+        if let Some(file) = file.and_then(|manager| manager.answer(mount, &api, path)) {
+            return match is_read {
+                true => file,
+                false => not_allowed("GET, HEAD"),
+            };
+        }
+        let Some(endpoint) = path.strip_prefix(mount).and_then(Endpoint::at) else {
+            return problem(StatusCode::NOT_FOUND, "there is nothing here");
+        };
+        if !endpoint.allows(&parts.method) {
+            return not_allowed(endpoint.allowed());
+        }
+        let refusal = guard::refusal_without_token(&parts, token);
+        match refusal.or_else(|| self.refusal_of_change(&parts)) {
+            Some(refusal) => refusal,
+            None => {
+                let by = from.ip().to_string();
+                self.api.answer(&by, endpoint, &parts, body).await
+            }
+        }
+    }
+
+    /// Why a request may not change anything; none where it may, or does not want to.
+    fn refusal_of_change(&self, parts: &Parts) -> Option<Answer> {
+        if matches!(parts.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        guard::refusal_of_change(parts).or_else(|| self.foreign(parts))
+    }
+
     /// The page at a path, or a file of it.
     fn file(&self, path: &str) -> Option<Answer> {
         let manager = self.manager.as_ref()?;

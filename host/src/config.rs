@@ -24,6 +24,7 @@ mod explain;
 mod heartbeat;
 mod limits;
 mod listener;
+mod manager;
 mod member;
 mod method;
 mod mistake;
@@ -67,6 +68,8 @@ pub struct Config {
     pub explain: Explain,
     /// How requests are traced. Default: `traceparent` passes as it is.
     pub traces: Option<Traces>,
+    /// Where clients' listeners serve the balancer-manager. Default: nowhere.
+    pub manager: Option<Manager>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -226,6 +229,19 @@ pub struct TraceEndpoint {
     pub port: u16,
     /// Where spans are sent to.
     pub path: String,
+}
+
+/// `[manager]`: the balancer-manager on the listeners for clients, as in Apache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manager {
+    /// `path`: where it is, before any route. Default `/balancer-manager`.
+    pub path: String,
+    /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
+    /// `require`: where clients have to come from; empty for anywhere. Default: this machine.
+    pub networks: Vec<IpNet>,
+    /// `require`: whether they have to know the token of [`Admin`].
+    pub requires_token: bool,
 }
 
 /// A secret, which is not shown.

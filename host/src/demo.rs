@@ -26,6 +26,9 @@ use scratch::Scratch;
 /// The port the balancer takes if it is free.
 const FAVOURITE_PORT: u16 = 8080;
 
+/// The port the admin listener takes if it is free.
+const FAVOURITE_ADMIN_PORT: u16 = 8081;
+
 /// Runs the demo until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -37,8 +40,13 @@ pub(crate) fn run() -> Result<()> {
         .map(start_member)
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
-    let text = configuration(balancer_address()?, &members, &scratch);
-    let setting = Setting::parse(&text, Path::new("demo.toml"))?.with(|config| {
+    let (address, admin) = (
+        free_address(FAVOURITE_PORT)?,
+        free_address(FAVOURITE_ADMIN_PORT)?,
+    );
+    let text = configuration(address, admin, &members, &scratch);
+    let file = scratch.write_configuration(&text)?;
+    let setting = Setting::read(&file)?.with(|config| {
         config.access_log = Some(AccessLog {
             sink: Sink::Stdout,
             format: LogFormat::Decision,
@@ -50,15 +58,21 @@ pub(crate) fn run() -> Result<()> {
             .first()
             .map(|address| format!("http://{address}"))
             .unwrap_or_default();
-        introduce(&url, &text, &scratch)
+        introduce(&url, &text, &file, admin, &scratch)
     })?;
     writeln!(io::stdout(), "stopped").context("writing to standard output")
 }
 
 /// Says what is running and what to try.
-fn introduce(url: &str, text: &str, scratch: &Scratch) -> io::Result<()> {
+fn introduce(
+    url: &str,
+    text: &str,
+    file: &Path,
+    admin: SocketAddr,
+    scratch: &Scratch,
+) -> io::Result<()> {
     let (source, folder) = (scratch.source(), scratch.folder());
-    let (source, folder) = (source.display(), folder.display());
+    let (source, folder, file) = (source.display(), folder.display(), file.display());
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -86,18 +100,39 @@ Change the line that says CHANGE THIS LINE, and build it while the demo is runni
 
     cd {folder} && cargo build --release --target wasm32-wasip2
 
-The next request goes by the new version. Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
+The next request goes by the new version.
+
+The configuration above is in a file, which is watched, too: change a weight or add a member, and see it in force.
+
+    {file}
+
+The balancer-manager does the same in a browser:
+
+    http://{admin}/balancer-manager
+
+Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
     )?;
     out.flush()
 }
 
-fn configuration(address: SocketAddr, members: &[SocketAddr], scratch: &Scratch) -> String {
+fn configuration(
+    address: SocketAddr,
+    admin: SocketAddr,
+    members: &[SocketAddr],
+    scratch: &Scratch,
+) -> String {
     let component = scratch.component();
     // A path that is not UTF-8 could not be written into a configuration file either.
     let component = component.to_string_lossy();
     let mut text = format!(
         "[[listen]]\n\
          address = \"{address}\"\n\
+         \n\
+         [admin]\n\
+         address = \"{admin}\"\n\
+         \n\
+         [explain]\n\
+         decisions = 100\n\
          \n\
          [[route]]\n\
          path = \"/\"\n\
@@ -122,8 +157,8 @@ fn configuration(address: SocketAddr, members: &[SocketAddr], scratch: &Scratch)
 }
 
 /// The favourite port, or any other if it is taken.
-fn balancer_address() -> io::Result<SocketAddr> {
-    let favourite = SocketAddr::from((Ipv4Addr::LOCALHOST, FAVOURITE_PORT));
+fn free_address(favourite: u16) -> io::Result<SocketAddr> {
+    let favourite = SocketAddr::from((Ipv4Addr::LOCALHOST, favourite));
     if TcpListener::bind(favourite).is_ok() {
         return Ok(favourite);
     }

@@ -18,10 +18,10 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin, SocketFile};
+use crate::admin::{self, Admin, SocketFile, Visit};
 use crate::config::Config;
 use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
@@ -93,7 +93,12 @@ impl Health {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(crate) fn start(live: Live, control: Handle, sockets: Sockets) -> Result<(Self, Estate)> {
+    pub(crate) fn start(
+        live: Live,
+        control: Handle,
+        sockets: Sockets,
+        visits: mpsc::Receiver<Visit>,
+    ) -> Result<(Self, Estate)> {
         let Sockets {
             datagrams,
             admin,
@@ -109,7 +114,7 @@ impl Health {
             listener = Some(admin.listener);
         }
         let (ends_when_dropped, ends) = oneshot::channel();
-        let attending = move || run(|| attend(live, control, datagrams, listener, ends));
+        let attending = move || run(|| attend(live, control, datagrams, listener, visits, ends));
         thread::Builder::new()
             .name("health".to_owned())
             .spawn(attending)
@@ -145,6 +150,7 @@ async fn attend(
     control: Handle,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
+    visits: mpsc::Receiver<Visit>,
     ends: oneshot::Receiver<Infallible>,
 ) {
     let mut tasks = JoinSet::new();
@@ -158,10 +164,11 @@ async fn attend(
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
     }
+    let office = Rc::new(Admin::new(live, control, heartbeats));
+    tasks.spawn_local(office.clone().receive(visits));
     if let Some(listener) = admin {
-        let admin = Rc::new(Admin::new(live, control, heartbeats));
         tasks.spawn_local(async move {
-            if let Err(error) = admin::serve(listener, admin).await {
+            if let Err(error) = admin::serve(listener, office).await {
                 tracing::error!(%error, "the admin listener cannot be served");
             }
         });

@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep};
 
-use crate::config::Route;
+use crate::config::{Manager, Route};
 use crate::deadline::Deadline;
 use crate::health::Account;
 use crate::server::Client;
@@ -60,8 +60,16 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let (parts, incoming) = request.into_parts();
     let snapshot = client.worker.snapshot();
+    if let Some(manager) = &snapshot.config.manager
+        && is_for(manager, &request)
+    {
+        let answer = client.worker.portal.ask(client.address, request).await;
+        let mut response = answer.map(Body::text);
+        client.part(&mut response);
+        return Ok(response);
+    }
+    let (parts, incoming) = request.into_parts();
     let mut notes = Notes::begin(&client, &snapshot, &parts);
     let mut response = forward(&client, &snapshot, &parts, incoming, &mut notes)
         .await
@@ -71,6 +79,13 @@ pub(crate) async fn handle(
         });
     client.part(&mut response);
     Ok(notes.close(response))
+}
+
+/// Whether a request is for the balancer-manager.
+#[cold]
+fn is_for(manager: &Manager, request: &Request<Incoming>) -> bool {
+    let path = path::normalize(request.uri().path());
+    path.is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
 }
 
 /// Finds the route and asks the members behind it.

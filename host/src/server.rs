@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::access_log::AccessLog;
+use crate::admin;
 use crate::control::{self, Control, Setting};
 use crate::health::{self, Estate, Health};
 use crate::live::Live;
@@ -95,6 +96,7 @@ impl Server {
         let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
         let live = Live::new(snapshot);
         let control = control::Preparation::new(setting, live.clone())?;
+        let (portal, visits) = admin::portal();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
         let workers = pulses.iter().enumerate().map(|(number, pulse)| {
             let share = worker::Share {
@@ -104,6 +106,7 @@ impl Server {
                 access_log: access_log.clone(),
                 shutdown_timeout: config.shutdown_timeout,
                 pulse: pulse.clone(),
+                portal: portal.clone(),
             };
             thread::Builder::new()
                 .name(format!("worker-{number}"))
@@ -115,7 +118,8 @@ impl Server {
             predecessor.relieve()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, estate) = Health::start(live.clone(), control.handle().clone(), sockets)?;
+        let (health, estate) =
+            Health::start(live.clone(), control.handle().clone(), sockets, visits)?;
         let control = control.start(listeners.clone())?;
         listeners.inherited().settle();
         Ok(Self {

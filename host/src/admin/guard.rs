@@ -1,16 +1,17 @@
 //! Who may ask: requests that name this listener by an address, and know the token where there is one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
 use super::Peer;
 use super::answer::{Answer, problem};
-use crate::config::Token;
+use crate::config::{Manager, Token};
 use crate::router;
 
 /// Why a request is refused; none where it may ask.
@@ -22,6 +23,33 @@ pub(super) fn refusal(request: &Parts, from: Peer, token: Option<&Token>) -> Opt
         let reason = "ask by the listener's address, or as localhost";
         return Some(problem(StatusCode::FORBIDDEN, reason));
     }
+    refusal_without_token(request, token)
+}
+
+/// Why a request is refused that came to the manager at a listener for clients; none where it may ask.
+pub(super) fn refusal_of_visit(
+    request: &Parts,
+    from: SocketAddr,
+    manager: &Manager,
+) -> Option<Answer> {
+    let is_near = |network: &IpNet| network.contains(&from.ip().to_canonical());
+    if !manager.networks.is_empty() && !manager.networks.iter().any(is_near) {
+        return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
+    }
+    let host = router::host(request).map(router::without_port);
+    let is_named = host.is_some_and(|host| {
+        let mut hosts = manager.hosts.iter();
+        hosts.any(|name| host.eq_ignore_ascii_case(name))
+    });
+    if is_named || names_an_address(request) {
+        return None;
+    }
+    let reason = "ask by an address, as localhost, or by one of the `hosts` of [manager]";
+    Some(problem(StatusCode::FORBIDDEN, reason))
+}
+
+/// Why a request is refused for want of the token; none where it has it, or there is none.
+pub(super) fn refusal_without_token(request: &Parts, token: Option<&Token>) -> Option<Answer> {
     let token = token?;
     if knows(request, token) {
         return None;

@@ -64,7 +64,7 @@ fn address(text: &str) -> Reading<SocketAddr> {
 }
 
 /// `10.0.0.0/8`, or an address alone. IPv4 mapped into IPv6 is taken as IPv4, as it is in the addresses of senders.
-fn network(text: &str) -> Reading<IpNet> {
+pub(super) fn network(text: &str) -> Reading<IpNet> {
     let form = "must be an IP network or address, such as \"10.0.0.0/8\" or \"127.0.0.1\"";
     let address = text.parse().map(|address: IpAddr| IpNet::from(address));
     let network: IpNet = address

@@ -16,6 +16,7 @@ use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
 use super::listener::read_listeners;
+use super::manager::read_manager;
 use super::plugin::read_plugins;
 use super::report::Report;
 use super::route::read_routes;
@@ -33,6 +34,7 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "heartbeat",
     "admin",
+    "manager",
     "explain",
     "traces",
     "route",
@@ -99,6 +101,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
     let workers = file
         .read("workers", whole(1..=1024))
         .and_then(NonZeroUsize::new);
+    let admin = read_admin(file, path);
     let shutdown_timeout = file.read("shutdown-timeout", duration(Duration::ZERO));
     Config {
         workers: workers.unwrap_or_else(cores),
@@ -107,7 +110,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         limits: read_limits(file),
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
-        admin: read_admin(file, path),
+        manager: read_manager(file, admin.as_ref()),
+        admin,
         explain: read_explain(file),
         traces: read_traces(file),
         routes: read_routes(file, &balancers),

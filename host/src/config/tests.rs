@@ -13,6 +13,7 @@ mod check;
 mod explain;
 mod health;
 mod heartbeat;
+mod manager;
 mod plugin;
 mod traces;
 
@@ -24,6 +25,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[[listen]]", listener::KEYS),
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
+    ("[manager]", super::manager::KEYS),
     ("[explain]", super::explain::KEYS),
     ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),

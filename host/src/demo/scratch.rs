@@ -59,6 +59,15 @@ impl Scratch {
         self.folder.join(COMPONENT)
     }
 
+    /// Writes the balancer's configuration, to be changed while it runs, and says where.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn write_configuration(&self, text: &str) -> Result<PathBuf> {
+        self.put(CONFIGURATION, text)?;
+        Ok(self.folder.join(CONFIGURATION))
+    }
+
     fn put(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.folder.join(path);
         let put = || {
@@ -68,6 +77,9 @@ impl Scratch {
         put().with_context(|| format!("writing {}", path.display()))
     }
 }
+
+/// The configuration below the folder.
+const CONFIGURATION: &str = "demo.toml";
 
 /// The component below the folder.
 const COMPONENT: &str = "target/wasm32-wasip2/release/demo_plugin.wasm";

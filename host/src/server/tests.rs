@@ -247,7 +247,7 @@ fn clients_have_the_limits_that_are_in_force_when_they_connect() {
     let setting = |limits| Setting::parse(&text(limits), Path::new("equipoise.toml")).unwrap();
     let first = setting("");
     let live = Live::new(Snapshot::new(first.config, first.source).unwrap());
-    let worker = Worker::new(0, &live, None);
+    let worker = Worker::new(0, &live, None, admin::portal().0);
     let before = worker.limits();
     assert!(Arc::ptr_eq(&before, &worker.limits()));
     let changed = setting("header-size = \"16KiB\"");

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::access_log::AccessLog;
+use crate::admin::Portal;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
 use crate::meters::Desk;
@@ -44,6 +45,7 @@ pub(super) struct Share {
     pub(super) access_log: Option<AccessLog>,
     pub(super) shutdown_timeout: Duration,
     pub(super) pulse: Pulse,
+    pub(super) portal: Portal,
 }
 
 /// What the requests of one worker share.
@@ -52,6 +54,8 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
+    /// Where requests for the manager go.
+    pub(crate) portal: Portal,
     meters: Desk,
     /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
     pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
@@ -80,7 +84,12 @@ impl Reception {
 }
 
 impl Worker {
-    pub(super) fn new(number: usize, live: &Live, access_log: Option<AccessLog>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        live: &Live,
+        access_log: Option<AccessLog>,
+        portal: Portal,
+    ) -> Self {
         let mut view = live.view();
         let snapshot = view.pin();
         let reception = Reception::new(snapshot.limits.clone());
@@ -89,6 +98,7 @@ impl Worker {
             number,
             snapshot: RefCell::new(view),
             access_log,
+            portal,
             meters,
             pools: RefCell::default(),
             reception: RefCell::new(Rc::new(reception)),
@@ -163,8 +173,9 @@ async fn serve(share: Share) {
         access_log,
         shutdown_timeout,
         pulse,
+        portal,
     } = share;
-    let worker = Rc::new(Worker::new(number, &live, access_log));
+    let worker = Rc::new(Worker::new(number, &live, access_log, portal));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
     background.spawn_local(async move { pulse.beat().await });

@@ -1,0 +1,46 @@
+//! The balancer-manager on the listeners for clients: a way from the workers to the thread that answers admin requests.
+
+use std::net::SocketAddr;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::{Answer, problem};
+
+/// How many visitors may wait.
+const MOST_WAITING: usize = 64;
+
+/// A request for the manager that came to a listener for clients.
+pub(crate) struct Visit {
+    pub(super) from: SocketAddr,
+    pub(super) request: Request<Incoming>,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// Where workers hand visits over. A clone leads to the same place.
+#[derive(Clone)]
+pub(crate) struct Portal(mpsc::Sender<Visit>);
+
+/// A portal, and where its visits arrive.
+pub(crate) fn portal() -> (Portal, mpsc::Receiver<Visit>) {
+    let (sender, receiver) = mpsc::channel(MOST_WAITING);
+    (Portal(sender), receiver)
+}
+
+impl Portal {
+    /// Has a request answered that came from there.
+    pub(crate) async fn ask(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let visit = Visit {
+            from,
+            request,
+            answer,
+        };
+        let busy = |_| problem(StatusCode::SERVICE_UNAVAILABLE, "too many ask: try again");
+        if self.0.try_send(visit).is_err() {
+            return busy(());
+        }
+        answered.await.unwrap_or_else(|_| busy(()))
+    }
+}

@@ -86,6 +86,26 @@ fn idle_connections_do_not_hold_the_end_up() {
     }
 }
 
+/// Goal: a client that asks one thing after the other on one connection loses none of it. Method: it asks from before the
+/// signal until an answer says that it was the last.
+#[test]
+fn a_kept_connection_hears_of_the_end_with_an_answer() {
+    let [b1] = Origin::some();
+    let mut proxy = Proxy::before(&[&b1]).start();
+    let mut client = proxy.client();
+    assert_eq!(server(&client.get("/")), "b1");
+    proxy.signal(Signal::TERM);
+    loop {
+        let response = client.get("/");
+        assert_eq!(server(&response), "b1");
+        if response.field("connection") == Some("close") {
+            break;
+        }
+    }
+    client.expect_closed();
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
 #[test]
 fn shutdown_timeout_bounds_the_end() {
     let b1 = Origin::named("b1")

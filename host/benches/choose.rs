@@ -2,7 +2,7 @@
 //!
 //! `choose/byrequests/64` is a request without a session among 64 members. `choose/sticky/64` is one whose session is at
 //! the last of them, charged to `byrequests`. `choose/one_in_error/64` is a free request while a member waits for its
-//! retry. The bar is 1 µs among 64 members.
+//! retry. `choose/explained/64` is a free request whose decision is written down. The bar is 1 µs among 64 members.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -131,6 +131,27 @@ fn sessions(criterion: &mut Criterion) {
     }
 }
 
+fn explained(criterion: &mut Criterion) {
+    let request = FakeRequest::get("/");
+    for members in MEMBERS {
+        let balancer = balancer(Box::new(ByRequests::default()), members);
+        criterion.bench_function(&format!("choose/explained/{members}"), |bencher| {
+            bencher.iter(|| {
+                let query = Query {
+                    worker: 0,
+                    request: &request,
+                    session: black_box(None),
+                    tried: &[],
+                    now: NOW,
+                    host: &Fast,
+                };
+                let (choice, explanation) = balancer.explain(&query);
+                black_box((choice, explanation)).0.is_ok()
+            });
+        });
+    }
+}
+
 fn errors(criterion: &mut Criterion) {
     for members in MEMBERS {
         let balancer = balancer(Box::new(ByRequests::default()), members);
@@ -144,5 +165,5 @@ fn errors(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, methods, sessions, errors);
+criterion_group!(benches, methods, sessions, errors, explained);
 criterion_main!(benches);

@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::{self, LogFormat, Sink};
-use crate::proxy::Failure;
 use crate::server::Client;
 
 /// Lines that may wait to be written. When the disk is slower than the requests for so long, lines are dropped rather than
@@ -128,7 +127,7 @@ impl Record {
     }
 
     /// The request failed.
-    pub(crate) fn note_failure(&mut self, failure: &Failure) {
+    pub(crate) fn note_failure(&mut self, failure: &dyn Display) {
         self.error = Some(failure.to_string());
     }
 

@@ -1,38 +1,49 @@
 //! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
 
+mod answer;
 mod api;
+mod balancers;
 mod body;
+mod configuration;
+mod endpoint;
+mod explain;
 mod guard;
 mod heartbeat;
 mod manager;
 mod metrics;
 mod operator;
+mod plugins;
+mod socket;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::future::pending;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
+use http::header::ORIGIN;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use crate::config::{self, Limits, Token};
+use crate::config::Limits;
+use crate::control::Handle;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientIo, accept};
+use crate::server::{ClientIo, Listening, Place, Places, accept};
 use crate::snapshot::Snapshot;
+use answer::{Answer, not_allowed, problem, text};
+use api::Api;
+use endpoint::Endpoint;
 use manager::Manager;
 use metrics::Metrics;
+pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once; more wait in the kernel.
 const CONNECTIONS: usize = 64;
@@ -46,42 +57,49 @@ const HEADER_SIZE: usize = 16 * 1024;
 /// What the admin listener answers.
 pub(crate) struct Admin {
     live: Live,
+    api: Api,
     metrics: Metrics,
     /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
     manager: Option<Manager>,
-    /// What those who ask must know.
-    token: Option<Token>,
-    /// The path that heartbeats are sent to, and who hears them.
-    heartbeats: Option<(String, Rc<Heartbeats>)>,
-}
-
-/// Binds the admin listener.
-///
-/// # Errors
-/// Its address cannot be bound; the message names it.
-pub(crate) fn bind(config: &config::Admin) -> Result<TcpListener> {
-    let bind = || {
-        let listener = TcpListener::bind(config.address)?;
-        listener.set_nonblocking(true)?;
-        Ok::<_, std::io::Error>(listener)
-    };
-    bind().with_context(|| format!("cannot listen for admin requests on {}", config.address))
+    heartbeats: Rc<Heartbeats>,
 }
 
 /// Serves the admin listener for ever.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
-    let admin = Rc::new(admin);
-    let limits = Rc::new(limits());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    accept(listener, places, |stream, address, place| {
-        spawn_local(serve_connection(
-            stream,
-            address,
-            admin.clone(),
-            limits.clone(),
-            place,
-        ));
-    })
+///
+/// # Errors
+/// The system does not tell of connections.
+pub(crate) async fn serve(listener: Listener, admin: Rc<Admin>) -> io::Result<()> {
+    match listener {
+        Listener::Tcp(listener) => {
+            serve_on(tokio::net::TcpListener::from_std(listener)?, admin).await;
+        }
+        Listener::Unix(listener) => {
+            serve_on(tokio::net::UnixListener::from_std(listener)?, admin).await;
+        }
+    }
+    Ok(())
+}
+
+async fn serve_on<L>(listener: L, admin: Rc<Admin>)
+where
+    L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
+{
+    let limits = Arc::new(limits());
+    let places = Places::new(CONNECTIONS);
+    accept(
+        listener,
+        places,
+        pending::<()>(),
+        |stream, address, place| {
+            spawn_local(serve_connection(
+                stream,
+                address.into(),
+                admin.clone(),
+                limits.clone(),
+                place,
+            ));
+        },
+    )
     .await;
 }
 
@@ -97,15 +115,15 @@ fn limits() -> Limits {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    from: Peer,
     admin: Rc<Admin>,
-    limits: Rc<Limits>,
-    _place: OwnedSemaphorePermit,
+    limits: Arc<Limits>,
+    _place: Place,
 ) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer(address, request).await) }
+        async move { Ok::<_, Infallible>(admin.answer(from, request).await) }
     });
     // Time is kept by `ClientIo`.
     let served = http1::Builder::new()
@@ -116,141 +134,100 @@ async fn serve_connection(
         .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%address, %error, "an admin connection ended");
+        tracing::debug!(%from, %error, "an admin connection ended");
     }
 }
 
 impl Admin {
-    /// Tells of what is in force to whoever knows the token, and hears heartbeats at this path, if any.
-    pub(crate) fn new(
-        live: Live,
-        token: Option<Token>,
-        heartbeats: Option<(String, Rc<Heartbeats>)>,
-    ) -> Self {
+    /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
+    pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
         let manager = Manager::new()
             .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
             manager: manager.ok(),
             metrics: Metrics::new(live.clone()),
+            api: Api::new(live.clone(), control),
             live,
-            token,
             heartbeats,
         }
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: SocketAddr, request: Request<Incoming>) -> Response<String> {
+    async fn answer(&self, from: Peer, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        let is_heartbeat = |(path, _): &&(String, _)| parts.uri.path() == path;
-        if let Some((_, heartbeats)) = self.heartbeats.as_ref().filter(is_heartbeat) {
+        // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
+        let snapshot = self.live.load();
+        let path = parts.uri.path();
+        let heartbeat = snapshot.config.heartbeat.as_ref();
+        if heartbeat.is_some_and(|heartbeat| heartbeat.path == path) {
             return match parts.method {
-                Method::POST => heartbeat::hear(heartbeats, from, body).await,
+                Method::POST => heartbeat::hear(&self.heartbeats, from, body).await,
                 _ => not_allowed("POST"),
             };
         }
-        if let Some(place) = operator::place(parts.uri.path()) {
-            return match parts.method {
-                Method::PATCH => self.change(&place, from, &parts, body).await,
-                _ => not_allowed("PATCH"),
-            };
-        }
-        if let Some(file) = self.file(parts.uri.path()) {
-            return match parts.method {
-                Method::GET | Method::HEAD => guard::refusal(&parts, None).unwrap_or(file),
-                _ => not_allowed("GET, HEAD"),
-            };
-        }
-        let is_open = match parts.uri.path() {
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        match path {
             // Whoever watches over the process knows no token.
-            "/healthz" | "/readyz" => true,
-            "/metrics" | "/api/v1/balancers" => false,
-            _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
-        };
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return not_allowed("GET, HEAD");
+            "/healthz" if is_read => return text(StatusCode::OK, "ok\n"),
+            "/readyz" if is_read => return ready(&snapshot),
+            _ => {}
         }
-        let refusal = guard::refusal(&parts, self.token.as_ref()).filter(|_| !is_open);
-        refusal.unwrap_or_else(|| self.tell(parts.uri.path()))
+        if let Some(file) = self.file(path) {
+            return match is_read {
+                true => guard::refusal(&parts, from, None).unwrap_or(file),
+                false => not_allowed("GET, HEAD"),
+            };
+        }
+        let endpoint = Endpoint::at(path);
+        if endpoint.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            return problem(StatusCode::NOT_FOUND, "there is nothing here");
+        }
+        let config = snapshot.config.admin.as_ref();
+        let token = config.and_then(|config| config.token.as_ref());
+        if let Some(refusal) = guard::refusal(&parts, from, token) {
+            return refusal;
+        }
+        let Some(endpoint) = endpoint else {
+            return match is_read {
+                true => self.metrics.answer(),
+                false => not_allowed("GET, HEAD"),
+            };
+        };
+        if !endpoint.allows(&parts.method) {
+            return not_allowed(endpoint.allowed());
+        }
+        let refusal = || guard::refusal_of_change(&parts).or_else(|| self.foreign(&parts));
+        match (!is_read).then(refusal).flatten() {
+            Some(refusal) => refusal,
+            None => {
+                let by = from.to_string();
+                self.api.answer(&by, endpoint, &parts, body).await
+            }
+        }
     }
 
     /// The page at a path, or a file of it.
-    fn file(&self, path: &str) -> Option<Response<String>> {
+    fn file(&self, path: &str) -> Option<Answer> {
         let manager = self.manager.as_ref()?;
         manager.answer(manager::PATH, manager::API, path)
     }
 
     /// Why a request that comes from a browser may not change anything; none where it may.
-    fn foreign(&self, parts: &Parts) -> Option<Response<String>> {
+    fn foreign(&self, parts: &Parts) -> Option<Answer> {
         parts.headers.get(ORIGIN)?;
         let given = parts.headers.get(manager::CSRF_TOKEN);
         let is_known = given
             .zip(self.manager.as_ref())
             .is_some_and(|(given, manager)| manager.is_known(given));
-        let reason = "this does not come from the page of this program: load it again\n";
-        (!is_known).then(|| text(StatusCode::FORBIDDEN, reason))
-    }
-
-    /// What is at a path.
-    fn tell(&self, path: &str) -> Response<String> {
-        // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
-        let snapshot = self.live.view().pin();
-        match path {
-            "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => ready(&snapshot),
-            "/metrics" => self.metrics.answer(),
-            _ => api::balancers(&snapshot),
-        }
-    }
-}
-
-impl Admin {
-    /// A request that changes a member.
-    async fn change(
-        &self,
-        place: &operator::Place<'_>,
-        from: SocketAddr,
-        parts: &Parts,
-        body: Incoming,
-    ) -> Response<String> {
-        let refusal = guard::refusal(parts, self.token.as_ref());
-        let refusal = refusal.or_else(|| operator::refusal(parts));
-        if let Some(refusal) = refusal.or_else(|| self.foreign(parts)) {
-            return refusal;
-        }
-        match body::beginning(body, operator::LONGEST).await {
-            Ok(body) => operator::change(&self.live, place, from, &body),
-            Err(refusal) => *refusal,
-        }
+        let reason = "this does not come from the page of this program: load it again";
+        (!is_known).then(|| problem(StatusCode::FORBIDDEN, reason))
     }
 }
 
 /// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
-fn ready(snapshot: &Snapshot) -> Response<String> {
+fn ready(snapshot: &Snapshot) -> Answer {
     match snapshot.is_ready() {
         true => text(StatusCode::OK, "ready\n"),
         false => text(StatusCode::SERVICE_UNAVAILABLE, "a plugin is not loaded\n"),
     }
-}
-
-/// An answer of one text.
-fn text(status: StatusCode, text: impl Into<String>) -> Response<String> {
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
-}
-
-/// The answer to a method that is not among those `allowed`.
-fn not_allowed(allowed: &'static str) -> Response<String> {
-    let mut response = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("the method here is {allowed}\n"),
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
-    response
 }

@@ -6,6 +6,7 @@ mod plugin;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -13,9 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
-use crate::server::Server;
-use crate::signals::Signals;
-use crate::{demo, live};
+use crate::control::{self, Setting};
+use crate::demo;
+use crate::server::{Inherited, Server};
+use crate::signals::{Event, Signals};
+use crate::supervisor::Supervisor;
 use plugin::PluginCommand;
 
 /// A programmable HTTP load balancer.
@@ -28,7 +31,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve as a configuration file says, until SIGTERM or SIGINT.
+    /// Serve as a configuration file says, until SIGTERM or SIGINT. SIGHUP: read the file again. SIGUSR2: start the program
+    /// anew, which takes over without a refused connection.
     Run {
         /// The configuration file.
         config: PathBuf,
@@ -66,25 +70,31 @@ pub fn run() -> ExitCode {
 
 fn serve_file(path: &Path) -> Result<()> {
     log_to_stderr("info");
-    serve(&Config::read(path)?, |_| Ok(()))
+    // Before there are other threads.
+    let inherited = Inherited::take().context("taking over sockets")?;
+    serve(&Setting::read(path)?, inherited, |_| Ok(()))
 }
 
 fn check(path: &Path) -> Result<()> {
     log_to_stderr("warn");
-    live::check_plugins(&Config::read(path)?)?;
+    let text = Config::read_text(path)?;
+    control::check_plugins(&Setting::parse(&text, path)?)?;
     writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 
-/// Serves until a signal says to stop; a second signal cuts the end short. `announce` says what is special once
-/// connections are accepted.
+/// Serves, with these sockets where they fit, until a signal says to stop or another program has taken over; a signal while
+/// it drains cuts the end short. `announce` says what is special once connections are accepted.
 ///
 /// # Errors
-/// The server cannot start, or a second signal came before it had drained.
+/// The server cannot start, or a signal to stop came before it had drained.
 pub(crate) fn serve(
-    config: &Config,
+    setting: &Setting,
+    inherited: Inherited,
     announce: impl FnOnce(&Server) -> io::Result<()>,
 ) -> Result<()> {
     let mut signals = Signals::catch().context("catching signals")?;
+    let supervisor = Arc::new(Supervisor::of_process());
+    let config = setting.config();
     raise_file_limit(config);
     let log = config
         .access_log
@@ -92,12 +102,12 @@ pub(crate) fn serve(
         .map(AccessLog::open)
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
-    let server = Server::start(config, log.clone())?;
+    let server = Server::start(setting, log.clone(), inherited)?;
     say_addresses(&server)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;
-    let signal = signals.wait();
-    tracing::info!(signal, "draining");
+    supervisor.ready();
+    attend(&mut signals, &server, &supervisor);
     let drained = signals
         .run(|| server.drain())
         .map_err(|name| anyhow!("{name} again: stopped without draining"));
@@ -111,6 +121,34 @@ pub(crate) fn serve(
         );
     }
     drained
+}
+
+/// Does what signals ask for, until the server is to end.
+fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) {
+    loop {
+        match signals.wait(supervisor.interval()) {
+            Event::Stop(signal) => {
+                tracing::info!(signal, "draining");
+                return supervisor.stopping();
+            }
+            // Its process is the program now, and tells how it fares.
+            Event::Succeeded => return tracing::info!("draining"),
+            Event::Reload => supervisor.reloading(|| server.reload()),
+            Event::Restart => restart(signals, server, supervisor.clone()),
+            Event::Due if server.is_alive() => supervisor.alive(),
+            Event::Due => {
+                tracing::error!("a worker is stuck: nobody is told that the program lives")
+            }
+        }
+    }
+}
+
+fn restart(signals: &Signals, server: &Server, supervisor: Arc<Supervisor>) {
+    let succession = signals.succession();
+    server.restart(move |process| {
+        supervisor.succeeded_by(process);
+        succession.notify_one();
+    });
 }
 
 fn say_addresses(server: &Server) -> io::Result<()> {

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Settings};
-use http::Version;
 use http::uri::Authority;
+use http::{HeaderName, Version};
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
@@ -20,6 +20,7 @@ mod admin;
 mod apache;
 mod balancer;
 mod check;
+mod explain;
 mod heartbeat;
 mod limits;
 mod listener;
@@ -36,6 +37,7 @@ mod route;
 mod sticky;
 mod syntax;
 mod table;
+mod traces;
 mod url;
 mod value;
 
@@ -43,7 +45,6 @@ mod value;
 mod tests;
 
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use value::parse_duration_within_a_day as parse_duration;
 
 /// Everything a configuration file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +63,10 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Where those connect to who run the site. Default: nowhere.
     pub admin: Option<Admin>,
+    /// Which decisions are kept to be explained. Default: none.
+    pub explain: Explain,
+    /// How requests are traced. Default: `traceparent` passes as it is.
+    pub traces: Option<Traces>,
     /// Which requests go to which balancer; the first that matches wins.
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
@@ -163,10 +168,64 @@ pub struct Heartbeat {
 /// `[admin]`: the listener for those who run the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Address and port; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// What those who ask must know: the content of `token-file`. Required where the address is not loopback.
+    /// Where they connect to.
+    pub address: AdminAddress,
+    /// What those who ask must know: the content of `token-file`. Required where others than this machine can ask.
     pub token: Option<Token>,
+    /// `persist`: the file that keeps run-time changes over restarts; relative to the configuration file. Default: they last
+    /// until the program ends.
+    pub persist: Option<PathBuf>,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Address and port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// `unix:PATH`: a socket file, which only its owner may open. Relative to the configuration file.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `[explain]`: why requests went where they went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Explain {
+    /// `decisions`: so many are kept, the last ones. Default 0: none; up to 100 000.
+    pub decisions: usize,
+    /// `header`: the field of answers that has the decision's id. Default: none.
+    pub header: Option<HeaderName>,
+}
+
+/// `[traces]`: requests are traced, as W3C Trace Context and OpenTelemetry have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: the collector that is told of spans. Default: none, `traceparent` alone is passed on.
+    pub endpoint: Option<TraceEndpoint>,
+    /// `sample`: such a part of the traces that begin here is told of. Default 0.1; 0 to 1.
+    pub sample: f64,
+    /// `service`: what the collector knows us as. Default `equipoise`.
+    pub service: String,
+}
+
+/// A collector that takes OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceEndpoint {
+    /// Host and port as they go into `Host`.
+    pub authority: Authority,
+    /// Host name or address to connect to, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Where spans are sent to.
+    pub path: String,
 }
 
 /// A secret, which is not shown.
@@ -212,6 +271,18 @@ pub struct Route {
     pub cookie_domain: Vec<(String, String)>,
     /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
     pub cookie_path: Vec<(String, String)>,
+}
+
+impl Route {
+    /// What the route is called: its host, none where it is for all, and its path.
+    pub(crate) fn label(&self) -> String {
+        let path = &self.path;
+        match &self.host {
+            HostPattern::Any => path.clone(),
+            HostPattern::Exact(host) => format!("{host}{path}"),
+            HostPattern::Below(suffix) => format!("*{suffix}{path}"),
+        }
+    }
 }
 
 /// Which hosts a route is for.
@@ -349,6 +420,18 @@ pub enum Builtin {
     Bybusyness,
     /// By the idle slots members report.
     Heartbeat,
+}
+
+impl Builtin {
+    /// The word for it in configurations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Byrequests => "byrequests",
+            Self::Bytraffic => "bytraffic",
+            Self::Bybusyness => "bybusyness",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
 }
 
 /// How sticky sessions work.

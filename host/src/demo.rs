@@ -18,7 +18,9 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
-use crate::config::{AccessLog, Config, LogFormat, Sink};
+use crate::config::{AccessLog, LogFormat, Sink};
+use crate::control::Setting;
+use crate::server::Inherited;
 use scratch::Scratch;
 
 /// The port the balancer takes if it is free.
@@ -36,12 +38,13 @@ pub(crate) fn run() -> Result<()> {
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
     let text = configuration(balancer_address()?, &members, &scratch);
-    let mut config = Config::parse(&text, Path::new("demo.toml"))?;
-    config.access_log = Some(AccessLog {
-        sink: Sink::Stdout,
-        format: LogFormat::Decision,
+    let setting = Setting::parse(&text, Path::new("demo.toml"))?.with(|config| {
+        config.access_log = Some(AccessLog {
+            sink: Sink::Stdout,
+            format: LogFormat::Decision,
+        });
     });
-    cli::serve(&config, |server| {
+    cli::serve(&setting, Inherited::default(), |server| {
         let url = server
             .addresses()
             .first()

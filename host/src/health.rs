@@ -11,7 +11,8 @@ mod exchanges;
 mod rounds;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::fmt::Display;
+use std::net::UdpSocket;
 use std::rc::Rc;
 use std::thread;
 
@@ -20,10 +21,12 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
-use crate::config::{self, Config, Token};
+use crate::admin::{self, Admin, SocketFile};
+use crate::config::Config;
+use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
+use crate::server::{Gift, Inherited, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
@@ -33,74 +36,99 @@ pub(crate) struct Health {
     _ends_when_dropped: oneshot::Sender<Infallible>,
 }
 
-/// What the thread is given: bound sockets, for a bind that fails must be told at the start.
-struct Share {
-    live: Live,
-    heartbeat: Option<config::Heartbeat>,
+/// What the thread listens on, bound before it starts: a bind that fails must be told at the start.
+pub(crate) struct Sockets {
     datagrams: Option<UdpSocket>,
-    admin: Option<TcpListener>,
-    /// What those who ask the admin listener must know.
-    token: Option<Token>,
-    ends: oneshot::Receiver<Infallible>,
+    admin: Option<admin::Bound>,
+    /// Those again that another program may take over.
+    gifts: Vec<Gift>,
 }
 
-impl Health {
-    /// Binds the listeners and starts the thread; `None` where a configuration asks for nothing of it.
+/// What is left of [`Sockets`] when they are served.
+#[derive(Default)]
+pub(crate) struct Estate {
+    /// The sockets again, for another program to take over.
+    pub(crate) gifts: Vec<Gift>,
+    /// The file of the admin listener.
+    pub(crate) file: Option<SocketFile>,
+}
+
+impl Sockets {
+    /// Binds what a configuration asks for, or takes the sockets of before.
     ///
     /// # Errors
-    /// A listener's address cannot be bound, which the message names, or the thread cannot be started.
-    pub(crate) fn start(config: &Config, live: Live) -> Result<Option<Self>> {
-        let heartbeat = config.heartbeat.clone();
-        let listen = heartbeat.as_ref().and_then(|heartbeat| heartbeat.listen);
-        let datagrams = listen.map(datagrams::bind).transpose()?;
-        let admin = config.admin.as_ref().map(admin::bind).transpose()?;
-        let judges = config.balancers.iter().any(is_judged);
-        if datagrams.is_none() && admin.is_none() && !judges {
-            return Ok(None);
-        }
-        announce(
-            "heartbeats are listened for",
-            datagrams.as_ref().map(UdpSocket::local_addr),
-        );
-        announce(
-            "the admin listener is open",
-            admin.as_ref().map(TcpListener::local_addr),
-        );
-        let (ends_when_dropped, ends) = oneshot::channel();
-        let share = Share {
-            live,
-            heartbeat,
+    /// A listener's address cannot be bound, which the message names.
+    pub(crate) fn bind(config: &Config, inherited: &mut Inherited) -> Result<Self> {
+        let mut gifts = Vec::new();
+        let heartbeat = config.heartbeat.as_ref();
+        let datagrams = heartbeat.and_then(|heartbeat| heartbeat.listen);
+        let datagrams = datagrams.map(|address| {
+            let mut found = inherited.datagrams(Role::Heartbeat, &address)?;
+            let socket: UdpSocket = match found.sockets.pop() {
+                Some(socket) => socket.into(),
+                None => datagrams::bind(address)?,
+            };
+            socket.set_nonblocking(true)?;
+            if !found.is_activated {
+                let claim = Role::Heartbeat.claim(&address);
+                gifts.push(Gift::new(Some(claim), socket.try_clone()?.into()));
+            }
+            anyhow::Ok(socket)
+        });
+        let datagrams = datagrams.transpose()?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| admin::bind(&admin.address, inherited));
+        let mut admin = admin.transpose()?;
+        gifts.extend(admin.as_mut().and_then(|admin| admin.gift.take()));
+        Ok(Self {
             datagrams,
             admin,
-            token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
-            ends,
-        };
-        thread::Builder::new()
-            .name("health".to_owned())
-            .spawn(move || run(share))
-            .context("starting the thread that learns how members are")?;
-        Ok(Some(Self {
-            _ends_when_dropped: ends_when_dropped,
-        }))
+            gifts,
+        })
     }
 }
 
-/// Whether anything is to be learnt of a balancer's members by checks or from their traffic.
-fn is_judged(balancer: &config::Balancer) -> bool {
-    let mut members = balancer.members.iter();
-    balancer.outlier.is_some()
-        || balancer.judge.is_some()
-        || members.any(|member| member.check.is_some())
+impl Health {
+    /// Starts the thread. Says what is left of its sockets.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(crate) fn start(live: Live, control: Handle, sockets: Sockets) -> Result<(Self, Estate)> {
+        let Sockets {
+            datagrams,
+            admin,
+            gifts,
+        } = sockets;
+        let heard_on = datagrams.as_ref().and_then(|it| it.local_addr().ok());
+        announce("heartbeats are listened for", heard_on);
+        let asked_on = admin.as_ref().map(|admin| admin.listener.address());
+        announce("the admin listener is open", asked_on);
+        let (mut file, mut listener) = (None, None);
+        if let Some(admin) = admin {
+            file = admin.file.or_else(|| admin.taken_over.map(SocketFile::of));
+            listener = Some(admin.listener);
+        }
+        let (ends_when_dropped, ends) = oneshot::channel();
+        let attending = move || run(|| attend(live, control, datagrams, listener, ends));
+        thread::Builder::new()
+            .name("health".to_owned())
+            .spawn(attending)
+            .context("starting the thread that learns how members are")?;
+        let health = Self {
+            _ends_when_dropped: ends_when_dropped,
+        };
+        Ok((health, Estate { gifts, file }))
+    }
 }
 
-fn announce(what: &str, address: Option<std::io::Result<SocketAddr>>) {
-    if let Some(Ok(address)) = address {
+fn announce(what: &str, address: Option<impl Display>) {
+    if let Some(address) = address {
         tracing::info!(%address, "{what}");
     }
 }
 
 /// The life of the thread.
-fn run(share: Share) {
+fn run<F: Future<Output = ()>>(attend: impl FnOnce() -> F) {
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -108,42 +136,35 @@ fn run(share: Share) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "the health thread has no runtime"),
     };
-    runtime.block_on(attend(share));
+    runtime.block_on(attend());
 }
 
 /// Does everything until the sender is dropped.
-async fn attend(share: Share) {
-    let Share {
-        live,
-        heartbeat,
-        datagrams,
-        admin,
-        token,
-        ends,
-    } = share;
+async fn attend(
+    live: Live,
+    control: Handle,
+    datagrams: Option<UdpSocket>,
+    admin: Option<admin::Listener>,
+    ends: oneshot::Receiver<Infallible>,
+) {
     let mut tasks = JoinSet::new();
-    checks::spawn(&mut tasks, live.view());
+    tasks.spawn_local(checks::supervise(live.clone()));
     tasks.spawn_local(rounds::judge_exchanges(live.view()));
-    let told = live.clone();
-    let heartbeats = heartbeat.map(|heartbeat| {
-        let heartbeats = Heartbeats::new(live, heartbeat.from);
-        (heartbeat.path, Rc::new(heartbeats))
-    });
-    if let (Some(socket), Some((_, heartbeats))) = (datagrams, &heartbeats) {
-        match tokio::net::UdpSocket::from_std(socket) {
-            Ok(socket) => {
-                tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
-            }
-            Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
+    let heartbeats = Rc::new(Heartbeats::new(live.clone()));
+    match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
+        Ok(Some(socket)) => {
+            tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
         }
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
     }
     if let Some(listener) = admin {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                tasks.spawn_local(admin::serve(listener, Admin::new(told, token, heartbeats)));
+        let admin = Rc::new(Admin::new(live, control, heartbeats));
+        tasks.spawn_local(async move {
+            if let Err(error) = admin::serve(listener, admin).await {
+                tracing::error!(%error, "the admin listener cannot be served");
             }
-            Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
-        }
+        });
     }
     // Nothing is ever sent: this is the end of the sender. The tasks end with it.
     let _ = ends.await;

@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Instant;
 
-use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::live::Live;
@@ -24,8 +23,6 @@ pub(crate) use beat::{Beat, LONGEST, Malformed};
 /// Whoever hears heartbeats: decides which count, and tells the members.
 pub(crate) struct Heartbeats {
     live: Live,
-    /// Who may send: `None` for the members' own addresses.
-    from: Option<Vec<IpNet>>,
     complaints: RefCell<Complaints>,
 }
 
@@ -52,11 +49,10 @@ pub(crate) enum Rejection {
 }
 
 impl Heartbeats {
-    /// Hears for the members of the snapshot in force, from these networks; `None`: from the members' addresses.
-    pub(crate) fn new(live: Live, from: Option<Vec<IpNet>>) -> Self {
+    /// Hears for the members of the snapshot in force, as that says.
+    pub(crate) fn new(live: Live) -> Self {
         Self {
             live,
-            from,
             complaints: RefCell::default(),
         }
     }
@@ -77,8 +73,8 @@ impl Heartbeats {
 
     fn tell(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next heartbeat.
-        let snapshot = self.live.view().pin();
-        if !self.may_send(from, &snapshot) {
+        let snapshot = self.live.load();
+        if !may_send(from, &snapshot) {
             return Err(Rejection::Foreign);
         }
         let Beat { ready, busy, port } = Beat::parse(message)?;
@@ -92,13 +88,6 @@ impl Heartbeats {
         Ok(())
     }
 
-    fn may_send(&self, from: IpAddr, snapshot: &Snapshot) -> bool {
-        match &self.from {
-            Some(networks) => networks.iter().any(|network| network.contains(&from)),
-            None => has_member_at(from, snapshot),
-        }
-    }
-
     fn complain(&self, from: IpAddr, rejection: Rejection) {
         let mut complaints = self.complaints.borrow_mut();
         let complaint = match rejection {
@@ -109,6 +98,15 @@ impl Heartbeats {
         if let Some(count) = complaint.count(Instant::now()) {
             tracing::warn!(%from, count, "a heartbeat counts for nothing: {rejection}");
         }
+    }
+}
+
+/// Whether heartbeats may come from there: where nothing is said, from the members' own addresses.
+fn may_send(from: IpAddr, snapshot: &Snapshot) -> bool {
+    let heartbeat = snapshot.config.heartbeat.as_ref();
+    match heartbeat.and_then(|heartbeat| heartbeat.from.as_ref()) {
+        Some(networks) => networks.iter().any(|network| network.contains(&from)),
+        None => has_member_at(from, snapshot),
     }
 }
 

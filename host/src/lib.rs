@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod server;
 
 #[doc(hidden)]
@@ -13,14 +14,20 @@ pub mod bench;
 mod admin;
 mod deadline;
 mod demo;
+mod explain;
 mod health;
 mod heartbeat;
 mod live;
+mod meters;
 mod path;
 mod probe;
 mod proxy;
 mod router;
+mod shown;
 mod signals;
 mod snapshot;
+mod supervisor;
+mod traces;
 mod upstream;
 mod wasm;
+mod watcher;

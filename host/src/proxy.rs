@@ -1,9 +1,11 @@
 //! The life of one request, from the client's head to the last byte of a member's answer.
 
+mod account;
 mod body;
 mod error;
 mod gate;
 mod headers;
+mod notes;
 mod rewrite;
 mod sticky_cookie;
 mod tries;
@@ -20,7 +22,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Query, Refusal};
-use equipoise_sdk::{Affinity, health};
+use equipoise_sdk::Affinity;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -28,18 +30,18 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep};
 
-use crate::access_log::Record;
 use crate::config::Route;
 use crate::deadline::Deadline;
-use crate::health::{Account, Opening};
+use crate::health::Account;
 use crate::server::Client;
-use crate::snapshot::{Cluster, Snapshot, Upstream};
-use crate::upstream::{Connection, Slot, Traffic};
+use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::{Connection, Slot, Upstream};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
 use gate::Gate;
 use headers::Survey;
+use notes::Notes;
 use rewrite::Rewrite;
 use tries::Tries;
 use upload::RequestBody;
@@ -59,53 +61,47 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let mut record = client
-        .worker
-        .access_log
-        .as_ref()
-        .map(|log| Box::new(Record::new(log, &client, &parts)));
-    let response = forward(&client, &parts, incoming, record.as_deref_mut())
+    let snapshot = client.worker.snapshot();
+    let mut notes = Notes::begin(&client, &snapshot, &parts);
+    let mut response = forward(&client, &snapshot, &parts, incoming, &mut notes)
         .await
         .unwrap_or_else(|failure| {
-            if let Some(record) = &mut record {
-                record.note_failure(&failure);
-            }
+            notes.note_failure(&failure);
             failure.into_response()
         });
-    Ok(match record {
-        None => response,
-        Some(mut record) => {
-            record.note_answer(response.status());
-            response.map(|body| body.logged(record))
-        }
-    })
+    client.part(&mut response);
+    Ok(notes.close(response))
 }
 
 /// Finds the route and asks the members behind it.
-async fn forward(
+async fn forward<'request>(
     client: &Rc<Client>,
+    snapshot: &'request Snapshot,
     parts: &Parts,
     incoming: Incoming,
-    record: Option<&mut Record>,
+    notes: &mut Notes<'request>,
 ) -> Result<Response<Body>, Failure> {
     let host =
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
-    let snapshot = client.worker.snapshot();
-    let (route, rest) = router::find(&snapshot.routes, host, &path).ok_or(Failure::NoRoute)?;
+    let (number, route, rest) =
+        router::find(&snapshot.config.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
         return Err(Failure::MayNotForward);
     }
     let cluster = &snapshot.clusters[route.balancer];
+    notes.note_route(number, cluster);
+    let begun = notes.begun;
     let session = cluster.balancer.session(
         &View::new(parts, client.address.ip()),
-        &Services::at(snapshot.now()),
+        &Services::at(begun - snapshot.started()),
     );
     let body = RequestBody::of(incoming, cluster.config.replay_buffer);
-    Exchange {
+    let exchange = Exchange {
+        begun,
         client,
-        snapshot: &snapshot,
+        snapshot,
         parts,
         host,
         path,
@@ -114,13 +110,15 @@ async fn forward(
         cluster,
         session,
         body,
-    }
-    .run(record)
-    .await
+    };
+    notes.note_session(&exchange);
+    exchange.run(notes).await
 }
 
 /// One request and everything that is known of it before a member is chosen.
 struct Exchange<'request> {
+    /// When its head was there.
+    begun: std::time::Instant,
     client: &'request Rc<Client>,
     /// The configuration, from the request's beginning to its end.
     snapshot: &'request Snapshot,
@@ -168,37 +166,42 @@ impl From<Failure> for Failed {
 
 impl Exchange<'_> {
     /// Asks one member after another, until one answers or the request may not be tried again.
-    async fn run(&self, mut record: Option<&mut Record>) -> Result<Response<Body>, Failure> {
+    async fn run(&self, notes: &mut Notes<'_>) -> Result<Response<Body>, Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
         loop {
-            let choice = match self.choose(&tries).await {
+            let choice = match self.choose(&tries, notes).await {
                 Ok(choice) => choice,
                 Err(refusal) => {
                     return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
-            if let Some(record) = &mut record {
-                record.note_choice(&choice, self.session.as_ref());
-            }
-            match self.attempt(&choice, tries.needs_fresh_connection()).await {
+            notes.note_choice(self, &choice);
+            match self
+                .attempt(&choice, tries.needs_fresh_connection(), notes)
+                .await
+            {
                 Ok(answer) => {
+                    notes.note_outcome(Ok(answer.response.status().as_u16()));
                     let repeats = self.repeats_on(answer.response.status())
                         && tries.next_after_answer(&choice);
                     if !repeats {
                         return Ok(self.pass_on(choice, answer));
                     }
+                    self.cluster.meters.count_retry(None);
                 }
                 Err(Failed {
                     failure,
                     was_reused,
                 }) => {
+                    notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
                     if !(self.may_repeat(&failure)
                         && tries.next_after_failure(&choice, &failure, was_reused))
                     {
                         return Err(failure);
                     }
+                    self.cluster.meters.count_retry(Some(&failure));
                     last_failure = Some(failure);
                 }
             }
@@ -206,22 +209,21 @@ impl Exchange<'_> {
     }
 
     /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
-    async fn choose(&self, tries: &Tries) -> Result<Choice, Refusal> {
-        let Cluster {
-            balancer, config, ..
-        } = self.cluster;
+    async fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+        let config = &self.cluster.config;
         let worker = &self.client.worker;
         let view = View::new(self.parts, self.client.address.ip()).tried(tries);
-        let choose = || {
+        let mut choose = || {
             let services = Services::at(self.snapshot.now());
-            balancer.choose(&Query {
+            let query = Query {
                 worker: worker.number,
                 request: &view,
                 session: self.session.as_ref(),
                 tried: tries.tried(),
                 now: services.now,
                 host: &services,
-            })
+            };
+            notes.choose(self, &query)
         };
         let mut choice = choose();
         if !config.timeout.is_zero() {
@@ -255,11 +257,13 @@ impl Exchange<'_> {
         &self,
         choice: &Choice,
         needs_fresh_connection: bool,
+        notes: &Notes<'_>,
     ) -> Result<Answer, Failed> {
         let upstream = self.upstream(choice);
         let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
         let mut connection = self.connect(choice, needs_fresh_connection).await?;
-        let (request, gate) = self.request(upstream)?;
+        let (mut request, gate) = self.request(upstream)?;
+        notes.mark(request.headers_mut());
         let carried = connection.carried();
         let sending = connection.send(request);
         let mut deadline = self.client.take_deadline();
@@ -298,13 +302,19 @@ impl Exchange<'_> {
 
     /// A connection to the chosen member: one that is kept, or a new one.
     async fn connect(&self, choice: &Choice, needs_fresh: bool) -> Result<Connection, Failure> {
-        let Upstream { config, .. } = self.upstream(choice);
+        let Upstream {
+            config,
+            key,
+            meters,
+            ..
+        } = self.upstream(choice);
         let worker = &self.client.worker;
-        if !needs_fresh && let Some(connection) = worker.pool(self.place(choice)).take(config.ttl) {
+        if !needs_fresh && let Some(connection) = worker.pool(*key).take(config.ttl) {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
-        let opened = Connection::open(config, counters, &self.snapshot.limits).await;
+        let opened =
+            Connection::open(config, counters, meters.clone(), &self.snapshot.limits).await;
         self.report(
             choice,
             if opened.is_ok() {
@@ -421,7 +431,11 @@ impl Exchange<'_> {
             account,
         } = answer;
         let (mut parts, incoming) = response.into_parts();
-        let member = &self.upstream(&choice).config;
+        let Upstream {
+            config: member,
+            key,
+            ..
+        } = self.upstream(&choice);
         survey.make_fit_for_client(&mut parts.headers, parts.version, self.route);
         let Self {
             client,
@@ -443,8 +457,9 @@ impl Exchange<'_> {
         }
         parts.version = Version::HTTP_11;
         let download = Download {
+            begun: self.begun,
             incoming,
-            place: self.place(&choice),
+            pool: *key,
             connection: Some(connection),
             is_reusable: !member.disable_reuse,
             client: client.clone(),
@@ -509,57 +524,8 @@ impl Exchange<'_> {
             .is_none_or(|body| body.borrow().can_be_sent_again())
     }
 
-    fn report(&self, choice: &Choice, outcome: Outcome) {
-        let now = self.snapshot.now();
-        if let Outcome::Answered(_) = outcome {
-            choice.lease.answered(now);
-        }
-        let member = choice.lease.member();
-        self.cluster.balancer.report(member, outcome, now);
-        if let Some(exchanges) = &self.cluster.exchanges
-            && let Some(failure) = failure(outcome)
-        {
-            exchanges.put(self.opening(choice).failed(failure));
-        }
-    }
-
-    /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
-    fn account(&self, choice: &Choice, status: u16, carried: Traffic) -> Option<Box<Account>> {
-        let exchanges = self.cluster.exchanges.as_ref()?;
-        let latency = self.snapshot.now().saturating_sub(choice.lease.since());
-        Some(Box::new(Account {
-            exchanges: exchanges.clone(),
-            opening: self.opening(choice),
-            status,
-            latency,
-            carried,
-        }))
-    }
-
-    fn opening(&self, choice: &Choice) -> Opening {
-        Opening {
-            member: choice.lease.member().id,
-            origin: self.snapshot.started(),
-            chosen: choice.lease.since(),
-        }
-    }
-
     fn upstream(&self, choice: &Choice) -> &Upstream {
-        &self.cluster.upstreams[choice.lease.member().id as usize]
-    }
-
-    fn place(&self, choice: &Choice) -> (usize, usize) {
-        (self.route.balancer, choice.lease.member().id as usize)
-    }
-}
-
-/// What the judge calls an exchange without an answer.
-fn failure(outcome: Outcome) -> Option<health::Failure> {
-    match outcome {
-        Outcome::Connected | Outcome::Answered(_) => None,
-        Outcome::Unreachable => Some(health::Failure::Unreachable),
-        Outcome::TimedOut => Some(health::Failure::TimedOut),
-        Outcome::BrokenOff => Some(health::Failure::BrokenOff),
+        &self.cluster.upstreams[choice.position]
     }
 }
 

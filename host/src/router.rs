@@ -6,14 +6,14 @@ use http::request::Parts;
 use crate::config::{HostPattern, Route};
 use crate::path;
 
-/// The first route for this host (as in `Host`, port and all) and this normalized path, and where the path goes on behind
-/// the route's prefix.
+/// The first route for this host (as in `Host`, port and all) and this normalized path, with its number among all and where
+/// the path goes on behind the route's prefix.
 pub(crate) fn find<'routes>(
     routes: &'routes [Route],
     host: &str,
     path: &str,
-) -> Option<(&'routes Route, usize)> {
-    routes.iter().find_map(|route| {
+) -> Option<(usize, &'routes Route, usize)> {
+    routes.iter().enumerate().find_map(|(number, route)| {
         if !is_for_host(&route.host, host) {
             return None;
         }
@@ -22,7 +22,7 @@ pub(crate) fn find<'routes>(
             .exclude
             .iter()
             .any(|excluded| path::is_below(path, excluded));
-        (!is_excluded).then_some((route, rest))
+        (!is_excluded).then_some((number, route, rest))
     })
 }
 

@@ -3,95 +3,218 @@
 mod accept;
 mod client;
 mod client_io;
+mod doors;
 mod drain;
+mod inherited;
+mod listeners;
+mod places;
+mod pulse;
 mod sockets;
 mod strict;
+mod succession;
 mod worker;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessLog;
-use crate::config::Config;
-use crate::health::Health;
-use crate::live::{Attendant, Live};
-use sockets::Sockets;
+use crate::control::{self, Control, Setting};
+use crate::health::{self, Estate, Health};
+use crate::live::Live;
+use crate::snapshot::Snapshot;
+use pulse::Pulse;
+use succession::Successor;
 
-pub(crate) use accept::accept;
+pub(crate) use accept::{Listening, accept};
 pub(crate) use client::Client;
 pub(crate) use client_io::ClientIo;
+pub(crate) use inherited::{Gift, Role};
+pub(crate) use listeners::Listeners;
+pub(crate) use places::{Place, Places};
 pub(crate) use worker::Worker;
 
-/// A running server. Dropped without [`drain`](Self::drain), it goes on until the process ends.
+pub use inherited::Inherited;
+
+#[cfg(test)]
+mod tests;
+
+/// How long connections may be idle once the server is to end, before they are closed: those that are in use end with an
+/// answer that says so.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The same where another program has taken over, and nobody waits for the end.
+const GRACE_AFTER_SUCCESSION: Duration = Duration::from_secs(10);
+
+/// How long a program that is to take over may take until it could serve.
+const SUCCESSION: Duration = Duration::from_secs(60);
+
+/// A running server. Dropped without [`drain`](Self::drain), it ends by and by, and nobody waits for it.
 pub struct Server {
-    addresses: Vec<SocketAddr>,
+    listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
-    /// Tells the workers to drain.
-    stop: watch::Sender<bool>,
-    /// Exchanges plugins until the last request is served; none where there are no plugins.
-    _attendant: Option<Attendant>,
-    /// Learns how members are until the last request is served; none where nothing is to be learnt.
-    _health: Option<Health>,
+    pulses: Vec<Pulse>,
+    live: Live,
+    /// Changes what is in force until the last request is served.
+    control: Control,
+    /// Learns how members are until the last request is served; none once another program does.
+    health: Option<Health>,
+    /// What is left of its sockets.
+    estate: Estate,
+    succession: Arc<Succession>,
+}
+
+/// How far another program is on its way to take over.
+#[derive(Debug, Default)]
+struct Succession {
+    is_under_way: AtomicBool,
+    has_succeeded: AtomicBool,
 }
 
 impl Server {
-    /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns.
+    /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns. If this
+    /// program takes over from another, that one is told, and accepts no more.
     ///
     /// # Errors
-    /// An address cannot be bound, or a thread cannot be started.
-    pub fn start(config: &Config, access_log: Option<AccessLog>) -> Result<Self> {
-        let sockets = Sockets::bind(&config.listeners, config.workers)?;
-        let addresses = sockets.addresses().to_vec();
-        let (live, attendant) = Live::start(config)?;
-        let connections = Arc::new(Semaphore::new(
-            config.limits.connections.min(Semaphore::MAX_PERMITS),
-        ));
-        let health = Health::start(config, live.clone())?;
-        let (stop, stopped) = watch::channel(false);
-        let workers = sockets
-            .into_shares()
-            .enumerate()
-            .map(|(number, listeners)| {
-                let share = worker::Share {
-                    number,
-                    live: live.clone(),
-                    listeners,
-                    connections: connections.clone(),
-                    access_log: access_log.clone(),
-                    stopped: stopped.clone(),
-                    shutdown_timeout: config.shutdown_timeout,
-                };
-                std::thread::Builder::new()
-                    .name(format!("worker-{number}"))
-                    .spawn(move || worker::run(share))
-                    .context("starting a worker thread")
-            })
-            .collect::<Result<_>>()?;
+    /// An address cannot be bound, a thread cannot be started, or the other program does not hand over any more.
+    pub fn start(
+        setting: &Setting,
+        access_log: Option<AccessLog>,
+        mut inherited: Inherited,
+    ) -> Result<Self> {
+        let config = setting.config();
+        let predecessor = inherited.predecessor();
+        let listeners = Listeners::new(config.workers, inherited);
+        let prepared = listeners.prepare(&config.listeners)?;
+        let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
+        let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
+        let live = Live::new(snapshot);
+        let control = control::Preparation::new(setting, live.clone())?;
+        let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
+        let workers = pulses.iter().enumerate().map(|(number, pulse)| {
+            let share = worker::Share {
+                number,
+                live: live.clone(),
+                listeners: listeners.clone(),
+                access_log: access_log.clone(),
+                shutdown_timeout: config.shutdown_timeout,
+                pulse: pulse.clone(),
+            };
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker::run(share))
+                .context("starting a worker thread")
+        });
+        let workers = workers.collect::<Result<_>>()?;
+        if let Some(predecessor) = predecessor {
+            predecessor.relieve()?;
+        }
+        listeners.apply(prepared, config.limits.connections);
+        let (health, estate) = Health::start(live.clone(), control.handle().clone(), sockets)?;
+        let control = control.start(listeners.clone())?;
+        listeners.inherited().settle();
         Ok(Self {
-            addresses,
+            listeners,
             workers,
-            stop,
-            _attendant: attendant,
-            _health: health,
+            pulses,
+            live,
+            control,
+            health: Some(health),
+            estate,
+            succession: Arc::default(),
         })
     }
 
     /// The addresses that are listened on, in the order of the configuration, with the ports that were free for port 0.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.addresses()
     }
 
-    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed.
-    pub fn drain(self) {
-        self.stop.send_replace(true);
+    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log.
+    pub fn reload(&self) {
+        self.control.handle().reload();
+    }
+
+    /// Whether every worker gets to its work.
+    pub fn is_alive(&self) -> bool {
+        self.pulses.iter().all(Pulse::is_alive)
+    }
+
+    /// Starts the program anew, from where its file is now, with the same arguments. When the new one could serve, it does,
+    /// with the sockets of this one; this one accepts no more, and calls `succeeded` with the other's process, to be drained.
+    /// Until then, or if the new one does not get so far within a minute, this one goes on. Does not wait.
+    ///
+    /// Without effect while another is on its way.
+    pub fn restart(&self, succeeded: impl FnOnce(u32) + Send + 'static) {
+        if self.succession.is_under_way.swap(true, SeqCst) {
+            return tracing::warn!("another program is starting to take over already");
+        }
+        let (gifts, succession) = (self.gifts(), self.succession.clone());
+        let hand_over = move || match gifts
+            .context("handing over the sockets")
+            .and_then(|gifts| hand_over(gifts, &succession))
+        {
+            Ok(process) => {
+                tracing::info!(process, "another program serves in place of this one");
+                succeeded(process);
+            }
+            Err(error) => {
+                tracing::error!("no other program takes over, this one goes on: {error:#}");
+                succession.is_under_way.store(false, SeqCst);
+            }
+        };
+        let thread = thread::Builder::new().name("succession".to_owned());
+        if let Err(error) = thread.spawn(hand_over) {
+            tracing::error!(%error, "no other program takes over, this one goes on");
+            self.succession.is_under_way.store(false, SeqCst);
+        }
+    }
+
+    /// Every socket that another program could take over.
+    fn gifts(&self) -> io::Result<Vec<Gift>> {
+        let mut gifts = self.listeners.gifts()?;
+        for gift in &self.estate.gifts {
+            gifts.push(gift.try_clone()?);
+        }
+        Ok(gifts)
+    }
+
+    /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed. Then their spans
+    /// are sent.
+    pub fn drain(mut self) {
+        let has_successor = self.succession.has_succeeded.load(SeqCst);
+        if has_successor {
+            // Who asks, and who sends heartbeats, is to reach the other.
+            self.health = None;
+            if let Some(file) = self.estate.file.take() {
+                file.keep();
+            }
+        }
+        self.listeners.stop(match has_successor {
+            true => GRACE_AFTER_SUCCESSION,
+            false => GRACE,
+        });
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
         }
+        if let Some(traces) = &self.live.load().traces {
+            traces.flush();
+        }
     }
+}
+
+/// Starts the program anew, and lets it serve.
+fn hand_over(gifts: Vec<Gift>, succession: &Succession) -> Result<u32> {
+    let successor = Successor::start(gifts, SUCCESSION)?;
+    let process = successor.process();
+    successor.go()?;
+    succession.has_succeeded.store(true, SeqCst);
+    Ok(process)
 }

@@ -1,14 +1,44 @@
-//! The signals that end the program.
+//! The signals that the program heeds.
 
+use std::future::pending;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
-/// SIGTERM and SIGINT, caught from the moment this is made.
+/// SIGTERM, SIGINT, SIGHUP and SIGUSR2, caught from the moment this is made.
 #[derive(Debug)]
 pub(crate) struct Signals {
     runtime: Runtime,
+    end: End,
+    hangup: Signal,
+    user: Signal,
+    succession: Arc<Notify>,
+}
+
+/// What somebody wants of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// SIGTERM or SIGINT, which is told: the end.
+    Stop(&'static str),
+    /// SIGHUP: the configuration is to be read again.
+    Reload,
+    /// SIGUSR2: the program is to be started anew and take over.
+    Restart,
+    /// The program that was started anew has taken over.
+    Succeeded,
+    /// The time to wait is over.
+    Due,
+}
+
+/// The signals that end the program.
+#[derive(Debug)]
+struct End {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -20,44 +50,67 @@ impl Signals {
     /// The system refuses.
     pub(crate) fn catch() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (terminate, interrupt) = {
-            let _entered = runtime.enter();
-            (
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::interrupt())?,
-            )
+        let entered = runtime.enter();
+        let end = End {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
         };
+        let hangup = signal(SignalKind::hangup())?;
+        let user = signal(SignalKind::user_defined2())?;
+        drop(entered);
         Ok(Self {
             runtime,
-            terminate,
-            interrupt,
+            end,
+            hangup,
+            user,
+            succession: Arc::default(),
         })
     }
 
-    /// Waits for the next signal and says which it is.
-    pub(crate) fn wait(&mut self) -> &'static str {
-        let Self {
-            runtime,
-            terminate,
-            interrupt,
-        } = self;
-        runtime.block_on(next(terminate, interrupt))
+    /// What is told when another program has taken over.
+    pub(crate) fn succession(&self) -> Arc<Notify> {
+        self.succession.clone()
     }
 
-    /// Runs `work`, which blocks, to its end, but for no longer than until the next signal: then says which it is.
+    /// Waits for what comes next, and no longer than `most`, if that is given.
+    pub(crate) fn wait(&mut self, most: Option<Duration>) -> Event {
+        let Self {
+            runtime,
+            end,
+            hangup,
+            user,
+            succession,
+        } = self;
+        let due = async {
+            match most {
+                Some(most) => sleep(most).await,
+                None => pending().await,
+            }
+        };
+        runtime.block_on(async {
+            select! {
+                name = end.next() => Event::Stop(name),
+                () = succession.notified() => Event::Succeeded,
+                _ = hangup.recv() => Event::Reload,
+                _ = user.recv() => Event::Restart,
+                () = due => Event::Due,
+            }
+        })
+    }
+
+    /// Runs `work`, which blocks, to its end, but for no longer than until the next signal that ends the program: then says
+    /// which it is.
     ///
     /// # Errors
     /// The signal's name; the work goes on until the process ends.
     pub(crate) fn run(self, work: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
         let Self {
-            runtime,
-            mut terminate,
-            mut interrupt,
+            runtime, mut end, ..
         } = self;
         let result = runtime.block_on(async {
-            tokio::select! {
+            select! {
                 _ = tokio::task::spawn_blocking(work) => Ok(()),
-                name = next(&mut terminate, &mut interrupt) => Err(name),
+                name = end.next() => Err(name),
             }
         });
         runtime.shutdown_background();
@@ -65,9 +118,11 @@ impl Signals {
     }
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+impl End {
+    async fn next(&mut self) -> &'static str {
+        select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

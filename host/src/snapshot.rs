@@ -1,127 +1,104 @@
 //! What a request needs of the configuration, taken once and kept to its end.
+//!
+//! A snapshot is never changed; another one succeeds it, in two steps: a [`Draft`] has everything in it that can go wrong, and
+//! comes into force without fail. What counts and remembers is handed from one snapshot to the next by the identity of
+//! balancers (their names) and members (their balancer and where they are).
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+mod cluster;
+mod recipe;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use equipoise_balancer::{Balancer, Judgement, Member, MemberSettings, Methods, PluginJudge};
-use equipoise_bybusyness::ByBusyness;
-use equipoise_byrequests::ByRequests;
-use equipoise_bytraffic::ByTraffic;
-use equipoise_heartbeat::Heartbeat;
-use equipoise_sdk::health::Judge as _;
-use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
-use equipoise_session::Session;
-use http::HeaderValue;
 
-use crate::config::{
-    self, Builtin, Config, Instances, Limits, Method, Outlier, Plugin, SessionSource, Sticky,
-};
-use crate::health::{Chronicle, Exchanges};
-use crate::upstream::Slots;
-use crate::wasm::{Plugins, Version};
+use crate::config::{Balancer, Config, Limits, Route};
+use crate::control::Source;
+use crate::explain::Explain;
+use crate::meters::{Meters, RouteMeters};
+use crate::traces::Traces;
+use crate::wasm::Version;
+use cluster::ClusterDraft;
+use recipe::Kitchen;
+
+pub(crate) use cluster::Cluster;
+
+/// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
+pub(crate) type Versions = Vec<Option<Arc<Version>>>;
 
 /// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
 pub(crate) struct Snapshot {
-    pub(crate) limits: Limits,
-    pub(crate) routes: Vec<config::Route>,
+    pub(crate) config: Arc<Config>,
+    /// Where `config` comes from.
+    pub(crate) source: Arc<Source>,
+    /// Those of `config`; the same for as long as they do not change.
+    pub(crate) limits: Arc<Limits>,
+    /// In the order of the configuration.
     pub(crate) clusters: Vec<Arc<Cluster>>,
-    plugins: Plugins,
-    /// What the configuration says of each of `plugins`.
-    plugin_configs: Arc<[Plugin]>,
-    workers: NonZeroUsize,
+    pub(crate) versions: Versions,
+    pub(crate) meters: Arc<Meters>,
+    /// What is counted of each route, in the order of the configuration.
+    pub(crate) route_meters: Vec<Arc<RouteMeters>>,
+    /// The last decisions; none where they are not kept.
+    pub(crate) explain: Option<Arc<Explain>>,
+    /// How requests are traced; none where they are not.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Where the time that balancing goes by begins.
     started: Instant,
 }
 
-/// A balancer with all that is needed to reach its members.
-pub(crate) struct Cluster {
-    pub(crate) balancer: Balancer,
-    pub(crate) config: Arc<config::Balancer>,
-    /// How to reach each member; a member's id is its place here.
-    pub(crate) upstreams: Arc<[Upstream]>,
-    /// Who says which members are healthy; asked by the health thread.
-    pub(crate) judgement: Arc<Mutex<Judgement>>,
-    /// Where requests that end are noted for the judge; none where it does not care.
-    pub(crate) exchanges: Option<Arc<Exchanges>>,
-    /// What happened to the members' health.
-    pub(crate) chronicle: Arc<Chronicle>,
+/// Whether a plugin serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PluginState {
+    /// No version of it could be loaded yet.
+    Unloaded,
+    /// It does.
+    Serving,
+    /// Its version is out of service for its faults.
+    Quarantined,
 }
 
-/// How to reach a member.
-pub(crate) struct Upstream {
-    pub(crate) config: config::Member,
-    /// What goes into `Host`.
-    pub(crate) host: HeaderValue,
-    pub(crate) slots: Slots,
+/// A snapshot that could be in force.
+pub(crate) struct Draft {
+    config: Arc<Config>,
+    source: Arc<Source>,
+    limits: Arc<Limits>,
+    clusters: Vec<ClusterDraft>,
+    versions: Versions,
+    meters: Arc<Meters>,
+    route_meters: Vec<Arc<RouteMeters>>,
+    explain: Option<Arc<Explain>>,
+    traces: Option<Arc<Traces>>,
+    started: Instant,
 }
 
 impl Snapshot {
-    /// Builds everything a configuration asks for, with all counters at zero and no plugin loaded.
-    pub(crate) fn new(config: &Config) -> Self {
-        let clusters = config.balancers.iter();
-        Self {
-            limits: config.limits.clone(),
-            routes: config.routes.clone(),
-            clusters: clusters.map(Cluster::new).map(Arc::new).collect(),
-            plugins: Plugins::unloaded(config.plugins.len()),
-            plugin_configs: config.plugins.clone().into(),
-            workers: config.workers,
-            started: Instant::now(),
-        }
-    }
-
-    /// The same with another version of one plugin, which takes over what the one before remembers.
+    /// Everything a configuration asks for, with all counters at zero and no plugin loaded.
     ///
     /// # Errors
-    /// A balancer that names the plugin cannot work with this version: which, and why.
-    pub(crate) fn with_plugin(&self, plugin: usize, version: Arc<Version>) -> Result<Self> {
-        let plugins = self.plugins.with(plugin, version);
-        let renew = |cluster: &Arc<Cluster>| {
-            if !names(&cluster.config, plugin) {
-                return Ok(cluster.clone());
-            }
-            let policies = Policies {
-                plugins: &plugins,
-                configs: &self.plugin_configs,
-                workers: self.workers,
-            };
-            let name = &cluster.config.settings.name;
-            let renewed = cluster.renewed(&policies);
-            renewed
-                .map(Arc::new)
-                .with_context(|| format!("balancer {name} cannot use it"))
-        };
-        Ok(Self {
-            limits: self.limits.clone(),
-            routes: self.routes.clone(),
-            clusters: self.clusters.iter().map(renew).collect::<Result<_>>()?,
-            plugin_configs: self.plugin_configs.clone(),
-            plugins,
-            ..*self
-        })
+    /// None: without plugins nothing can go wrong.
+    pub(crate) fn new(config: Arc<Config>, source: Arc<Source>) -> Result<Self> {
+        let versions = vec![None; config.plugins.len()];
+        Ok(Draft::after(None, config, source, versions)?.come_into_force())
     }
 
-    /// The same with other settings of one member, by the balancer's place and the member's id. `None` where there is none.
-    pub(crate) fn with_member(
+    /// What may come after this one: another configuration, or other versions of its plugins.
+    ///
+    /// # Errors
+    /// A balancer cannot work with a plugin that it names: which, and why.
+    pub(crate) fn draft(
         &self,
-        balancer: usize,
-        member: u32,
-        settings: MemberSettings,
-    ) -> Option<Self> {
-        let mut clusters = self.clusters.clone();
-        let cluster = clusters.get_mut(balancer)?;
-        let changed = cluster.balancer.with_member(member, settings, self.now())?;
-        *cluster = Arc::new(cluster.with_balancer(changed));
-        Some(Self {
-            limits: self.limits.clone(),
-            routes: self.routes.clone(),
-            clusters,
-            plugin_configs: self.plugin_configs.clone(),
-            plugins: self.plugins.clone(),
-            ..*self
-        })
+        config: Arc<Config>,
+        source: Arc<Source>,
+        versions: Versions,
+    ) -> Result<Draft> {
+        Draft::after(Some(self), config, source, versions)
+    }
+
+    /// The balancer of this name, and its place.
+    pub(crate) fn cluster(&self, name: &str) -> Option<(usize, &Arc<Cluster>)> {
+        let mut clusters = self.clusters.iter().enumerate();
+        clusters.find(|(_, cluster)| cluster.name() == name)
     }
 
     /// The time that balancing goes by.
@@ -129,279 +106,115 @@ impl Snapshot {
         self.started.elapsed()
     }
 
-    /// What a plugin is called.
-    pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
-        &self.plugin_configs[plugin].name
-    }
-
-    /// Whether every plugin is loaded.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.plugins.are_loaded()
-    }
-
     /// When that time began.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
+
+    /// The plugins that are loaded, by name, in the order of the configuration.
+    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = (&str, &Version)> {
+        let plugins = self.config.plugins.iter().zip(&self.versions);
+        plugins.filter_map(|(plugin, version)| Some((&*plugin.name, &**version.as_ref()?)))
+    }
+
+    /// Whether a plugin serves.
+    pub(crate) fn plugin_state(&self, plugin: usize) -> PluginState {
+        match &self.versions[plugin] {
+            None => PluginState::Unloaded,
+            Some(version) if version.record.is_quarantined() => PluginState::Quarantined,
+            Some(_) => PluginState::Serving,
+        }
+    }
+
+    /// What a plugin is called.
+    pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
+        &self.config.plugins[plugin].name
+    }
+
+    /// Whether every plugin is loaded.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.versions.iter().all(Option::is_some)
+    }
 }
 
-impl Cluster {
-    fn new(config: &config::Balancer) -> Self {
-        let members = (0..)
-            .zip(&config.members)
-            .map(|(id, member)| Member {
-                id,
-                settings: MemberSettings {
-                    // The balancer's time begins now.
-                    drain_until: member.drain_timeout,
-                    passes: member.check.as_ref().map_or(1, |check| check.passes),
-                    ..member.settings.clone()
-                },
-                counters: Arc::default(),
-            })
-            .collect();
-        let (session, method) = (config.sticky.as_ref(), config.method);
-        let methods = match method {
-            Method::Builtin(method) => Methods {
-                selector: builtin(method),
-                fallback: Box::<ByRequests>::default(),
-            },
-            Method::Plugin { fallback, .. } => undecided(fallback),
+impl Draft {
+    fn after(
+        before: Option<&Snapshot>,
+        config: Arc<Config>,
+        source: Arc<Source>,
+        versions: Versions,
+    ) -> Result<Self> {
+        let kitchen = Kitchen {
+            config: &config,
+            versions: &versions,
         };
-        let session = session.and_then(session_reader);
-        let chronicle = Arc::new(Chronicle::new(&config.settings.name));
-        let balancer = Balancer::new(config.settings.clone(), members, session, [methods]);
-        let cares = config.outlier.is_some() || config.judge.is_some();
-        Self {
-            balancer: balancer.observed_by(chronicle.clone()),
-            config: Arc::new(config.clone()),
-            upstreams: config.members.iter().map(Upstream::new).collect(),
-            judgement: Arc::new(Mutex::new(judgement(config, None))),
-            exchanges: cares.then(Arc::default),
-            chronicle,
-        }
-    }
-
-    /// The same but for what the core knows.
-    fn with_balancer(&self, balancer: Balancer) -> Self {
-        Self {
-            balancer,
-            config: self.config.clone(),
-            upstreams: self.upstreams.clone(),
-            judgement: self.judgement.clone(),
-            exchanges: self.exchanges.clone(),
-            chronicle: self.chronicle.clone(),
-        }
-    }
-
-    /// The same members with policies made anew.
-    fn renewed(&self, policies: &Policies<'_>) -> Result<Self> {
-        let session = policies.session(&self.config)?;
-        let methods = policies.methods(&self.config)?;
-        let mut judgement = judgement(&self.config, policies.judge(&self.config)?);
-        let before = self.judgement.lock();
-        judgement.take_over(&mut before.unwrap_or_else(PoisonError::into_inner));
+        let draft = |balancer: &Balancer| {
+            let name = &balancer.settings.name;
+            let cluster = before.and_then(|before| before.cluster(name));
+            let draft = ClusterDraft::new(balancer, &kitchen, cluster.map(|(_, it)| it));
+            draft.with_context(|| format!("balancer {name} cannot use it"))
+        };
+        let clusters = config.balancers.iter().map(draft);
+        let limits = before.map(|before| before.limits.clone());
+        let limits = limits.filter(|limits| **limits == config.limits);
         Ok(Self {
-            balancer: self.balancer.renewed(session, methods),
-            config: self.config.clone(),
-            upstreams: self.upstreams.clone(),
-            judgement: Arc::new(Mutex::new(judgement)),
-            exchanges: self.exchanges.clone(),
-            chronicle: self.chronicle.clone(),
+            clusters: clusters.collect::<Result<_>>()?,
+            limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
+            started: before.map_or_else(Instant::now, Snapshot::started),
+            meters: before.map_or_else(
+                || Arc::new(Meters::new(config.workers.get())),
+                |before| before.meters.clone(),
+            ),
+            route_meters: route_meters(&config, before),
+            explain: match before.filter(|before| before.config.explain == config.explain) {
+                Some(before) => before.explain.clone(),
+                None => Explain::new(&config.explain).map(Arc::new),
+            },
+            traces: match before.filter(|before| before.config.traces == config.traces) {
+                Some(before) => before.traces.clone(),
+                None => config.traces.as_ref().map(Traces::new).map(Arc::new),
+            },
+            config,
+            source,
+            versions,
         })
     }
-}
 
-/// Whether a balancer uses the plugin.
-fn names(config: &config::Balancer, plugin: usize) -> bool {
-    let chooses =
-        matches!(config.method, Method::Plugin { plugin: chooser, .. } if chooser == plugin);
-    let source = config.sticky.as_ref().map(|sticky| &sticky.source);
-    let reads = matches!(source, Some(SessionSource::Plugin(reader)) if *reader == plugin);
-    chooses || reads || config.judge == Some(plugin)
-}
-
-/// What policies are made of.
-struct Policies<'snapshot> {
-    plugins: &'snapshot Plugins,
-    configs: &'snapshot [Plugin],
-    workers: NonZeroUsize,
-}
-
-impl Policies<'_> {
-    /// How a balancer chooses: once, or once for each worker.
-    fn methods(&self, config: &config::Balancer) -> Result<Vec<Methods>> {
-        let (plugin, fallback) = match config.method {
-            Method::Plugin { plugin, fallback } => (plugin, fallback),
-            Method::Builtin(method) => {
-                return Ok(vec![Methods {
-                    selector: builtin(method),
-                    fallback: Box::<ByRequests>::default(),
-                }]);
-            }
-        };
-        let setup = self.setup(plugin, config);
-        let method = |_| {
-            Ok(match self.plugins.selector(plugin, &setup)? {
-                Some(selector) => Methods {
-                    selector,
-                    fallback: builtin(fallback),
-                },
-                None => undecided(fallback),
-            })
-        };
-        (0..self.instances(plugin)).map(method).collect()
-    }
-
-    /// How a balancer reads sessions.
-    fn session(&self, config: &config::Balancer) -> Result<Option<Box<dyn SessionReader>>> {
-        let Some(sticky) = &config.sticky else {
-            return Ok(None);
-        };
-        match sticky.source {
-            SessionSource::Names { .. } => Ok(session_reader(sticky)),
-            SessionSource::Plugin(plugin) => {
-                let setup = self.setup(plugin, config);
-                self.plugins.session(plugin, &setup, self.instances(plugin))
-            }
+    /// The snapshot, from now on.
+    pub(crate) fn come_into_force(self) -> Snapshot {
+        let now = self.started.elapsed();
+        let clusters = self.clusters.into_iter();
+        Snapshot {
+            clusters: clusters
+                .map(|cluster| cluster.come_into_force(now))
+                .collect(),
+            config: self.config,
+            source: self.source,
+            limits: self.limits,
+            versions: self.versions,
+            meters: self.meters,
+            route_meters: self.route_meters,
+            explain: self.explain,
+            traces: self.traces,
+            started: self.started,
         }
     }
-
-    /// The plugin that judges a balancer's members, if there is one.
-    fn judge(&self, config: &config::Balancer) -> Result<Option<Box<dyn PluginJudge>>> {
-        let Some(plugin) = config.judge else {
-            return Ok(None);
-        };
-        self.plugins.judge(plugin, &self.setup(plugin, config))
-    }
-
-    fn instances(&self, plugin: usize) -> usize {
-        match self.configs[plugin].instances {
-            Instances::PerBalancer => 1,
-            Instances::PerWorker => self.workers.get(),
-        }
-    }
-
-    /// What a plugin is told in this balancer.
-    fn setup(&self, plugin: usize, config: &config::Balancer) -> Arc<Setup> {
-        Arc::new(Setup {
-            settings: self.configs[plugin].settings.clone(),
-            members: peers(config),
-        })
-    }
 }
 
-/// Who judges a balancer's members: the plugin, if there is one, with the built-in rule beside it.
-fn judgement(config: &config::Balancer, plugin: Option<Box<dyn PluginJudge>>) -> Judgement {
-    let mut rule = equipoise_health::Health::default();
-    let outlier = config.outlier.as_ref();
-    let setup = Setup {
-        settings: outlier.map(Outlier::settings).unwrap_or_default(),
-        members: peers(config),
+/// What is counted of each route: on from where it was, for a route of the same host and path.
+fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMeters>> {
+    let known = before.map(|before| {
+        let routes = before.config.routes.iter().zip(&before.route_meters);
+        routes.collect::<Vec<_>>()
+    });
+    let known = known.unwrap_or_default();
+    let meters = |route: &Route| {
+        let mut known = known.iter();
+        let same = known.find(|(it, _)| (&it.host, &it.path) == (&route.host, &route.path));
+        same.map_or_else(Arc::default, |(_, meters)| Arc::clone(meters))
     };
-    if let Err(error) = rule.configure(&setup) {
-        // The configuration is checked against the same ranges.
-        tracing::error!(%error, "the built-in judge refuses its settings");
-    }
-    let ids = setup.members.iter().map(|peer| peer.id);
-    Judgement::new(ids, Box::new(rule), plugin)
-}
-
-/// A balancer's members as plugins are told of them.
-fn peers(config: &config::Balancer) -> Vec<Peer> {
-    (0..).zip(&config.members).map(peer).collect()
-}
-
-/// A member as plugins are told of it.
-fn peer((id, member): (u32, &config::Member)) -> Peer {
-    let (settings, check) = (&member.settings, member.check.as_ref());
-    Peer {
-        id,
-        url: settings.name.clone(),
-        weight: settings.lbfactor,
-        set: settings.lbset.into(),
-        route: settings.route.clone(),
-        passes: check.map_or(1, |check| check.passes),
-        fails: check.map_or(1, |check| check.fails),
-        metadata: member.metadata.clone(),
-    }
-}
-
-impl Upstream {
-    fn new(config: &config::Member) -> Self {
-        // A URI's authority has no byte that a header value may not have.
-        let host = HeaderValue::from_str(config.authority.as_str())
-            .unwrap_or(HeaderValue::from_static(""));
-        Self {
-            config: config.clone(),
-            host,
-            slots: Slots::new(config),
-        }
-    }
-}
-
-fn builtin(method: Builtin) -> Box<dyn Selector> {
-    match method {
-        Builtin::Byrequests => Box::<ByRequests>::default(),
-        Builtin::Bytraffic => Box::<ByTraffic>::default(),
-        Builtin::Bybusyness => Box::<ByBusyness>::default(),
-        Builtin::Heartbeat => Box::<Heartbeat>::default(),
-    }
-}
-
-/// What stands in for a plugin that is not loaded: the fallback decides everything.
-fn undecided(fallback: Builtin) -> Methods {
-    struct Undecided;
-
-    impl Selector for Undecided {
-        fn select(
-            &mut self,
-            _request: &dyn Request,
-            _candidates: &dyn Candidates,
-            _host: &dyn Host,
-        ) -> Option<usize> {
-            None
-        }
-    }
-
-    Methods {
-        selector: Box::new(Undecided),
-        fallback: builtin(fallback),
-    }
-}
-
-/// The built-in reader of sessions, where the configuration names what to look for.
-fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
-    let SessionSource::Names {
-        cookie,
-        parameter,
-        semicolon_ends,
-    } = &sticky.source
-    else {
-        return None;
-    };
-    Some(Box::new(Session {
-        cookie: cookie.clone(),
-        parameter: parameter.clone(),
-        separator: sticky.separator,
-        semicolon_ends: *semicolon_ends,
-    }))
+    config.routes.iter().map(meters).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn plugins_are_told_how_many_checks_count() {
-        let text = "listen = [{ address = \"127.0.0.1:0\" }]\nroute = [{ path = \"/\", balancer = \"b\" }]
-            [balancer.b]\nmember = [
-            { url = \"http://a\", hcmethod = \"TCP\", hcpasses = 2, hcfails = 3 }, { url = \"http://b\" }]";
-        let config = Config::parse(text, Path::new("test.toml")).unwrap();
-        let peers: Vec<_> = (0..).zip(&config.balancers[0].members).map(peer).collect();
-        let counts = peers.iter().map(|peer| (peer.passes, peer.fails));
-        assert_eq!(counts.collect::<Vec<_>>(), [(2, 3), (1, 1)]);
-    }
-}
+mod tests;

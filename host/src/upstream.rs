@@ -8,7 +8,50 @@ mod metered;
 mod pool;
 mod slots;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::HeaderValue;
+
+use crate::config::Member;
+use crate::meters::{BalancerMeters, MemberMeters};
+
 pub(crate) use connection::{ConnectError, Connection, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};
+
+/// How to reach a member.
+pub(crate) struct Upstream {
+    pub(crate) config: Member,
+    /// What goes into `Host`.
+    pub(crate) host: HeaderValue,
+    pub(crate) slots: Slots,
+    pub(crate) meters: Arc<MemberMeters>,
+    /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there.
+    pub(crate) key: u64,
+}
+
+impl Upstream {
+    /// The way to a member of a balancer that counts here, which was `before` until now.
+    pub(crate) fn new(
+        config: &Member,
+        balancer: &Arc<BalancerMeters>,
+        before: Option<&Self>,
+    ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // A URI's authority has no byte that a header value may not have.
+        let host = HeaderValue::from_str(config.authority.as_str())
+            .unwrap_or(HeaderValue::from_static(""));
+        Self {
+            config: config.clone(),
+            host,
+            slots: Slots::new(config, before.map(|before| &before.slots)),
+            meters: before.map_or_else(
+                || Arc::new(MemberMeters::new(balancer.clone())),
+                |before| before.meters.clone(),
+            ),
+            key: before.map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Policies as WebAssembly components: compiled, checked, sandboxed, and exchanged when their files change.
 //!
-//! From the file to a decision: `watcher` (stable content of a file) → `version` (compiled and checked, what it is fit for) →
+//! From a file's content to a decision: `shelf` (the versions at hand) → `version` (compiled and checked, what it is fit for) →
 //! `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
 //! every answer checked). `engine` has the bounds of the sandbox, `limits` those of an instance, `context` what an instance
 //! may call; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
@@ -19,22 +19,21 @@ mod fault;
 #[cfg(test)]
 mod heard;
 mod instance;
-mod keeper;
 mod limits;
-mod plugins;
 mod policy;
 mod record;
 mod rehearsal;
+mod roles;
 mod seat;
+mod shelf;
 mod since_v0_1_0;
 mod version;
 mod voice;
 mod wasi;
-mod watcher;
 
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;
-pub(crate) use keeper::Keeper;
-pub(crate) use plugins::Plugins;
+pub(crate) use fault::{FaultKind, take_fault};
+pub(crate) use record::Record;
+pub(crate) use shelf::{Book, LARGEST, Loaded, OnQuarantine, Shelf};
 pub(crate) use version::Version;
-pub(crate) use watcher::Waker;

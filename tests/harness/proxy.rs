@@ -35,7 +35,12 @@ pub(crate) struct Proxy {
     /// What the program complained about.
     pub(crate) stderr: Lines,
     directory: TempDir,
+    /// The programs that took over from it, one after the other.
+    successors: Vec<Pid>,
 }
+
+/// What a program logs when another has taken over.
+const SUCCEEDED: &str = "another program serves in place of this one";
 
 impl Proxy {
     /// Begins a configuration with one route for all requests to these members.
@@ -66,6 +71,7 @@ impl Proxy {
             addresses: Vec::new(),
             child,
             directory,
+            successors: Vec::new(),
         };
         proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
             let ready = |line: &String| line.split_once(LISTENING)?.1.trim().parse().ok();
@@ -164,9 +170,40 @@ impl Proxy {
         Duration::from_millis(ticks * 10)
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the program, or to the last one that took over from it.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
+        kill_process(self.process(), signal).expect("the program runs");
+    }
+
+    /// The process of the program, or of the last one that took over from it.
+    pub(crate) fn process(&self) -> Pid {
+        let last = self.successors.last().copied();
+        last.unwrap_or_else(|| Pid::from_child(&self.child))
+    }
+
+    /// Has the program started anew, and waits until the new one has taken over.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        self.signal(Signal::USR2);
+        let number = self.successors.len();
+        let process = self.stderr.when(SUCCEEDED, |lines| {
+            let mut told = lines.iter().filter(|line| line.contains(SUCCEEDED));
+            let line = told.nth(number)?;
+            line.rsplit("process=").next()?.trim().parse().ok()
+        });
+        self.successors
+            .push(Pid::from_raw(process).expect("a process"));
+    }
+
+    /// Waits until a process ends that need not be a child.
+    #[track_caller]
+    pub(crate) fn wait_for(process: Pid) {
+        eventually("a process ends", || {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let state = stat.rsplit(')').next().unwrap_or_default().trim();
+            // Gone, or only not asked about by whoever started it.
+            (state.is_empty() || state.starts_with('Z')).then_some(())
+        });
     }
 
     /// Waits until the program ends by itself.
@@ -186,7 +223,10 @@ impl Proxy {
 impl Drop for Proxy {
     #[expect(clippy::print_stderr, reason = "shown with the test that fails")]
     fn drop(&mut self) {
-        // It may have ended already.
+        // They may have ended already.
+        for successor in &self.successors {
+            let _ = kill_process(*successor, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         let complaints = self.stderr.whole();

@@ -9,9 +9,10 @@ use thiserror::Error;
 
 use crate::desk::Desk;
 use crate::eligible::{Occasion, Sets};
+use crate::explanation::{Unseen, Witness};
 use crate::health::Panic;
 use crate::sticky::Routes;
-use crate::{Change, Lease, Member, MemberSettings, Observer, recovery};
+use crate::{By, Change, Explanation, Lease, Member, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +61,14 @@ pub struct Query<'request> {
 /// A member chosen for a request.
 #[derive(Debug)]
 pub struct Choice {
+    /// The member's place in [`Balancer::members`].
+    pub position: usize,
     /// Counts the request as in flight at the member until it is dropped.
     pub lease: Lease,
     /// Whether the member was found by the request's session.
     pub sticky: bool,
+    /// How the member was found.
+    pub by: By,
     /// Apache's `BALANCER_ROUTE_CHANGED`: sessions are sticky and the member's route is not the one the request carries.
     pub route_changed: bool,
 }
@@ -95,7 +100,8 @@ pub enum Outcome {
 }
 
 /// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact, unless it
-/// has policies for every worker.
+/// has policies for every worker. A clone is the same balancer.
+#[derive(Clone)]
 pub struct Balancer {
     settings: Arc<Settings>,
     members: Arc<[Arc<Member>]>,
@@ -141,68 +147,59 @@ impl Balancer {
         Self { observer, ..self }
     }
 
-    /// The same balancer, members and counters shared, with other policies, which take over what these remember.
+    /// The same balancer, with all it remembers, as another configuration has it from `now` on: these settings, and these
+    /// members in configuration order.
+    ///
+    /// A member with an id and the counters of one that is there is the same member. One that is let back into service
+    /// starts slowly.
+    #[must_use]
+    pub fn with_members(&self, settings: Settings, members: Vec<Member>, now: Duration) -> Self {
+        let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
+        for member in &*members {
+            if let Some(before) = self.member(member.id) {
+                member.let_back(before.settings.status, now);
+            }
+        }
+        let balancer = Self {
+            settings: Arc::new(settings),
+            sets: Arc::new(Sets::new(&members)),
+            routes: Arc::new(Routes::new(&members)),
+            members,
+            ..self.clone()
+        };
+        balancer.update_panic();
+        balancer
+    }
+
+    /// The same balancer with another reader of sessions; one that `goes_on` takes over what the one before remembers.
+    #[must_use]
+    pub fn with_session(&self, mut session: Option<Box<dyn SessionReader>>, goes_on: bool) -> Self {
+        if let (true, Some(session), Some(before)) = (goes_on, &mut session, &self.session) {
+            // What another version remembers may be of no use, and is left then.
+            let _ = session.restore(&before.save());
+        }
+        Self {
+            session: session.map(Arc::from),
+            ..self.clone()
+        }
+    }
+
+    /// The same balancer with other methods; those that go on take over what these remember.
     ///
     /// # Panics
     /// There are no methods at all.
     #[must_use]
-    pub fn renewed(
-        &self,
-        mut session: Option<Box<dyn SessionReader>>,
-        methods: impl IntoIterator<Item = Methods>,
-    ) -> Self {
-        if let (Some(session), Some(before)) = (&mut session, &self.session) {
-            // What a reader of another kind remembers may be of no use, and is left then.
-            let _ = session.restore(&before.save());
+    pub fn with_methods(&self, methods: impl IntoIterator<Item = Methods>, go_on: bool) -> Self {
+        let desks = desks(methods);
+        if go_on {
+            for (desk, before) in desks.iter().zip(self.desks.iter().cycle()) {
+                lock(desk).take_over(&mut lock(before));
+            }
         }
-        let renewed = Self {
-            settings: self.settings.clone(),
-            members: self.members.clone(),
-            sets: self.sets.clone(),
-            routes: self.routes.clone(),
-            session: session.map(Arc::from),
-            panic: self.panic.clone(),
-            observer: self.observer.clone(),
-            desks: desks(methods),
-        };
-        for (desk, before) in renewed.desks.iter().zip(self.desks.iter().cycle()) {
-            lock(desk).take_over(&mut lock(before));
+        Self {
+            desks,
+            ..self.clone()
         }
-        renewed
-    }
-
-    /// The same balancer, with all it remembers, in which a member has other settings from `now` on. `None` where no member
-    /// has this id.
-    ///
-    /// A member that is let back into service starts slowly.
-    #[must_use]
-    pub fn with_member(&self, id: u32, settings: MemberSettings, now: Duration) -> Option<Self> {
-        let before = self.member(id)?;
-        let changed = Arc::new(Member {
-            id,
-            settings,
-            counters: before.counters.clone(),
-        });
-        changed.let_back(before.settings.status, now);
-        let members = self.members.iter();
-        let members: Arc<[_]> = members
-            .map(|member| match member.id == id {
-                true => changed.clone(),
-                false => member.clone(),
-            })
-            .collect();
-        let balancer = Self {
-            settings: self.settings.clone(),
-            sets: Arc::new(Sets::new(&members)),
-            routes: Arc::new(Routes::new(&members)),
-            members,
-            session: self.session.clone(),
-            panic: self.panic.clone(),
-            observer: self.observer.clone(),
-            desks: self.desks.clone(),
-        };
-        balancer.update_panic();
-        Some(balancer)
     }
 
     /// What the configuration says.
@@ -213,6 +210,11 @@ impl Balancer {
     /// The members in configuration order.
     pub fn members(&self) -> &[Arc<Member>] {
         &self.members
+    }
+
+    /// The same, to be kept.
+    pub fn shared_members(&self) -> Arc<[Arc<Member>]> {
+        self.members.clone()
     }
 
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
@@ -240,16 +242,36 @@ impl Balancer {
     /// [`Refusal::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
     /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
     pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
+        self.choose_before(query, &mut Unseen)
+    }
+
+    /// As [`choose`](Self::choose), and writes down what the decision went by.
+    pub fn explain(&self, query: &Query<'_>) -> (Result<Choice, Refusal>, Explanation) {
+        let mut explanation = Explanation::default();
+        let choice = self.choose_before(query, &mut explanation);
+        (choice, explanation)
+    }
+
+    fn choose_before(
+        &self,
+        query: &Query<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Choice, Refusal> {
         let mut desk = lock(self.desk(query.worker));
-        recovery::force_recovery(&self.settings, &self.members, query.now, &*self.observer);
-        let mut decide = |query: &_| self.decide(&mut desk, query);
-        decide(query).or_else(|refusal| match query.tried {
-            [] => Err(refusal),
-            _ => decide(&Query {
-                tried: &[],
-                ..*query
-            }),
-        })
+        let observer = &*self.observer;
+        recovery::force_recovery(&self.settings, &self.members, query.now, observer, witness);
+        match (self.decide(&mut desk, query, witness), query.tried) {
+            (Ok(choice), _) => Ok(choice),
+            (Err(refusal), []) => Err(refusal),
+            (Err(_), _) => {
+                witness.disregards_tries();
+                let query = Query {
+                    tried: &[],
+                    ..*query
+                };
+                self.decide(&mut desk, &query, witness)
+            }
+        }
     }
 
     /// What became of a request at a member: may put the member into the error state.
@@ -348,7 +370,13 @@ impl Balancer {
     }
 
     /// One decision: the session's member, else the method's choice.
-    fn decide(&self, desk: &mut Desk, query: &Query<'_>) -> Result<Choice, Refusal> {
+    fn decide(
+        &self,
+        desk: &mut Desk,
+        query: &Query<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Choice, Refusal> {
+        witness.begin(self.members.len(), self.panics());
         let occasion = Occasion {
             tried: query.tried,
             now: query.now,
@@ -356,11 +384,12 @@ impl Balancer {
         };
         match query.session {
             Some(Affinity::Route(route)) => {
-                let position = self.routes.find(route, &self.members, occasion);
+                let position = self.routes.find(route, &self.members, occasion, witness);
                 if let Some(position) = position {
                     desk.charge(&self.members, position, query);
                     let own = self.members[position].settings.route.as_deref() == Some(route);
-                    return Ok(self.choice(position, query.now, true, !own));
+                    let by = if own { By::Session } else { By::Redirect };
+                    return Ok(self.choice(position, query.now, by, !own));
                 }
                 if self.settings.nofailover && self.routes.knows(route) {
                     return Err(Refusal::SessionUnusable);
@@ -368,26 +397,28 @@ impl Balancer {
             }
             Some(Affinity::Key(key)) => {
                 let position = desk
-                    .find(key, &self.sets, &self.members, occasion)
+                    .find(key, &self.sets, &self.members, occasion, witness)
                     .ok_or(Refusal::NoneEligible)?;
                 desk.charge(&self.members, position, query);
-                return Ok(self.choice(position, query.now, true, false));
+                return Ok(self.choice(position, query.now, By::Key, false));
             }
             None => {}
         }
-        let position = desk
-            .choose(&self.sets, &self.members, query, occasion)
+        let (position, by) = desk
+            .choose(&self.sets, &self.members, query, occasion, witness)
             .ok_or(Refusal::NoneEligible)?;
-        Ok(self.choice(position, query.now, false, self.session.is_some()))
+        Ok(self.choice(position, query.now, by, self.session.is_some()))
     }
 
     /// Gives the request to the member at `position`.
-    fn choice(&self, position: usize, now: Duration, sticky: bool, route_changed: bool) -> Choice {
+    fn choice(&self, position: usize, now: Duration, by: By, route_changed: bool) -> Choice {
         let member = Arc::clone(&self.members[position]);
         member.counters.elect();
         Choice {
+            position,
             lease: Lease::new(member, now),
-            sticky,
+            sticky: matches!(by, By::Session | By::Redirect | By::Key),
+            by,
             route_changed,
         }
     }

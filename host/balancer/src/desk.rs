@@ -5,8 +5,9 @@ use std::sync::Arc;
 use equipoise_sdk::Selector;
 
 use crate::eligible::{Eligible, Occasion, Sets};
+use crate::explanation::Witness;
 use crate::view::Columns;
-use crate::{Member, Query, rendezvous};
+use crate::{By, Member, Query, rendezvous};
 
 /// Where decisions are made, one at a time.
 pub(crate) struct Desk {
@@ -29,7 +30,8 @@ impl Desk {
         }
     }
 
-    /// The position of the member the method chooses among the eligible ones; `None` when nobody is eligible.
+    /// The position of the member the method chooses among the eligible ones, and how it was found; `None` when nobody is
+    /// eligible.
     ///
     /// A method that answers nothing or nonsense is overruled by the fallback, among those the method left to it, and that
     /// by configuration order.
@@ -39,8 +41,9 @@ impl Desk {
         members: &[Arc<Member>],
         query: &Query<'_>,
         occasion: Occasion<'_>,
-    ) -> Option<usize> {
-        let positions = self.eligible.walk(sets, members, occasion, true);
+        witness: &mut impl Witness,
+    ) -> Option<(usize, By)> {
+        let positions = self.eligible.walk(sets, members, occasion, true, witness);
         let first = *positions.first()?;
         let chosen = ask(
             &mut *self.selector,
@@ -50,13 +53,17 @@ impl Desk {
             query,
         );
         self.fell_back = chosen.is_none();
-        if chosen.is_some() {
-            return chosen;
+        if let Some(chosen) = chosen {
+            return Some((chosen, By::Method));
         }
         let narrowed = self.columns.take_narrowed();
         let left = self.eligible.narrow(&narrowed);
+        witness.narrowed(left);
         let chosen = ask(&mut *self.fallback, &mut self.columns, members, left, query);
-        chosen.or_else(|| left.first().copied()).or(Some(first))
+        match chosen {
+            Some(chosen) => Some((chosen, By::Fallback)),
+            None => Some((left.first().copied().unwrap_or(first), By::Order)),
+        }
     }
 
     /// The position of the eligible member that has the key.
@@ -66,8 +73,9 @@ impl Desk {
         sets: &Sets,
         members: &[Arc<Member>],
         occasion: Occasion<'_>,
+        witness: &mut impl Witness,
     ) -> Option<usize> {
-        let positions = self.eligible.walk(sets, members, occasion, false);
+        let positions = self.eligible.walk(sets, members, occasion, false, witness);
         rendezvous::winner(key, members, positions)
     }
 
@@ -85,7 +93,7 @@ impl Desk {
         in_use.charge(&view, chosen);
     }
 
-    /// Remembers what `other` does. What a method of another kind remembers may be of no use, and is left then.
+    /// Remembers what `other` does. What another version remembers may be of no use, and is left then.
     pub(crate) fn take_over(&mut self, other: &mut Self) {
         let _ = self.selector.restore(&other.selector.save());
         let _ = self.fallback.restore(&other.fallback.save());

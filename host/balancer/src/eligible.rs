@@ -17,7 +17,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Member, Observer, Status};
+use crate::explanation::Witness;
+use crate::{Member, Observer, Standing, Status};
 
 /// What a decision is made by, besides the members themselves.
 #[derive(Clone, Copy)]
@@ -82,13 +83,17 @@ impl Eligible {
         members: &[Arc<Member>],
         occasion: Occasion<'_>,
         gently: bool,
+        witness: &mut impl Witness,
     ) -> &[usize] {
         self.candidates.clear();
         for set in &sets.0 {
-            self.walk_set(set, members, occasion, gently);
+            self.walk_set(set, members, occasion, gently, witness);
             if !self.candidates.is_empty() {
                 break;
             }
+        }
+        for &position in &self.candidates {
+            witness.note(position, || Standing::Candidate);
         }
         &self.candidates
     }
@@ -120,6 +125,7 @@ impl Eligible {
         members: &[Arc<Member>],
         occasion: Occasion<'_>,
         gently: bool,
+        witness: &mut impl Witness,
     ) {
         self.spares.clear();
         self.standbys.clear();
@@ -129,15 +135,29 @@ impl Eligible {
             let member = &*members[position];
             let status = member.settings.status;
             // A draining member is passed over before its error state is looked at.
-            let takes = !status.draining && may_take(member, occasion);
+            let bar = match status.draining {
+                true => Some(Standing::Draining),
+                false => bar(member, occasion),
+            };
+            let takes = bar.is_none();
+            if let Some(bar) = bar {
+                witness.note(position, || bar.timed(member));
+            }
             match role(status) {
                 Role::Active if takes && gently && member.holds_back(occasion.now) => {
+                    witness.note(position, || Standing::HeldBack);
                     self.held_back.push(position);
                 }
                 Role::Active if takes => self.candidates.push(position),
                 Role::Active => missing += 1,
-                Role::Spare if takes => self.spares.push(position),
-                Role::Standby if takes => self.standbys.push(position),
+                Role::Spare if takes => {
+                    witness.note(position, || Standing::SpareNotNeeded);
+                    self.spares.push(position);
+                }
+                Role::Standby if takes => {
+                    witness.note(position, || Standing::StandbyNotNeeded);
+                    self.standbys.push(position);
+                }
                 Role::Spare | Role::Standby => {}
             }
         }
@@ -151,8 +171,25 @@ impl Eligible {
     }
 }
 
-/// Whether a member can take this request as far as errors, health and earlier tries are concerned.
+/// What keeps a member from this request as far as errors, health and earlier tries are concerned; none where nothing does.
+/// Lets it out of the error state if that has lasted long enough.
 #[inline]
-pub(crate) fn may_take(member: &Member, occasion: Occasion<'_>) -> bool {
-    member.recover(occasion.now, occasion.observer) && !occasion.tried.contains(&member.id)
+pub(crate) fn bar(member: &Member, occasion: Occasion<'_>) -> Option<Standing> {
+    if let Err(bar) = member.recover(occasion.now, occasion.observer) {
+        return Some(bar);
+    }
+    occasion
+        .tried
+        .contains(&member.id)
+        .then_some(Standing::Tried)
+}
+
+impl Standing {
+    /// The same with the time that an error state ends.
+    pub(crate) fn timed(self, member: &Member) -> Self {
+        match self {
+            Self::InError(_) => Self::InError(member.retried_at()),
+            other => other,
+        }
+    }
 }

@@ -94,18 +94,28 @@ impl Judgement {
         self.conclude(by_rule, by_plugin)
     }
 
-    /// Goes on where `other` is. What a judge of another kind remembers may be of no use, and is left then.
-    pub fn take_over(&mut self, other: &mut Self) {
+    /// Goes on where `other` is; with its plugin, if that is of the `same_plugin`, whose other version may leave what it gets.
+    pub fn take_over(&mut self, other: &mut Self, same_plugin: bool) {
         let _ = self.rule.restore(&other.rule.save());
         for (member, verdict) in &mut self.verdicts {
             if let Some(before) = other.verdicts.get(member) {
                 *verdict = before.clone();
             }
         }
-        if let (Some(plugin), Some(before)) = (&mut self.plugin, &mut other.plugin) {
+        if let (true, Some(plugin), Some(before)) =
+            (same_plugin, &mut self.plugin, &mut other.plugin)
+        {
             let _ = plugin.restore(&before.save());
         } else {
             self.leave_to_rule();
+        }
+    }
+
+    /// Takes a member for healthy until somebody speaks of it again.
+    pub fn acquit(&mut self, member: u32) {
+        if let Some(verdict) = self.verdicts.get_mut(&member) {
+            verdict.rule = (State::Healthy, String::new());
+            verdict.state = State::Healthy;
         }
     }
 

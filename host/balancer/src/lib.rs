@@ -8,6 +8,7 @@ mod balancer;
 mod counters;
 mod desk;
 mod eligible;
+mod explanation;
 mod health;
 mod judgement;
 mod member;
@@ -22,6 +23,7 @@ mod view;
 
 pub use balancer::{Balancer, Choice, Methods, Outcome, Query, Refusal, Settings};
 pub use counters::{Counters, Lease, Report};
+pub use explanation::{By, Explanation, Standing};
 pub use judgement::{Judgement, PluginJudge};
 pub use member::{Member, MemberSettings};
 pub use observer::{Change, Observer};

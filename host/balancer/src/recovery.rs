@@ -19,22 +19,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Change, Member, Observer, Outcome, Settings};
+use crate::explanation::Witness;
+use crate::{Change, Member, Observer, Outcome, Settings, Standing};
 
 impl Member {
     /// Whether the member may take requests: enabled, not in error, and not left out for being unhealthy.
     pub fn is_usable(&self) -> bool {
-        let counters = &self.counters;
-        self.settings.status.is_enabled() && !counters.in_error() && !counters.health.is_barred()
+        self.usable().is_ok()
     }
 
-    /// Lets the member out of the error state if that has lasted long enough, and tells whether it is usable now.
+    /// The same; what keeps the member from taking requests where it may not.
     #[inline]
-    pub(crate) fn recover(&self, now: Duration, observer: &dyn Observer) -> bool {
+    fn usable(&self) -> Result<(), Standing> {
+        let status = self.settings.status;
+        if status.stopped {
+            Err(Standing::Stopped)
+        } else if status.disabled {
+            Err(Standing::Disabled)
+        } else if self.counters.in_error() {
+            Err(Standing::InError(None))
+        } else if self.counters.health.is_barred() {
+            Err(Standing::Unhealthy)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets the member out of the error state if that has lasted long enough, and tells whether it is usable now, or why not.
+    #[inline]
+    pub(crate) fn recover(&self, now: Duration, observer: &dyn Observer) -> Result<(), Standing> {
         if self.counters.in_error() {
             self.retry(now, observer);
         }
-        self.is_usable()
+        self.usable()
     }
 
     #[cold]
@@ -58,12 +75,13 @@ impl Member {
 
     /// How long it is until the member is tried again; `None` where it is not in error.
     pub(crate) fn until_retry(&self, now: Duration) -> Option<Duration> {
+        Some(self.retried_at()?.saturating_sub(now))
+    }
+
+    /// When the member is tried again; `None` where it is not in error.
+    pub(crate) fn retried_at(&self) -> Option<Duration> {
         let since = self.counters.error_since()?;
-        Some(
-            since
-                .saturating_add(self.settings.retry)
-                .saturating_sub(now),
-        )
+        Some(since.saturating_add(self.settings.retry))
     }
 }
 
@@ -73,9 +91,11 @@ pub(crate) fn force_recovery(
     members: &[Arc<Member>],
     now: Duration,
     observer: &dyn Observer,
+    witness: &mut impl Witness,
 ) {
     let all_failed = members.iter().all(|member| {
-        member.recover(now, observer);
+        // Whether it is usable is looked at when somebody is chosen.
+        let _ = member.recover(now, observer);
         member.counters.in_error()
     });
     if !(all_failed && settings.forcerecovery) {
@@ -86,6 +106,7 @@ pub(crate) fn force_recovery(
             && member.counters.retry(since, now)
         {
             observer.observe(Some(member), Change::Forced);
+            witness.recovery_forced();
         }
     }
 }

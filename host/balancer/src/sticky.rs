@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Member;
-use crate::eligible::{Occasion, may_take};
+use crate::eligible::{Occasion, bar};
+use crate::explanation::Witness;
+use crate::{Member, Standing};
 
 /// For every route a member carries: the positions to ask, in order.
 #[derive(Debug)]
@@ -37,11 +38,19 @@ impl Routes {
         route: &str,
         members: &[Arc<Member>],
         occasion: Occasion<'_>,
+        witness: &mut impl Witness,
     ) -> Option<usize> {
         let mut order = self.0.get(route)?.iter().copied();
         order.find(|&position| {
             let member = &members[position];
-            !has_drained(member, occasion.now) && may_take(member, occasion)
+            let bar = match has_drained(member, occasion.now) {
+                true => Some(Standing::Drained),
+                false => bar(member, occasion),
+            };
+            witness.note(position, || {
+                bar.map_or(Standing::Candidate, |bar| bar.timed(member))
+            });
+            bar.is_none()
         })
     }
 }

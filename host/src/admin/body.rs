@@ -2,30 +2,75 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{PATIENCE, text};
+use super::PATIENCE;
+use super::answer::{Answer, problem};
+use crate::wasm;
+
+/// How long and how slow a body may be.
+pub(super) struct Bounds {
+    /// In bytes.
+    longest: usize,
+    /// From its first byte to its last.
+    time: Duration,
+}
+
+impl Bounds {
+    /// A change of the configuration.
+    pub(super) const CHANGE: Self = Self {
+        longest: 1024 * 1024,
+        time: PATIENCE,
+    };
+
+    /// A plugin.
+    pub(super) const UPLOAD: Self = Self {
+        longest: wasm::LARGEST as usize,
+        time: Duration::from_secs(60),
+    };
+}
+
+/// A whole body.
+///
+/// # Errors
+/// The answer to one that is too long, breaks off or takes too long.
+pub(super) async fn whole(body: Incoming, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
+    let bytes = read_within(body, bounds.longest, bounds.time).await?;
+    if bytes.len() > bounds.longest {
+        let detail = format!("the body may have {} bytes", bounds.longest);
+        return Err(Box::new(problem(StatusCode::PAYLOAD_TOO_LARGE, detail)));
+    }
+    Ok(bytes)
+}
 
 /// A body, or as much of it as tells that it is longer than `longest` bytes.
 ///
 /// # Errors
 /// The answer to one that breaks off or takes too long.
-pub(super) async fn beginning(
+pub(super) async fn beginning(body: Incoming, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
+    read_within(body, longest, PATIENCE).await
+}
+
+async fn read_within(
     body: Incoming,
     longest: usize,
-) -> Result<Vec<u8>, Box<Response<String>>> {
-    let refuse = |status, reason: String| Err(Box::new(text(status, reason)));
-    match timeout(PATIENCE, read(body, longest)).await {
+    time: Duration,
+) -> Result<Vec<u8>, Box<Answer>> {
+    match timeout(time, read(body, longest)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => refuse(StatusCode::BAD_REQUEST, format!("{error}\n")),
-        Err(_) => refuse(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body took too long\n".to_owned(),
-        ),
+        Ok(Err(error)) => Err(Box::new(problem(
+            StatusCode::BAD_REQUEST,
+            error.to_string(),
+        ))),
+        Err(_) => {
+            let detail = format!("the body took longer than {time:?}");
+            Err(Box::new(problem(StatusCode::REQUEST_TIMEOUT, detail)))
+        }
     }
 }
 

@@ -2,36 +2,69 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
-use super::text;
+use super::Peer;
+use super::answer::{Answer, problem};
 use crate::config::Token;
 use crate::router;
 
 /// Why a request is refused; none where it may ask.
 ///
 /// A page of somebody else's that has its name resolve to this address (DNS rebinding) asks by that name, which is none
-/// that this listener has.
-pub(super) fn refusal(request: &Parts, token: Option<&Token>) -> Option<Response<String>> {
-    if !names_an_address(request) {
-        let reason = "ask by the listener's address, or as localhost\n";
-        return Some(text(StatusCode::FORBIDDEN, reason));
+/// that this listener has. No page can ask over a socket file.
+pub(super) fn refusal(request: &Parts, from: Peer, token: Option<&Token>) -> Option<Answer> {
+    if from != Peer::Unix && !names_an_address(request) {
+        let reason = "ask by the listener's address, or as localhost";
+        return Some(problem(StatusCode::FORBIDDEN, reason));
     }
     let token = token?;
     if knows(request, token) {
         return None;
     }
-    let mut response = text(
+    let mut response = problem(
         StatusCode::UNAUTHORIZED,
-        "send the admin token: `Authorization: Bearer …`\n",
+        "send the admin token: `Authorization: Bearer …`",
     );
     let challenge = HeaderValue::from_static("Bearer realm=\"equipoise\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     Some(response)
+}
+
+/// Why a request may not change anything; none where it may.
+///
+/// A page of another site can send none of this without asking first, which is never granted: another type of content than
+/// forms have, or an `Origin` that is ours.
+pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
+    let headers = &request.headers;
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next();
+    let kind = kind.unwrap_or_default().trim().to_ascii_lowercase();
+    let (expected, remedy): (&[_], _) = match request.method {
+        Method::DELETE => (&[], ""),
+        Method::PUT => (
+            &["application/wasm"],
+            "send a component, and say so: `Content-Type: application/wasm`",
+        ),
+        _ => (
+            &["application/json", "application/merge-patch+json"],
+            "send JSON, and say so: `Content-Type: application/json`",
+        ),
+    };
+    if !expected.is_empty() && !expected.contains(&&*kind) {
+        return Some(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, remedy));
+    }
+    let origin = headers.get(ORIGIN)?;
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let is_ours = origin.to_str().is_ok_and(|origin| {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority.is_some() && authority == host
+    });
+    (!is_ours).then(|| problem(StatusCode::FORBIDDEN, "this comes from another site"))
 }
 
 fn names_an_address(request: &Parts) -> bool {

@@ -1,34 +1,64 @@
 //! `[admin]`.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::listener::address;
 use super::name;
 use super::table::Table;
 use super::value::{Reading, text_as};
-use super::{Admin, Token};
+use super::{Admin, AdminAddress, Token};
 
-pub(super) const KEYS: &[&str] = &["address", "token-file"];
+pub(super) const KEYS: &[&str] = &["address", "token-file", "persist"];
 
 /// How long a token is, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
+
+/// The longest path of a socket file, in bytes: what the system takes.
+const LONGEST_PATH: usize = 107;
 
 /// Reads `[admin]` out of the file at `path`, to whose folder the token's file is relative.
 pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
     let table = file.table("admin", KEYS)?;
     let why = "write where to listen, such as address = \"127.0.0.1:8081\"";
-    let address = table.require("address", why, text_as(address));
+    let address = table.require("address", why, text_as(|text| address(text, path)));
     let token = table.read(
         "token-file",
         text_as(|file| token(&name::beside(path, file))),
     );
+    let persist = table.read("persist", text_as(|file| Ok(name::beside(path, file))));
     let address = address?;
-    if !address.ip().is_loopback() && !table.has("token-file") {
+    let is_open = matches!(address, AdminAddress::Tcp(tcp) if !tcp.ip().is_loopback());
+    if is_open && !table.has("token-file") {
         let why = "others than this machine can ask here: write token-file = \"admin.token\", a file with a secret in it, or listen on 127.0.0.1";
         table.missing("token-file", why);
     }
-    Some(Admin { address, token })
+    Some(Admin {
+        address,
+        token,
+        persist,
+    })
+}
+
+/// Where to listen, in the file at `path`.
+fn address(text: &str, path: &Path) -> Reading<AdminAddress> {
+    let Some(file) = text.strip_prefix("unix:") else {
+        let remedy = "must be an IP address and a port, such as \"127.0.0.1:8081\", or a socket file, such as \"unix:/run/equipoise/admin.sock\"";
+        return text
+            .parse()
+            .map(AdminAddress::Tcp)
+            .map_err(|_| remedy.to_owned());
+    };
+    if file.is_empty() || file.contains('\0') {
+        return Err("must name a file, such as \"unix:/run/equipoise/admin.sock\"".to_owned());
+    }
+    let file = name::beside(path, file);
+    match file.as_os_str().as_bytes().len() {
+        ..=LONGEST_PATH => Ok(AdminAddress::Unix(file)),
+        length => Err(format!(
+            "must be a path of {LONGEST_PATH} bytes at most, not {length}: the system takes no longer ones for sockets"
+        )),
+    }
 }
 
 /// The secret in a file, without the white space around it.

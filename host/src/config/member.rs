@@ -60,7 +60,7 @@ pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> 
         if !table.has("slow-start") {
             member.settings.slow_start = slow_start.unwrap_or_default();
         }
-        if let Some(same) = members.iter().find(|other| is_same(other, &member)) {
+        if let Some(same) = members.iter().find(|other| other.is_at(&member)) {
             let remedy = format!("is a member already, as {}", same.settings.name);
             table.refuse("url", remedy);
         }
@@ -70,8 +70,11 @@ pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> 
     members
 }
 
-fn is_same(one: &Member, other: &Member) -> bool {
-    (&one.host, one.port, &one.path) == (&other.host, other.port, &other.path)
+impl Member {
+    /// Whether this is the same server and path: members are known by where they are.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        (&self.host, self.port, &self.path) == (&other.host, other.port, &other.path)
+    }
 }
 
 /// Refuses redirects that could never be followed, and members that a sticky cookie cannot name.

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
 use super::listener::read_listeners;
@@ -20,6 +21,7 @@ use super::report::Report;
 use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
+use super::traces::read_traces;
 use super::value::{duration, whole};
 use super::{Config, Mistakes};
 
@@ -31,6 +33,8 @@ pub(super) const KEYS: &[&str] = &[
     "listen",
     "heartbeat",
     "admin",
+    "explain",
+    "traces",
     "route",
     "balancer",
     "hctemplate",
@@ -46,10 +50,27 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, or why it could not be read.
     pub fn read(path: &Path) -> Result<Self, Mistakes> {
-        let unreadable = |error| Mistakes::unreadable(path, error);
-        let bytes = read_bytes(path).map_err(unreadable)?;
-        let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
-        Self::parse(&text, path)
+        Self::parse(&Self::read_text(path)?, path)
+    }
+
+    /// The text of a configuration file of up to 16 MiB.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
+        let bytes = read_bytes(path).map_err(|error| Mistakes::unreadable(path, error))?;
+        Self::text_of(bytes, path)
+    }
+
+    /// The content of the configuration file at `path` as text.
+    ///
+    /// # Errors
+    /// It is too large, or not UTF-8: where.
+    pub(crate) fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, Mistakes> {
+        if bytes.len() as u64 > LARGEST {
+            return Err(Mistakes::unreadable(path, too_large()));
+        }
+        String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))
     }
 
     /// Reads the text of the configuration file at `path`, which need not exist: mistakes name it, and the files that
@@ -87,6 +108,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
         admin: read_admin(file, path),
+        explain: read_explain(file),
+        traces: read_traces(file),
         routes: read_routes(file, &balancers),
         plugins,
         balancers,
@@ -103,10 +126,11 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     File::open(path)?
         .take(LARGEST + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 16 MiB"));
-    }
     Ok(bytes)
+}
+
+fn too_large() -> io::Error {
+    io::Error::other("it is larger than 16 MiB")
 }
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Mistakes {

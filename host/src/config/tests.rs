@@ -10,9 +10,11 @@ use proptest::sample::{Index, select};
 use super::*;
 
 mod check;
+mod explain;
 mod health;
 mod heartbeat;
 mod plugin;
+mod traces;
 
 /// The keys of each section, under the heading that documents them.
 const SECTIONS: &[(&str, &[&str])] = &[
@@ -22,6 +24,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[[listen]]", listener::KEYS),
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
+    ("[explain]", super::explain::KEYS),
+    ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),

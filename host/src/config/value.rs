@@ -138,14 +138,6 @@ pub(super) fn duration_within(
     }
 }
 
-/// A duration of up to 24 hours as a configuration file has it, such as `30s`, for what comes from elsewhere.
-///
-/// # Errors
-/// What would be right.
-pub(crate) fn parse_duration_within_a_day(text: &str) -> Reading<Duration> {
-    duration(Duration::ZERO)(&DeValue::String(text.into()))
-}
-
 /// A part of a whole, such as `"50%"`, in percent.
 pub(super) fn percent(value: &DeValue<'_>) -> Reading<u8> {
     let written = value.as_str().and_then(|text| text.strip_suffix('%'));

@@ -1,34 +1,110 @@
 //! The checks of all members, and where their findings go.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::rounds::conclude;
-use crate::live::View;
+use crate::config::Check;
+use crate::live::{Live, View};
 use crate::probe::{Finding, Target, permits, watch};
 use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::Upstream;
 
-/// Begins to check every member that is to be checked, each in a task of its own.
-pub(super) fn spawn(tasks: &mut JoinSet<()>, mut view: View) {
-    let snapshot = view.pin();
-    let view = Rc::new(RefCell::new(view));
-    let permits = permits();
-    for (number, cluster) in snapshot.clusters.iter().enumerate() {
-        let is_judged = cluster.config.judge.is_some();
-        for (id, upstream) in (0..).zip(cluster.upstreams.iter()) {
-            let target = Target::new(id, &upstream.config, is_judged, permits.clone());
-            let Some(target) = target else {
-                continue;
-            };
-            let (view, started) = (view.clone(), snapshot.started());
-            let note = move |finding| {
-                let snapshot = view.borrow_mut().pin();
-                note(&snapshot, &snapshot.clusters[number], finding);
-            };
-            tasks.spawn_local(watch(target, move || started.elapsed(), note));
+/// Checks every member that is to be checked, as the snapshot in force has it, for ever.
+pub(super) async fn supervise(live: Live) {
+    let mut exchanges = live.exchanges();
+    let mut checks = Checks {
+        view: Rc::new(RefCell::new(live.view())),
+        permits: permits(),
+        tasks: JoinSet::new(),
+        running: BTreeMap::new(),
+    };
+    loop {
+        exchanges.borrow_and_update();
+        checks.adjust();
+        // What was ended leaves nothing behind.
+        while checks.tasks.try_join_next().is_some() {}
+        if exchanges.changed().await.is_err() {
+            return;
         }
+    }
+}
+
+/// The checks that are made, each in a task of its own.
+struct Checks {
+    view: Rc<RefCell<View>>,
+    permits: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    /// By the members' [`Upstream::key`].
+    running: BTreeMap<u64, Running>,
+}
+
+/// Checks of a member.
+struct Running {
+    /// What they are; begun anew when that changes.
+    check: Check,
+    is_judged: bool,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Checks {
+    /// Begins and ends checks until they are those of the snapshot in force. Those that stay are not disturbed.
+    fn adjust(&mut self) {
+        let snapshot = self.view.borrow_mut().pin();
+        let mut before = std::mem::take(&mut self.running);
+        for cluster in &snapshot.clusters {
+            let is_judged = cluster.config.judge.is_some();
+            for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
+                let check = upstream.config.check.as_ref();
+                let Some(check) = check.filter(|_| !member.settings.status.stopped) else {
+                    continue;
+                };
+                let running = before.remove(&upstream.key);
+                let running = running.filter(|it| it.check == *check && it.is_judged == is_judged);
+                let running = running.or_else(|| {
+                    let task = self.begin(&snapshot, cluster, upstream, member.id)?;
+                    Some(Running {
+                        check: check.clone(),
+                        is_judged,
+                        task,
+                    })
+                });
+                self.running
+                    .extend(running.map(|running| (upstream.key, running)));
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+        upstream: &Upstream,
+        id: u32,
+    ) -> Option<AbortHandle> {
+        let is_judged = cluster.config.judge.is_some();
+        let target = Target::new(id, &upstream.config, is_judged, self.permits.clone())?;
+        let (view, started) = (self.view.clone(), snapshot.started());
+        let balancer = cluster.name().to_owned();
+        let note = move |finding| {
+            let snapshot = view.borrow_mut().pin();
+            if let Some((_, cluster)) = snapshot.cluster(&balancer) {
+                note(&snapshot, cluster, finding);
+            }
+        };
+        let watching = watch(target, move || started.elapsed(), note);
+        Some(self.tasks.spawn_local(watching))
     }
 }
 
@@ -36,6 +112,9 @@ pub(super) fn spawn(tasks: &mut JoinSet<()>, mut view: View) {
 fn note(snapshot: &Snapshot, cluster: &Cluster, finding: Finding) {
     let Finding { probe, detail } = finding;
     let (member, passed) = (probe.member, probe.expected);
+    if cluster.member(member).is_none() {
+        return;
+    }
     cluster.chronicle.note_check(member, passed, detail);
     cluster.balancer.note_check(member, passed, snapshot.now());
     conclude(snapshot, cluster, |judgement, host| {

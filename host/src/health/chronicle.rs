@@ -115,6 +115,12 @@ impl Chronicle {
         });
     }
 
+    /// Forgets all members but these.
+    pub(crate) fn retain(&self, members: &[Member]) {
+        let is_one = |id: u32| members.iter().any(|member| member.id == id);
+        self.chapters().retain(|id, _| id.is_none_or(is_one));
+    }
+
     /// What is known of a member; none where nothing has happened.
     pub(crate) fn chapter(&self, member: u32) -> Option<Chapter> {
         self.chapters().get(&Some(member)).cloned()

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -19,6 +19,7 @@ use crate::access_log::Record;
 use crate::deadline::Deadline;
 use crate::health::Account;
 use crate::server::Client;
+use crate::traces::Trace;
 use crate::upstream::{Connection, Slot};
 
 /// An answer's body: a member's or a text of ours.
@@ -26,6 +27,8 @@ pub(crate) struct Body {
     source: Source,
     /// The request's line in the access log, written when the body is done with.
     record: Option<Box<Record>>,
+    /// The request's span, over when the body is done with.
+    trace: Option<Box<Trace>>,
 }
 
 enum Source {
@@ -40,6 +43,7 @@ impl Body {
         Self {
             source: Source::Empty,
             record: None,
+            trace: None,
         }
     }
 
@@ -48,6 +52,7 @@ impl Body {
         Self {
             source: Source::Text(text.into()),
             record: None,
+            trace: None,
         }
     }
 
@@ -56,7 +61,14 @@ impl Body {
         Self {
             source: Source::Member(Box::new(download)),
             record: None,
+            trace: None,
         }
+    }
+
+    /// The same body; when it is done with, the request's span is over.
+    pub(crate) fn traced(mut self, trace: Box<Trace>) -> Self {
+        self.trace = Some(trace);
+        self
     }
 
     /// The same body; when it is done with, the request is logged.
@@ -98,6 +110,9 @@ impl http_body::Body for Body {
                 Err(error) => record.note_break(error),
             }
         }
+        if let (Some(trace), Poll::Ready(Some(Err(error)))) = (&mut this.trace, &polled) {
+            trace.note_break(error);
+        }
         polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
     }
 
@@ -121,6 +136,8 @@ impl http_body::Body for Body {
 /// A member's answer being passed on. It is the member's business to its last byte: until then the request counts as in
 /// flight, and only then its connection is free for another.
 pub(crate) struct Download {
+    /// When the request's head was there.
+    pub(crate) begun: StdInstant,
     pub(crate) incoming: Incoming,
     /// Its connection, given back at the end if it may serve another request; none after that.
     pub(crate) connection: Option<Connection>,
@@ -128,7 +145,7 @@ pub(crate) struct Download {
     /// Who it is for; the worker that serves it has the pool the connection goes back to.
     pub(crate) client: Rc<Client>,
     /// Where the member stands in the configuration: balancer and member.
-    pub(crate) place: (usize, usize),
+    pub(crate) pool: u64,
     /// How long the member may stall.
     pub(crate) timeout: Duration,
     /// Whether all of it has been read.
@@ -172,11 +189,13 @@ impl Drop for Download {
     fn drop(&mut self) {
         let is_whole = self.has_ended || http_body::Body::is_end_stream(&self.incoming);
         if let Some(connection) = self.connection.take() {
+            let durations = &connection.meters().balancer.durations;
+            durations.observe(self.begun.elapsed());
             if let Some(account) = self.account.take() {
                 account.close(self.failure, connection.carried());
             }
             if is_whole && self.is_reusable {
-                self.client.worker.pool(self.place).put(connection);
+                self.client.worker.pool(self.pool).put(connection);
             }
         }
         self.client.put_deadline(std::mem::take(&mut self.deadline));

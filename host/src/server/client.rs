@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use http::HeaderValue;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response};
 
 use crate::deadline::Deadline;
 use crate::server::Worker;
+use crate::server::drain::Drain;
 
 /// A client's connection; lives as long as any request of it.
 pub(crate) struct Client {
@@ -19,10 +21,12 @@ pub(crate) struct Client {
     pub(crate) address_text: HeaderValue,
     /// A deadline whose timer is armed already, for the next request that waits for a member.
     deadline: Cell<Option<Deadline>>,
+    /// Whether it is to end.
+    drain: Rc<Drain>,
 }
 
 impl Client {
-    pub(crate) fn new(worker: Rc<Worker>, address: SocketAddr) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, address: SocketAddr, drain: Rc<Drain>) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         // An address in text has no byte that a header value may not have.
         let address_text = HeaderValue::try_from(address.ip().to_string())
@@ -32,6 +36,7 @@ impl Client {
             address,
             address_text,
             deadline: Cell::new(None),
+            drain,
         }
     }
 
@@ -43,6 +48,14 @@ impl Client {
     /// Whether it came by TLS.
     pub(crate) fn is_tls(&self) -> bool {
         false
+    }
+
+    /// Says in an answer that it is the last, if the connection is to end.
+    pub(crate) fn part<B>(&self, answer: &mut Response<B>) {
+        if self.drain.has_begun() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
     }
 
     /// A deadline that is not set.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
+use crate::meters::Desk;
 use crate::server::strict::{Offence, Phase, Scanner};
 
 /// How long and for how many bytes a client is listened to after our last word.
@@ -25,10 +26,10 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 ///   with an [`io::ErrorKind::TimedOut`] error.
 /// - A connection that is closed while the client still sends lingers for a moment: closed at once, the kernel would
 ///   answer what is yet to come with a reset, and that would take our answer from the client before it has read it.
-pub(crate) struct ClientIo {
-    stream: TcpStream,
+pub(crate) struct ClientIo<S = TcpStream> {
+    stream: S,
     scanner: Scanner,
-    limits: Rc<Limits>,
+    limits: Arc<Limits>,
     /// Set when nothing more may be read, with what is wrong.
     refusal: Option<&'static str>,
     /// How long the client may leave us waiting for more.
@@ -39,11 +40,13 @@ pub(crate) struct ClientIo {
     write_deadline: Deadline,
     /// How many bytes were thrown away since we said our last word.
     lingering: Option<usize>,
+    /// Where bytes are counted; none where they are not.
+    meters: Option<Desk>,
 }
 
-impl ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
     /// A stream whose first head is awaited from now on.
-    pub(crate) fn new(stream: TcpStream, limits: Rc<Limits>) -> Self {
+    pub(crate) fn new(stream: S, limits: Arc<Limits>) -> Self {
         let mut read_deadline = Deadline::default();
         read_deadline.set(Instant::now() + limits.header_timeout);
         Self {
@@ -55,6 +58,15 @@ impl ClientIo {
             waiting_for: Some((0, Phase::Idle)),
             write_deadline: Deadline::default(),
             lingering: None,
+            meters: None,
+        }
+    }
+
+    /// The same stream, whose bytes are counted.
+    pub(crate) fn counted(self, meters: Desk) -> Self {
+        Self {
+            meters: Some(meters),
+            ..self
         }
     }
 
@@ -122,6 +134,9 @@ impl ClientIo {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
+            if let (Poll::Ready(Ok(sent)), Some(meters)) = (&written, &self.meters) {
+                meters.counts().sent.add(*sent as u64);
+            }
             self.write_deadline.clear();
             return written;
         }
@@ -139,7 +154,7 @@ fn refused(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -150,14 +165,20 @@ impl AsyncRead for ClientIo {
         }
         let start = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(self.inspect(buffer, start)),
+            Poll::Ready(Ok(())) => {
+                if let Some(meters) = &self.meters {
+                    let received = buffer.filled().len() - start;
+                    meters.counts().received.add(received as u64);
+                }
+                Poll::Ready(self.inspect(buffer, start))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_patience(context),
         }
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

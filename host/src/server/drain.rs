@@ -1,24 +1,30 @@
-//! The end of a worker: its connections are asked to finish and waited for.
+//! The end of a listener's connections: they are asked to finish, and waited for.
+//!
+//! First, every answer says that it is the last. A client that sends its requests one after the other so learns of the end
+//! between two of them, and loses none. After a while those connections are closed, too, on which nothing is asked.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
-/// The connections of a worker, and whether they are to end.
+/// The connections that a worker serves of one listener, and whether they are to end.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     has_begun: Cell<bool>,
-    /// The tasks that serve connections.
-    tasks: RefCell<Slab<Waker>>,
+    insists: Cell<bool>,
+    /// The tasks that serve connections, once they have been polled.
+    tasks: RefCell<Slab<Option<Waker>>>,
     /// Told when the last of them has ended.
     is_empty: Notify,
 }
 
-/// A connection's task; counted until it is dropped.
+/// A connection; counted until this is dropped.
 #[derive(Debug)]
 pub(super) struct Guest {
     drain: Rc<Drain>,
@@ -26,29 +32,48 @@ pub(super) struct Guest {
 }
 
 impl Drain {
-    /// Counts the task that awaits this. It is woken when the drain begins.
-    pub(super) async fn enter(self: Rc<Self>) -> Guest {
-        poll_fn(|context| {
-            let key = self.tasks.borrow_mut().insert(context.waker().clone());
-            Poll::Ready(Guest {
-                drain: self.clone(),
-                key,
-            })
-        })
-        .await
+    /// Counts a connection.
+    pub(super) fn admit(self: &Rc<Self>) -> Guest {
+        Guest {
+            drain: self.clone(),
+            key: self.tasks.borrow_mut().insert(None),
+        }
     }
 
-    /// Whether connections are to end.
+    /// Whether answers are the last of their connections.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun.get()
     }
 
-    /// Asks every connection to end and waits until all have.
-    pub(super) async fn run(&self) {
+    /// Whether connections are to end, idle or not.
+    pub(super) fn insists(&self) -> bool {
+        self.insists.get()
+    }
+
+    /// Makes each answer from now on the last of its connection.
+    pub(super) fn begin(&self) {
         self.has_begun.set(true);
-        for (_, waker) in &*self.tasks.borrow() {
+    }
+
+    /// Waits until all connections have ended. Those that are idle are closed after `grace`.
+    pub(super) async fn run(&self, grace: Duration) {
+        self.begin();
+        if timeout(grace, self.emptied()).await.is_ok() {
+            return;
+        }
+        self.insists.set(true);
+        for waker in self
+            .tasks
+            .borrow()
+            .iter()
+            .filter_map(|(_, waker)| waker.as_ref())
+        {
             waker.wake_by_ref();
         }
+        self.emptied().await;
+    }
+
+    async fn emptied(&self) {
         while !self.tasks.borrow().is_empty() {
             self.is_empty.notified().await;
         }
@@ -60,12 +85,30 @@ impl Drain {
     }
 }
 
+impl Guest {
+    /// Has the task that awaits this woken when its connection is to end.
+    pub(super) async fn settle(&self) {
+        poll_fn(|context| {
+            if let Some(waker) = self.drain.tasks.borrow_mut().get_mut(self.key) {
+                *waker = Some(context.waker().clone());
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Whose it is.
+    pub(super) fn drain(&self) -> &Rc<Drain> {
+        &self.drain
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut tasks = self.drain.tasks.borrow_mut();
         tasks.remove(self.key);
         if tasks.is_empty() {
-            self.drain.is_empty.notify_one();
+            self.drain.is_empty.notify_waiters();
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,18 +14,22 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinSet, spawn_local};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::access_log::AccessLog;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
+use crate::meters::Desk;
 use crate::proxy;
-use crate::server::accept::accept;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
-use crate::server::drain::Drain;
+use crate::server::doors::Doors;
+use crate::server::drain::Guest;
+use crate::server::listeners::{Listeners, Orders};
+use crate::server::places::Place;
+use crate::server::pulse::Pulse;
 use crate::upstream::{MIN_BUFFER, Pool};
 
 /// How often idle connections to members are looked through for those to close.
@@ -35,12 +40,10 @@ pub(super) struct Share {
     /// The worker's number, from 0.
     pub(super) number: usize,
     pub(super) live: Live,
-    pub(super) listeners: Vec<TcpListener>,
-    /// Places for client connections, of all workers.
-    pub(super) connections: Arc<Semaphore>,
+    pub(super) listeners: Listeners,
     pub(super) access_log: Option<AccessLog>,
-    pub(super) stopped: watch::Receiver<bool>,
     pub(super) shutdown_timeout: Duration,
+    pub(super) pulse: Pulse,
 }
 
 /// What the requests of one worker share.
@@ -49,23 +52,21 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     snapshot: RefCell<View>,
     pub(crate) access_log: Option<AccessLog>,
-    /// For each balancer and member, the idle connections.
-    pools: Vec<Vec<Pool>>,
-    limits: Rc<Limits>,
-    http: http1::Builder,
-    drain: Rc<Drain>,
+    meters: Desk,
+    /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
+    pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
+    /// For the clients that connect while the same limits are in force.
+    reception: RefCell<Rc<Reception>>,
 }
 
-impl Worker {
-    fn new(number: usize, live: &Live, access_log: Option<AccessLog>) -> Self {
-        let mut view = live.view();
-        let snapshot = view.pin();
-        let pools = snapshot
-            .clusters
-            .iter()
-            .map(|cluster| cluster.upstreams.iter().map(|_| Pool::default()).collect())
-            .collect();
-        let limits = Rc::new(snapshot.limits.clone());
+/// How clients are served that connect while the same limits are in force.
+struct Reception {
+    limits: Arc<Limits>,
+    http: http1::Builder,
+}
+
+impl Reception {
+    fn new(limits: Arc<Limits>) -> Self {
         let mut http = http1::Builder::new();
         // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
         http.header_read_timeout(None).half_close(true);
@@ -74,14 +75,23 @@ impl Worker {
         if let Some(headers) = limits.own_headers() {
             http.max_headers(headers);
         }
+        Self { limits, http }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(number: usize, live: &Live, access_log: Option<AccessLog>) -> Self {
+        let mut view = live.view();
+        let snapshot = view.pin();
+        let reception = Reception::new(snapshot.limits.clone());
+        let meters = Desk::new(snapshot.meters.clone(), number);
         Self {
             number,
             snapshot: RefCell::new(view),
             access_log,
-            pools,
-            limits,
-            http,
-            drain: Rc::default(),
+            meters,
+            pools: RefCell::default(),
+            reception: RefCell::new(Rc::new(reception)),
         }
     }
 
@@ -90,9 +100,25 @@ impl Worker {
         self.snapshot.borrow_mut().pin()
     }
 
-    /// The idle connections to a member, by its balancer's and its own index.
-    pub(crate) fn pool(&self, (balancer, member): (usize, usize)) -> &Pool {
-        &self.pools[balancer][member]
+    /// How a client is served that connects now.
+    fn reception(&self) -> Rc<Reception> {
+        let snapshot = self.snapshot();
+        let mut reception = self.reception.borrow_mut();
+        if !Arc::ptr_eq(&reception.limits, &snapshot.limits) {
+            *reception = Rc::new(Reception::new(snapshot.limits.clone()));
+        }
+        reception.clone()
+    }
+
+    /// The limits of a client that connects now.
+    #[cfg(test)]
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        self.reception().limits.clone()
+    }
+
+    /// The idle connections to a member, by its upstream's key.
+    pub(crate) fn pool(&self, key: u64) -> Rc<Pool> {
+        self.pools.borrow_mut().entry(key).or_default().clone()
     }
 
     /// Closes connections to members that have been idle for long enough, now and then, for ever.
@@ -103,11 +129,16 @@ impl Worker {
             ticks.tick().await;
             // Also lets go of a snapshot of before, should there be no requests.
             let snapshot = self.snapshot();
-            for (cluster, pools) in snapshot.clusters.iter().zip(&self.pools) {
-                for (upstream, pool) in cluster.upstreams.iter().zip(pools) {
+            let mut before = self.pools.take();
+            // Those to members that are gone are closed with their pools.
+            let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
+            *self.pools.borrow_mut() = upstreams
+                .filter_map(|upstream| {
+                    let pool = before.remove(&upstream.key)?;
                     pool.expire(upstream.config.ttl);
-                }
-            }
+                    Some((upstream.key, pool))
+                })
+                .collect();
         }
     }
 }
@@ -129,56 +160,71 @@ async fn serve(share: Share) {
         number,
         live,
         listeners,
-        connections,
         access_log,
-        mut stopped,
         shutdown_timeout,
+        pulse,
     } = share;
     let worker = Rc::new(Worker::new(number, &live, access_log));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
-    for listener in listeners {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                let (worker, places) = (worker.clone(), connections.clone());
-                background.spawn_local(accept(listener, places, move |stream, address, place| {
-                    spawn_local(serve_client(stream, address, worker.clone(), place));
-                }));
-            }
-            Err(error) => tracing::error!(%error, "a listener cannot be served"),
-        }
-    }
-    // An error means that the server is gone, which is as good a reason to stop.
-    let _ = stopped.wait_for(|&stopped| stopped).await;
+    background.spawn_local(async move { pulse.beat().await });
+    let mut doors = Doors::new(worker.clone(), listeners.places().clone());
+    let orders = listeners.orders();
+    // The server's own handle is what orders come by.
+    drop(listeners);
+    let grace = follow(orders, &mut doors).await;
     background.shutdown().await;
-    if timeout(shutdown_timeout, worker.drain.run()).await.is_err() {
+    if timeout(shutdown_timeout, doors.close(grace)).await.is_err() {
         tracing::warn!(
-            connections = worker.drain.len(),
+            connections = doors.connections(),
             "connections did not end within shutdown-timeout"
         );
     }
 }
 
-/// Serves one client's requests until either side closes, or the worker drains.
-async fn serve_client(
+/// Listens as ordered, until the order is to stop: says how long connections may then be idle.
+async fn follow(mut orders: watch::Receiver<Orders>, doors: &mut Doors) -> Duration {
+    loop {
+        let (wanted, stop) = {
+            let orders = orders.borrow_and_update();
+            (orders.open.clone(), orders.stop)
+        };
+        if let Some(grace) = stop {
+            return grace;
+        }
+        doors.follow(&wanted);
+        drop(wanted);
+        if orders.changed().await.is_err() {
+            // The server is gone, which is as good a reason to stop.
+            return Duration::ZERO;
+        }
+    }
+}
+
+/// Serves one client's requests until either side closes, or the connection is to end.
+pub(super) async fn serve_client(
     stream: TcpStream,
     address: SocketAddr,
     worker: Rc<Worker>,
-    _place: OwnedSemaphorePermit,
+    guest: Guest,
+    _place: Place,
 ) {
-    let drain = worker.drain.clone();
-    let _guest = drain.clone().enter().await;
+    guest.settle().await;
+    let drain = guest.drain();
+    let _counted = worker.meters.clone().connection();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client's connection is gone");
         return;
     }
-    let io = TokioIo::new(ClientIo::new(stream, worker.limits.clone()));
-    let client = Rc::new(Client::new(worker.clone(), address));
+    let reception = worker.reception();
+    let io = ClientIo::new(stream, reception.limits.clone()).counted(worker.meters.clone());
+    let io = TokioIo::new(io);
+    let client = Rc::new(Client::new(worker, address, drain.clone()));
     let service = service_fn(move |request| proxy::handle(client.clone(), request));
-    let mut connection = pin!(worker.http.serve_connection(io, service));
+    let mut connection = pin!(reception.http.serve_connection(io, service));
     let is_ending = Cell::new(false);
     let served = poll_fn(|context| {
-        if drain.has_begun() && !is_ending.replace(true) {
+        if drain.insists() && !is_ending.replace(true) {
             connection.as_mut().graceful_shutdown();
         }
         connection.as_mut().poll(context)

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::{Limits, Member};
+use crate::meters::MemberMeters;
 use crate::proxy::Upload;
 use crate::upstream::metered::{Metered, Traffic};
 
@@ -43,6 +44,9 @@ pub(crate) struct Connection {
     /// Whether it served a request before.
     is_reused: bool,
     carried: Rc<Cell<Traffic>>,
+    meters: Arc<MemberMeters>,
+    /// Whether it is counted as idle.
+    is_idle: bool,
 }
 
 impl Connection {
@@ -53,6 +57,7 @@ impl Connection {
     pub(crate) async fn open(
         member: &Member,
         counters: Arc<Counters>,
+        meters: Arc<MemberMeters>,
         limits: &Limits,
     ) -> Result<Self, ConnectError> {
         let stream = timeout(member.connection_timeout, connect(member))
@@ -82,11 +87,14 @@ impl Connection {
                 tracing::debug!(%error, "a connection to a member ended");
             }
         });
+        meters.opened.add(1);
         Ok(Self {
             sender,
             driver,
             is_reused: false,
             carried,
+            meters,
+            is_idle: false,
         })
     }
 
@@ -105,10 +113,30 @@ impl Connection {
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
-    /// The same connection, after an exchange.
+    /// What is counted of its member.
+    pub(crate) fn meters(&self) -> &MemberMeters {
+        &self.meters
+    }
+
+    /// The same connection, after an exchange: idle.
+    pub(crate) fn rested(mut self) -> Self {
+        self.is_idle = true;
+        self.meters.idle.add(1);
+        self
+    }
+
+    /// The same connection, for another exchange.
     pub(crate) fn reused(mut self) -> Self {
         self.is_reused = true;
+        self.meters.reused.add(1);
+        self.leave_idleness();
         self
+    }
+
+    fn leave_idleness(&mut self) {
+        if std::mem::take(&mut self.is_idle) {
+            self.meters.idle.take(1);
+        }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -126,6 +154,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.leave_idleness();
         self.driver.abort();
     }
 }

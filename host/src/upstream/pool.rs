@@ -38,7 +38,7 @@ impl Pool {
     pub(crate) fn put(&self, connection: Connection) {
         if connection.is_ready() {
             self.idle.borrow_mut().push(Idle {
-                connection,
+                connection: connection.rested(),
                 since: Instant::now(),
             });
         }

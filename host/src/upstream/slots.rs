@@ -1,5 +1,6 @@
 //! `max`: how many requests may be in flight at a member at once.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::config::Member;
 /// The places for requests at a member, shared by all workers. First come, first served.
 #[derive(Debug)]
 pub(crate) struct Slots {
+    max: Option<NonZeroUsize>,
     /// `None` without a bound.
     free: Option<Arc<Semaphore>>,
     /// How long a request waits for a place.
@@ -24,12 +26,17 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    /// As many places as the member's `max` says.
-    pub(crate) fn new(member: &Member) -> Self {
-        let free = member
-            .max
-            .map(|max| Arc::new(Semaphore::new(max.get().min(Semaphore::MAX_PERMITS))));
+    /// As many places as the member's `max` says. Where that is as `before`, the requests in flight keep theirs.
+    pub(crate) fn new(member: &Member, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| before.max == member.max);
+        let free = match same {
+            Some(before) => before.free.clone(),
+            None => member
+                .max
+                .map(|max| Arc::new(Semaphore::new(max.get().min(Semaphore::MAX_PERMITS)))),
+        };
         Self {
+            max: member.max,
             free,
             acquire: member.acquire,
         }

@@ -12,7 +12,7 @@ use wasmtime::{Config, Engine, EngineWeak};
 use super::context::{Context, spare_copies};
 use super::since_v0_1_0::Everything;
 use super::wasi;
-use super::watcher::Hash;
+use crate::watcher::Hash;
 
 /// How often a running call looks at its time.
 pub(super) const TICK: Duration = Duration::from_millis(1);

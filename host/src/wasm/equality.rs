@@ -20,8 +20,8 @@ use super::engine::Sandbox;
 use super::policy::{PluginSelector, PluginSession, SeatedJudge};
 use super::seat::Seat;
 use super::version::{Role, Version};
-use super::watcher::Content;
 use crate::config::Plugin;
+use crate::watcher::Content;
 
 /// The most members of a balancer here.
 const MEMBERS: u32 = 12;

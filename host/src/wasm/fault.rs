@@ -1,5 +1,6 @@
 //! What a plugin did wrong.
 
+use std::cell::Cell;
 use std::fmt;
 
 use thiserror::Error;
@@ -57,6 +58,21 @@ impl FaultKind {
             Self::Malformed => "malformed",
         }
     }
+}
+
+thread_local! {
+    /// The last fault on this thread.
+    static LAST: Cell<Option<FaultKind>> = const { Cell::new(None) };
+}
+
+/// The last fault on this thread since this was last asked: what a plugin that was just asked in vain did wrong.
+pub(crate) fn take_fault() -> Option<FaultKind> {
+    LAST.take()
+}
+
+/// A fault happened on this thread.
+pub(super) fn note_fault(kind: FaultKind) {
+    LAST.set(Some(kind));
 }
 
 impl fmt::Display for FaultKind {

@@ -1,24 +1,52 @@
-//! What is remembered of a version's faults, and when they are too many.
+//! What is remembered of a version's calls and faults, and when faults are too many.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fault::FaultKind;
+use crate::meters::{CALLS, Count, Histogram};
 
 /// Within which time `max-faults` are too many.
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 
+/// Of so many calls one is timed: reading the clock twice takes as long as a short call.
+const TIMED: u64 = 16;
+
+/// What is counted of calls.
+#[derive(Debug)]
+struct Tally {
+    /// Calls that were answered, faults included.
+    calls: Count,
+    /// Calls answered with none: the fallback was asked to decide.
+    declined: Count,
+    /// By the number of the kind.
+    faults: [Count; FaultKind::ALL.len()],
+    /// How long those that were timed took.
+    durations: Histogram,
+    /// How often the plugin was put into service.
+    installed: Count,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            calls: Count::default(),
+            declined: Count::default(),
+            faults: Default::default(),
+            durations: Histogram::new(CALLS),
+            installed: Count::default(),
+        }
+    }
+}
+
 /// The life of one version, over all its instances.
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// Calls that were answered, faults included.
-    calls: AtomicU64,
-    /// Calls answered with none: the fallback was asked to decide.
-    declined: AtomicU64,
-    /// By the number of the kind.
-    faults: [AtomicU64; FaultKind::ALL.len()],
+    own: Tally,
+    /// What all versions of the plugin have counted.
+    plugin: Arc<Tally>,
     max_faults: usize,
     /// When the last faults were, at most `max_faults` of them.
     recent: Mutex<VecDeque<Instant>>,
@@ -28,26 +56,47 @@ pub(crate) struct Record {
 impl Record {
     pub(super) fn new(max_faults: usize) -> Self {
         Self {
-            calls: AtomicU64::new(0),
-            declined: AtomicU64::new(0),
-            faults: Default::default(),
+            own: Tally::default(),
+            plugin: Arc::default(),
             max_faults,
             recent: Mutex::default(),
             quarantined: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn count_call(&self) {
-        self.calls.fetch_add(1, Relaxed);
+    /// Counts a call; tells when it begins if it is to be timed.
+    #[inline]
+    pub(super) fn count_call(&self) -> Option<Instant> {
+        self.plugin.calls.add(1);
+        let number = self.own.calls.next();
+        number.is_multiple_of(TIMED).then(Instant::now)
+    }
+
+    /// A call that is timed is over.
+    pub(super) fn count_duration(&self, duration: Duration) {
+        self.own.durations.observe(duration);
+        self.plugin.durations.observe(duration);
     }
 
     pub(super) fn count_declined(&self) {
-        self.declined.fetch_add(1, Relaxed);
+        self.own.declined.add(1);
+        self.plugin.declined.add(1);
+    }
+
+    /// The version is of the same plugin as another: counts on from that one's numbers. To be called before it serves.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.plugin = other.plugin.clone();
+    }
+
+    /// The version comes into service.
+    pub(crate) fn note_installed(&self) {
+        self.plugin.installed.add(1);
     }
 
     /// Counts a fault; tells whether it was the one that puts the version out of service.
     pub(super) fn count_fault(&self, kind: FaultKind, now: Instant) -> bool {
-        self.faults[kind as usize].fetch_add(1, Relaxed);
+        self.own.faults[kind as usize].add(1);
+        self.plugin.faults[kind as usize].add(1);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_back(now);
         if recent.len() > self.max_faults {
@@ -68,20 +117,50 @@ impl Record {
     pub(crate) fn summary(&self) -> String {
         let faults: Vec<String> = FaultKind::ALL
             .into_iter()
-            .map(|kind| (self.faults(kind), kind))
+            .map(|kind| (self.own.faults[kind as usize].get(), kind))
             .filter(|(count, _)| *count > 0)
             .map(|(count, kind)| format!("{count} {kind}"))
             .collect();
-        let (calls, declined) = (self.calls.load(Relaxed), self.declined.load(Relaxed));
+        let (calls, declined) = (self.own.calls.get(), self.own.declined.get());
         format!(
             "{calls} calls, {declined} declined; faults: {}",
             faults.join(", ")
         )
     }
 
-    /// Faults of a kind since the version was loaded.
-    fn faults(&self, kind: FaultKind) -> u64 {
-        self.faults[kind as usize].load(Relaxed)
+    /// Calls of the plugin that were answered, faults included, over all its versions.
+    pub(crate) fn calls(&self) -> u64 {
+        self.plugin.calls.get()
+    }
+
+    /// Calls of the plugin that left the decision to the fallback, over all its versions.
+    pub(crate) fn declined(&self) -> u64 {
+        self.plugin.declined.get()
+    }
+
+    /// Faults of a kind of the plugin, over all its versions.
+    pub(crate) fn faults(&self, kind: FaultKind) -> u64 {
+        self.plugin.faults[kind as usize].get()
+    }
+
+    /// How often the plugin was exchanged while it served.
+    pub(crate) fn swaps(&self) -> u64 {
+        self.plugin.installed.get().saturating_sub(1)
+    }
+
+    /// How long calls of the plugin took, over all its versions; of one in 16.
+    pub(crate) fn durations(&self) -> &Histogram {
+        &self.plugin.durations
+    }
+
+    /// The time that half of this version's calls did not exceed, in microseconds; 0 before the first.
+    pub(crate) fn p50_us(&self) -> f64 {
+        self.own.durations.quantile_us(0.5)
+    }
+
+    /// The time that 99 % of this version's calls did not exceed, in microseconds; 0 before the first.
+    pub(crate) fn p99_us(&self) -> f64 {
+        self.own.durations.quantile_us(0.99)
     }
 }
 
@@ -114,6 +193,43 @@ mod tests {
                 "{seconds:?}"
             );
         }
+    }
+
+    /// A plugin's numbers only grow, whichever version serves.
+    #[test]
+    fn numbers_go_on_over_versions_and_back() {
+        let (first, mut second) = (Record::new(9), Record::new(9));
+        let now = Instant::now();
+        let call = |record: &Record, calls: u64| {
+            for _ in 0..calls {
+                if record.count_call().is_some() {
+                    record.count_duration(Duration::from_micros(1));
+                }
+            }
+        };
+        first.note_installed();
+        call(&first, 17);
+        first.count_declined();
+        assert_eq!((first.calls(), first.swaps()), (17, 0));
+        second.join(&first);
+        second.note_installed();
+        call(&second, 3);
+        second.count_fault(FaultKind::Trap, now);
+        // Requests of before are still under way.
+        call(&first, 1);
+        for record in [&first, &second] {
+            assert_eq!((record.calls(), record.declined()), (21, 1));
+            assert_eq!((record.faults(FaultKind::Trap), record.swaps()), (1, 1));
+            assert_eq!(record.durations().count(), 3);
+        }
+        assert!(second.summary().starts_with("3 calls, 0 declined"));
+    }
+
+    #[test]
+    fn one_call_in_16_is_timed() {
+        let record = Record::new(1);
+        let timed = (0..160).filter(|_| record.count_call().is_some()).count();
+        assert_eq!(timed, 10);
     }
 
     #[test]

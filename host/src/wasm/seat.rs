@@ -84,8 +84,12 @@ impl Seat {
             self.refill();
         }
         let instance = self.instance.as_mut()?;
-        self.version.record.count_call();
-        match question(instance) {
+        let timed_since = self.version.record.count_call();
+        let answer = question(instance);
+        if let Some(begun) = timed_since {
+            self.version.record.count_duration(begun.elapsed());
+        }
+        match answer {
             Ok(answer) => {
                 if instance.memory() >= self.full {
                     self.exchange();

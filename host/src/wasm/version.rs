@@ -11,13 +11,13 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::context::Context;
 use super::engine::Sandbox;
-use super::fault::{Fault, describe};
-use super::keeper::LARGEST;
+use super::fault::{Fault, describe, note_fault};
 use super::record::Record;
+use super::shelf::LARGEST;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::voice::Voice;
-use super::watcher::{Content, Hash, read};
 use crate::config::Plugin;
+use crate::watcher::{Content, Hash, read};
 
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";
@@ -149,6 +149,7 @@ impl Version {
 
     /// Counts a fault and says so; puts the version out of service when there are too many.
     pub(super) fn note_fault(&self, role: Role, fault: &Fault) {
+        note_fault(fault.kind);
         let quarantined = self.record.count_fault(fault.kind, Instant::now());
         let (version, role) = (self.short_hash(), role.name());
         let line = format!("version {version}: fault as {role}: {fault}; the fallback answers");

@@ -250,14 +250,20 @@ impl Site {
     fn with_status(self, name: &str, change: &str) -> Self {
         let member = self.member(name).clone();
         let status = member.settings.status.changed(change).unwrap();
-        let settings = MemberSettings {
-            status,
-            ..member.settings.clone()
-        };
         let now = self.now();
         self.with_balancer(|balancer| {
-            let changed = balancer.with_member(member.id, settings, now);
-            changed.expect("the member exists")
+            let members = balancer.members().iter().map(|before| Member {
+                id: before.id,
+                settings: MemberSettings {
+                    status: match before.id == member.id {
+                        true => status,
+                        false => before.settings.status,
+                    },
+                    ..before.settings.clone()
+                },
+                counters: before.counters.clone(),
+            });
+            balancer.with_members(balancer.settings().clone(), members.collect(), now)
         })
     }
 

@@ -4,6 +4,7 @@ mod apache;
 mod choosing;
 mod counters;
 mod eligible;
+mod explaining;
 mod health;
 mod judgement;
 mod recovery;

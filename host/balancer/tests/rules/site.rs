@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_balancer::{
-    Balancer, Choice, Counters, Member, MemberSettings, Methods, Outcome, Query, Refusal, Settings,
+    Balancer, Choice, Counters, Explanation, Member, MemberSettings, Methods, Outcome, Query,
+    Refusal, Settings,
 };
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
@@ -144,6 +145,23 @@ impl Site {
         let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
         self.balancer.choose(&Query {
+            session: session.as_ref(),
+            tried: &tried,
+            now: self.now(),
+            ..query(request, &host)
+        })
+    }
+
+    /// As [`choose`](Self::choose), and what the decision went by.
+    pub(crate) fn explain(
+        &self,
+        request: &FakeRequest,
+        tried: &[&str],
+    ) -> (Result<Choice, Refusal>, Explanation) {
+        let host = FakeHost::with_random(0);
+        let session = self.balancer.session(request, &host);
+        let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
+        self.balancer.explain(&Query {
             session: session.as_ref(),
             tried: &tried,
             now: self.now(),

@@ -39,9 +39,51 @@ fn heartbeats_are_read_as_written() {
     assert_eq!(listen.to_string(), "[ff02::1:2%3]:99");
     assert_eq!(heartbeat.path, "/hb");
     let admin = good(&format!("{GOOD}{ADMIN}")).admin;
-    let address = "127.0.0.1:8081".parse().unwrap();
+    let address = AdminAddress::Tcp("127.0.0.1:8081".parse().unwrap());
     let token = None;
-    assert_eq!(admin, Some(Admin { address, token }));
+    assert_eq!(
+        admin,
+        Some(Admin {
+            address,
+            token,
+            persist: None
+        })
+    );
+}
+
+/// Who may open the file may ask; so there is no need of a token.
+#[test]
+fn a_socket_file_is_beside_the_configuration_and_needs_no_token() {
+    let read = |path: &str| {
+        let text = format!("{GOOD}[admin]\naddress = \"unix:{path}\"\n");
+        Config::parse(&text, Path::new("/etc/equipoise/equipoise.toml"))
+    };
+    for (written, path) in [
+        ("/run/equipoise/admin.sock", "/run/equipoise/admin.sock"),
+        ("admin.sock", "/etc/equipoise/admin.sock"),
+    ] {
+        let address = AdminAddress::Unix(path.into());
+        let token = None;
+        let admin = read(written).unwrap().admin;
+        assert_eq!(
+            admin,
+            Some(Admin {
+                address,
+                token,
+                persist: None
+            })
+        );
+    }
+    for (written, remedy) in [
+        (String::new(), "must name a file"),
+        (
+            "x".repeat(93),
+            "must be a path of 107 bytes at most, not 108",
+        ),
+    ] {
+        let found = read(&written).unwrap_err().to_string();
+        assert!(found.contains(remedy), "{remedy}\nbut {found}");
+    }
 }
 
 /// The token's file is relative to the configuration file, as others are.

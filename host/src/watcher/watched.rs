@@ -67,6 +67,12 @@ impl Watched {
         self.complaint = Some(reason.to_string());
     }
 
+    /// This content is known already.
+    pub(super) fn note_known(&mut self, hash: Hash) {
+        self.known = Some(hash);
+        self.complaint = None;
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

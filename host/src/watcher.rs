@@ -1,4 +1,4 @@
-//! Notices that plugin files have changed, and hands over their last stable content.
+//! Notices that files have changed, and hands over their last stable content.
 //!
 //! Files are changed in many ways: written in place, renamed over, by a symlink that is made to lead elsewhere,
 //! deleted and made again with their folder. None of that is told apart here. What counts is what the path leads to:
@@ -25,7 +25,7 @@ mod tests;
 mod watched;
 
 use bell::Bell;
-pub(crate) use content::{Content, Hash, Unreadable, read};
+pub(crate) use content::{Content, Hash, Unreadable, hash, read};
 use events::Events;
 use watched::Watched;
 
@@ -75,6 +75,25 @@ impl Watcher {
         let mut watcher = Self::polling(files, largest, POLL);
         watcher.listen();
         watcher
+    }
+
+    /// Watches these files from now on, in this order. Of those that were watched before, nothing is forgotten.
+    pub(crate) fn follow(&mut self, files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>) {
+        let mut before = std::mem::take(&mut self.files);
+        let files = files.into_iter().map(|(path, known)| {
+            let place = before.iter().position(|file| file.path() == path);
+            place.map_or_else(
+                || Watched::new(path, known),
+                |place| before.swap_remove(place),
+            )
+        });
+        self.files = files.collect();
+        self.is_stale = true;
+    }
+
+    /// The caller has this content of a file already: it is no news.
+    pub(crate) fn note_known(&mut self, file: usize, hash: Hash) {
+        self.files[file].note_known(hash);
     }
 
     /// The caller found by itself, and said, why a file has no content: that is not reported again.

@@ -29,6 +29,19 @@ pub(crate) struct Content {
     pub(crate) hash: Hash,
 }
 
+impl Content {
+    /// A content that is in no file yet.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        let hash = hash(&bytes);
+        Self { bytes, hash }
+    }
+}
+
+/// The hash of a content.
+pub(crate) fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
 /// Why a file has no content to be had.
 #[derive(Debug, Error)]
 pub(crate) enum Unreadable {

@@ -1,0 +1,367 @@
+//! Explanations: every decision tells why each member was a candidate or was not, and how the one that was chosen was found.
+
+use std::time::Duration;
+
+use equipoise_balancer::{By, Choice, Explanation, Refusal, Settings, Standing};
+use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector};
+
+use crate::site::{Site, query, session_of, settings};
+
+/// A standing in a word.
+fn word(standing: &Standing) -> String {
+    match standing {
+        Standing::Candidate => "candidate".to_owned(),
+        Standing::NotAsked => "-".to_owned(),
+        Standing::Disabled => "disabled".to_owned(),
+        Standing::Stopped => "stopped".to_owned(),
+        Standing::InError(until) => {
+            format!("error<{}", until.map_or(0, |until| until.as_secs()))
+        }
+        Standing::Unhealthy => "unhealthy".to_owned(),
+        Standing::Draining => "draining".to_owned(),
+        Standing::Drained => "drained".to_owned(),
+        Standing::Tried => "tried".to_owned(),
+        Standing::SpareNotNeeded => "spare".to_owned(),
+        Standing::StandbyNotNeeded => "standby".to_owned(),
+        Standing::HeldBack => "held-back".to_owned(),
+        Standing::Narrowed => "narrowed".to_owned(),
+    }
+}
+
+fn words(explanation: &Explanation) -> String {
+    let words: Vec<_> = explanation.standings.iter().map(word).collect();
+    words.join(" ")
+}
+
+/// Who was chosen, how, and how everybody stood.
+fn told((choice, explanation): (Result<Choice, Refusal>, Explanation)) -> String {
+    let who = match choice {
+        Ok(choice) => format!("{} by {:?}", choice.lease.member().settings.name, choice.by),
+        Err(refusal) => format!("{refusal:?}"),
+    };
+    format!("{who}: {}", words(&explanation))
+}
+
+fn free() -> FakeRequest {
+    FakeRequest::get("/")
+}
+
+/// Members, those that failed, those that were tried, and what is told.
+type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
+
+/// The site's clock begins at 1000 s, and members are retried after 60 s.
+#[test]
+fn every_reason_to_pass_a_member_over_is_told() {
+    let table: &[Case<'_>] = &[
+        (&["", ""], &[], &[], "b1 by Method: candidate candidate"),
+        (
+            &["status=D", "status=S", ""],
+            &[],
+            &[],
+            "b3 by Method: disabled stopped candidate",
+        ),
+        (
+            &["status=DS", ""],
+            &[],
+            &[],
+            "b2 by Method: stopped candidate",
+        ),
+        (
+            &["status=N", ""],
+            &[],
+            &[],
+            "b2 by Method: draining candidate",
+        ),
+        (
+            &["status=ND", ""],
+            &[],
+            &[],
+            "b2 by Method: draining candidate",
+        ),
+        (
+            &["", ""],
+            &["b1"],
+            &[],
+            "b2 by Method: error<1060 candidate",
+        ),
+        (&["", ""], &[], &["b1"], "b2 by Method: tried candidate"),
+        (
+            &["", "", ""],
+            &["b1"],
+            &["b1", "b2"],
+            "b3 by Method: error<1060 tried candidate",
+        ),
+        (
+            &["", "status=R", "status=H"],
+            &[],
+            &[],
+            "b1 by Method: candidate spare standby",
+        ),
+        (
+            &["", "status=R", "status=R"],
+            &["b1"],
+            &[],
+            "b2 by Method: error<1060 candidate spare",
+        ),
+        (
+            &["", "status=H"],
+            &["b1"],
+            &[],
+            "b2 by Method: error<1060 candidate",
+        ),
+        (
+            &["lbset=1", "", "lbset=2"],
+            &[],
+            &[],
+            "b2 by Method: - candidate -",
+        ),
+        (
+            &["lbset=1", "", "lbset=2"],
+            &["b2"],
+            &[],
+            "b1 by Method: candidate error<1060 -",
+        ),
+        (
+            &["status=D", "status=N"],
+            &[],
+            &[],
+            "NoneEligible: disabled draining",
+        ),
+    ];
+    for (members, failed, tried, expected) in table {
+        let site = Site::new(members);
+        site.fail(failed);
+        assert_eq!(told(site.explain(&free(), tried)), *expected, "{members:?}");
+    }
+}
+
+#[test]
+fn unhealthy_member_is_told_and_so_is_panic() {
+    let panicky = Settings {
+        panic_threshold: 60,
+        ..settings()
+    };
+    let site = Site::new(&["", ""]);
+    site.balancer.judge(0, false, "", site.now());
+    assert_eq!(
+        told(site.explain(&free(), &[])),
+        "b2 by Method: unhealthy candidate"
+    );
+    let site = Site::with(panicky, "byrequests", &["", ""]);
+    site.balancer.judge(0, false, "", site.now());
+    let (choice, explanation) = site.explain(&free(), &[]);
+    assert!(explanation.panics);
+    assert_eq!(
+        told((choice, explanation)),
+        "b1 by Method: candidate candidate"
+    );
+}
+
+#[test]
+fn slow_start_is_told_unless_nobody_else_is_there() {
+    let site = Site::new(&["slow-start=10 retry=5", ""]);
+    site.fail(&["b1"]);
+    site.wait(Duration::from_secs(6));
+    assert_eq!(
+        told(site.explain(&free(), &[])),
+        "b2 by Method: held-back candidate"
+    );
+    let site = Site::new(&["slow-start=10 retry=5", "status=D"]);
+    site.fail(&["b1"]);
+    site.wait(Duration::from_secs(6));
+    assert_eq!(
+        told(site.explain(&free(), &[])),
+        "b1 by Method: candidate disabled"
+    );
+}
+
+#[test]
+fn member_whose_retry_is_over_is_a_candidate() {
+    let site = Site::new(&["", ""]);
+    site.fail(&["b1"]);
+    site.wait(Duration::from_secs(60));
+    assert_eq!(words(&site.explain(&free(), &[]).1), "error<1060 candidate");
+    site.wait(Duration::from_secs(1));
+    assert_eq!(words(&site.explain(&free(), &[]).1), "candidate candidate");
+}
+
+#[test]
+fn session_is_told_with_those_that_were_asked_for_it() {
+    let table: &[(&[&str], &[&str], &str)] = &[
+        (&["", "route=r"], &[], "b2 by Session: - candidate"),
+        (
+            &["", "route=r lbset=9 status=N"],
+            &[],
+            "b2 by Session: - candidate",
+        ),
+        (
+            &["", "route=r status=D redirect=s", "route=s"],
+            &[],
+            "b3 by Redirect: - disabled candidate",
+        ),
+        (
+            &["", "route=r status=D"],
+            &[],
+            "b1 by Method: candidate disabled",
+        ),
+        (
+            &["", "route=r lbset=9"],
+            &["b2"],
+            "b1 by Method: candidate error<1060",
+        ),
+        (
+            &["", "route=r status=N drain-until=999"],
+            &[],
+            "b1 by Method: candidate draining",
+        ),
+        (
+            &["", "route=r lbset=9 status=N drain-until=999"],
+            &[],
+            "b1 by Method: candidate drained",
+        ),
+        (
+            &["", "route=other"],
+            &[],
+            "b1 by Method: candidate candidate",
+        ),
+    ];
+    for (members, failed, expected) in table {
+        let site = Site::new(members);
+        site.fail(failed);
+        assert_eq!(
+            told(site.explain(&session_of("r"), &[])),
+            *expected,
+            "{members:?}"
+        );
+    }
+}
+
+#[test]
+fn refusal_of_a_session_is_told_with_its_member() {
+    let nofailover = Settings {
+        nofailover: true,
+        ..settings()
+    };
+    let site = Site::with(nofailover, "byrequests", &["", "route=r status=D"]);
+    assert_eq!(
+        told(site.explain(&session_of("r"), &[])),
+        "SessionUnusable: - disabled"
+    );
+}
+
+#[test]
+fn key_is_told() {
+    let site = Site::new(&["status=D", ""]);
+    let (request, host) = (free(), FakeHost::default());
+    let key = Affinity::Key("k".to_owned());
+    let explained = site.balancer.explain(&equipoise_balancer::Query {
+        session: Some(&key),
+        now: site.now(),
+        ..query(&request, &host)
+    });
+    assert_eq!(told(explained), "b2 by Key: disabled candidate");
+}
+
+#[test]
+fn tries_that_had_to_be_disregarded_are_told() {
+    let site = Site::new(&["", "status=D"]);
+    let (choice, explanation) = site.explain(&free(), &["b1"]);
+    assert!(explanation.tries_were_disregarded);
+    assert_eq!(
+        told((choice, explanation)),
+        "b1 by Method: candidate disabled"
+    );
+    assert!(!site.explain(&free(), &[]).1.tries_were_disregarded);
+}
+
+#[test]
+fn forced_recovery_is_told() {
+    let site = Site::new(&["", ""]);
+    site.fail(&["b1", "b2"]);
+    let (choice, explanation) = site.explain(&free(), &[]);
+    assert!(explanation.recovery_was_forced);
+    assert_eq!(
+        told((choice, explanation)),
+        "b1 by Method: candidate candidate"
+    );
+    assert!(!site.explain(&free(), &[]).1.recovery_was_forced);
+}
+
+/// Leaves the choice among these places to the fallback.
+struct Narrowing(&'static [usize]);
+
+impl Selector for Narrowing {
+    fn select(
+        &mut self,
+        _request: &dyn Request,
+        candidates: &dyn Candidates,
+        _host: &dyn Host,
+    ) -> Option<usize> {
+        candidates.narrow(self.0);
+        None
+    }
+}
+
+#[test]
+fn fallback_is_told_with_those_the_method_left_to_it() {
+    let table: &[(&[usize], &str)] = &[
+        (
+            &[1, 2],
+            "b2 by Fallback: narrowed candidate candidate disabled",
+        ),
+        (
+            &[],
+            "b1 by Fallback: candidate candidate candidate disabled",
+        ),
+        (
+            &[9],
+            "b1 by Fallback: candidate candidate candidate disabled",
+        ),
+    ];
+    for (left, expected) in table {
+        let selector = Box::new(Narrowing(left));
+        let site = Site::with_selector(settings(), selector, &["", "", "", "status=D"]);
+        assert_eq!(told(site.explain(&free(), &[])), *expected, "{left:?}");
+    }
+}
+
+/// Explaining is not deciding otherwise.
+#[test]
+fn decisions_are_the_same_whether_they_are_explained_or_not() {
+    let members = [
+        "loadfactor=3 route=r",
+        "slow-start=9",
+        "lbset=1",
+        "status=H",
+    ];
+    let (seen, unseen) = (Site::new(&members), Site::new(&members));
+    for site in [&seen, &unseen] {
+        site.fail(&["b2"]);
+    }
+    for round in 0..200 {
+        for site in [&seen, &unseen] {
+            site.wait(Duration::from_secs(1));
+        }
+        let request = if round % 7 == 0 {
+            session_of("r")
+        } else {
+            free()
+        };
+        let explained = seen.explain(&request, &[]).0.unwrap();
+        let chosen = unseen.choose(&request, &[], 0).unwrap();
+        assert_eq!(
+            explained.lease.member().id,
+            chosen.lease.member().id,
+            "{round}"
+        );
+        assert_eq!(explained.by, chosen.by);
+    }
+}
+
+#[test]
+fn ways_to_be_found_are_numbered_in_their_order() {
+    for (number, by) in By::ALL.into_iter().enumerate() {
+        assert_eq!(by as usize, number);
+    }
+}

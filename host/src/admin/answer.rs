@@ -1,0 +1,150 @@
+//! What admin requests are answered with: texts, JSON, and problems (RFC 9457).
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::config::Mistakes;
+use crate::control::Refusal;
+
+/// An answer that is known as a whole.
+pub(super) type Answer = Response<String>;
+
+/// An answer of one text.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
+    of_kind(status, "text/plain; charset=utf-8", text.into())
+}
+
+/// An answer in JSON, which nobody is to keep.
+pub(super) fn json(status: StatusCode, view: &impl Serialize) -> Answer {
+    written(status, "application/json", view)
+}
+
+/// The same answer with the tag of what it shows.
+pub(super) fn tagged(mut answer: Answer, tag: Option<String>) -> Answer {
+    let tag = tag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok());
+    if let Some(tag) = tag {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    answer
+}
+
+/// The same answer to a request that made what is at this path.
+pub(super) fn made(mut answer: Answer, path: &str) -> Answer {
+    *answer.status_mut() = StatusCode::CREATED;
+    if let Ok(path) = HeaderValue::try_from(path) {
+        answer.headers_mut().insert(LOCATION, path);
+    }
+    answer
+}
+
+/// The answer to a request that left nothing to show.
+pub(super) fn nothing() -> Answer {
+    let mut answer = Response::new(String::new());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+/// The answer to a method that is not among those `allowed`.
+pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut answer = problem(status, format!("the method here is {allowed}"));
+    let allowed = HeaderValue::from_static(allowed);
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
+}
+
+/// Why a request cannot be answered as it wishes.
+pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Answer {
+    Problem::new(status, detail.into()).answer()
+}
+
+/// Why control did not do what a request asks for.
+pub(super) fn refused(refusal: &Refusal) -> Answer {
+    Problem::of(refusal).answer()
+}
+
+/// What RFC 9457 calls problem details.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    status: u16,
+    title: &'static str,
+    detail: String,
+    /// What is wrong with the configuration that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mistakes: Vec<MistakeView>,
+}
+
+/// A mistake in a configuration.
+#[derive(Debug, Serialize)]
+struct MistakeView {
+    /// Line and column, from 1, in the text that would have been in force.
+    line: usize,
+    column: usize,
+    key: Option<String>,
+    value: Option<String>,
+    remedy: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: String) -> Self {
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or_default(),
+            detail,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Why control refused something.
+    pub(super) fn of(refusal: &Refusal) -> Self {
+        let status = match refusal {
+            Refusal::Refused(reason) => return Self::of(reason),
+            Refusal::Mistaken(_) | Refusal::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+            Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::Stale => StatusCode::PRECONDITION_FAILED,
+            Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut problem = Self::new(status, refusal.to_string());
+        if let Refusal::Mistaken(mistakes) = refusal {
+            problem.mistakes = views(mistakes);
+        }
+        problem
+    }
+
+    fn answer(&self) -> Answer {
+        let status = StatusCode::from_u16(self.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        written(status, "application/problem+json", self)
+    }
+}
+
+fn views(mistakes: &Mistakes) -> Vec<MistakeView> {
+    let view = |mistake: &crate::config::Mistake| MistakeView {
+        line: mistake.line,
+        column: mistake.column,
+        key: mistake.key.clone(),
+        value: mistake.value.clone(),
+        remedy: mistake.remedy.clone(),
+    };
+    mistakes.iter().map(view).collect()
+}
+
+fn written(status: StatusCode, kind: &'static str, view: &impl Serialize) -> Answer {
+    match serde_json::to_string(view) {
+        Ok(json) => of_kind(status, kind, json),
+        // They have no map with keys other than text, which is all that can go wrong.
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn of_kind(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

@@ -1,0 +1,323 @@
+//! Balancers and members as operators see them.
+//!
+//! Names are Apache's where its balancer-manager has the column. Times are seconds since 1970 with milliseconds behind the
+//! point.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use equipoise_balancer::Member;
+use serde::Serialize;
+
+use crate::config::{self};
+use crate::config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
+use crate::control::Settings;
+use crate::health::{Chapter, Check};
+use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::Upstream;
+
+/// All balancers.
+#[derive(Debug, Serialize)]
+pub(super) struct Balancers<'snapshot> {
+    balancers: Vec<BalancerView<'snapshot>>,
+}
+
+/// A balancer.
+#[derive(Debug, Serialize)]
+pub(super) struct BalancerView<'snapshot> {
+    name: &'snapshot str,
+    /// The built-in method that decides, or that stands behind the plugin.
+    lbmethod: &'static str,
+    /// The plugin that chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<&'snapshot str>,
+    /// What finds sessions: `COOKIE|parameter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stickysession: Option<String>,
+    /// The plugin that finds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_plugin: Option<&'snapshot str>,
+    /// The plugin that judges members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_plugin: Option<&'snapshot str>,
+    nofailover: bool,
+    maxattempts: usize,
+    timeout: String,
+    /// Whether so few members are healthy that nobody heeds it.
+    panics: bool,
+    /// The routes that lead here.
+    routes: Vec<String>,
+    /// The keys that are written, without members.
+    settings: Settings,
+    members: Vec<MemberView<'snapshot>>,
+}
+
+/// A member.
+#[derive(Debug, Serialize)]
+pub(super) struct MemberView<'snapshot> {
+    id: u32,
+    url: &'snapshot str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'snapshot str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect: Option<&'snapshot str>,
+    loadfactor: f64,
+    lbset: u8,
+    /// The operator's flags, as `status` in the configuration; `-` for none.
+    status: String,
+    /// `ok`, `draining`, `unhealthy`, `error`, `disabled` or `stopped`.
+    state: &'static str,
+    /// When the state last changed, and why; none before the first change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Changed>,
+    /// How it is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CheckSettings>,
+    /// The last checks, the newest last.
+    checks: Vec<CheckView>,
+    elected: u64,
+    busy: u32,
+    /// Where the member stands in the method's schedule: Apache's "Load".
+    load: i64,
+    /// Bytes sent to the member.
+    to: u64,
+    /// Bytes read from the member.
+    from: u64,
+    /// Microseconds from the decision to the head of the answer: a moving mean; 0 before the first.
+    latency_us: u32,
+    consecutive_failures: u32,
+    /// Requests that brought no answer, or a status of 500 or above.
+    errors: u64,
+    retries: u32,
+    /// The keys that are written.
+    settings: Settings,
+}
+
+/// The last change of a member's state.
+#[derive(Debug, Serialize)]
+struct Changed {
+    at: f64,
+    cause: String,
+}
+
+/// How a member is checked, in Apache's words.
+#[derive(Debug, Serialize)]
+struct CheckSettings {
+    hcmethod: &'static str,
+    hcinterval: String,
+    hctimeout: String,
+    hcpasses: u32,
+    hcfails: u32,
+    /// The target of the request; none for a connection alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hcuri: Option<String>,
+}
+
+/// A check of a member.
+#[derive(Debug, Serialize)]
+struct CheckView {
+    at: f64,
+    passed: bool,
+    detail: String,
+}
+
+impl<'snapshot> Balancers<'snapshot> {
+    pub(super) fn of(snapshot: &'snapshot Snapshot) -> Self {
+        let clusters = snapshot.clusters.iter().enumerate();
+        Self {
+            balancers: clusters
+                .map(|(place, cluster)| BalancerView::of(snapshot, place, cluster))
+                .collect(),
+        }
+    }
+}
+
+impl<'snapshot> BalancerView<'snapshot> {
+    /// The balancer at this place of the configuration.
+    pub(super) fn of(
+        snapshot: &'snapshot Snapshot,
+        place: usize,
+        cluster: &'snapshot Cluster,
+    ) -> Self {
+        let (balancer, config) = (&cluster.balancer, &*cluster.config);
+        let plugin = |plugin: usize| &*snapshot.config.plugins[plugin].name;
+        let (method, chooser) = match config.method {
+            Method::Builtin(method) => (method, None),
+            Method::Plugin {
+                plugin: chooser,
+                fallback,
+            } => (fallback, Some(plugin(chooser))),
+        };
+        let source = config.sticky.as_ref().map(|sticky| &sticky.source);
+        let routes = snapshot.config.routes.iter();
+        let members = balancer
+            .members()
+            .iter()
+            .zip(&cluster.upstreams)
+            .enumerate();
+        Self {
+            name: cluster.name(),
+            lbmethod: method.word(),
+            plugin: chooser,
+            stickysession: source.and_then(names),
+            session_plugin: source.and_then(|source| match source {
+                SessionSource::Plugin(reader) => Some(plugin(*reader)),
+                SessionSource::Names { .. } => None,
+            }),
+            health_plugin: config.judge.map(plugin),
+            nofailover: balancer.settings().nofailover,
+            maxattempts: config.max_attempts,
+            timeout: words(config.timeout),
+            panics: balancer.panics(),
+            routes: routes
+                .filter(|it| it.balancer == place)
+                .map(route)
+                .collect(),
+            settings: snapshot.source.balancer(cluster.name()),
+            members: members
+                .map(|(place, (member, upstream))| {
+                    MemberView::of(snapshot, cluster, place, member, upstream)
+                })
+                .collect(),
+        }
+    }
+}
+
+impl<'snapshot> MemberView<'snapshot> {
+    /// The member at this place of the balancer.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+        place: usize,
+        member: &'snapshot Member,
+        upstream: &Upstream,
+    ) -> Self {
+        let (settings, counters) = (&member.settings, &member.counters);
+        let chapter = cluster.chronicle.chapter(member.id);
+        let (changed, checks) = chapter.map_or_else(Default::default, told);
+        Self {
+            id: member.id,
+            url: &settings.name,
+            route: settings.route.as_deref(),
+            redirect: settings.redirect.as_deref(),
+            loadfactor: f64::from(settings.lbfactor) / 100.0,
+            lbset: settings.lbset,
+            status: settings.status.to_string(),
+            state: state(member),
+            changed,
+            check: upstream.config.check.as_ref().map(check),
+            checks,
+            elected: counters.elected(),
+            busy: counters.busy(),
+            load: cluster.balancer.load(member.id),
+            to: counters.transferred(),
+            from: counters.read(),
+            latency_us: counters.latency_us(),
+            consecutive_failures: counters.consecutive_failures(),
+            errors: upstream.meters.errors(),
+            retries: counters.retries(),
+            settings: snapshot.source.member(cluster.name(), place),
+        }
+    }
+}
+
+/// What is known of a member's health.
+fn told(chapter: Chapter) -> (Option<Changed>, Vec<CheckView>) {
+    let changed = chapter.change.map(|(at, cause)| Changed {
+        at: seconds(at),
+        cause,
+    });
+    let check = |check: Check| CheckView {
+        at: seconds(check.at),
+        passed: check.passed,
+        detail: check.detail,
+    };
+    (changed, chapter.checks.into_iter().map(check).collect())
+}
+
+/// The words for the states.
+pub(super) const STATES: [&str; 6] = [
+    "ok",
+    "draining",
+    "unhealthy",
+    "error",
+    "disabled",
+    "stopped",
+];
+
+/// The word for what keeps a member from being chosen, the strongest first.
+pub(super) fn state(member: &Member) -> &'static str {
+    let status = member.settings.status;
+    if status.stopped {
+        "stopped"
+    } else if status.disabled {
+        "disabled"
+    } else if member.counters.in_error() {
+        "error"
+    } else if member.counters.is_unhealthy() {
+        "unhealthy"
+    } else if status.draining {
+        "draining"
+    } else {
+        "ok"
+    }
+}
+
+fn names(source: &SessionSource) -> Option<String> {
+    match source {
+        SessionSource::Names {
+            cookie, parameter, ..
+        } if cookie == parameter => Some(cookie.clone()),
+        SessionSource::Names {
+            cookie, parameter, ..
+        } => Some(format!("{cookie}|{parameter}")),
+        SessionSource::Plugin(_) => None,
+    }
+}
+
+fn route(route: &Route) -> String {
+    let host = match &route.host {
+        HostPattern::Any => "",
+        HostPattern::Exact(name) => name,
+        HostPattern::Below(suffix) => return format!("*{suffix}{}", route.path),
+    };
+    format!("{host}{}", route.path)
+}
+
+fn check(check: &config::Check) -> CheckSettings {
+    let (hcmethod, hcuri) = match &check.kind {
+        CheckKind::Tcp => ("TCP", None),
+        CheckKind::Http(http) => {
+            let method = match (http.method, http.version == http::Version::HTTP_11) {
+                (CheckMethod::Options, false) => "OPTIONS",
+                (CheckMethod::Options, true) => "OPTIONS11",
+                (CheckMethod::Head, false) => "HEAD",
+                (CheckMethod::Head, true) => "HEAD11",
+                (CheckMethod::Get, false) => "GET",
+                (CheckMethod::Get, true) => "GET11",
+            };
+            (method, Some(http.target.clone()))
+        }
+    };
+    CheckSettings {
+        hcmethod,
+        hcinterval: words(check.interval),
+        hctimeout: words(check.timeout),
+        hcpasses: check.passes,
+        hcfails: check.fails,
+        hcuri,
+    }
+}
+
+/// A duration as configurations have it: `1500ms`, `60s`.
+fn words(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+/// Seconds since 1970, to the millisecond.
+pub(super) fn seconds(time: SystemTime) -> f64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1000.0
+}

@@ -1,0 +1,65 @@
+//! Metrics of plugins that are loaded.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::{Family, Label, Name};
+use crate::snapshot::Snapshot;
+use crate::wasm::{FaultKind, Record};
+
+/// A number of a plugin.
+type OfPlugin = fn(&Record) -> u64;
+
+/// Counters of plugins: name, help, and where the number comes from.
+const COUNTERS: [(&str, &str, OfPlugin); 3] = [
+    (
+        "plugin_calls",
+        "Calls of the plugin, faults included",
+        Record::calls,
+    ),
+    (
+        "plugin_declined",
+        "Calls that left the decision to the fallback",
+        Record::declined,
+    ),
+    (
+        "plugin_swaps",
+        "How often another version was put into service",
+        Record::swaps,
+    ),
+];
+
+/// Writes all of them.
+pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    for (name, help, number) in COUNTERS {
+        let mut family = Family::counter(encoder, name, help)?;
+        for (plugin, version) in snapshot.loaded_plugins() {
+            family.count(&[label(plugin)], number(&version.record))?;
+        }
+    }
+    let help = "Mistakes of the plugin, by kind";
+    let mut family = Family::counter(encoder, "plugin_faults", help)?;
+    for (plugin, version) in snapshot.loaded_plugins() {
+        for kind in FaultKind::ALL {
+            let labels = [label(plugin), ("kind", Name(kind.name()))];
+            family.count(&labels, version.record.faults(kind))?;
+        }
+    }
+    let help = "1 if a version of the plugin serves";
+    let mut family = Family::gauge(encoder, "plugin_serving", help)?;
+    for (plugin, version) in snapshot.loaded_plugins() {
+        let serves = u8::from(!version.record.is_quarantined());
+        family.measure(&[label(plugin)], serves.into())?;
+    }
+    let help = "Time that calls of the plugin take; of one call in 16";
+    let mut family = Family::histogram(encoder, "plugin_call_seconds", help)?;
+    for (plugin, version) in snapshot.loaded_plugins() {
+        family.distribute(&[label(plugin)], version.record.durations())?;
+    }
+    Ok(())
+}
+
+fn label(plugin: &str) -> Label<'_> {
+    ("plugin", Name(plugin))
+}

@@ -1,0 +1,123 @@
+//! Metrics of the program and its clients.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::{Family, Name};
+use crate::meters::{Process, WorkerMeters};
+use crate::snapshot::Snapshot;
+
+/// A number of a worker.
+type OfWorker = fn(&WorkerMeters) -> u64;
+
+/// Counters of all workers: name, help, and where the number comes from.
+const COUNTERS: [(&str, &str, OfWorker); 3] = [
+    (
+        "client_connections_accepted",
+        "Connections of clients",
+        |worker| worker.connections.get(),
+    ),
+    ("client_received_bytes", "Bytes from clients", |worker| {
+        worker.received.get()
+    }),
+    ("client_sent_bytes", "Bytes to clients", |worker| {
+        worker.sent.get()
+    }),
+];
+
+/// Writes those of ours.
+pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let meters = &snapshot.meters;
+    for (name, help, number) in COUNTERS {
+        Family::counter(encoder, name, help)?.count(&[], meters.sum(number))?;
+    }
+    // Read in this order, no connection has ended before it was opened.
+    let ended = meters.sum(|worker| worker.ended.get());
+    let accepted = meters.sum(|worker| worker.connections.get());
+    let help = "Connections of clients that are open";
+    let open = accepted.saturating_sub(ended) as f64;
+    Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
+    write_reloads(encoder, snapshot)?;
+    write_traces(encoder, snapshot)?;
+    let help = "1, with the program's version";
+    let version = ("version", Name(env!("CARGO_PKG_VERSION")));
+    Family::gauge(encoder, "build_info", help)?.measure(&[version], 1.0)
+}
+
+fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let reloads = &snapshot.meters.reloads;
+    let help =
+        "Configurations that were to be put in force since the start, by what became of them";
+    let mut family = Family::counter(encoder, "config_reloads", help)?;
+    for (result, number) in [
+        ("applied", reloads.applied()),
+        ("refused", reloads.refused()),
+    ] {
+        family.count(&[("result", Name(result))], number)?;
+    }
+    let help = "1 unless the last configuration was refused";
+    let fresh = u8::from(reloads.is_fresh());
+    Family::gauge(encoder, "config_last_reload_successful", help)?.measure(&[], fresh.into())?;
+    let help = "When the configuration in force was put in force";
+    let last = reloads.last_applied();
+    Family::gauge(encoder, "config_last_applied_timestamp_seconds", help)?
+        .measure(&[], last.unwrap_or_else(|| snapshot.meters.started()))
+}
+
+/// Where requests are traced.
+fn write_traces(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let Some(traces) = &snapshot.traces else {
+        return Ok(());
+    };
+    let help = "Spans, by what became of them";
+    let mut family = Family::counter(encoder, "trace_spans", help)?;
+    let counts = traces.counts();
+    for (result, count) in [
+        ("exported", &counts.exported),
+        ("failed", &counts.failed),
+        ("dropped", &counts.dropped),
+    ] {
+        family.count(&[("result", Name(result))], count.get())?;
+    }
+    Ok(())
+}
+
+/// Writes those whose names all programs share.
+pub(super) fn write_conventional(
+    encoder: &mut DescriptorEncoder<'_>,
+    snapshot: &Snapshot,
+) -> fmt::Result {
+    let process = Process::now();
+    let help = "Processor time of all threads, in user and kernel mode";
+    let seconds = process.processor_time.as_secs_f64();
+    Family::counter(encoder, "process_cpu_seconds", help)?.count(&[], seconds)?;
+    let started = snapshot.meters.started();
+    for (name, help, number) in [
+        (
+            "process_resident_memory_bytes",
+            "Memory in use",
+            process.resident.map(|bytes| bytes as f64),
+        ),
+        (
+            "process_open_fds",
+            "File descriptors that are open",
+            process.open_files.map(|files| files as f64),
+        ),
+        (
+            "process_max_fds",
+            "The most file descriptors that may be open",
+            process.most_files.map(|files| files as f64),
+        ),
+        (
+            "process_start_time_seconds",
+            "When the program started, since 1970",
+            Some(started),
+        ),
+    ] {
+        if let Some(number) = number {
+            Family::gauge(encoder, name, help)?.measure(&[], number)?;
+        }
+    }
+    Ok(())
+}

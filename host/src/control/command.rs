@@ -1,0 +1,98 @@
+//! What control is told to do, and why it may refuse.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::changes::Edit;
+use super::resource::Resource;
+use super::source::Unusable;
+use crate::config::Mistakes;
+
+/// Something to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Read the configuration file again.
+    Reload,
+    /// Change the configuration.
+    Edit(Edit),
+    /// Take a change back: the one that differences call so, or all.
+    TakeBack(Option<String>),
+    /// Put this content into a plugin's file, and into service.
+    Upload { plugin: String, bytes: Vec<u8> },
+    /// Put back a version of a plugin that served before: the one with this beginning of its hash, or the last.
+    RollBack {
+        plugin: String,
+        version: Option<String>,
+    },
+}
+
+impl From<Unusable> for Refusal {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::File(mistakes) | Unusable::Changed(mistakes) => Self::Mistaken(mistakes),
+            Unusable::Unchangeable(reason) => Self::Conflict(reason),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    /// What has happened when it is carried out, for the log; nothing where that says so itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reload => Ok(()),
+            Self::Edit(edit) => write!(f, "{edit}"),
+            Self::TakeBack(Some(key)) => write!(f, "{key} is as in the file again"),
+            Self::TakeBack(None) => f.write_str("everything is as in the file again"),
+            Self::Upload { plugin, bytes } => {
+                write!(f, "plugin {plugin}: {} bytes were uploaded", bytes.len())
+            }
+            Self::RollBack { plugin, .. } => {
+                write!(f, "plugin {plugin}: a version of before was put back")
+            }
+        }
+    }
+}
+
+/// A command, on its way to control.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) command: Command,
+    /// What the log calls whoever says so; empty for nobody in particular.
+    pub(super) by: String,
+    /// Done only if this is as the operator has seen it.
+    pub(super) expected: Option<(Resource, String)>,
+    /// Hears what became of it.
+    pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Why a command was not carried out. Nothing has changed then.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    /// The configuration that it asks for has mistakes.
+    #[error("{0}")]
+    Mistaken(Mistakes),
+    /// The configuration file was refused.
+    #[error("{0}")]
+    Refused(Arc<Refusal>),
+    /// What it asks for cannot serve: why.
+    #[error("{0}")]
+    Unfit(String),
+    /// What it is about does not exist: what.
+    #[error("{0}")]
+    Unknown(String),
+    /// Something stands against it: what.
+    #[error("{0}")]
+    Conflict(String),
+    /// What it is about is no longer as the operator has seen it.
+    #[error("somebody else has changed it meanwhile: look at it again")]
+    Stale,
+    /// It could not be done: a file cannot be written, an address not be bound.
+    #[error("{0}")]
+    Failed(String),
+    /// Too many commands wait, or control is gone.
+    #[error("too many changes are under way: try again")]
+    Busy,
+}

@@ -1,0 +1,340 @@
+//! Changes laid over the text of a configuration file: the outcome is such a text again, with the file's comments and order.
+
+use serde::Serialize as _;
+use serde_json::Value;
+use toml_edit::ser::ValueSerializer;
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, value};
+
+use super::changes::{BalancerChanges, Changes, MemberChanges, Presence, Settings};
+
+/// What comes of laying changes over a text.
+pub(super) struct Overlaid {
+    pub(super) text: String,
+    /// The changes that apply.
+    pub(super) changes: Changes,
+    /// What others were about that is not in the text: a balancer, or a member of one.
+    pub(super) lost: Vec<String>,
+}
+
+/// Lays changes over a text.
+///
+/// # Errors
+/// The text is not TOML, or what is changed is not written in the form that a configuration has it in.
+pub(super) fn lay_over(text: &str, changes: &Changes) -> Result<Overlaid, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
+    let mut overlay = Overlay::default();
+    let balancers = as_table(document.entry("balancer").or_insert_with(implicit_table))?;
+    for (name, changes) in &changes.balancers {
+        overlay.balancer(balancers, name, changes)?;
+    }
+    Ok(Overlaid {
+        text: document.to_string(),
+        changes: overlay.changes,
+        lost: overlay.lost,
+    })
+}
+
+#[derive(Default)]
+struct Overlay {
+    changes: Changes,
+    lost: Vec<String>,
+}
+
+impl Overlay {
+    fn balancer(
+        &mut self,
+        balancers: &mut Table,
+        name: &str,
+        changes: &BalancerChanges,
+    ) -> Result<(), String> {
+        let is_there = balancers.contains_key(name);
+        let mut applied = changes.clone();
+        match changes.presence {
+            Presence::Removed if is_there => {
+                balancers.remove(name);
+                self.changes.balancers.insert(name.to_owned(), applied);
+                return Ok(());
+            }
+            Presence::Configured if is_there => {}
+            Presence::Added => {
+                balancers.insert(name, Item::Table(Table::new()));
+            }
+            Presence::Removed => return Ok(()),
+            Presence::Configured => {
+                self.lost.push(format!("balancer {name}"));
+                return Ok(());
+            }
+        }
+        let Some(item) = balancers.get_mut(name) else {
+            return Ok(());
+        };
+        let table = as_table(item)?;
+        lay_settings(table, &changes.settings)?;
+        if !changes.members.is_empty() {
+            let members = table.entry("member").or_insert_with(empty_list);
+            applied.members = self.members(as_tables(members)?, name, &changes.members)?;
+        }
+        let says_something = applied.presence == Presence::Added
+            || !applied.settings.is_empty()
+            || !applied.members.is_empty();
+        if says_something {
+            self.changes.balancers.insert(name.to_owned(), applied);
+        }
+        Ok(())
+    }
+
+    /// Lays changes over a list of members; answers those that apply.
+    fn members(
+        &mut self,
+        members: &mut ArrayOfTables,
+        balancer: &str,
+        changes: &[MemberChanges],
+    ) -> Result<Vec<MemberChanges>, String> {
+        let mut applied = Vec::new();
+        for change in changes {
+            let place = members
+                .iter()
+                .position(|member| member.get("url").and_then(Item::as_str) == Some(&change.url));
+            match (change.presence, place) {
+                (Presence::Configured, Some(place)) => {
+                    if let Some(table) = members.get_mut(place) {
+                        lay_settings(table, &change.settings)?;
+                    }
+                }
+                (Presence::Removed, Some(place)) => {
+                    members.remove(place);
+                }
+                (Presence::Added, place) => {
+                    if let Some(place) = place {
+                        members.remove(place);
+                    }
+                    let mut table = Table::new();
+                    table.insert("url", value(&change.url));
+                    lay_settings(&mut table, &change.settings)?;
+                    members.push(table);
+                }
+                (Presence::Removed, None) => continue,
+                (Presence::Configured, None) => {
+                    self.lost
+                        .push(format!("member {} of balancer {balancer}", change.url));
+                    continue;
+                }
+            }
+            applied.push(change.clone());
+        }
+        Ok(applied)
+    }
+}
+
+/// Lays a merge patch over a table.
+fn lay_settings(table: &mut dyn TableLike, settings: &Settings) -> Result<(), String> {
+    for (key, value) in settings {
+        match (table.get_mut(key), value) {
+            (_, Value::Null) => {
+                table.remove(key);
+            }
+            (Some(item), Value::Object(patch)) if item.is_table_like() => {
+                let inner = item.as_table_like_mut().ok_or("is no table")?;
+                lay_settings(inner, patch)?;
+            }
+            (_, value) => {
+                table.insert(key, item(value)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A value as TOML has it. What is `null` within a table is left out.
+fn item(json: &Value) -> Result<Item, String> {
+    match json {
+        Value::Object(settings) => {
+            let mut table = InlineTable::new();
+            lay_settings(&mut table, settings)?;
+            Ok(Item::Value(table.into()))
+        }
+        Value::Array(elements) if !elements.is_empty() && elements.iter().all(Value::is_object) => {
+            let mut tables = ArrayOfTables::new();
+            for element in elements {
+                let mut table = Table::new();
+                if let Value::Object(settings) = element {
+                    lay_settings(&mut table, settings)?;
+                }
+                tables.push(table);
+            }
+            Ok(Item::ArrayOfTables(tables))
+        }
+        json => {
+            let written = json.serialize(ValueSerializer::new());
+            written.map(Item::Value).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// The item as a table that may have sections of its own.
+fn as_table(item: &mut Item) -> Result<&mut Table, String> {
+    if !item.is_table() {
+        let table = std::mem::take(item).into_table();
+        *item = Item::Table(table.map_err(|_| "is no table")?);
+    }
+    item.as_table_mut().ok_or_else(|| "is no table".to_owned())
+}
+
+/// The item as a list of tables.
+fn as_tables(item: &mut Item) -> Result<&mut ArrayOfTables, String> {
+    if !item.is_array_of_tables() {
+        let tables = std::mem::take(item).into_array_of_tables();
+        *item = Item::ArrayOfTables(tables.map_err(|_| "is no list of tables")?);
+    }
+    let tables = item.as_array_of_tables_mut();
+    tables.ok_or_else(|| "is no list of tables".to_owned())
+}
+
+fn implicit_table() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
+}
+
+fn empty_list() -> Item {
+    Item::ArrayOfTables(ArrayOfTables::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::changes::Edit;
+    use super::*;
+
+    const FILE: &str = "# The shop.
+listen = [{ address = \"127.0.0.1:8080\" }]
+
+[[route]] # all of it
+path = \"/\"
+balancer = \"shop\"
+
+[balancer.shop]
+lbmethod = \"byrequests\"
+
+[[balancer.shop.member]]
+url = \"http://a\" # the first
+loadfactor = 2
+
+[[balancer.shop.member]]
+url = \"http://b\"
+";
+
+    fn settings(value: Value) -> Settings {
+        value.as_object().expect("an object").clone()
+    }
+
+    fn member(url: &str, patch: Value) -> Edit {
+        Edit::Member {
+            balancer: "shop".into(),
+            url: url.into(),
+            patch: settings(patch),
+        }
+    }
+
+    #[track_caller]
+    fn overlaid(text: &str, edits: impl IntoIterator<Item = Edit>) -> Overlaid {
+        let edits = edits.into_iter();
+        let changes = edits.fold(Changes::default(), |changes, edit| changes.with(edit));
+        lay_over(text, &changes).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_changed_stays_as_it_is_written() {
+        let edits = [
+            member("http://a", json!({ "loadfactor": 3.5, "status": "N" })),
+            Edit::Balancer {
+                name: "shop".into(),
+                patch: settings(json!({ "lbmethod": "bybusyness" })),
+            },
+        ];
+        let expected = FILE
+            .replace("loadfactor = 2\n", "loadfactor = 3.5\nstatus = \"N\"\n")
+            .replace("byrequests", "bybusyness");
+        assert_eq!(overlaid(FILE, edits).text, expected);
+        assert_eq!(overlaid(FILE, []).text, FILE);
+    }
+
+    #[test]
+    fn members_come_and_go() {
+        let added = Edit::AddMember {
+            balancer: "shop".into(),
+            url: "http://c".into(),
+            settings: settings(json!({ "route": "r3", "metadata": { "zone": "a" } })),
+        };
+        let removed = Edit::RemoveMember {
+            balancer: "shop".into(),
+            url: "http://a".into(),
+        };
+        let text = overlaid(FILE, [added, removed]).text;
+        let read: Value = toml_edit::de::from_str(&text).unwrap();
+        assert_eq!(
+            read["balancer"]["shop"]["member"],
+            json!([{ "url": "http://b" }, { "url": "http://c", "route": "r3", "metadata": { "zone": "a" } }]),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn lists_in_brackets_are_changed_like_sections() {
+        let text = "balancer.shop = { member = [{ url = \"http://a\" }] }\n";
+        let text = overlaid(text, [member("http://a", json!({ "lbset": 2 }))]).text;
+        let read: Value = toml_edit::de::from_str(&text).unwrap();
+        assert_eq!(
+            read["balancer"]["shop"]["member"],
+            json!([{ "url": "http://a", "lbset": 2 }])
+        );
+    }
+
+    #[test]
+    fn balancers_come_and_go() {
+        let settings = settings(json!({ "member": [{ "url": "http://x" }], "maxattempts": 0 }));
+        let added = Edit::AddBalancer {
+            name: "new".into(),
+            settings,
+        };
+        let removed = Edit::RemoveBalancer {
+            name: "shop".into(),
+        };
+        let text = overlaid(FILE, [added, removed]).text;
+        let read: Value = toml_edit::de::from_str(&text).unwrap();
+        let expected = json!({ "new": { "member": [{ "url": "http://x" }], "maxattempts": 0 } });
+        assert_eq!(read["balancer"], expected, "{text}");
+    }
+
+    #[test]
+    fn null_takes_a_key_back_to_its_default() {
+        let text = overlaid(FILE, [member("http://a", json!({ "loadfactor": null }))]).text;
+        assert!(!text.contains("loadfactor"), "{text}");
+    }
+
+    #[test]
+    fn changes_of_what_is_gone_are_told_and_left_out() {
+        let edits = [
+            member("http://gone", json!({ "lbset": 2 })),
+            Edit::Balancer {
+                name: "gone".into(),
+                patch: settings(json!({ "maxattempts": 1 })),
+            },
+            Edit::RemoveBalancer {
+                name: "other".into(),
+            },
+        ];
+        let Overlaid {
+            lost,
+            changes,
+            text,
+        } = overlaid(FILE, edits);
+        assert_eq!(
+            lost,
+            ["balancer gone", "member http://gone of balancer shop"]
+        );
+        assert!(changes.is_empty());
+        assert_eq!(text, FILE);
+    }
+}

@@ -1,0 +1,383 @@
+//! Where the configuration in force comes from: a file's text, with what was changed at run time laid over it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::changes::{Changes, Presence, Settings};
+use super::overlay::lay_over;
+use crate::config::{Config, Mistakes};
+
+/// The text of the configuration in force, and how it came about.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The configuration file; mistakes name it, and the files that it names are relative to its folder.
+    pub(crate) path: PathBuf,
+    /// What the file says.
+    file: String,
+    /// What was changed since.
+    pub(crate) changes: Changes,
+    /// The file's text with the changes laid over it.
+    pub(crate) text: String,
+    /// `text` as JSON.
+    document: Value,
+    /// `file` as JSON.
+    written: Value,
+    /// When this came into force.
+    pub(crate) since: SystemTime,
+}
+
+/// A key whose value is another than the file says.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Difference {
+    /// Where it is, such as `balancer.shop.member."http://a".loadfactor`.
+    pub(crate) key: String,
+    /// What the file says; `null` where it says nothing.
+    file: Value,
+    /// What is in force; `null` where that is the default, or nothing.
+    running: Value,
+}
+
+/// Why a source cannot be in force.
+#[derive(Debug, Error)]
+pub(crate) enum Unusable {
+    /// The file has mistakes.
+    #[error("{0}")]
+    File(Mistakes),
+    /// With the changes laid over it, it has.
+    #[error("{0}")]
+    Changed(Mistakes),
+    /// The changes cannot be laid over it.
+    #[error("{0}")]
+    Unchangeable(String),
+}
+
+impl Source {
+    /// The text of the file at `path` with changes laid over it, and what that configures. Answers also what changes were
+    /// about that is no longer there: those are dropped.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub(crate) fn new(
+        path: &Path,
+        file: &str,
+        changes: &Changes,
+    ) -> Result<(Self, Config, Vec<String>), Unusable> {
+        let config = Config::parse(file, path).map_err(Unusable::File)?;
+        let mut source = Self {
+            path: path.to_owned(),
+            file: file.to_owned(),
+            changes: changes.clone(),
+            text: file.to_owned(),
+            document: as_json(file),
+            written: as_json(file),
+            since: SystemTime::now(),
+        };
+        if changes.is_empty() {
+            return Ok((source, config, Vec::new()));
+        }
+        let overlaid = lay_over(file, changes).map_err(Unusable::Unchangeable)?;
+        let config = Config::parse(&overlaid.text, path).map_err(Unusable::Changed)?;
+        source.document = as_json(&overlaid.text);
+        source.text = overlaid.text;
+        source.changes = overlaid.changes;
+        Ok((source, config, overlaid.lost))
+    }
+
+    /// What the file says.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What this configuration is called: the first 12 hexadecimal digits of the hash of its text.
+    pub(crate) fn revision(&self) -> String {
+        tag(&self.text)
+    }
+
+    /// The keys of a balancer but for its members, as they are in force.
+    pub(crate) fn balancer(&self, name: &str) -> Settings {
+        let balancer = balancer(&self.document, name);
+        let mut settings = balancer.cloned().unwrap_or_default();
+        settings.remove("member");
+        settings
+    }
+
+    /// The keys of the member of a balancer at this place, as they are in force.
+    pub(crate) fn member(&self, balancer_name: &str, place: usize) -> Settings {
+        let balancer = balancer(&self.document, balancer_name);
+        let members = balancer.and_then(|balancer| balancer.get("member")?.as_array());
+        let member = members.and_then(|members| members.get(place)?.as_object());
+        member.cloned().unwrap_or_default()
+    }
+
+    /// Every key whose value is another than the file says.
+    pub(crate) fn differences(&self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (name, changes) in &self.changes.balancers {
+            let key = format!("balancer.{}", key_of(name));
+            let before = balancer(&self.written, name);
+            let now = balancer(&self.document, name);
+            if changes.presence != Presence::Configured {
+                differences.push(Difference::of(key, before, now));
+                continue;
+            }
+            compare(&mut differences, &key, &changes.settings, before, now);
+            for member in &changes.members {
+                let key = format!("{key}.member.{}", key_of(&member.url));
+                let before = before.and_then(|before| member_at(before, &member.url));
+                let now = now.and_then(|now| member_at(now, &member.url));
+                match member.presence {
+                    Presence::Configured => {
+                        compare(&mut differences, &key, &member.settings, before, now);
+                    }
+                    _ => differences.push(Difference::of(key, before, now)),
+                }
+            }
+        }
+        differences
+    }
+
+    /// The changes without the one that [`differences`](Self::differences) calls so; `None` where there is none.
+    pub(crate) fn changes_without(&self, key: &str) -> Option<Changes> {
+        let mut changes = self.changes.clone();
+        let mut found = false;
+        changes.balancers.retain(|name, changes| {
+            let path = format!("balancer.{}", key_of(name));
+            if changes.presence != Presence::Configured {
+                found |= path == key;
+                return path != key;
+            }
+            found |= remove_leaf(&mut changes.settings, &path, key);
+            changes.members.retain_mut(|member| {
+                let path = format!("{path}.member.{}", key_of(&member.url));
+                if member.presence != Presence::Configured {
+                    found |= path == key;
+                    return path != key;
+                }
+                found |= remove_leaf(&mut member.settings, &path, key);
+                !member.settings.is_empty()
+            });
+            !(changes.settings.is_empty() && changes.members.is_empty())
+        });
+        found.then_some(changes)
+    }
+}
+
+impl Difference {
+    fn of(key: String, before: Option<&Settings>, now: Option<&Settings>) -> Self {
+        let whole =
+            |settings: Option<&Settings>| settings.cloned().map_or(Value::Null, Value::from);
+        Self {
+            key,
+            file: whole(before),
+            running: whole(now),
+        }
+    }
+}
+
+/// What a version of settings is called: changes whenever they do.
+pub(crate) fn tag(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash[..6].iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// Compares the keys that a patch has, down to its innermost ones.
+fn compare(
+    differences: &mut Vec<Difference>,
+    path: &str,
+    patch: &Settings,
+    before: Option<&Settings>,
+    now: Option<&Settings>,
+) {
+    for (key, value) in patch {
+        let path = format!("{path}.{}", key_of(key));
+        let before = before.and_then(|before| before.get(key));
+        let now = now.and_then(|now| now.get(key));
+        match value {
+            Value::Object(patch) => {
+                let (before, now) = (
+                    before.and_then(Value::as_object),
+                    now.and_then(Value::as_object),
+                );
+                compare(differences, &path, patch, before, now);
+            }
+            _ if before == now => {}
+            _ => differences.push(Difference {
+                key: path,
+                file: before.cloned().unwrap_or_default(),
+                running: now.cloned().unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// Takes the innermost key of this name out of a patch; tells whether it was there.
+fn remove_leaf(patch: &mut Settings, path: &str, wanted: &str) -> bool {
+    let mut found = false;
+    patch.retain(|key, value| {
+        let path = format!("{path}.{}", key_of(key));
+        match value {
+            Value::Object(inner) => {
+                found |= remove_leaf(inner, &path, wanted);
+                !inner.is_empty()
+            }
+            _ => {
+                found |= path == wanted;
+                path != wanted
+            }
+        }
+    });
+    found
+}
+
+fn balancer<'document>(document: &'document Value, name: &str) -> Option<&'document Settings> {
+    document.get("balancer")?.get(name)?.as_object()
+}
+
+fn member_at<'document>(balancer: &'document Settings, url: &str) -> Option<&'document Settings> {
+    let members = balancer.get("member")?.as_array()?;
+    let mut members = members.iter().filter_map(Value::as_object);
+    members.find(|member| member.get("url").and_then(Value::as_str) == Some(url))
+}
+
+/// A key as TOML writes it.
+fn key_of(name: &str) -> String {
+    toml_edit::Key::new(name).to_string().trim().to_owned()
+}
+
+/// A text that is a configuration, as JSON.
+fn as_json(text: &str) -> Value {
+    toml_edit::de::from_str(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::changes::Edit;
+    use super::*;
+
+    const FILE: &str = "listen = [{ address = \"127.0.0.1:0\" }]
+route = [{ path = \"/\", balancer = \"shop\" }]
+[balancer.shop]
+lbmethod = \"byrequests\"
+[[balancer.shop.member]]
+url = \"http://a\"
+[[balancer.shop.member]]
+url = \"http://b\"
+";
+
+    fn changed(edits: impl IntoIterator<Item = Edit>) -> Result<Source, Unusable> {
+        let edits = edits.into_iter();
+        let changes = edits.fold(Changes::default(), |changes, edit| changes.with(edit));
+        Source::new(Path::new("shop.toml"), FILE, &changes).map(|(source, ..)| source)
+    }
+
+    fn member(url: &str, patch: Value) -> Edit {
+        Edit::Member {
+            balancer: "shop".into(),
+            url: url.into(),
+            patch: patch.as_object().expect("an object").clone(),
+        }
+    }
+
+    fn told(source: &Source) -> Vec<String> {
+        let told = source.differences().into_iter();
+        told.map(|it| format!("{}: {} -> {}", it.key, it.file, it.running))
+            .collect()
+    }
+
+    #[test]
+    fn differences_from_the_file_are_told_key_by_key() {
+        let source = changed([
+            member(
+                "http://a",
+                json!({ "loadfactor": 2, "metadata": { "zone": "x" } }),
+            ),
+            member("http://b", json!({ "lbset": null })),
+            Edit::RemoveMember {
+                balancer: "shop".into(),
+                url: "http://b".into(),
+            },
+            Edit::Balancer {
+                name: "shop".into(),
+                patch: json!({ "lbmethod": "byrequests", "timeout": "1s" })
+                    .as_object()
+                    .unwrap()
+                    .clone(),
+            },
+        ])
+        .unwrap();
+        assert_eq!(
+            told(&source),
+            [
+                "balancer.shop.timeout: null -> \"1s\"",
+                "balancer.shop.member.\"http://a\".loadfactor: null -> 2",
+                "balancer.shop.member.\"http://a\".metadata.zone: null -> \"x\"",
+                "balancer.shop.member.\"http://b\": {\"url\":\"http://b\"} -> null",
+            ]
+        );
+        assert_eq!(source.member("shop", 0)["loadfactor"], 2);
+        assert_eq!(source.balancer("shop")["timeout"], "1s");
+    }
+
+    #[test]
+    fn changes_are_taken_back_one_by_one() {
+        let source = changed([
+            member(
+                "http://a",
+                json!({ "loadfactor": 2, "metadata": { "zone": "x" } }),
+            ),
+            Edit::RemoveMember {
+                balancer: "shop".into(),
+                url: "http://b".into(),
+            },
+        ])
+        .unwrap();
+        let mut source = source;
+        for key in [
+            "balancer.shop.member.\"http://a\".metadata.zone",
+            "balancer.shop.member.\"http://b\"",
+            "balancer.shop.member.\"http://a\".loadfactor",
+        ] {
+            assert!(
+                told(&source).iter().any(|line| line.starts_with(key)),
+                "{key}"
+            );
+            let changes = source.changes_without(key).expect(key);
+            source = Source::new(Path::new("shop.toml"), FILE, &changes)
+                .unwrap()
+                .0;
+        }
+        assert!(source.changes.is_empty());
+        assert_eq!(
+            source.changes_without("balancer.shop.member.\"http://b\""),
+            None
+        );
+    }
+
+    #[test]
+    fn mistakes_in_changes_are_found_as_in_the_file() {
+        let unusable = changed([member("http://a", json!({ "loadfactor": 700 }))]).unwrap_err();
+        let Unusable::Changed(mistakes) = unusable else {
+            panic!("{unusable:?}");
+        };
+        let mistake = mistakes.iter().next().expect("a mistake");
+        assert_eq!(
+            mistake.key.as_deref(),
+            Some("balancer.shop.member[0].loadfactor")
+        );
+        assert_eq!(
+            mistake.remedy,
+            "must be a number from 1 to 100, such as 2 or 1.5"
+        );
+    }
+}

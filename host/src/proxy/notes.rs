@@ -1,0 +1,171 @@
+//! Who takes note of a request while it is served: the access log, the story that explains its decisions, its trace, and
+//! counters.
+
+use std::time::Instant;
+
+use equipoise_balancer::{Balancer, Choice, Query, Refusal};
+use http::request::Parts;
+use http::{HeaderMap, Response};
+
+use super::{Body, Exchange, Failure};
+use crate::access_log::Record;
+use crate::explain::{self, Story};
+use crate::server::Client;
+use crate::snapshot::{Cluster, Snapshot};
+use crate::traces::Trace;
+use crate::wasm::take_fault;
+
+/// What is noted of one request. Each part is none where nobody asked for it.
+pub(crate) struct Notes<'request> {
+    snapshot: &'request Snapshot,
+    /// When its head was there.
+    pub(super) begun: Instant,
+    /// The number of its route, and the balancer behind that; none before they are found.
+    place: Option<(usize, &'request Cluster)>,
+    /// Its line in the access log.
+    record: Option<Box<Record>>,
+    /// Why it went where it went.
+    story: Option<Box<Story>>,
+    /// Its place in a trace.
+    trace: Option<Box<Trace>>,
+}
+
+impl<'request> Notes<'request> {
+    /// A request that begins now.
+    pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, parts: &Parts) -> Self {
+        let log = client.worker.access_log.as_ref();
+        let explain = snapshot.explain.as_ref();
+        let traces = snapshot.traces.as_ref();
+        Self {
+            snapshot,
+            begun: Instant::now(),
+            place: None,
+            record: log.map(|log| Box::new(Record::new(log, client, parts))),
+            story: explain.map(|_| Box::new(Story::begin(client, parts))),
+            trace: traces.map(|traces| Box::new(Trace::begin(traces, client, parts))),
+        }
+    }
+
+    /// Its route is found.
+    pub(super) fn note_route(&mut self, number: usize, cluster: &'request Cluster) {
+        self.place = Some((number, cluster));
+        if let Some(trace) = &mut self.trace {
+            let balancer = &cluster.balancer.settings().name;
+            trace.note_route(&self.snapshot.config.routes[number], balancer);
+        }
+    }
+
+    /// What there is to know before a member is chosen.
+    pub(super) fn note_session(&mut self, exchange: &Exchange<'_>) {
+        if let Some(story) = &mut self.story {
+            story.note_route(exchange.route, exchange.cluster, exchange.session.as_ref());
+        }
+    }
+
+    /// Has a member chosen.
+    #[inline]
+    pub(super) fn choose(
+        &mut self,
+        exchange: &Exchange<'_>,
+        query: &Query<'_>,
+    ) -> Result<Choice, Refusal> {
+        let balancer: &Balancer = &exchange.cluster.balancer;
+        match &mut self.story {
+            None => balancer.choose(query),
+            Some(story) => {
+                // Of another request.
+                take_fault();
+                let (decision, explanation) = balancer.explain(query);
+                story.note_decision(
+                    self.snapshot,
+                    exchange.cluster,
+                    &decision,
+                    explanation,
+                    query.now,
+                );
+                decision
+            }
+        }
+    }
+
+    /// A member is asked.
+    pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Choice) {
+        let (cluster, session) = (exchange.cluster, exchange.session.as_ref());
+        let meters = &cluster.meters;
+        meters.count_choice(choice, cluster.config.method, session);
+        if let Some(record) = &mut self.record {
+            record.note_choice(choice, session);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.begin_try(
+                choice,
+                cluster.config.method,
+                &exchange.upstream(choice).config,
+            );
+        }
+    }
+
+    /// The member answered with this status, or did not, for this reason.
+    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &Failure>) {
+        if let Some(story) = &mut self.story {
+            story.note_outcome(outcome, self.snapshot.now());
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.end_try(outcome);
+        }
+    }
+
+    /// Tells a member what it has to know of the request's trace.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(trace) = &self.trace {
+            trace.mark(headers);
+        }
+    }
+
+    /// The request failed: nothing of a member's is passed on.
+    pub(super) fn note_failure(&mut self, failure: &Failure) {
+        if let Some((_, cluster)) = self.place {
+            cluster.meters.durations.observe(self.begun.elapsed());
+            if let Failure::Refused { .. } = failure {
+                cluster.meters.count_refusal();
+            }
+        }
+        if let Some(record) = &mut self.record {
+            record.note_failure(failure);
+        }
+        if let Some(story) = &mut self.story {
+            story.note_failure(failure);
+        }
+    }
+
+    /// The head of the answer is there: what was noted is handed over.
+    pub(super) fn close(mut self, mut response: Response<Body>) -> Response<Body> {
+        let status = response.status().as_u16();
+        match self.place {
+            Some((route, _)) => self.snapshot.route_meters[route].count(status),
+            None => self.snapshot.meters.unrouted.count(status),
+        }
+        if let (Some(mut story), Some(explain)) = (self.story, &self.snapshot.explain) {
+            story.note_answer(status);
+            let id = explain.keep(story);
+            if let Some(trace) = &mut self.trace {
+                trace.note_decision(&id);
+            }
+            if let Some(name) = &explain.config.header {
+                let headers = response.headers_mut();
+                headers.insert(name.clone(), explain::value(&id));
+            }
+        }
+        if let Some(mut trace) = self.trace {
+            trace.note_answer(status);
+            response = response.map(|body| body.traced(trace));
+        }
+        match self.record {
+            None => response,
+            Some(mut record) => {
+                record.note_answer(response.status());
+                response.map(|body| body.logged(record))
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the policies of a balancer are made of. Policies whose recipe stays the same are kept, with all they remember.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use equipoise_balancer::{Judgement, Methods, PluginJudge};
+use equipoise_bybusyness::ByBusyness;
+use equipoise_byrequests::ByRequests;
+use equipoise_bytraffic::ByTraffic;
+use equipoise_heartbeat::Heartbeat;
+use equipoise_sdk::health::Judge as _;
+use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
+use equipoise_session::Session;
+
+use crate::config::{self, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky};
+use crate::wasm::Version;
+
+/// Where recipes come from: a configuration and the versions of its plugins that serve.
+#[derive(Clone, Copy)]
+pub(super) struct Kitchen<'draft> {
+    pub(super) config: &'draft Config,
+    pub(super) versions: &'draft [Option<Arc<Version>>],
+}
+
+/// How the policies of a balancer are made.
+#[derive(Clone, PartialEq)]
+pub(super) struct Recipes {
+    pub(super) methods: MethodRecipe,
+    pub(super) session: Option<SessionRecipe>,
+    pub(super) judge: JudgeRecipe,
+}
+
+/// How the method is made.
+#[derive(Clone, PartialEq)]
+pub(super) struct MethodRecipe {
+    /// What chooses, or stands behind the plugin.
+    builtin: Builtin,
+    plugin: Option<Guest>,
+}
+
+/// How the reader of sessions is made.
+#[derive(Clone, PartialEq)]
+pub(super) enum SessionRecipe {
+    Names(Sticky),
+    Plugin(Guest),
+}
+
+/// How the judge is made.
+#[derive(Clone, PartialEq)]
+pub(super) struct JudgeRecipe {
+    /// What the built-in rule is told.
+    rule: Setup,
+    plugin: Option<Guest>,
+}
+
+/// A plugin in a role.
+#[derive(Clone)]
+pub(super) struct Guest {
+    name: String,
+    /// `None` while it is not loaded.
+    version: Option<Arc<Version>>,
+    setup: Arc<Setup>,
+    /// How many of it.
+    instances: usize,
+}
+
+impl PartialEq for Guest {
+    /// A version that is loaded again is another one.
+    fn eq(&self, other: &Self) -> bool {
+        self.version.as_ref().map(Arc::as_ptr) == other.version.as_ref().map(Arc::as_ptr)
+            && self.setup == other.setup
+            && self.instances == other.instances
+    }
+}
+
+impl Guest {
+    /// Whether this is the same plugin, in whatever version: it knows what to make of what that remembers.
+    fn is(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| self.name == other.name)
+    }
+}
+
+impl Kitchen<'_> {
+    /// How the policies of a balancer with these members are made.
+    pub(super) fn recipes(self, balancer: &config::Balancer, members: &[Peer]) -> Recipes {
+        let guest = |plugin| self.guest(plugin, members);
+        let (builtin, plugin) = match balancer.method {
+            Method::Builtin(builtin) => (builtin, None),
+            Method::Plugin { plugin, fallback } => (fallback, Some(guest(plugin))),
+        };
+        let session = balancer.sticky.as_ref().map(|sticky| match sticky.source {
+            SessionSource::Names { .. } => SessionRecipe::Names(sticky.clone()),
+            SessionSource::Plugin(plugin) => SessionRecipe::Plugin(guest(plugin)),
+        });
+        let outlier = balancer.outlier.as_ref();
+        Recipes {
+            methods: MethodRecipe { builtin, plugin },
+            session,
+            judge: JudgeRecipe {
+                rule: Setup {
+                    settings: outlier.map(Outlier::settings).unwrap_or_default(),
+                    members: members.to_vec(),
+                },
+                plugin: balancer.judge.map(guest),
+            },
+        }
+    }
+
+    fn guest(self, plugin: usize, members: &[Peer]) -> Guest {
+        let config = &self.config.plugins[plugin];
+        Guest {
+            name: config.name.clone(),
+            version: self.versions[plugin].clone(),
+            setup: Arc::new(Setup {
+                settings: config.settings.clone(),
+                members: members.to_vec(),
+            }),
+            instances: match config.instances {
+                Instances::PerBalancer => 1,
+                Instances::PerWorker => self.config.workers.get(),
+            },
+        }
+    }
+}
+
+impl MethodRecipe {
+    /// How the balancer chooses: once, or once for each worker.
+    ///
+    /// # Errors
+    /// Why the plugin is not fit for that.
+    pub(super) fn make(&self) -> Result<Vec<Methods>> {
+        let Some(guest) = &self.plugin else {
+            return Ok(vec![Methods {
+                selector: builtin(self.builtin),
+                fallback: Box::<ByRequests>::default(),
+            }]);
+        };
+        let method = |_| {
+            let selector = match &guest.version {
+                Some(version) => version.selector(&guest.setup)?,
+                None => Box::new(Undecided),
+            };
+            Ok(Methods {
+                selector,
+                fallback: builtin(self.builtin),
+            })
+        };
+        (0..guest.instances).map(method).collect()
+    }
+
+    /// Whether what the method remembers is of use to one that is made by this recipe.
+    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+        match &self.plugin {
+            Some(guest) => guest.is(before.plugin.as_ref()),
+            None => before.plugin.is_none() && self.builtin == before.builtin,
+        }
+    }
+}
+
+impl SessionRecipe {
+    /// How the balancer reads sessions.
+    ///
+    /// # Errors
+    /// Why the plugin is not fit for that.
+    pub(super) fn make(&self) -> Result<Option<Box<dyn SessionReader>>> {
+        match self {
+            Self::Names(sticky) => Ok(session_reader(sticky)),
+            Self::Plugin(guest) => {
+                let version = guest.version.as_ref();
+                let session = version.map(|version| version.session(&guest.setup, guest.instances));
+                session.transpose()
+            }
+        }
+    }
+
+    /// Whether what the reader remembers is of use to one that is made by this recipe.
+    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Plugin(guest), Self::Plugin(before)) => guest.is(Some(before)),
+            _ => false,
+        }
+    }
+}
+
+impl JudgeRecipe {
+    /// Who judges the balancer's members: the plugin, if there is one, with the built-in rule beside it.
+    ///
+    /// # Errors
+    /// Why the plugin is not fit for that.
+    pub(super) fn make(&self) -> Result<Judgement> {
+        let mut rule = equipoise_health::Health::default();
+        if let Err(error) = rule.configure(&self.rule) {
+            // The configuration is checked against the same ranges.
+            tracing::error!(%error, "the built-in judge refuses its settings");
+        }
+        let plugin = self.plugin.as_ref().and_then(|guest| {
+            let version = guest.version.as_ref()?;
+            Some(version.judge(&guest.setup))
+        });
+        let plugin: Option<Box<dyn PluginJudge>> = plugin.transpose()?;
+        let ids = self.rule.members.iter().map(|peer| peer.id);
+        Ok(Judgement::new(ids, Box::new(rule), plugin))
+    }
+
+    /// Whom it judges.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> &[Peer] {
+        &self.rule.members
+    }
+
+    /// Whether what the rule remembers is of use to one that is made by this recipe.
+    pub(super) fn rule_goes_on_from(&self, before: &Self) -> bool {
+        self.rule.settings == before.rule.settings
+    }
+
+    /// The same of the plugin.
+    pub(super) fn plugin_goes_on_from(&self, before: &Self) -> bool {
+        let guest = self.plugin.as_ref();
+        guest.is_some_and(|guest| guest.is(before.plugin.as_ref()))
+    }
+}
+
+fn builtin(method: Builtin) -> Box<dyn Selector> {
+    match method {
+        Builtin::Byrequests => Box::<ByRequests>::default(),
+        Builtin::Bytraffic => Box::<ByTraffic>::default(),
+        Builtin::Bybusyness => Box::<ByBusyness>::default(),
+        Builtin::Heartbeat => Box::<Heartbeat>::default(),
+    }
+}
+
+/// What stands in for a plugin that is not loaded: the fallback decides everything.
+struct Undecided;
+
+impl Selector for Undecided {
+    fn select(
+        &mut self,
+        _request: &dyn Request,
+        _candidates: &dyn Candidates,
+        _host: &dyn Host,
+    ) -> Option<usize> {
+        None
+    }
+}
+
+/// The built-in reader of sessions, where the configuration names what to look for.
+fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
+    let SessionSource::Names {
+        cookie,
+        parameter,
+        semicolon_ends,
+    } = &sticky.source
+    else {
+        return None;
+    };
+    Some(Box::new(Session {
+        cookie: cookie.clone(),
+        parameter: parameter.clone(),
+        separator: sticky.separator,
+        semicolon_ends: *semicolon_ends,
+    }))
+}

@@ -1,0 +1,72 @@
+//! One POST of OTLP over HTTP.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request};
+use http_body::{Body, Frame, SizeHint};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::config::TraceEndpoint;
+
+/// Sends a batch on a connection of its own.
+///
+/// # Errors
+/// Why the collector does not have it, in words.
+pub(super) async fn post(endpoint: &TraceEndpoint, body: Vec<u8>) -> Result<(), String> {
+    let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+    let stream = stream.map_err(|error| format!("no connection: {error}"))?;
+    let opened = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = opened.map_err(|error| error.to_string())?;
+    // It ends when `sender` is dropped.
+    tokio::spawn(connection);
+    let answered = sender.send_request(request(endpoint, body)).await;
+    let status = answered.map_err(|error| error.to_string())?.status();
+    match status.is_success() {
+        true => Ok(()),
+        false => Err(format!("it answered {status}")),
+    }
+}
+
+fn request(endpoint: &TraceEndpoint, body: Vec<u8>) -> Request<Whole> {
+    let mut request = Request::new(Whole(Some(body.into())));
+    *request.method_mut() = Method::POST;
+    // A path that was checked.
+    *request.uri_mut() = endpoint.path.parse().unwrap_or_default();
+    let host = HeaderValue::from_str(endpoint.authority.as_str());
+    let headers = request.headers_mut();
+    headers.insert(HOST, host.unwrap_or(HeaderValue::from_static("")));
+    let kind = HeaderValue::from_static("application/x-protobuf");
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(USER_AGENT, HeaderValue::from_static("equipoise"));
+    request
+}
+
+/// A body in one piece.
+struct Whole(Option<Bytes>);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.0.as_ref().map_or(0, Bytes::len);
+        SizeHint::with_exact(length as u64)
+    }
+}

@@ -1,0 +1,275 @@
+//! The versions of a plugin that are at hand: the one that serves, and those that could be put back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, anyhow};
+use rustix::process::setpriority_process;
+
+use super::engine::Sandbox;
+use super::record::WINDOW;
+use super::version::{Version, short_hash};
+use crate::config::Plugin;
+use crate::watcher::{Content, read};
+
+/// The largest component that is loaded, in bytes.
+pub(crate) const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// How far the thread that compiles plugins stands back behind those that serve; 19 is last.
+const NICENESS: i32 = 10;
+
+/// How many versions that served before are kept.
+const KEPT: usize = 3;
+
+/// How many events of a plugin are remembered.
+const EVENTS: usize = 32;
+
+/// Called when a version has made too many mistakes.
+pub(crate) type OnQuarantine = Arc<dyn Fn() + Send + Sync>;
+
+/// A version with the content of the file that it is made of.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub(crate) version: Arc<Version>,
+    pub(crate) content: Arc<Content>,
+}
+
+/// What is known of one plugin.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    pub(crate) plugin: Arc<Plugin>,
+    /// What serves, or was taken out of service last.
+    current: Option<Loaded>,
+    /// What served before and made no mistakes, the last one last.
+    previous: VecDeque<Loaded>,
+    /// Whether it was said that the current version is out of service.
+    told: bool,
+    pub(crate) book: Arc<Book>,
+}
+
+/// What happened to a plugin, for people to read.
+#[derive(Debug, Default)]
+pub(crate) struct Book(Mutex<Pages>);
+
+/// The pages of a [`Book`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pages {
+    /// The last events, the newest last.
+    pub(crate) events: VecDeque<Event>,
+    /// The last content of the file that was refused, unless another one was taken since: when, and why.
+    pub(crate) refused: Option<(SystemTime, String)>,
+    /// The versions that can be put back, the last one last.
+    pub(crate) previous: Vec<String>,
+}
+
+/// Something that happened to a plugin.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    /// The version it is about.
+    pub(crate) version: String,
+    pub(crate) at: SystemTime,
+    pub(crate) what: String,
+}
+
+impl Book {
+    /// What is in it now.
+    pub(crate) fn pages(&self) -> Pages {
+        self.lock().clone()
+    }
+
+    fn note(&self, version: String, what: String) {
+        let mut pages = self.lock();
+        if pages.events.len() == EVENTS {
+            pages.events.pop_front();
+        }
+        pages.events.push_back(Event {
+            version,
+            at: SystemTime::now(),
+            what,
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    /// The shelf of a plugin of which nothing is loaded.
+    pub(crate) fn new(plugin: &Plugin) -> Self {
+        Self {
+            plugin: Arc::new(plugin.clone()),
+            current: None,
+            previous: VecDeque::new(),
+            told: false,
+            book: Arc::default(),
+        }
+    }
+
+    /// The shelf of a plugin that is configured in another way: what is on it goes on, as far as it is as before.
+    pub(crate) fn reconfigured(&self, plugin: &Plugin) -> Self {
+        let mut shelf = self.clone();
+        if !is_made_alike(&self.plugin, plugin) {
+            shelf.current = None;
+            shelf.previous.clear();
+            shelf.told = false;
+        }
+        shelf.plugin = Arc::new(plugin.clone());
+        shelf
+    }
+
+    /// The version that serves, or was taken out of service last.
+    pub(crate) fn version(&self) -> Option<&Arc<Version>> {
+        self.current.as_ref().map(|current| &current.version)
+    }
+
+    /// Makes a version of a file's content, on a thread that stands back behind others.
+    ///
+    /// # Errors
+    /// Why it is no plugin. Nobody knows what a file may do to a compiler: if that panics, the file is refused.
+    pub(crate) fn load(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        content: &Arc<Content>,
+        on_quarantine: &OnQuarantine,
+    ) -> Result<Loaded> {
+        let plugin = &self.plugin;
+        let mut version = thread::scope(|scope| {
+            let compiling = thread::Builder::new()
+                .name("compiler".to_owned())
+                .spawn_scoped(scope, || {
+                    // On Linux the priority is the thread's. Without it plugins are compiled all the same.
+                    let _ = setpriority_process(None, NICENESS);
+                    Version::load(sandbox, plugin, content, on_quarantine)
+                })
+                .context("starting a thread to compile it")?;
+            let compiled = compiling.join();
+            compiled.unwrap_or_else(|_| Err(anyhow!("the compiler of plugins panicked over it")))
+        })?;
+        if let Some(before) = self.version() {
+            version.record.join(&before.record);
+        }
+        Ok(Loaded {
+            version: Arc::new(version),
+            content: content.clone(),
+        })
+    }
+
+    /// As [`load`](Self::load), with what is in the plugin's file now.
+    ///
+    /// # Errors
+    /// Why the file cannot be read, or is no plugin.
+    pub(crate) fn load_file(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        on_quarantine: &OnQuarantine,
+    ) -> Result<Loaded> {
+        let content = read(&self.plugin.file, LARGEST).context("it cannot be read")?;
+        self.load(sandbox, &Arc::new(content), on_quarantine)
+    }
+
+    /// A version of this beginning of a hash that can be put back: the last one where none is given.
+    pub(crate) fn previous(&self, hash: Option<&str>) -> Option<Loaded> {
+        let mut newest_first = self.previous.iter().rev();
+        let found = newest_first.find(|loaded| {
+            hash.is_none_or(|hash| {
+                !hash.is_empty() && loaded.version.short_hash().starts_with(hash)
+            })
+        });
+        found.cloned()
+    }
+
+    /// A version serves from now on. The one before is kept in case the new one fails, unless it failed itself.
+    pub(crate) fn succeed(&mut self, loaded: Loaded, how: &str) {
+        let (name, version) = (&self.plugin.name, loaded.version.clone());
+        version.record.note_installed();
+        let hash = version.short_hash();
+        let roles: Vec<_> = version.roles().iter().map(|role| role.name()).collect();
+        tracing::info!(
+            "plugin {name}: version {hash} serves ({})",
+            roles.join(", ")
+        );
+        self.previous
+            .retain(|kept| !Arc::ptr_eq(&kept.version, &version));
+        let before = self.current.replace(loaded);
+        if let Some(before) = before.filter(|before| !before.version.record.is_quarantined()) {
+            self.previous.push_back(before);
+        }
+        if self.previous.len() > KEPT {
+            self.previous.pop_front();
+        }
+        self.told = false;
+        self.book.note(hash, how.to_owned());
+        let mut pages = self.book.lock();
+        pages.refused = None;
+        pages.previous = self.hashes();
+    }
+
+    /// A content of the file is refused: says so, and who serves.
+    pub(crate) fn refuse(&self, content: &Content, error: &anyhow::Error) {
+        let (name, version) = (&self.plugin.name, short_hash(&content.hash));
+        let serving = self.serving();
+        tracing::error!("plugin {name}: version {version} is refused: {error:#}; {serving}");
+        self.note_refused(version, &format!("{error:#}"));
+    }
+
+    /// The file cannot be read: says so, and who serves.
+    pub(crate) fn miss(&self, error: &impl std::fmt::Display) {
+        let (name, file) = (&self.plugin.name, self.plugin.file.display());
+        let serving = self.serving();
+        tracing::error!("plugin {name}: {file} cannot be read: {error}; {serving}");
+        self.note_refused(String::new(), &format!("it cannot be read: {error}"));
+    }
+
+    fn note_refused(&self, version: String, reason: &str) {
+        self.book.note(version, format!("refused: {reason}"));
+        self.book.lock().refused = Some((SystemTime::now(), reason.to_owned()));
+    }
+
+    /// Whether the current version is out of service and nobody was told: then says so, and answers the words and what could
+    /// be put in its place. What that is is not on the shelf any more.
+    pub(crate) fn relieve(&mut self) -> Option<(String, Option<Loaded>)> {
+        let current = self.current.as_ref()?;
+        if self.told || !current.version.record.is_quarantined() {
+            return None;
+        }
+        self.told = true;
+        let (name, faults) = (&self.plugin.name, self.plugin.max_faults);
+        let (version, counted) = (
+            current.version.short_hash(),
+            current.version.record.summary(),
+        );
+        tracing::info!("plugin {name}: version {version} in all: {counted}");
+        let seconds = WINDOW.as_secs();
+        let out = format!(
+            "plugin {name}: version {version} is out of service after {faults} faults within {seconds} s"
+        );
+        self.book.note(version, "out of service".to_owned());
+        let previous = self.previous.pop_back();
+        self.book.lock().previous = self.hashes();
+        Some((out, previous))
+    }
+
+    /// Who serves, in words.
+    fn serving(&self) -> String {
+        match self.version() {
+            Some(version) if !version.record.is_quarantined() => {
+                format!("version {} serves on", version.short_hash())
+            }
+            _ => "the fallback serves".to_owned(),
+        }
+    }
+
+    fn hashes(&self) -> Vec<String> {
+        let previous = self.previous.iter();
+        previous.map(|loaded| loaded.version.short_hash()).collect()
+    }
+}
+
+/// Whether versions of the one are such as the other would be made: their settings alone may differ.
+fn is_made_alike(one: &Plugin, other: &Plugin) -> bool {
+    let bounds = |plugin: &Plugin| (plugin.memory, plugin.deadline, plugin.max_faults);
+    one.file == other.file && bounds(one) == bounds(other)
+}

@@ -109,7 +109,10 @@ impl Browser {
         });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if is_dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // Without motion, so that a picture shows no half of a change of colours.
+        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        let colours = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let media = json!({ "features": [colours, still] });
         self.call("Emulation.setEmulatedMedia", media);
     }
 

@@ -109,7 +109,10 @@ impl Browser {
         });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if is_dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // Without motion, so that a picture shows no half of a change of colours.
+        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        let colours = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let media = json!({ "features": [colours, still] });
         self.call("Emulation.setEmulatedMedia", media);
     }
 
@@ -159,11 +162,14 @@ impl Browser {
         }
     }
 
-    /// Gives a file to the field for files with this accessible name.
+    /// Gives a file to the only field for files that the page shows. Its name is what Chromium makes of it and of the file
+    /// that is chosen, so it is not found by that.
     #[track_caller]
-    pub(crate) fn give_file(&mut self, name: &str, file: &Path) {
-        let node = self.find_any(name);
-        let files = json!({ "backendNodeId": node, "files": [file] });
+    pub(crate) fn give_file(&mut self, file: &Path) {
+        let field = "document.querySelector('input[type=file]')";
+        let found = self.call("Runtime.evaluate", json!({ "expression": field }));
+        let object = found["result"]["objectId"].clone();
+        let files = json!({ "objectId": object, "files": [file] });
         self.call("DOM.setFileInputFiles", files);
     }
 
@@ -216,14 +222,6 @@ impl Browser {
     fn find(&mut self, role: &str, name: &str) -> Value {
         let query = json!({ "role": role, "accessibleName": name });
         self.eventually(&format!("a {role} named {name:?}"), |browser| {
-            browser.query(&query)
-        })
-    }
-
-    #[track_caller]
-    fn find_any(&mut self, name: &str) -> Value {
-        let query = json!({ "accessibleName": name });
-        self.eventually(&format!("what is named {name:?}"), |browser| {
             browser.query(&query)
         })
     }

@@ -212,15 +212,14 @@ fn plugin_is_exchanged_by_a_file_and_a_broken_one_is_refused_with_the_reason() {
 
     let broken = desk.equipoise.directory().join("broken.wasm");
     fs::write(&broken, "no component").expect("writing a file");
-    let field = "Drop a component for policy here, or choose one:";
-    desk.browser.give_file(field, &broken);
+    desk.browser.give_file(&broken);
     desk.browser
         .await_text("broken.wasm was refused; nothing changed.");
     desk.browser.await_text("component");
     assert_eq!(desk.told("/api/v1/plugins/policy")["version"], before);
 
     let other = exported("bybusyness", desk.equipoise.directory().join("other.wasm"));
-    desk.browser.give_file(field, &other);
+    desk.browser.give_file(&other);
     desk.browser.await_text("policy serves by other.wasm");
     let after = desk.told("/api/v1/plugins/policy");
     assert_ne!(after["version"], before);

@@ -28,9 +28,7 @@ pub(super) fn read_manager(file: &Table<'_>, admin: Option<&Admin>) -> Option<Ma
     let path = table.read("path", text_as(mount));
     let hosts = table.list("hosts", "[\"lb.example.com\"]", text_as(name::host));
     let rules = table.list("require", REQUIRE, rule);
-    if rules.is_empty() && table.has("require") {
-        table.refuse("require", format!("must say who may, such as {REQUIRE}"));
-    }
+    table.read("require", not_empty);
     let requires_token = rules.iter().any(|rule| matches!(rule, Rule::Token));
     if requires_token && admin.is_none_or(|admin| admin.token.is_none()) {
         let remedy = "names a token that nobody has: write [admin] with its token-file, too";
@@ -50,6 +48,13 @@ pub(super) fn read_manager(file: &Table<'_>, admin: Option<&Admin>) -> Option<Ma
         networks,
         requires_token,
     })
+}
+
+fn not_empty(list: &DeValue<'_>) -> Reading<()> {
+    match list.as_array() {
+        Some(rules) if rules.is_empty() => Err(format!("must say who may, such as {REQUIRE}")),
+        _ => Ok(()),
+    }
 }
 
 /// A path that is not the root: there have to be others.

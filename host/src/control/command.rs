@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
     Mistaken(Mistakes),
     /// The configuration file was refused.
     #[error("{0}")]
-    Refused(Arc<Refusal>),
+    Refused(Arc<Self>),
     /// What it asks for cannot serve: why.
     #[error("{0}")]
     Unfit(String),

@@ -19,11 +19,11 @@ fn setting(keys: &str, members: &[&str]) -> Setting {
 }
 
 fn first(setting: Setting) -> Snapshot {
-    Snapshot::new(setting.config.clone(), setting.source.clone()).unwrap()
+    Snapshot::new(setting.config, setting.source).unwrap()
 }
 
 fn then(before: &Snapshot, setting: Setting) -> Snapshot {
-    let draft = before.draft(setting.config.clone(), setting.source.clone(), Vec::new());
+    let draft = before.draft(setting.config, setting.source, Vec::new());
     draft.unwrap().come_into_force()
 }
 

@@ -6,6 +6,7 @@
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
@@ -18,10 +19,15 @@ use crate::control::{Handle, Resource};
 use crate::live::Live;
 use crate::snapshot::Snapshot;
 
+/// How many plugins may be uploaded at once.
+const UPLOADS: usize = 2;
+
 /// What the API answers from.
 pub(super) struct Api {
     pub(super) live: Live,
     pub(super) control: Handle,
+    /// Places for uploads, which are large.
+    pub(super) uploads: Semaphore,
 }
 
 /// An answer, or why there is none such.
@@ -29,7 +35,11 @@ pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
 impl Api {
     pub(super) fn new(live: Live, control: Handle) -> Self {
-        Self { live, control }
+        Self {
+            live,
+            control,
+            uploads: Semaphore::new(UPLOADS),
+        }
     }
 
     /// Answers the request of an operator, as the log calls them, for what is at this endpoint, which knows its method.

@@ -18,6 +18,9 @@ use super::endpoint::Endpoint;
 use crate::control::{Command, Edit, Refusal, Resource, Settings};
 use crate::snapshot::Snapshot;
 
+/// How deep tables and lists may stand in each other.
+const DEEPEST: usize = 8;
+
 /// Somebody who changes what runs.
 pub(super) struct Operator<'request> {
     pub(super) api: &'request Api,
@@ -113,6 +116,9 @@ impl Operator<'_> {
             Endpoint::Plugin(name) => {
                 let expected = expected(Resource::Plugin(name.to_string()));
                 place_of(&self.api.live.load(), &name).ok_or_else(|| no_plugin(&name))?;
+                let Ok(_place) = self.api.uploads.try_acquire() else {
+                    return Err(Box::new(refused(&Refusal::Busy)));
+                };
                 let bytes = body::whole(body, &Bounds::UPLOAD).await?;
                 let plugin = name.to_string();
                 let command = Command::Upload { plugin, bytes };
@@ -258,6 +264,16 @@ fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<An
     }
 }
 
+/// Whether a value holds others in others, more than so many deep.
+fn is_deeper(value: &Value, most: usize) -> bool {
+    let is_deeper = |inner: &Value| most == 0 || is_deeper(inner, most - 1);
+    match value {
+        Value::Object(entries) => entries.values().any(is_deeper),
+        Value::Array(elements) => elements.iter().any(is_deeper),
+        _ => false,
+    }
+}
+
 /// The body as JSON.
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
@@ -277,6 +293,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Answer>> {
     // An object is what all of them are; said so before serde tells it in its own words.
     let value: Result<Value, _> = serde_json::from_slice(bytes);
     let object = value.and_then(|value| match value {
+        Value::Object(_) if is_deeper(&value, DEEPEST) => Err(de::Error::custom(
+            "the body has tables in tables in tables beyond what any configuration has",
+        )),
         Value::Object(_) => serde_json::from_value(value),
         _ => Err(de::Error::custom("the body must be a JSON object")),
     });

@@ -1,0 +1,129 @@
+//! A configuration with where it comes from, before it is in force.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+
+use super::changes::Changes;
+use super::persistence;
+use super::source::{Source, Unusable};
+use crate::config::{Config, Mistakes, Plugin};
+use crate::snapshot::{Snapshot, Versions};
+use crate::wasm::{OnQuarantine, Sandbox, Shelf};
+
+/// A configuration and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub(crate) config: Arc<Config>,
+    pub(crate) source: Arc<Source>,
+    /// Whether `source` is a file that is watched.
+    pub(super) is_file: bool,
+}
+
+impl Setting {
+    /// What a configuration file says, with the run-time changes that it keeps.
+    ///
+    /// # Errors
+    /// Every mistake in the file.
+    pub fn read(path: &Path) -> Result<Self, Mistakes> {
+        let text = Config::read_text(path)?;
+        let mut setting = Self::parse(&text, path)?;
+        setting.is_file = true;
+        let Some(persist) = setting.persist() else {
+            return Ok(setting);
+        };
+        let changes = persistence::read(&persist);
+        match Source::new(path, &text, &changes) {
+            Ok((source, config, lost)) => {
+                note_lost(&lost);
+                setting.config = Arc::new(config);
+                setting.source = Arc::new(source);
+            }
+            Err(unusable) => {
+                let aside = persistence::set_aside(&persist);
+                let aside = aside.map(|aside| aside.display().to_string());
+                tracing::warn!(
+                    "persist: the changes in {} do not fit {} any more: {unusable}; they were set aside as {}",
+                    persist.display(),
+                    path.display(),
+                    aside.unwrap_or_else(|error| format!("nothing ({error})"))
+                );
+            }
+        }
+        Ok(setting)
+    }
+
+    /// What a text says that is in no file: mistakes name `path`.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
+        match Source::new(path, text, &Changes::default()) {
+            Ok((source, config, _)) => Ok(Self {
+                config: Arc::new(config),
+                source: Arc::new(source),
+                is_file: false,
+            }),
+            Err(Unusable::File(mistakes) | Unusable::Changed(mistakes)) => Err(mistakes),
+            Err(Unusable::Unchangeable(_)) => unreachable!("there are no changes"),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The same with what cannot be written in a file.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    fn persist(&self) -> Option<PathBuf> {
+        self.config.admin.as_ref()?.persist.clone()
+    }
+}
+
+/// Looks whether the plugins of a configuration could serve where it names them.
+///
+/// # Errors
+/// Every plugin that could not, with the reason, one a line.
+pub(crate) fn check_plugins(setting: &Setting) -> Result<()> {
+    let config = &setting.config;
+    if config.plugins.is_empty() {
+        return Ok(());
+    }
+    let sandbox = Sandbox::new()?;
+    let snapshot = Snapshot::new(config.clone(), setting.source.clone())?;
+    let nobody: OnQuarantine = Arc::new(|| {});
+    let check = |(place, plugin): (usize, &Plugin)| {
+        let loaded = Shelf::new(plugin).load_file(&sandbox, &nobody)?;
+        let mut versions: Versions = vec![None; config.plugins.len()];
+        versions[place] = Some(loaded.version);
+        snapshot.draft(config.clone(), setting.source.clone(), versions)
+    };
+    let plugins = config.plugins.iter().enumerate();
+    let mistakes: Vec<String> = plugins
+        .filter_map(|(place, plugin)| {
+            let error = check((place, plugin)).err()?;
+            let (name, file) = (&plugin.name, plugin.file.display());
+            Some(format!("plugin.{name}: {file} cannot serve: {error:#}"))
+        })
+        .collect();
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow!(mistakes.join("\n"))),
+    }
+}
+
+/// Says what is no longer changed, since it is gone.
+pub(super) fn note_lost(lost: &[String]) {
+    for what in lost {
+        tracing::warn!(
+            "what was changed of {what} is dropped: the configuration file has it no longer"
+        );
+    }
+}

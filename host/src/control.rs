@@ -7,6 +7,7 @@
 
 mod changes;
 mod command;
+mod fixed;
 mod hands;
 mod overlay;
 mod persistence;
@@ -98,6 +99,7 @@ impl Preparation {
         let mut hands = Hands {
             live,
             is_file: setting.is_file,
+            wanted: setting.wanted.clone(),
             watcher,
             waiting,
             standing: handle.standing.clone(),

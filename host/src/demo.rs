@@ -34,7 +34,7 @@ const FAVOURITE_ADMIN_PORT: u16 = 8081;
 /// # Errors
 /// A socket or a thread cannot be had.
 pub(crate) fn run() -> Result<()> {
-    cli::log_to_stderr("warn,equipoise::wasm=info");
+    cli::log_to_stderr("warn,equipoise::wasm=info,equipoise::control=info");
     let scratch = Scratch::write()?;
     let members = ["1", "2", "3"]
         .map(start_member)

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::changes::{Changes, Edit, Settings};
 use super::command::{Command, Order, Refusal};
+use super::fixed::{self, Fixed};
 use super::persistence;
 use super::resource::Resource;
 use super::setting::note_lost;
@@ -29,6 +30,8 @@ pub(super) struct Hands {
     pub(super) live: Live,
     /// Whether there is a configuration file to watch: it is the first that is watched, plugins' follow.
     pub(super) is_file: bool,
+    /// What the configuration file says of what cannot change.
+    pub(super) wanted: Fixed,
     pub(super) watcher: Watcher,
     pub(super) waiting: Receiver<Order>,
     pub(super) standing: Arc<Standing>,
@@ -218,7 +221,8 @@ impl Hands {
     /// Puts a configuration into force: all of it, or nothing.
     fn put(&mut self, source: Source, mut config: Config) -> Result<(), Refusal> {
         let before = self.live.load();
-        keep_unchangeable(&mut config, &before.config);
+        let wanted = Fixed::of(&config);
+        fixed::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
         let (source, config) = (Arc::new(source), Arc::new(config));
@@ -241,6 +245,8 @@ impl Hands {
             listeners.apply(prepared, config.limits.connections);
         }
         self.fill(plan);
+        wanted.tell(&self.wanted);
+        self.wanted = wanted;
         Ok(())
     }
 
@@ -452,26 +458,4 @@ fn versions(plan: &Plan) -> Versions {
         loaded.or_else(|| shelf.version()).cloned()
     });
     versions.collect()
-}
-
-/// What can be changed only when the program starts stays as it is.
-fn keep_unchangeable(config: &mut Config, before: &Config) {
-    if config.workers != before.workers {
-        tracing::warn!("workers changes when the program is started again");
-        config.workers = before.workers;
-    }
-    if config.access_log != before.access_log {
-        tracing::warn!("access-log changes when the program is started again");
-        config.access_log.clone_from(&before.access_log);
-    }
-    let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address.clone());
-    if address(config) != address(before) {
-        tracing::warn!("the address of admin changes when the program is started again");
-        config.admin.clone_from(&before.admin);
-    }
-    let listen = |config: &Config| config.heartbeat.as_ref().and_then(|it| it.listen);
-    if listen(config) != listen(before) {
-        tracing::warn!("listen of heartbeat changes when the program is started again");
-        config.heartbeat.clone_from(&before.heartbeat);
-    }
 }

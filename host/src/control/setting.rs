@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use super::changes::Changes;
+use super::fixed::Fixed;
 use super::persistence;
-use super::source::{Source, Unusable};
+use super::source::Source;
 use crate::config::{Config, Mistakes, Plugin};
 use crate::snapshot::{Snapshot, Versions};
 use crate::wasm::{OnQuarantine, Sandbox, Shelf};
@@ -19,6 +19,8 @@ pub struct Setting {
     pub(crate) source: Arc<Source>,
     /// Whether `source` is a file that is watched.
     pub(super) is_file: bool,
+    /// What the text says of what cannot change.
+    pub(super) wanted: Fixed,
 }
 
 impl Setting {
@@ -59,15 +61,13 @@ impl Setting {
     /// # Errors
     /// Every mistake in it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
-        match Source::new(path, text, &Changes::default()) {
-            Ok((source, config, _)) => Ok(Self {
-                config: Arc::new(config),
-                source: Arc::new(source),
-                is_file: false,
-            }),
-            Err(Unusable::File(mistakes) | Unusable::Changed(mistakes)) => Err(mistakes),
-            Err(Unusable::Unchangeable(_)) => unreachable!("there are no changes"),
-        }
+        let (source, config) = Source::of_file(path, text)?;
+        Ok(Self {
+            wanted: Fixed::of(&config),
+            config: Arc::new(config),
+            source: Arc::new(source),
+            is_file: false,
+        })
     }
 
     /// The configuration.

@@ -68,16 +68,7 @@ impl Source {
         file: &str,
         changes: &Changes,
     ) -> Result<(Self, Config, Vec<String>), Unusable> {
-        let config = Config::parse(file, path).map_err(Unusable::File)?;
-        let mut source = Self {
-            path: path.to_owned(),
-            file: file.to_owned(),
-            changes: changes.clone(),
-            text: file.to_owned(),
-            document: as_json(file),
-            written: as_json(file),
-            since: SystemTime::now(),
-        };
+        let (mut source, config) = Self::of_file(path, file).map_err(Unusable::File)?;
         if changes.is_empty() {
             return Ok((source, config, Vec::new()));
         }
@@ -87,6 +78,24 @@ impl Source {
         source.text = overlaid.text;
         source.changes = overlaid.changes;
         Ok((source, config, overlaid.lost))
+    }
+
+    /// The text of the file at `path`, which nobody has changed, and what that configures.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub(super) fn of_file(path: &Path, file: &str) -> Result<(Self, Config), Mistakes> {
+        let config = Config::parse(file, path)?;
+        let source = Self {
+            path: path.to_owned(),
+            file: file.to_owned(),
+            changes: Changes::default(),
+            text: file.to_owned(),
+            document: as_json(file),
+            written: as_json(file),
+            since: SystemTime::now(),
+        };
+        Ok((source, config))
     }
 
     /// What the file says.

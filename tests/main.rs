@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod admin_socket;
+mod api;
 mod balancing;
 mod bodies;
 mod breaking_off;

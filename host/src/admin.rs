@@ -11,6 +11,7 @@ mod guard;
 mod heartbeat;
 mod manager;
 mod metrics;
+mod openapi;
 mod operator;
 mod plugins;
 mod portal;
@@ -183,7 +184,8 @@ impl Admin {
             };
         }
         let endpoint = Endpoint::at(path);
-        if endpoint.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+        let others = ["/metrics", "/healthz", "/readyz", openapi::PATH];
+        if endpoint.is_none() && !others.contains(&path) {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         }
         let config = snapshot.config.admin.as_ref();
@@ -193,6 +195,7 @@ impl Admin {
         }
         let Some(endpoint) = endpoint else {
             return match is_read {
+                true if path == openapi::PATH => openapi::answer(),
                 true => self.metrics.answer(),
                 false => not_allowed("GET, HEAD"),
             };

@@ -54,6 +54,11 @@ pub(super) fn not_allowed(allowed: &'static str) -> Answer {
     answer
 }
 
+/// A text of this kind that does not change.
+pub(super) fn document(kind: &'static str, text: &str) -> Answer {
+    of_kind(StatusCode::OK, kind, text.to_owned())
+}
+
 /// Why a request cannot be answered as it wishes.
 pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Answer {
     Problem::new(status, detail.into()).answer()

@@ -22,6 +22,10 @@ pub(super) enum Endpoint<'path> {
 }
 
 impl<'path> Endpoint<'path> {
+    /// How many kinds there are.
+    #[cfg(test)]
+    pub(super) const KINDS: usize = 11;
+
     /// What is at a path; `None` where there is nothing.
     pub(super) fn at(path: &'path str) -> Option<Self> {
         let parts: Vec<_> = path.strip_prefix("/api/v1/")?.split('/').collect();

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::admin::{ask, client, member, start};
+use crate::harness::component::{Component, none};
 use crate::harness::fixtures::{answering, answering_none};
 use crate::harness::proxy::Lines;
 use crate::harness::{Client, Load, Origin, Proxy, Response, Signal, eventually, program};
@@ -222,6 +223,7 @@ fn plugins_come_and_go_with_the_file() {
     let proxy = start(&[&b1, &b2])
         .file("p.wasm", answering(1).build())
         .file("broken.wasm", "no component")
+        .file("session.wasm", Component::session(&none()).build())
         .start();
     let before = text(&proxy);
     let with = |plugin: &str, keys: &str| {
@@ -238,6 +240,11 @@ fn plugins_come_and_go_with_the_file() {
     let said = proxy
         .stderr
         .line_with("broken.wasm cannot serve: it is no WebAssembly");
+    assert!(said.contains("plugin.p: "), "{said}");
+    fs::write(proxy.path("equipoise.toml"), with("session.wasm", "")).expect("a file");
+    let said = proxy
+        .stderr
+        .line_with("session.wasm cannot serve: balancer cluster cannot use it");
     assert!(said.contains("plugin.p: "), "{said}");
     assert_eq!(proxy.served(1), ["b2"]);
     write(&proxy, &before);

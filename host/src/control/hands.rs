@@ -15,7 +15,7 @@ use super::command::{Command, Order, Refusal};
 use super::fixed::{self, Fixed};
 use super::persistence;
 use super::resource::Resource;
-use super::setting::note_lost;
+use super::setting::{cannot_serve, note_lost, unfit};
 use super::source::Source;
 use super::{Refused, Standing, lock};
 use crate::config::{Config, Plugin};
@@ -226,8 +226,11 @@ impl Hands {
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
         let (source, config) = (Arc::new(source), Arc::new(config));
-        let draft = before.draft(config.clone(), source.clone(), versions);
-        let draft = draft.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
+        let draft = before.draft(config.clone(), source.clone(), versions.clone());
+        let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
+            [] => Refusal::Unfit(format!("{error:#}")),
+            mistakes => Refusal::Unfit(mistakes.join("\n")),
+        })?;
         let listeners = self.listeners.as_ref();
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
         let prepared = prepared.transpose();
@@ -258,7 +261,8 @@ impl Hands {
             let mut known = self.shelves.iter();
             let known = known.find(|shelf| shelf.plugin.name == plugin.name);
             let shelf = known.map_or_else(|| Shelf::new(plugin), |it| it.reconfigured(plugin));
-            let was_there = known.is_some_and(|known| known.plugin.file == plugin.file);
+            let was_missing = known
+                .is_some_and(|known| known.plugin.file == plugin.file && known.version().is_none());
             if shelf.version().is_some() {
                 plan.push((shelf, None));
                 continue;
@@ -269,11 +273,8 @@ impl Hands {
             match shelf.load_file(&sandbox, &self.on_quarantine) {
                 Ok(loaded) => plan.push((shelf, Some(loaded))),
                 // It could not serve before, either.
-                Err(_) if was_there => plan.push((shelf, None)),
-                Err(error) => {
-                    let (name, file) = (&plugin.name, plugin.file.display());
-                    mistakes.push(format!("plugin.{name}: {file} cannot serve: {error:#}"));
-                }
+                Err(_) if was_missing => plan.push((shelf, None)),
+                Err(error) => mistakes.push(cannot_serve(plugin, &error)),
             }
         }
         match mistakes.is_empty() {

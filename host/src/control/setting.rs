@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 
 use super::fixed::Fixed;
 use super::persistence;
 use super::source::Source;
 use crate::config::{Config, Mistakes, Plugin};
 use crate::snapshot::{Snapshot, Versions};
-use crate::wasm::{OnQuarantine, Sandbox, Shelf};
+use crate::wasm::{OnQuarantine, Sandbox, Shelf, Version};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
@@ -97,26 +97,46 @@ pub(crate) fn check_plugins(setting: &Setting) -> Result<()> {
         return Ok(());
     }
     let sandbox = Sandbox::new()?;
-    let snapshot = Snapshot::new(config.clone(), setting.source.clone())?;
     let nobody: OnQuarantine = Arc::new(|| {});
-    let check = |(place, plugin): (usize, &Plugin)| {
-        let loaded = Shelf::new(plugin).load_file(&sandbox, &nobody)?;
-        let mut versions: Versions = vec![None; config.plugins.len()];
-        versions[place] = Some(loaded.version);
-        snapshot.draft(config.clone(), setting.source.clone(), versions)
-    };
-    let plugins = config.plugins.iter().enumerate();
-    let mistakes: Vec<String> = plugins
-        .filter_map(|(place, plugin)| {
-            let error = check((place, plugin)).err()?;
-            let (name, file) = (&plugin.name, plugin.file.display());
-            Some(format!("plugin.{name}: {file} cannot serve: {error:#}"))
-        })
-        .collect();
+    let mut versions = Versions::new();
+    let mut mistakes = Vec::new();
+    for plugin in &config.plugins {
+        let loaded = Shelf::new(plugin).load_file(&sandbox, &nobody);
+        if let Err(error) = &loaded {
+            mistakes.push(cannot_serve(plugin, error));
+        }
+        versions.push(loaded.ok().map(|loaded| loaded.version));
+    }
+    mistakes.extend(unfit(config, &setting.source, &versions));
     match mistakes.is_empty() {
         true => Ok(()),
         false => Err(anyhow!(mistakes.join("\n"))),
     }
+}
+
+/// The plugins of a configuration whose versions cannot serve where it names them: which, and why.
+pub(super) fn unfit(
+    config: &Arc<Config>,
+    source: &Arc<Source>,
+    versions: &[Option<Arc<Version>>],
+) -> Vec<String> {
+    let Ok(snapshot) = Snapshot::new(config.clone(), source.clone()) else {
+        return Vec::new();
+    };
+    let plugins = config.plugins.iter().zip(versions).enumerate();
+    let unfit = plugins.filter_map(|(place, (plugin, version))| {
+        let mut alone = vec![None; config.plugins.len()];
+        alone[place] = Some(version.clone()?);
+        let draft = snapshot.draft(config.clone(), source.clone(), alone);
+        Some(cannot_serve(plugin, &draft.err()?))
+    });
+    unfit.collect()
+}
+
+/// Says that a plugin cannot serve.
+pub(super) fn cannot_serve(plugin: &Plugin, error: &Error) -> String {
+    let (name, file) = (&plugin.name, plugin.file.display());
+    format!("plugin.{name}: {file} cannot serve: {error:#}")
 }
 
 /// Says what is no longer changed, since it is gone.

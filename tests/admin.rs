@@ -203,8 +203,13 @@ fn nothing_is_told_to_whoever_does_not_know_the_token() {
 #[test]
 fn names_of_others_are_none_of_ours() {
     let [b1] = Origin::some();
-    let proxy = start(&[&b1]).start();
+    let proxy = Proxy::before(&[&b1])
+        .routes(&format!(
+            "{ADMIN}\nhosts = [\"LB.test\"]\n[[route]]\npath = \"/\"\nbalancer = \"cluster\""
+        ))
+        .start();
     let table = [
+        ("lb.TEST:8081", 200),
         ("127.0.0.1:8081", 200),
         ("[::1]:8081", 200),
         ("localhost", 200),

@@ -177,9 +177,12 @@ impl Admin {
             "/readyz" if is_read => return ready(&snapshot),
             _ => {}
         }
+        let config = snapshot.config.admin.as_ref();
+        let token = config.and_then(|config| config.token.as_ref());
+        let hosts = config.map_or(&[][..], |config| &config.hosts);
         if let Some(file) = self.file(path) {
             return match is_read {
-                true => guard::refusal(&parts, from, None).unwrap_or(file),
+                true => guard::refusal(&parts, from, hosts, None).unwrap_or(file),
                 false => not_allowed("GET, HEAD"),
             };
         }
@@ -188,9 +191,7 @@ impl Admin {
         if endpoint.is_none() && !others.contains(&path) {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         }
-        let config = snapshot.config.admin.as_ref();
-        let token = config.and_then(|config| config.token.as_ref());
-        if let Some(refusal) = guard::refusal(&parts, from, token) {
+        if let Some(refusal) = guard::refusal(&parts, from, hosts, token) {
             return refusal;
         }
         let Some(endpoint) = endpoint else {

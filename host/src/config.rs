@@ -175,6 +175,8 @@ pub struct Admin {
     pub address: AdminAddress,
     /// What those who ask must know: the content of `token-file`. Required where others than this machine can ask.
     pub token: Option<Token>,
+    /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
     /// `persist`: the file that keeps run-time changes over restarts; relative to the configuration file. Default: they last
     /// until the program ends.
     pub persist: Option<PathBuf>,

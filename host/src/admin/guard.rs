@@ -18,9 +18,15 @@ use crate::router;
 ///
 /// A page of somebody else's that has its name resolve to this address (DNS rebinding) asks by that name, which is none
 /// that this listener has. No page can ask over a socket file.
-pub(super) fn refusal(request: &Parts, from: Peer, token: Option<&Token>) -> Option<Answer> {
-    if from != Peer::Unix && !names_an_address(request) {
-        let reason = "ask by the listener's address, or as localhost";
+pub(super) fn refusal(
+    request: &Parts,
+    from: Peer,
+    hosts: &[String],
+    token: Option<&Token>,
+) -> Option<Answer> {
+    if from != Peer::Unix && !is_called_so(request, hosts) {
+        let reason =
+            "ask by the listener's address, as localhost, or by one of the `hosts` of [admin]";
         return Some(problem(StatusCode::FORBIDDEN, reason));
     }
     refusal_without_token(request, token)
@@ -36,16 +42,8 @@ pub(super) fn refusal_of_visit(
     if !manager.networks.is_empty() && !manager.networks.iter().any(is_near) {
         return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
     }
-    let host = router::host(request).map(router::without_port);
-    let is_named = host.is_some_and(|host| {
-        let mut hosts = manager.hosts.iter();
-        hosts.any(|name| host.eq_ignore_ascii_case(name))
-    });
-    if is_named || names_an_address(request) {
-        return None;
-    }
     let reason = "ask by an address, as localhost, or by one of the `hosts` of [manager]";
-    Some(problem(StatusCode::FORBIDDEN, reason))
+    (!is_called_so(request, &manager.hosts)).then(|| problem(StatusCode::FORBIDDEN, reason))
 }
 
 /// Why a request is refused for want of the token; none where it has it, or there is none.
@@ -93,6 +91,16 @@ pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
         authority.is_some() && authority == host
     });
     (!is_ours).then(|| problem(StatusCode::FORBIDDEN, "this comes from another site"))
+}
+
+/// Whether a request names the listener by an address, as this machine, or by one of these names.
+fn is_called_so(request: &Parts, hosts: &[String]) -> bool {
+    let host = router::host(request).map(router::without_port);
+    let is_named = host.is_some_and(|host| {
+        let mut hosts = hosts.iter();
+        hosts.any(|name| host.eq_ignore_ascii_case(name))
+    });
+    is_named || names_an_address(request)
 }
 
 fn names_an_address(request: &Parts) -> bool {

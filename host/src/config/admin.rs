@@ -9,7 +9,7 @@ use super::table::Table;
 use super::value::{Reading, text_as};
 use super::{Admin, AdminAddress, Token};
 
-pub(super) const KEYS: &[&str] = &["address", "token-file", "persist"];
+pub(super) const KEYS: &[&str] = &["address", "hosts", "token-file", "persist"];
 
 /// How long a token is, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
@@ -26,6 +26,7 @@ pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
         "token-file",
         text_as(|file| token(&name::beside(path, file))),
     );
+    let hosts = table.list("hosts", "[\"lb.example.com\"]", text_as(name::host));
     let persist = table.read("persist", text_as(|file| Ok(name::beside(path, file))));
     let address = address?;
     let is_open = matches!(address, AdminAddress::Tcp(tcp) if !tcp.ip().is_loopback());
@@ -36,6 +37,7 @@ pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
     Some(Admin {
         address,
         token,
+        hosts,
         persist,
     })
 }

@@ -46,6 +46,7 @@ fn heartbeats_are_read_as_written() {
         Some(Admin {
             address,
             token,
+            hosts: Vec::new(),
             persist: None
         })
     );
@@ -70,6 +71,7 @@ fn a_socket_file_is_beside_the_configuration_and_needs_no_token() {
             Some(Admin {
                 address,
                 token,
+                hosts: Vec::new(),
                 persist: None
             })
         );

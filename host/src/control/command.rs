@@ -33,7 +33,7 @@ impl From<Unusable> for Refusal {
     fn from(unusable: Unusable) -> Self {
         match unusable {
             Unusable::File(mistakes) | Unusable::Changed(mistakes) => Self::Mistaken(mistakes),
-            Unusable::Unchangeable(reason) => Self::Conflict(reason),
+            Unusable::Unchangeable(reason) => Self::Unfit(reason),
         }
     }
 }

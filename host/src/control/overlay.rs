@@ -138,7 +138,8 @@ fn lay_settings(table: &mut dyn TableLike, settings: &Settings) -> Result<(), St
                 lay_settings(inner, patch)?;
             }
             (_, value) => {
-                table.insert(key, item(value)?);
+                let item = item(value).map_err(|error| format!("{key}: {error}"))?;
+                table.insert(key, item);
             }
         }
     }
@@ -166,7 +167,8 @@ fn item(json: &Value) -> Result<Item, String> {
         }
         json => {
             let written = json.serialize(ValueSerializer::new());
-            written.map(Item::Value).map_err(|error| error.to_string())
+            let written = written.map(Item::Value);
+            written.map_err(|error| format!("no configuration file can have {json}: {error}"))
         }
     }
 }

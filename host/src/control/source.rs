@@ -272,6 +272,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::changes::Edit;
+    use super::super::command::Refusal;
     use super::*;
 
     const FILE: &str = "listen = [{ address = \"127.0.0.1:0\" }]
@@ -371,6 +372,20 @@ url = \"http://b\"
             source.changes_without("balancer.shop.member.\"http://b\""),
             None
         );
+    }
+
+    #[test]
+    fn values_that_toml_has_not_are_unfit_and_told_with_their_key() {
+        for (value, shown) in [
+            (json!(u64::MAX), "18446744073709551615"),
+            (json!([null]), "[null]"),
+        ] {
+            let edit = member("http://a", json!({ "metadata": { "zone": value } }));
+            let refusal = Refusal::from(changed([edit]).expect_err("no TOML"));
+            assert!(matches!(refusal, Refusal::Unfit(_)), "{refusal:?}");
+            let expected = format!("metadata: zone: no configuration file can have {shown}: ");
+            assert!(refusal.to_string().starts_with(&expected), "{refusal}");
+        }
     }
 
     #[test]

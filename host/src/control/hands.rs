@@ -195,7 +195,7 @@ impl Hands {
         {
             settle_status(&before, balancer, url, patch)?;
         }
-        self.change(&before.source.changes.with(edit))
+        self.change(&before.source.changes_with(edit))
     }
 
     fn take_back(&mut self, key: Option<&str>) -> Result<(), Refusal> {

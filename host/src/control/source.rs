@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::changes::{Changes, Presence, Settings};
+use super::changes::{Changes, Edit, Presence, Settings};
 use super::overlay::lay_over;
 use crate::config::{Config, Mistakes};
 
@@ -149,6 +149,50 @@ impl Source {
             }
         }
         differences
+    }
+
+    /// The changes with another one, as seen from what is in force.
+    ///
+    /// A table in place of what is no table, or of nothing, is all there is: what the file has in its table does not come back.
+    pub(super) fn changes_with(&self, mut edit: Edit) -> Changes {
+        if let Some((patch, changed, written)) = self.patched(&mut edit) {
+            for (key, value) in patch.iter_mut() {
+                let is_replaced = changed.get(key).is_some_and(|value| !value.is_object());
+                let before = written.and_then(|written| written.get(key)?.as_object());
+                if let (true, Some(before), Value::Object(table)) = (is_replaced, before, value) {
+                    for name in before.keys() {
+                        table.entry(name).or_insert(Value::Null);
+                    }
+                }
+            }
+        }
+        self.changes.with(edit)
+    }
+
+    /// The patch of an edit, what was changed before of what it is about, and what the file says of that.
+    fn patched<'edit>(
+        &self,
+        edit: &'edit mut Edit,
+    ) -> Option<(&'edit mut Settings, &Settings, Option<&Settings>)> {
+        match edit {
+            Edit::Balancer { name, patch } => {
+                let changed = self.changes.balancers.get(name)?;
+                let written = balancer(&self.written, name);
+                Some((patch, &changed.settings, written))
+            }
+            Edit::Member {
+                balancer: name,
+                url,
+                patch,
+            } => {
+                let mut changed = self.changes.balancers.get(name)?.members.iter();
+                let changed = changed.find(|member| member.url == *url)?;
+                let written = balancer(&self.written, name);
+                let written = written.and_then(|balancer| member_at(balancer, url));
+                Some((patch, &changed.settings, written))
+            }
+            _ => None,
+        }
     }
 
     /// The changes without the one that [`differences`](Self::differences) calls so; `None` where there is none.
@@ -386,6 +430,34 @@ url = \"http://b\"
             let expected = format!("metadata: zone: no configuration file can have {shown}: ");
             assert!(refusal.to_string().starts_with(&expected), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_table_in_place_of_something_else_is_all_there_is() {
+        let file = FILE.replace(
+            "lbmethod = \"byrequests\"",
+            "outlier = { window = \"5s\", eject = \"1s\" }",
+        );
+        let mut changes = Changes::default();
+        for patch in [
+            json!({ "outlier": null }),
+            json!({ "outlier": { "window": "9s" } }),
+        ] {
+            let source = Source::new(Path::new("shop.toml"), &file, &changes)
+                .unwrap()
+                .0;
+            changes = source.changes_with(Edit::Balancer {
+                name: "shop".into(),
+                patch: patch.as_object().unwrap().clone(),
+            });
+        }
+        let source = Source::new(Path::new("shop.toml"), &file, &changes)
+            .unwrap()
+            .0;
+        assert_eq!(
+            source.balancer("shop")["outlier"],
+            json!({ "window": "9s" })
+        );
     }
 
     #[test]

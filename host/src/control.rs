@@ -3,7 +3,7 @@
 //! It watches the configuration file and the plugins' files, and is told by signals and operators. Whatever happens, it makes
 //! the snapshot that would follow, and exchanges it only when everything in it could be had: one change after the other, so
 //! that nobody has to think of two at once. What is in force is the file's text with what operators changed laid over it
-//! ([`source`]); both are read by the same rules, and refused with the same words.
+//! (`source`); both are read by the same rules, and refused with the same words.
 
 mod changes;
 mod command;

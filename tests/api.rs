@@ -22,6 +22,7 @@ struct Api {
 struct Told {
     status: u16,
     tag: Option<String>,
+    location: Option<String>,
     body: Value,
 }
 
@@ -63,6 +64,7 @@ impl Api {
         let told = Told {
             status: response.status(),
             tag: response.field("etag").map(str::to_owned),
+            location: response.field("location").map(str::to_owned),
             body: serde_json::from_str(&text).unwrap_or(Value::Null),
         };
         self.check(method, path, &told);
@@ -221,6 +223,15 @@ fn members_and_balancers_come_and_go() {
     let members = format!("{CLUSTER}/members");
     let added = json!({ "url": *b3.url(), "route": "r3" });
     assert_eq!(api.send("POST", &members, &added).ok()["id"], 2);
+    let again = json!({ "url": "http://127.0.0.1:1", "status": "D" });
+    let told = api.send("POST", &members, &again);
+    assert_eq!(
+        told.location.as_deref(),
+        Some("/api/v1/balancers/cluster/members/3")
+    );
+    let added_one = told.location.expect("a location");
+    assert_eq!(api.get(&added_one).ok()["status"], "D");
+    assert_eq!(api.call("DELETE", &added_one, &[], b"").status, 204);
     api.send("POST", &members, &added).refused(409);
     assert_eq!(
         api.proxy.served(3).iter().filter(|it| *it == "b3").count(),
@@ -269,6 +280,15 @@ fn who_has_not_seen_the_last_change_overwrites_nothing() {
     };
     change(&seen, 2).ok();
     change(&seen, 3).refused(412);
+    let stale = format!("If-Match: {seen}");
+    api.call("DELETE", &path, &[&stale], b"").refused(412);
+    let seen = api.get(CLUSTER).tag.expect("a tag");
+    api.send("PATCH", CLUSTER, &json!({ "maxattempts": 0 }))
+        .ok();
+    let stale = format!("If-Match: {seen}");
+    let fields = ["Content-Type: application/json", &stale];
+    api.call("PATCH", CLUSTER, &fields, b"{\"maxattempts\": 1}")
+        .refused(412);
     change("*", 4).ok();
     assert_eq!(api.get(&path).ok()["loadfactor"], 4.0);
 }

@@ -240,9 +240,6 @@ impl Admin {
             .as_ref()
             .and_then(|it| it.token.as_ref());
         let token = token.filter(|_| config.requires_token);
-        if let Some(refusal) = guard::refusal_of_visit(&parts, from, config) {
-            return refusal;
-        }
         let (mount, path) = (&*config.path, parts.uri.path());
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let folder = mount.rsplit('/').next().unwrap_or_default();

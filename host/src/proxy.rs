@@ -64,7 +64,11 @@ pub(crate) async fn handle(
     if let Some(manager) = &snapshot.config.manager
         && is_for(manager, &request)
     {
-        let answer = client.worker.portal.ask(client.address, request).await;
+        let answer = client
+            .worker
+            .portal
+            .ask(manager, client.address, request)
+            .await;
         let mut response = answer.map(Body::text);
         client.part(&mut response);
         return Ok(response);

@@ -7,6 +7,8 @@ use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, problem};
+use super::guard;
+use crate::config::Manager;
 
 /// How many visitors may wait.
 const MOST_WAITING: usize = 64;
@@ -29,8 +31,19 @@ pub(crate) fn portal() -> (Portal, mpsc::Receiver<Visit>) {
 }
 
 impl Portal {
-    /// Has a request answered that came from there.
-    pub(crate) async fn ask(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
+    /// Has a request answered that came from there. Whoever may not come is sent away here: a crowd of them must not keep the
+    /// other thread from its work.
+    pub(crate) async fn ask(
+        &self,
+        manager: &Manager,
+        from: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Answer {
+        let (parts, body) = request.into_parts();
+        if let Some(refusal) = guard::refusal_of_visit(&parts, from, manager) {
+            return refusal;
+        }
+        let request = Request::from_parts(parts, body);
         let (answer, answered) = oneshot::channel();
         let visit = Visit {
             from,

@@ -91,11 +91,13 @@ pub(super) fn write(file: &Path, changes: &Changes) -> Result<()> {
     replace(file, &text).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// Replaces a file as a whole, for good when this returns.
+/// Replaces a file as a whole, for good when this returns. Where a link stands in its place, it is what that leads to.
 ///
 /// # Errors
 /// It cannot be; it is as before then.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let resolved = fs::canonicalize(file);
+    let file = resolved.as_deref().unwrap_or(file);
     let folder = match file.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -148,6 +150,17 @@ mod tests {
                 .unwrap();
             assert_eq!(fs::read_to_string(aside.path()).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, b"after").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

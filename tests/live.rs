@@ -129,9 +129,14 @@ fn a_file_with_mistakes_changes_nothing_and_is_told_in_the_words_of_check() {
 fn a_file_that_is_gone_changes_nothing() {
     let [b1] = Origin::some();
     let proxy = start(&[&b1]).start();
+    let before = text(&proxy);
     fs::remove_file(proxy.path("equipoise.toml")).expect("a file");
     proxy.stderr.line_with("equipoise.toml: cannot be read: ");
     assert_eq!(proxy.served(1), ["b1"]);
+    assert_ne!(configuration(&proxy)["refused"], Value::Null);
+    // It is back as it was.
+    write(&proxy, &before);
+    assert_eq!(configuration(&proxy)["refused"], Value::Null);
 }
 
 #[test]
@@ -328,6 +333,21 @@ fn what_operators_change_outlives_the_program() {
     assert_eq!(proxy.served(2), ["b1", "b2"]);
     let proxy = again(&proxy, |_| ());
     assert_eq!(proxy.served(2), ["b1", "b2"]);
+}
+
+/// What was changed before there was a file to keep it in is kept from when there is.
+#[test]
+fn changes_are_kept_from_when_the_file_says_where() {
+    let [b1, b2] = Origin::some();
+    let proxy = start(&[&b1, &b2]).start();
+    let line = "PATCH /api/v1/balancers/cluster/members/0";
+    let answer = order(&proxy, line, &json!({ "status": "D" }));
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    rewrite(&proxy, |text| {
+        text.replace("[admin]", "[admin]\npersist = \"state.json\"")
+    });
+    let proxy = again(&proxy, |_| ());
+    assert_eq!(proxy.served(2), ["b2"; 2]);
 }
 
 #[test]

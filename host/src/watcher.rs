@@ -96,6 +96,11 @@ impl Watcher {
         self.files[file].note_known(hash);
     }
 
+    /// The next content of a file is news, whatever it is.
+    pub(crate) fn forget(&mut self, file: usize) {
+        self.files[file].forget();
+    }
+
     /// The caller found by itself, and said, why a file has no content: that is not reported again.
     pub(crate) fn note_said(&mut self, file: usize, reason: &Unreadable) {
         self.files[file].note_said(reason);

@@ -98,6 +98,10 @@ impl Hands {
         let first = usize::from(self.is_file);
         match change.file.checked_sub(first) {
             None => {
+                if change.content.is_err() {
+                    // Whatever it has when it is back is read, even if that is what it had.
+                    self.watcher.forget(change.file);
+                }
                 let _ = self.reload_with(change.content);
             }
             Some(place) => match change.content {
@@ -235,9 +239,11 @@ impl Hands {
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
         let prepared = prepared.transpose();
         let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-        let persist = config.admin.as_ref().and_then(|it| it.persist.as_ref());
-        if let Some(persist) = persist
-            && source.changes != before.source.changes
+        let persist = |config: &Config| config.admin.as_ref()?.persist.clone();
+        let is_kept = source.changes == before.source.changes
+            && (source.changes.is_empty() || persist(&config) == persist(&before.config));
+        if let Some(persist) = &persist(&config)
+            && !is_kept
         {
             persistence::write(persist, &source.changes).map_err(|error| {
                 Refusal::Failed(format!("persist: {error:#}; nothing has changed"))

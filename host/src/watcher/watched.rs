@@ -73,6 +73,11 @@ impl Watched {
         self.complaint = None;
     }
 
+    /// No content is known any more.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -38,6 +38,7 @@ mod route;
 mod sticky;
 mod syntax;
 mod table;
+mod tls;
 mod traces;
 mod url;
 mod value;
@@ -46,6 +47,7 @@ mod value;
 mod tests;
 
 pub use mistake::{Mistake, Mistakes};
+pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
 /// Everything a configuration file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +66,8 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Where those connect to who run the site. Default: nowhere.
     pub admin: Option<Admin>,
+    /// How members' names become addresses.
+    pub resolver: Resolver,
     /// Which decisions are kept to be explained. Default: none.
     pub explain: Explain,
     /// How requests are traced. Default: `traceparent` passes as it is.
@@ -123,6 +127,13 @@ pub struct Limits {
     pub keepalive_timeout: Duration,
     /// `client-timeout`: how long a client may stall within a body it sends or receives. Default 60 s.
     pub client_timeout: Duration,
+    /// `client-rate`: bytes a second that a client has to send of a body, or take of an answer, on average over the time that
+    /// we wait for it; the first 10 s are not looked at. 0 for off. Default 240.
+    pub client_rate: usize,
+    /// `handshake-timeout`: how long a client may take for its PROXY header and its TLS handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// `streams`: requests that are under way at once on one connection of HTTP/2. Default 100; 1 to 10 000.
+    pub streams: u32,
 }
 
 impl Limits {
@@ -145,6 +156,9 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
             client_timeout: Duration::from_secs(60),
+            client_rate: 240,
+            handshake_timeout: Duration::from_secs(10),
+            streams: 100,
         }
     }
 }
@@ -154,6 +168,37 @@ impl Default for Limits {
 pub struct Listener {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// `tls`: clients come by TLS. Default: they do not.
+    pub tls: Option<ServerTls>,
+    /// `proxy-protocol`: the networks whose connections begin with a PROXY header, version 1 or 2, which says where the client
+    /// is. Whoever else connects must not send one. Default: none.
+    pub proxy_from: Vec<IpNet>,
+    /// `https-redirect`: every request is answered with the same URL at `https` and this port. Default: none is.
+    pub https_redirect: Option<u16>,
+}
+
+/// `[resolver]`: how members' names become addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolver {
+    /// `nameservers`: who is asked. Default: those of the system.
+    pub nameservers: Vec<SocketAddr>,
+    /// `timeout`: how long a question may take. Default 5 s.
+    pub timeout: Duration,
+    /// `min-ttl`: how long an answer counts at least. Default 1 s.
+    pub min_ttl: Duration,
+    /// `max-ttl`: how long an answer counts at most. Default 1 h.
+    pub max_ttl: Duration,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            nameservers: Vec::new(),
+            timeout: Duration::from_secs(5),
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// `[heartbeat]`: how members tell of their idle slots.
@@ -561,8 +606,52 @@ pub struct Member {
     pub disable_reuse: bool,
     /// `keepalive`: TCP keep-alive probes on connections to the member. Default false.
     pub keepalive: bool,
+    /// The URL's scheme: what is spoken with the member.
+    pub protocol: Protocol,
+    /// `tls`, where the URL's scheme is one of TLS: `https`, `h2`, `wss`.
+    pub tls: Option<ClientTls>,
+    /// `unix:PATH|` before the URL: the socket file that the member listens at, instead of host and port.
+    pub socket: Option<PathBuf>,
+    /// `upgrade`: what connections may become. Default: nothing, and `websocket` with `ws` and `wss`.
+    pub upgrade: Upgrade,
+    /// `tunnel-timeout`: how long nothing may pass through a connection that has become something else. Default 1 h.
+    pub tunnel_timeout: Duration,
+    /// `proxy-protocol`: connections begin with a PROXY header of this version, which says where the client is. Then each
+    /// request has a connection of its own. Default: they do not.
+    pub proxy_header: Option<ProxyVersion>,
     /// `hcmethod` and the keys that go with it: active checks. Default: none.
     pub check: Option<Check>,
+}
+
+/// What is spoken with a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http`, `ws`, `wss`: HTTP/1.1.
+    Http1,
+    /// `h2`, `h2c`: HTTP/2, from the first byte on.
+    Http2,
+    /// `https`: HTTP/2 where the member takes it (ALPN), HTTP/1.1 where not.
+    Negotiated,
+}
+
+/// `upgrade`: what a client's connection may become at a member's word (101).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing: what clients say of it is not passed on.
+    Never,
+    /// One of these protocols, in lower case, such as `websocket`.
+    To(Vec<String>),
+    /// `"ANY"`: whatever client and member agree on.
+    Any,
+}
+
+/// The version of a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// `"v1"`: a line of text.
+    V1,
+    /// `"v2"`: binary.
+    V2,
 }
 
 /// Active checks of a member.

@@ -27,6 +27,7 @@ mod shown;
 mod signals;
 mod snapshot;
 mod supervisor;
+mod tls;
 mod traces;
 mod upstream;
 mod wasm;

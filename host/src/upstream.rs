@@ -15,6 +15,7 @@ use http::HeaderValue;
 
 use crate::config::Member;
 use crate::meters::{BalancerMeters, MemberMeters};
+use crate::tls::Connector;
 
 pub(crate) use connection::{ConnectError, Connection, MIN_BUFFER};
 pub(crate) use metered::Traffic;
@@ -28,6 +29,8 @@ pub(crate) struct Upstream {
     pub(crate) host: HeaderValue,
     pub(crate) slots: Slots,
     pub(crate) meters: Arc<MemberMeters>,
+    /// How it is spoken to by TLS; none without.
+    pub(crate) tls: Option<Connector>,
     /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there.
     pub(crate) key: u64,
 }
@@ -36,6 +39,7 @@ impl Upstream {
     /// The way to a member of a balancer that counts here, which was `before` until now.
     pub(crate) fn new(
         config: &Member,
+        tls: Option<Connector>,
         balancer: &Arc<BalancerMeters>,
         before: Option<&Self>,
     ) -> Self {
@@ -51,6 +55,7 @@ impl Upstream {
                 || Arc::new(MemberMeters::new(balancer.clone())),
                 |before| before.meters.clone(),
             ),
+            tls,
             key: before.map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
         }
     }

@@ -32,5 +32,6 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
         header_timeout: header_timeout.unwrap_or(default.header_timeout),
         keepalive_timeout: keepalive_timeout.unwrap_or(default.keepalive_timeout),
         client_timeout: client_timeout.unwrap_or(default.client_timeout),
+        ..default
     }
 }

@@ -22,7 +22,15 @@ pub(super) fn read_listeners(file: &Table<'_>) -> Vec<Listener> {
             Some((_, line)) if address.port() != 0 => {
                 table.refuse("address", format!("is listened on already, by line {line}"));
             }
-            _ => listeners.push((Listener { address }, table.line("address"))),
+            _ => {
+                let listener = Listener {
+                    address,
+                    tls: None,
+                    proxy_from: Vec::new(),
+                    https_redirect: None,
+                };
+                listeners.push((listener, table.line("address")));
+            }
         }
     }
     if !file.has("listen") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use equipoise_balancer::{MemberSettings, Status};
 use toml::de::DeValue;
 
-use super::Member;
+use super::{Member, Protocol, Upgrade};
 use super::check::{self, Said, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
@@ -147,6 +147,12 @@ fn read_member(table: &Table<'_>, checks: Said) -> Option<Member> {
         ping,
         disable_reuse: disable_reuse.unwrap_or(false),
         keepalive: keepalive.unwrap_or(false),
+        protocol: Protocol::Http1,
+        tls: None,
+        socket: None,
+        upgrade: Upgrade::Never,
+        tunnel_timeout: Duration::from_secs(3600),
+        proxy_header: None,
         check,
     })
 }

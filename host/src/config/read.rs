@@ -24,7 +24,7 @@ use super::syntax::sound_part;
 use super::table::Table;
 use super::traces::read_traces;
 use super::value::{duration, whole};
-use super::{Config, Mistakes};
+use super::{Config, Mistakes, Resolver};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
@@ -111,6 +111,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         listeners: read_listeners(file),
         heartbeat: read_heartbeat(file),
         manager: read_manager(file, admin.as_ref()),
+        resolver: Resolver::default(),
         admin,
         explain: read_explain(file),
         traces: read_traces(file),

@@ -246,6 +246,7 @@ impl Changed {
                 Some(before) if before.config == *config => before.clone(),
                 before => Arc::new(Upstream::new(
                     config,
+                    None,
                     meters,
                     before.map(|before| &**before),
                 )),

@@ -1,42 +1,57 @@
 //! TLS: what rustls needs, made of files.
+//!
+//! [`server`] makes what clients of a listener meet, and [`Connector`] how a member is spoken to. Both are made of the contents
+//! that files have at one moment ([`Contents`]), so that what does not fit together is found before anything changes.
 
-use std::sync::Arc;
+mod certificates;
+mod connector;
+mod contents;
+mod identity;
+mod inventory;
+mod leaf;
+mod pem;
+mod resumption;
+mod roots;
+mod server;
+#[cfg(test)]
+mod tests;
 
-use anyhow::{Result, bail};
-use rustls::ServerConfig;
-use rustls::pki_types::ServerName;
-use tokio_rustls::TlsConnector;
+use std::sync::{Arc, LazyLock};
 
-use crate::config::{Member, ServerTls};
+use anyhow::{Result, anyhow};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-/// How clients of a listener are spoken to.
+pub(crate) use connector::Connector;
+pub(crate) use contents::Contents;
+pub(crate) use inventory::{files, unusable};
+pub(crate) use server::server;
+
+/// What is spoken within TLS, the most wanted first.
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// The cryptography of all connections.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    PROVIDER.clone()
+}
+
+/// All of several.
 ///
 /// # Errors
-/// A file that cannot be used: which, and why.
-pub(crate) fn server(_config: &ServerTls) -> Result<Arc<ServerConfig>> {
-    bail!("not there yet")
-}
-
-/// How a member is spoken to by TLS. Two are equal if their settings and the contents of their files are.
-#[derive(Clone)]
-pub(crate) struct Connector {
-    /// Who the member has to be.
-    pub(crate) name: ServerName<'static>,
-    /// For requests: with what the member's protocol offers (ALPN).
-    pub(crate) requests: TlsConnector,
-    /// The same for HTTP/1.1 alone, for connections that may become something else.
-    pub(crate) upgrades: TlsConnector,
-}
-
-impl Connector {
-    /// How this member is spoken to; `None` without TLS.
-    ///
-    /// # Errors
-    /// A file that cannot be used: which, and why.
-    pub(crate) fn new(member: &Member) -> Result<Option<Self>> {
-        match member.tls {
-            None => Ok(None),
-            Some(_) => bail!("not there yet"),
+/// What is wrong with each that could not be had, one a line.
+fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let mut mistakes = Vec::new();
+    let mut all = Vec::new();
+    for result in results {
+        match result {
+            Ok(one) => all.push(one),
+            Err(error) => mistakes.push(format!("{error:#}")),
         }
+    }
+    match mistakes.is_empty() {
+        true => Ok(all),
+        false => Err(anyhow!(mistakes.join("\n"))),
     }
 }

@@ -1,0 +1,1 @@
+//! TLS with real handshakes, in memory.

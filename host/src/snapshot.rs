@@ -16,6 +16,7 @@ use crate::config::{Balancer, Config, Limits, Route};
 use crate::control::Source;
 use crate::explain::Explain;
 use crate::meters::{Meters, RouteMeters};
+use crate::tls::{self, Contents};
 use crate::traces::Traces;
 use crate::wasm::Version;
 use cluster::ClusterDraft;
@@ -76,16 +77,18 @@ impl Snapshot {
     /// Everything a configuration asks for, with all counters at zero and no plugin loaded.
     ///
     /// # Errors
-    /// None: without plugins nothing can go wrong.
+    /// A file for the TLS of members cannot be used.
     pub(crate) fn new(config: Arc<Config>, source: Arc<Source>) -> Result<Self> {
         let versions = vec![None; config.plugins.len()];
         Ok(Draft::after(None, config, source, versions)?.come_into_force())
     }
 
-    /// What may come after this one: another configuration, or other versions of its plugins.
+    /// What may come after this one: another configuration, other versions of its plugins, or other contents of the files for
+    /// TLS.
     ///
     /// # Errors
-    /// A balancer cannot work with a plugin that it names: which, and why.
+    /// A balancer cannot work with a plugin that it names, or with a file for the TLS of a member whose TLS is new: which,
+    /// and why.
     pub(crate) fn draft(
         &self,
         config: Arc<Config>,
@@ -144,9 +147,11 @@ impl Draft {
         source: Arc<Source>,
         versions: Versions,
     ) -> Result<Self> {
+        let contents = Contents::read(tls::files(&config));
         let kitchen = Kitchen {
             config: &config,
             versions: &versions,
+            contents: &contents,
         };
         let draft = |balancer: &Balancer| {
             let name = &balancer.settings.name;

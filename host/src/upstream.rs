@@ -31,7 +31,8 @@ pub(crate) struct Upstream {
     pub(crate) meters: Arc<MemberMeters>,
     /// How it is spoken to by TLS; none without.
     pub(crate) tls: Option<Connector>,
-    /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there.
+    /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there and
+    /// connections are made in the same way.
     pub(crate) key: u64,
 }
 
@@ -55,8 +56,10 @@ impl Upstream {
                 || Arc::new(MemberMeters::new(balancer.clone())),
                 |before| before.meters.clone(),
             ),
+            key: before
+                .filter(|before| before.tls == tls)
+                .map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
             tls,
-            key: before.map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
         }
     }
 }

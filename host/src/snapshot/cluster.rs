@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use equipoise_balancer::{Balancer, Counters, Judgement, Member, MemberSettings, Methods};
 use equipoise_sdk::{Peer, SessionReader};
 
 use super::recipe::{Kitchen, Recipes, SessionRecipe};
-use crate::config;
+use crate::config::{self, Trust};
 use crate::health::{Chronicle, Exchanges};
 use crate::meters::BalancerMeters;
+use crate::tls::{Connector, Contents};
 use crate::upstream::Upstream;
 
 /// A balancer with all that is needed to reach its members.
@@ -42,6 +43,8 @@ pub(super) enum ClusterDraft {
 pub(super) struct Changed {
     config: config::Balancer,
     members: Vec<Identity>,
+    /// How each member is spoken to by TLS.
+    connectors: Vec<Option<Connector>>,
     next_id: u32,
     recipes: Recipes,
     policies: Policies,
@@ -93,7 +96,7 @@ impl ClusterDraft {
     /// The balancer as this configuration has it, where it was `before` until now.
     ///
     /// # Errors
-    /// Why a plugin cannot serve it.
+    /// Why a plugin cannot serve it, or a member not be reached by TLS.
     pub(super) fn new(
         config: &config::Balancer,
         kitchen: &Kitchen<'_>,
@@ -102,9 +105,11 @@ impl ClusterDraft {
         let (members, next_id) = identify(config, before);
         let peers: Vec<_> = members.iter().zip(&config.members).map(peer).collect();
         let recipes = kitchen.recipes(config, &peers);
+        let connectors = connectors(config, &members, kitchen.contents, before)?;
         if let Some(before) = before
             && *before.config == *config
             && before.recipes == recipes
+            && before.upstreams.iter().map(|it| &it.tls).eq(&connectors)
         {
             return Ok(Self::Same(before.clone()));
         }
@@ -118,6 +123,7 @@ impl ClusterDraft {
             policies: Policies::new(&recipes, before)?,
             config: config.clone(),
             members,
+            connectors,
             next_id,
             recipes,
             judgement,
@@ -240,13 +246,15 @@ impl Changed {
     /// How to reach the members.
     fn upstreams(&self, meters: &Arc<BalancerMeters>) -> Vec<Arc<Upstream>> {
         let members = self.members.iter().zip(&self.config.members);
-        let upstream = |(identity, config): (&Identity, &config::Member)| {
+        let members = members.zip(&self.connectors);
+        let upstream = |((identity, config), tls): ((_, &config::Member), &Option<_>)| {
             let before = self.upstream_before(identity);
+            warn_of_anybody(config, before.map(|before| &before.config));
             match before {
-                Some(before) if before.config == *config => before.clone(),
+                Some(before) if before.config == *config && before.tls == *tls => before.clone(),
                 before => Arc::new(Upstream::new(
                     config,
-                    None,
+                    tls.clone(),
                     meters,
                     before.map(|before| &**before),
                 )),
@@ -326,6 +334,42 @@ fn identify(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec<Id
     };
     let members = config.members.iter().map(identity).collect();
     (members, next_id)
+}
+
+/// How the members are spoken to by TLS. Those whose files are of no use now, but were, are spoken to as before: files change one
+/// after the other.
+fn connectors(
+    config: &config::Balancer,
+    members: &[Identity],
+    contents: &Contents,
+    before: Option<&Arc<Cluster>>,
+) -> Result<Vec<Option<Connector>>> {
+    let connector = |(identity, member): (&Identity, &config::Member)| {
+        let before = before.zip(identity.place);
+        let before = before.and_then(|(before, place)| before.upstreams.get(place));
+        let known = before.and_then(|before| before.tls.as_ref());
+        let goes_on = before.is_some_and(|before| before.config.tls == member.tls);
+        match Connector::new(member, contents, known) {
+            Err(_) if goes_on && known.is_some() => Ok(known.cloned()),
+            made => made.with_context(|| format!("TLS of {}", member.settings.name)),
+        }
+    };
+    let members = members.iter().zip(&config.members);
+    members.map(connector).collect()
+}
+
+/// Warns of a member that anybody may pose as, unless it was so before.
+fn warn_of_anybody(member: &config::Member, before: Option<&config::Member>) {
+    let is_anybody = |member: &config::Member| {
+        let tls = member.tls.as_ref();
+        tls.is_some_and(|tls| tls.trust == Trust::Nobody)
+    };
+    if is_anybody(member) && !before.is_some_and(is_anybody) {
+        let url = &member.settings.name;
+        tracing::warn!(
+            "member {url}: anybody may pose as it, since its tls has verify = false: name its `ca`, or `pin` its certificate"
+        );
+    }
 }
 
 /// Until when a member keeps its sessions while it drains: from the moment on that it was told to.

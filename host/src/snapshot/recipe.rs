@@ -13,6 +13,7 @@ use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Se
 use equipoise_session::Session;
 
 use crate::config::{self, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky};
+use crate::tls::Contents;
 use crate::wasm::Version;
 
 /// Where recipes come from: a configuration and the versions of its plugins that serve.
@@ -20,6 +21,8 @@ use crate::wasm::Version;
 pub(super) struct Kitchen<'draft> {
     pub(super) config: &'draft Config,
     pub(super) versions: &'draft [Option<Arc<Version>>],
+    /// Of the files for TLS.
+    pub(super) contents: &'draft Contents,
 }
 
 /// How the policies of a balancer are made.

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::identity::identity;
 use super::leaf::Leaf;
-use super::{Contents, HTTP_1, HTTP_2, provider, roots};
+use super::{Contents, HTTP_1, HTTP_2, all, provider, roots};
 use crate::config::{ClientTls, Member, Protocol, Trust};
 use crate::watcher::{self, Hash};
 
@@ -118,8 +118,8 @@ fn client(tls: &ClientTls, contents: &Contents) -> Result<ClientConfig> {
 /// The hash of everything that a connector is made of.
 fn hash(member: &Member, tls: &ClientTls, contents: &Contents) -> Result<Hash> {
     let mut bytes = format!("{:?} {:?} {tls:?}", member.host, member.protocol).into_bytes();
-    for file in tls.files() {
-        bytes.extend(contents.of(&file)?.hash);
-    }
+    let files = tls.files();
+    let hashes = files.iter().map(|file| Ok(contents.of(file)?.hash));
+    bytes.extend(all(hashes)?.into_iter().flatten());
     Ok(watcher::hash(&bytes))
 }

@@ -1,5 +1,8 @@
 //! Members that prove who they are by nothing but their own certificate, or not at all.
 
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,9 +21,16 @@ pub(super) struct Leaf {
 }
 
 /// Why a certificate is not taken.
-#[derive(Debug, ThisError)]
+#[derive(ThisError)]
 #[error("it has the hash sha256:{}, which is not pinned", hexadecimal(.0))]
 struct NotPinned(Hash);
+
+/// What rustls shows of it.
+impl Debug for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl Leaf {
     /// Takes those with one of these hashes.
@@ -51,7 +61,7 @@ impl ServerCertVerifier for Leaf {
         let hash = watcher::hash(certificate);
         match &self.pins {
             Some(pins) if !pins.contains(&hash) => {
-                let reason = OtherError(std::sync::Arc::new(NotPinned(hash)));
+                let reason = OtherError(Arc::new(NotPinned(hash)));
                 Err(CertificateError::Other(reason).into())
             }
             _ => Ok(ServerCertVerified::assertion()),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use equipoise_balancer::{MemberSettings, Status};
 use toml::de::DeValue;
 
-use super::{Member, Protocol, Upgrade};
 use super::check::{self, Said, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
@@ -14,6 +13,7 @@ use super::url::{MemberUrl, member_url};
 use super::value::{
     DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
 };
+use super::{Member, Protocol, Upgrade};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -71,6 +71,11 @@ pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> 
 }
 
 impl Member {
+    /// Whether a connection may serve more than one request.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.disable_reuse && self.proxy_header.is_none()
+    }
+
     /// Whether this is the same server and path: members are known by where they are.
     pub(crate) fn is_at(&self, other: &Self) -> bool {
         (&self.host, self.port, &self.path) == (&other.host, other.port, &other.path)

@@ -22,6 +22,7 @@ mod meters;
 mod path;
 mod probe;
 mod proxy;
+mod proxy_header;
 mod router;
 mod shown;
 mod signals;

@@ -89,6 +89,11 @@ pub(super) fn read_members(
 }
 
 impl Member {
+    /// Whether a connection may serve more than one request.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.disable_reuse && self.proxy_header.is_none()
+    }
+
     /// Whether this is the same server and path, and the same is spoken there: members are known by that.
     pub(crate) fn is_at(&self, other: &Self) -> bool {
         self.place() == other.place()

@@ -3,11 +3,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::config::Limits;
@@ -26,7 +26,7 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 ///   with an [`io::ErrorKind::TimedOut`] error.
 /// - A connection that is closed while the client still sends lingers for a moment: closed at once, the kernel would
 ///   answer what is yet to come with a reset, and that would take our answer from the client before it has read it.
-pub(crate) struct ClientIo<S = TcpStream> {
+pub(crate) struct ClientIo<S> {
     stream: S,
     scanner: Scanner,
     limits: Arc<Limits>,
@@ -42,6 +42,8 @@ pub(crate) struct ClientIo<S = TcpStream> {
     lingering: Option<usize>,
     /// Where bytes are counted; none where they are not.
     meters: Option<Desk>,
+    /// Set once the connection has become something else than HTTP; none where it cannot.
+    is_tunnel: Option<Arc<AtomicBool>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
@@ -59,7 +61,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
             write_deadline: Deadline::default(),
             lingering: None,
             meters: None,
+            is_tunnel: None,
         }
+    }
+
+    /// The same stream, in which everything may pass at any time once this is set.
+    pub(crate) fn tunnel(self, is_tunnel: Arc<AtomicBool>) -> Self {
+        Self {
+            is_tunnel: Some(is_tunnel),
+            ..self
+        }
+    }
+
+    fn is_tunnel(&self) -> bool {
+        let is_tunnel = self.is_tunnel.as_ref();
+        is_tunnel.is_some_and(|is_tunnel| is_tunnel.load(Relaxed))
     }
 
     /// The same stream, whose bytes are counted.
@@ -170,9 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<S> {
                     let received = buffer.filled().len() - start;
                     meters.counts().received.add(received as u64);
                 }
-                Poll::Ready(self.inspect(buffer, start))
+                Poll::Ready(match self.is_tunnel() {
+                    true => Ok(()),
+                    false => self.inspect(buffer, start),
+                })
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending if self.is_tunnel() => Poll::Pending,
             Poll::Pending => self.poll_patience(context),
         }
     }

@@ -78,7 +78,7 @@ fn serve_file(path: &Path) -> Result<()> {
 fn check(path: &Path) -> Result<()> {
     log_to_stderr("warn");
     let text = Config::read_text(path)?;
-    control::check_plugins(&Setting::parse(&text, path)?)?;
+    control::check_files(&Setting::parse(&text, path)?)?;
     writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 

@@ -1,6 +1,6 @@
 //! Control: the one thread that changes what is in force.
 //!
-//! It watches the configuration file and the plugins' files, and is told by signals and operators. Whatever happens, it makes
+//! It watches the configuration file, the plugins' files and those for TLS, and is told by signals and operators. Whatever happens, it makes
 //! the snapshot that would follow, and exchanges it only when everything in it could be had: one change after the other, so
 //! that nobody has to think of two at once. What is in force is the file's text with what operators changed laid over it
 //! (`source`); both are read by the same rules, and refused with the same words.
@@ -14,6 +14,7 @@ mod persistence;
 mod resource;
 mod setting;
 mod source;
+mod tls_files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -36,8 +37,9 @@ pub(crate) use changes::{Edit, Settings};
 pub(crate) use command::{Command, Refusal};
 pub(crate) use resource::Resource;
 pub use setting::Setting;
-pub(crate) use setting::check_plugins;
+pub(crate) use setting::check_files;
 pub(crate) use source::{Difference, Source};
+pub(crate) use tls_files::TlsFiles;
 
 /// The stack of the thread, in bytes: that of a program's first thread, which reads the first configuration.
 const STACK: usize = 8 * 1024 * 1024;
@@ -82,12 +84,12 @@ pub(crate) struct Refused {
 }
 
 impl Preparation {
-    /// Loads the plugins of the snapshot in force. What cannot be loaded is said in the log, and its balancers are served by
+    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. What cannot be loaded is said in the log, and its balancers are served by
     /// their fallbacks until the file is put right.
     ///
     /// # Errors
     /// The plugins' sandbox cannot be started.
-    pub(crate) fn new(setting: &Setting, live: Live) -> Result<Self> {
+    pub(crate) fn new(setting: &Setting, live: Live, tls: TlsFiles) -> Result<Self> {
         let (orders, waiting) = sync_channel(MOST_WAITING);
         let watcher = Watcher::new(None, wasm::LARGEST);
         let waker = watcher.waker();
@@ -105,6 +107,7 @@ impl Preparation {
             standing: handle.standing.clone(),
             sandbox: None,
             shelves: Vec::new(),
+            tls,
             on_quarantine: Arc::new(move || waker.wake()),
             listeners: None,
             is_over: Arc::default(),

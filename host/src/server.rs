@@ -30,7 +30,7 @@ use anyhow::{Context as _, Result};
 
 use crate::access_log::AccessLog;
 use crate::admin;
-use crate::control::{self, Control, Setting};
+use crate::control::{self, Control, Setting, TlsFiles};
 use crate::health::{self, Estate, Health};
 use crate::live::Live;
 use crate::snapshot::Snapshot;
@@ -88,7 +88,8 @@ impl Server {
     /// program takes over from another, that one is told, and accepts no more.
     ///
     /// # Errors
-    /// An address cannot be bound, a thread cannot be started, or the other program does not hand over any more.
+    /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, or the other program does not hand
+    /// over any more.
     pub fn start(
         setting: &Setting,
         access_log: Option<AccessLog>,
@@ -96,12 +97,13 @@ impl Server {
     ) -> Result<Self> {
         let config = setting.config();
         let predecessor = inherited.predecessor();
+        let tls = TlsFiles::of(config)?;
         let listeners = Listeners::new(config.workers, inherited);
         let prepared = listeners.prepare(&config.listeners)?;
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
         let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
         let live = Live::new(snapshot);
-        let control = control::Preparation::new(setting, live.clone())?;
+        let control = control::Preparation::new(setting, live.clone(), tls)?;
         let (portal, visits) = admin::portal();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
         let workers = pulses.iter().enumerate().map(|(number, pulse)| {

@@ -17,18 +17,20 @@ use super::persistence;
 use super::resource::Resource;
 use super::setting::{cannot_serve, note_lost, unfit};
 use super::source::Source;
+use super::tls_files::TlsFiles;
 use super::{Refused, Standing, lock};
 use crate::config::{Config, Plugin};
 use crate::live::Live;
 use crate::server::Listeners;
 use crate::snapshot::{Snapshot, Versions};
+use crate::tls::{self, Contents};
 use crate::wasm::{self, Loaded, OnQuarantine, Sandbox, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
 
 /// What the thread has in hand.
 pub(super) struct Hands {
     pub(super) live: Live,
-    /// Whether there is a configuration file to watch: it is the first that is watched, plugins' follow.
+    /// Whether there is a configuration file to watch: it is the first that is watched, plugins' follow, then those for TLS.
     pub(super) is_file: bool,
     /// What the configuration file says of what cannot change.
     pub(super) wanted: Fixed,
@@ -39,6 +41,7 @@ pub(super) struct Hands {
     pub(super) sandbox: Option<Arc<Sandbox>>,
     /// In the order of the configuration.
     pub(super) shelves: Vec<Shelf>,
+    pub(super) tls: TlsFiles,
     pub(super) on_quarantine: OnQuarantine,
     /// Where clients connect to; none until they may.
     pub(super) listeners: Option<Listeners>,
@@ -103,6 +106,12 @@ impl Hands {
                     self.watcher.forget(change.file);
                 }
                 let _ = self.reload_with(change.content);
+            }
+            Some(place) if place >= self.shelves.len() => {
+                let place = place - self.shelves.len();
+                if !self.tls.is_taken(place, &change.content) {
+                    self.renew_tls();
+                }
             }
             Some(place) => match change.content {
                 Ok(content) => match self.sandbox() {
@@ -229,6 +238,11 @@ impl Hands {
         fixed::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
+        let contents = Contents::read(tls::files(&config));
+        let unusable = tls::unusable(&config, &contents, Some(&before.config));
+        if !unusable.is_empty() {
+            return Err(Refusal::Unfit(unusable.join("\n")));
+        }
         let (source, config) = (Arc::new(source), Arc::new(config));
         let draft = before.draft(config.clone(), source.clone(), versions.clone());
         let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
@@ -253,6 +267,7 @@ impl Hands {
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
+        self.tls.add(&contents);
         self.fill(plan);
         wanted.tell(&self.wanted);
         self.wanted = wanted;
@@ -308,7 +323,7 @@ impl Hands {
         self.shelves[place].succeed(loaded, how);
     }
 
-    /// Watches the configuration file and those of the plugins.
+    /// Watches the configuration file, those of the plugins and those for TLS.
     fn follow(&mut self) {
         let snapshot = self.live.load();
         let file = self.is_file.then(|| {
@@ -319,12 +334,35 @@ impl Hands {
             .shelves
             .iter()
             .map(|shelf| (shelf.plugin.file.clone(), None));
-        let files: Vec<(PathBuf, Option<Hash>)> = file.into_iter().chain(plugins).collect();
+        let files = file.into_iter().chain(plugins);
+        let tls = self.tls.watched(&snapshot.config);
+        let files: Vec<(PathBuf, Option<Hash>)> = files.chain(tls).collect();
         self.watcher.follow(files);
         let books = self.shelves.iter();
         *lock(&self.standing.books) = books
             .map(|shelf| (shelf.plugin.name.clone(), shelf.book.clone()))
             .collect();
+    }
+
+    /// Files for TLS have changed: puts what they have now into force. Where they are of no use, what served before goes on.
+    fn renew_tls(&mut self) {
+        let before = self.live.load();
+        let config = &before.config;
+        let is_whole = self.tls.take_again(config);
+        let (source, versions) = (before.source.clone(), before.versions.clone());
+        match before.draft(config.clone(), source, versions) {
+            Ok(draft) => self.live.put(draft.come_into_force()),
+            Err(error) => tracing::error!("{error:#}; what served before goes on"),
+        }
+        if let Some(listeners) = &self.listeners {
+            match listeners.prepare(&config.listeners) {
+                Ok(prepared) => listeners.apply(prepared, config.limits.connections),
+                Err(error) => tracing::error!("{error:#}; what served before goes on"),
+            }
+        }
+        if is_whole {
+            tracing::info!("the files for TLS are read again and in force");
+        }
     }
 
     /// A plugin's file has this content: makes it the version that serves, or says why not.

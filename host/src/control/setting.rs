@@ -10,6 +10,7 @@ use super::persistence;
 use super::source::Source;
 use crate::config::{Config, Mistakes, Plugin};
 use crate::snapshot::{Snapshot, Versions};
+use crate::tls::{self, Contents};
 use crate::wasm::{OnQuarantine, Sandbox, Shelf, Version};
 
 /// A configuration and where it comes from.
@@ -87,14 +88,25 @@ impl Setting {
     }
 }
 
-/// Looks whether the plugins of a configuration could serve where it names them.
+/// Looks whether the files that a configuration names could serve where it names them: those for TLS, and plugins.
 ///
 /// # Errors
-/// Every plugin that could not, with the reason, one a line.
-pub(crate) fn check_plugins(setting: &Setting) -> Result<()> {
+/// Every one that could not, with the reason, one a line.
+pub(crate) fn check_files(setting: &Setting) -> Result<()> {
+    let config = &setting.config;
+    let mut mistakes = tls::unusable(config, &Contents::read(tls::files(config)), None);
+    mistakes.extend(unusable_plugins(setting)?);
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow!(mistakes.join("\n"))),
+    }
+}
+
+/// The plugins that could not serve, with the reason.
+fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
     let config = &setting.config;
     if config.plugins.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sandbox = Sandbox::new()?;
     let nobody: OnQuarantine = Arc::new(|| {});
@@ -108,10 +120,7 @@ pub(crate) fn check_plugins(setting: &Setting) -> Result<()> {
         versions.push(loaded.ok().map(|loaded| loaded.version));
     }
     mistakes.extend(unfit(config, &setting.source, &versions));
-    match mistakes.is_empty() {
-        true => Ok(()),
-        false => Err(anyhow!(mistakes.join("\n"))),
-    }
+    Ok(mistakes)
 }
 
 /// The plugins of a configuration whose versions cannot serve where it names them: which, and why.
@@ -120,6 +129,7 @@ pub(super) fn unfit(
     source: &Arc<Source>,
     versions: &[Option<Arc<Version>>],
 ) -> Vec<String> {
+    let config = &without_tls(config);
     let Ok(snapshot) = Snapshot::new(config.clone(), source.clone()) else {
         return Vec::new();
     };
@@ -131,6 +141,14 @@ pub(super) fn unfit(
         Some(cannot_serve(plugin, &draft.err()?))
     });
     unfit.collect()
+}
+
+/// The same but for members' TLS, whose files are not the plugins' fault.
+fn without_tls(config: &Arc<Config>) -> Arc<Config> {
+    let mut config = Config::clone(config);
+    let members = config.balancers.iter_mut().flat_map(|it| &mut it.members);
+    members.for_each(|member| member.tls = None);
+    Arc::new(config)
 }
 
 /// Says that a plugin cannot serve.

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::rewound::Rewound;
 use super::stream::ClientStream;
-use crate::config::{self, Limits};
+use crate::config::{self, Limits, ServerTls};
 use crate::proxy_header::{self, Reading};
 use crate::tls;
 
@@ -31,10 +31,18 @@ const FIRST_READ: usize = 2048;
 /// How a listener meets its clients.
 pub(crate) struct Front {
     /// None where they come without TLS.
-    tls: Option<TlsAcceptor>,
+    tls: Option<Secure>,
     /// See [`config::Listener`].
     proxy_from: Vec<IpNet>,
     pub(super) https_redirect: Option<u16>,
+}
+
+/// How clients are met by TLS.
+#[derive(Clone)]
+struct Secure {
+    /// What `acceptor` is made of.
+    config: ServerTls,
+    acceptor: TlsAcceptor,
 }
 
 /// A client that has been met.
@@ -55,20 +63,30 @@ pub(crate) struct Secured {
 }
 
 impl Front {
-    /// Everything that is needed to meet clients as configured.
+    /// Everything that is needed to meet clients as configured, who were met as `before` until now. Where files of `tls` are of
+    /// no use now, but were, clients are met by TLS as before: files change one after the other.
     ///
     /// # Errors
     /// A file of `tls` cannot be used: which, and why.
-    pub(super) fn new(config: &config::Listener) -> Result<Self> {
+    pub(super) fn new(config: &config::Listener, before: Option<&Self>) -> Result<Self> {
         let tls = config.tls.as_ref().map(|tls| {
-            let server = tls::server(tls);
-            server.with_context(|| format!("the tls of {}", config.address))
+            let known = before.and_then(|before| before.tls.as_ref());
+            let secure = match (Secure::new(tls), known) {
+                (Err(_), Some(known)) if known.config == *tls => Ok(known.clone()),
+                (secure, _) => secure,
+            };
+            secure.with_context(|| format!("the tls of {}", config.address))
         });
         Ok(Self {
-            tls: tls.transpose()?.map(TlsAcceptor::from),
+            tls: tls.transpose()?,
             proxy_from: config.proxy_from.clone(),
             https_redirect: config.https_redirect,
         })
+    }
+
+    /// Whether it meets clients by TLS in this way.
+    pub(super) fn has_tls(&self, tls: Option<&ServerTls>) -> bool {
+        self.tls.as_ref().map(|it| &it.config) == tls
     }
 
     /// Learns of a client whose connection came from `address` all that comes before its first request.
@@ -95,7 +113,7 @@ impl Front {
                 tls: None,
             });
         };
-        let stream = in_time(handshake, tls.accept(Rewound::new(first, stream))).await?;
+        let stream = in_time(handshake, tls.acceptor.accept(Rewound::new(first, stream))).await?;
         Ok(Arrival {
             address,
             speaks_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -110,6 +128,15 @@ impl Front {
         self.proxy_from
             .iter()
             .any(|network| network.contains(&address))
+    }
+}
+
+impl Secure {
+    fn new(config: &ServerTls) -> Result<Self> {
+        Ok(Self {
+            acceptor: tls::server(config)?.into(),
+            config: config.clone(),
+        })
     }
 }
 

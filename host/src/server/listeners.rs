@@ -82,9 +82,16 @@ impl Listeners {
     /// An address cannot be bound, or a file cannot be used; the message names it.
     pub(crate) fn prepare(&self, wanted: &[config::Listener]) -> Result<Prepared> {
         let open = self.0.orders.borrow().open.clone();
-        let open: Vec<_> = open.into_iter().map(|it| it.listener).collect();
-        let fronts = wanted.iter().map(|wanted| Front::new(wanted).map(Arc::new));
+        let front = |wanted: &config::Listener| {
+            let same = |it: &&Opened| {
+                it.listener.is_for(wanted.address) && it.front.has_tls(wanted.tls.as_ref())
+            };
+            let before = open.iter().find(same).map(|it| &*it.front);
+            Front::new(wanted, before).map(Arc::new)
+        };
+        let fronts = wanted.iter().map(front);
         let fronts = fronts.collect::<Result<Vec<_>>>()?;
+        let open: Vec<_> = open.into_iter().map(|it| it.listener).collect();
         let mut prepared: Vec<Arc<Listener>> = Vec::new();
         for config::Listener { address, .. } in wanted {
             // Several may be configured with port 0: each is one of its own.

@@ -1,0 +1,83 @@
+//! The files for TLS: what has been taken from them, and whether there is something new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+
+use crate::config::Config;
+use crate::tls::{self, Contents};
+use crate::watcher::{Content, Hash, Unreadable};
+
+/// The files for TLS of the configuration in force.
+#[derive(Default)]
+pub(crate) struct TlsFiles {
+    /// In the order in which they are watched.
+    paths: Vec<PathBuf>,
+    /// What they had in them when they were last taken, as far as they could be read. Read before what serves is made of them:
+    /// whatever they get meanwhile is news.
+    taken: BTreeMap<PathBuf, Hash>,
+    /// What could not be used then.
+    unusable: Vec<String>,
+}
+
+impl TlsFiles {
+    /// Those of a configuration that is to be the first in force.
+    ///
+    /// # Errors
+    /// Every one that cannot be used, and why, one a line.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let mut files = Self::default();
+        match files.take(config) {
+            true => Ok(files),
+            false => Err(anyhow!(files.unusable.join("\n"))),
+        }
+    }
+
+    /// Reads those of a configuration. Whether all can be used.
+    fn take(&mut self, config: &Config) -> bool {
+        let contents = Contents::read(tls::files(config));
+        self.taken = hashes(&contents).collect();
+        self.unusable = tls::unusable(config, &contents, None);
+        self.unusable.is_empty()
+    }
+
+    /// Reads those of the configuration in force again, and logs what cannot be used of them, unless it was logged before.
+    /// Whether all can be used.
+    pub(super) fn take_again(&mut self, config: &Config) -> bool {
+        let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
+        let is_whole = self.take(config);
+        for mistake in self.unusable.iter().filter(|it| !told.contains(*it)) {
+            tracing::error!("{mistake}; what served before goes on");
+        }
+        is_whole
+    }
+
+    /// Those that a configuration adds have been read.
+    pub(super) fn add(&mut self, contents: &Contents) {
+        for (path, hash) in hashes(contents) {
+            self.taken.entry(path).or_insert(hash);
+        }
+    }
+
+    /// What is to be watched for the configuration in force: files with what was taken from them.
+    pub(super) fn watched(&mut self, config: &Config) -> Vec<(PathBuf, Option<Hash>)> {
+        let paths = tls::files(config);
+        self.taken.retain(|path, _| paths.contains(path));
+        self.paths = paths.into_iter().collect();
+        let taken = |path: &PathBuf| (path.clone(), self.taken.get(path).copied());
+        self.paths.iter().map(taken).collect()
+    }
+
+    /// Whether what became of a file was taken already.
+    pub(super) fn is_taken(&self, place: usize, content: &Result<Content, Unreadable>) -> bool {
+        let taken = self.paths.get(place).and_then(|path| self.taken.get(path));
+        let hash = content.as_ref().ok().map(|content| &content.hash);
+        hash.is_some() && hash == taken
+    }
+}
+
+fn hashes(contents: &Contents) -> impl Iterator<Item = (PathBuf, Hash)> {
+    let hashes = contents.hashes();
+    hashes.map(|(path, hash)| (path.to_owned(), hash))
+}

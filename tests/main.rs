@@ -43,4 +43,5 @@ mod streaming;
 mod strictness;
 mod supervision;
 mod timeouts;
+mod tls_files;
 mod traces;

@@ -199,6 +199,40 @@ fn every_part_of_a_member_can_be_changed() {
     );
 }
 
+/// What is spoken with a member belongs to its URL; how it is verified there, to its keys.
+#[test]
+fn a_member_by_tls_can_be_added_and_verified_in_another_way() {
+    let (api, _origins) = two();
+    let members = format!("{CLUSTER}/members");
+    let added = json!({ "url": "https://127.0.0.1:1", "tls": { "verify": false }, "upgrade": ["websocket"] });
+    assert_eq!(api.send("POST", &members, &added).ok()["id"], 2);
+    let member = format!("{members}/2");
+    let pin = format!("sha256:{}", "0".repeat(64));
+    let patch = json!({ "tls": { "verify": null, "pin": [pin], "server-name": "app.internal" }, "proxy-protocol": "v2" });
+    let settings = &api.send("PATCH", &member, &patch).ok()["settings"];
+    let expected = json!({ "pin": [pin], "server-name": "app.internal" });
+    assert_eq!(
+        (&settings["tls"], &settings["upgrade"]),
+        (&expected, &json!(["websocket"]))
+    );
+
+    let patch = json!({ "tls": { "pin": null, "ca": "none.pem" } });
+    let told = api.send("PATCH", &member, &patch);
+    let reason = told.refused(422);
+    assert!(
+        reason.contains("balancer.cluster.member[2].tls: ")
+            && reason.contains("none.pem: cannot be read"),
+        "{reason}"
+    );
+    assert_eq!(api.get(&member).ok()["settings"]["tls"], expected);
+    let same = json!({ "url": "http://127.0.0.1:1" });
+    assert_eq!(
+        api.send("POST", &members, &same).ok()["id"],
+        3,
+        "another one"
+    );
+}
+
 #[test]
 fn a_balancer_can_be_changed() {
     let (api, _origins) = two();

@@ -235,6 +235,9 @@ export function memberFields() {
       new Text("ping", "Ping", "off"),
       new Switch("disablereuse", "Disable reuse", false),
       new Switch("keepalive", "TCP keep-alive", false),
+      new Text("upgrade", "Upgrade", "as the URL says"),
+      new Text("tunnel-timeout", "Tunnel timeout", "1h"),
+      new Choice("proxy-protocol", "PROXY header (proxy-protocol)", "none", [["v1", "v1"], ["v2", "v2"]]),
     ]],
   ];
 }

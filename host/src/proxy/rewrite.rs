@@ -207,3 +207,49 @@ pub(crate) fn target(
     }
     Uri::try_from(target).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn member(url: &str) -> config::Member {
+        let text = format!(
+            "listen = [{{ address = \"127.0.0.1:0\" }}]\nroute = [{{ path = \"/\", balancer = \"b\" }}]\n\
+             [[balancer.b.member]]\nurl = \"{url}\"\n"
+        );
+        let mut config = config::Config::parse(&text, Path::new("test.toml")).unwrap();
+        config.balancers.remove(0).members.remove(0)
+    }
+
+    #[test]
+    fn a_url_is_the_members_with_its_tls_and_its_port_written_or_not() {
+        let table = [
+            ("http://app", "http://app/x", true),
+            ("http://app", "HTTP://APP:80/x", true),
+            ("http://app", "http://app:81/x", false),
+            ("http://app", "https://app/x", false),
+            ("http://app:443", "http://app:443/x", true),
+            ("http://app:443", "http://app/x", false),
+            ("h2c://app", "http://app/x", true),
+            ("ws://app", "http://app:80", true),
+            ("https://app", "https://app/x", true),
+            ("https://app", "https://app:443/x", true),
+            ("https://app", "https://app:80/x", false),
+            ("https://app", "http://app/x", false),
+            ("https://app:80", "https://app:80/x", true),
+            ("https://app:80", "https://app/x", false),
+            ("h2://app:8443", "https://app:8443?x", true),
+            ("wss://[::1]", "https://[::1]/x", true),
+            ("unix:/a|http://app", "http://app/x", true),
+            ("http://app", "ftp://app/x", false),
+        ];
+        for (url, location, expected) in table {
+            let parts = split_http_url(location);
+            let found =
+                parts.is_some_and(|(is_tls, authority, _)| is_at(&member(url), is_tls, authority));
+            assert_eq!(found, expected, "{url} {location}");
+        }
+    }
+}

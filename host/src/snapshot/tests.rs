@@ -81,6 +81,48 @@ fn what_does_not_change_is_not_made_anew() {
 }
 
 #[test]
+fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        params.self_signed(&key).unwrap().pem()
+    };
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, ca()).unwrap();
+    let tls = format!("url = \"https://a\"\ntls = {{ ca = {file:?} }}");
+    let before = first(setting("", &[&tls, B]));
+
+    let after = then(&before, setting("", &[&tls, B]));
+    assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
+    let upstream =
+        |snapshot: &Snapshot, place: usize| snapshot.clusters[0].upstreams[place].clone();
+
+    // Of no use for now: nothing changes.
+    std::fs::write(&file, "").unwrap();
+    let after = then(&before, setting("", &[&tls, B]));
+    assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
+    let other = setting("", &[&tls.replace("//a", "//c"), B]);
+    assert!(
+        before
+            .draft(other.config, other.source, Vec::new())
+            .is_err()
+    );
+
+    std::fs::write(&file, ca()).unwrap();
+    let after = then(&before, setting("", &[&tls, B]));
+    let (was, is) = (upstream(&before, 0), upstream(&after, 0));
+    assert_ne!(was.tls, is.tls);
+    assert_ne!(
+        was.key, is.key,
+        "idle connections are of those that nobody trusts any more"
+    );
+    assert!(Arc::ptr_eq(&was.meters, &is.meters));
+    assert!(Arc::ptr_eq(&upstream(&before, 1), &upstream(&after, 1)));
+    assert_eq!(members(&before), members(&after));
+}
+
+#[test]
 fn places_of_members_with_a_bound_are_kept() {
     let max = "url = \"http://a\"\nmax = 1";
     let before = first(setting("", &[max]));

@@ -22,6 +22,8 @@ mod meters;
 mod path;
 mod probe;
 mod proxy;
+mod proxy_header;
+mod rate;
 mod router;
 mod shown;
 mod signals;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use equipoise_balancer::{MemberSettings, Status};
 use toml::de::DeValue;
 
-use super::{Member, Protocol, Upgrade};
 use super::check::{self, Said, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
@@ -14,6 +13,7 @@ use super::url::{MemberUrl, member_url};
 use super::value::{
     DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
 };
+use super::{Member, Protocol, Upgrade};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[

@@ -75,7 +75,7 @@ impl Listeners {
     pub(crate) fn prepare(&self, wanted: &[config::Listener]) -> Result<Prepared> {
         let open = self.0.orders.borrow().open.clone();
         let mut prepared: Vec<Arc<Listener>> = Vec::new();
-        for config::Listener { address } in wanted {
+        for config::Listener { address, .. } in wanted {
             // Several may be configured with port 0: each is one of its own.
             let is_new = |it: &&Arc<Listener>| prepared.iter().all(|other| other.id != it.id);
             let kept = open.iter().filter(is_new).find(|it| it.is_for(*address));

@@ -45,6 +45,9 @@ fn server(connections: usize) -> Server {
 fn at(addresses: &[&str]) -> Vec<Listener> {
     let listener = |address: &&str| Listener {
         address: address.parse().unwrap(),
+        tls: None,
+        proxy_from: Vec::new(),
+        https_redirect: None,
     };
     addresses.iter().map(listener).collect()
 }

@@ -20,6 +20,7 @@ mod heartbeat;
 mod live;
 mod meters;
 mod path;
+mod patience;
 mod probe;
 mod proxy;
 mod proxy_header;

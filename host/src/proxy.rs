@@ -116,7 +116,12 @@ async fn forward<'request>(
         &View::new(parts, client.address.ip()),
         &Services::at(begun - snapshot.started()),
     );
-    let body = RequestBody::of(incoming, cluster.config.replay_buffer);
+    let body = RequestBody::of(
+        incoming,
+        cluster.config.replay_buffer,
+        &parts.headers,
+        &snapshot.limits,
+    );
     let exchange = Exchange {
         begun,
         client,
@@ -449,6 +454,9 @@ impl Exchange<'_> {
             deadline,
             account,
         } = answer;
+        if let Some(body) = &self.body {
+            body.borrow_mut().relax();
+        }
         let (mut parts, incoming) = response.into_parts();
         let Upstream {
             config: member,

@@ -10,7 +10,7 @@ mod h2_io;
 mod inherited;
 mod linger;
 mod listeners;
-mod patience;
+mod outlet;
 mod places;
 mod pulse;
 mod sockets;

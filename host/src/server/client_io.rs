@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
 use crate::server::linger::Linger;
-use crate::server::patience::Patience;
+use crate::server::outlet::Outlet;
 use crate::server::strict::{Offence, Phase, Scanner};
 
 /// The stream hyper reads a client's requests from and writes the answers to.
@@ -34,7 +34,7 @@ pub(crate) struct ClientIo<S> {
     read_deadline: Deadline,
     /// What `read_deadline` was set for: requests begun, and where in the current one.
     waiting_for: Option<(u64, Phase)>,
-    patience: Patience,
+    outlet: Outlet,
     linger: Linger,
     /// Where bytes are counted; none where they are not.
     meters: Option<Desk>,
@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         Self {
             stream,
             scanner: Scanner::new(limits.header_size),
-            patience: Patience::new(limits.clone()),
+            outlet: Outlet::new(limits.clone()),
             limits,
             refusal: None,
             read_deadline,
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
                 Phase::Body => self.limits.client_timeout,
             };
             if waiting_for.1 == Phase::Idle {
-                self.patience.renew();
+                self.outlet.renew();
             }
             self.waiting_for = Some(waiting_for);
             self.read_deadline.set(Instant::now() + patience);
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         if let (Poll::Ready(Ok(sent)), Some(meters)) = (&written, &self.meters) {
             meters.counts().sent.add(*sent as u64);
         }
-        self.patience.write(context, written)
+        self.outlet.write(context, written)
     }
 }
 
@@ -192,14 +192,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.patience.flush(context, flushed)
+        self.outlet.flush(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.linger.has_begun() {
             let shut = Pin::new(&mut this.stream).poll_shutdown(context);
-            ready!(this.patience.flush(context, shut))?;
+            ready!(this.outlet.flush(context, shut))?;
         }
         let is_within_request = this.refusal.is_some() || this.scanner.phase() != Phase::Idle;
         if is_within_request && !this.is_tunnel() {

@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::meters::Desk;
 use crate::server::frames::FrameGuard;
 use crate::server::linger::Linger;
-use crate::server::patience::Patience;
+use crate::server::outlet::Outlet;
 
 /// The largest frame a client may send, in bytes: the least that the RFC allows. A frame is read into memory as a whole.
 const FRAME_SIZE: u32 = 16 * 1024;
@@ -74,7 +74,7 @@ pub(crate) struct H2Io<S> {
     read_deadline: Deadline,
     /// What `read_deadline` is set to.
     wanted_by: Option<Instant>,
-    patience: Patience,
+    outlet: Outlet,
     linger: Linger,
     /// Where bytes are counted; none where they are not.
     meters: Option<Desk>,
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H2Io<S> {
             refusal: None,
             read_deadline: Deadline::default(),
             wanted_by: None,
-            patience: Patience::new(limits),
+            outlet: Outlet::new(limits),
             linger: Linger::default(),
             meters: None,
         }
@@ -149,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H2Io<S> {
                 left -= sent.len();
             }
         }
-        self.patience.write(context, written)
+        self.outlet.write(context, written)
     }
 }
 
@@ -208,14 +208,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for H2Io<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.patience.flush(context, flushed)
+        self.outlet.flush(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.linger.has_begun() {
             let shut = Pin::new(&mut this.stream).poll_shutdown(context);
-            ready!(this.patience.flush(context, shut))?;
+            ready!(this.outlet.flush(context, shut))?;
         }
         this.linger.poll(&mut this.stream, context).map(Ok)
     }

@@ -40,6 +40,7 @@ mod syntax;
 mod table;
 mod tls;
 mod traces;
+mod upgrade;
 mod url;
 mod value;
 

@@ -8,13 +8,17 @@ mod headers;
 mod notes;
 mod rewrite;
 mod sticky_cookie;
+mod translation;
 mod tries;
+mod tunnel;
+mod upgrade;
 mod upload;
 mod view;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -23,19 +27,22 @@ use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Query, Refusal};
 use equipoise_sdk::Affinity;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SET_COOKIE, TRANSFER_ENCODING,
+};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Manager, Route};
 use crate::deadline::Deadline;
 use crate::health::Account;
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::{Connection, Slot, Upstream};
+use crate::upstream::{ConnectError, Connection, Introduction, Slot, Upstream};
 use crate::{path, router};
 use body::Download;
 use error::Repeat;
@@ -44,6 +51,7 @@ use headers::Survey;
 use notes::Notes;
 use rewrite::Rewrite;
 use tries::Tries;
+use upgrade::Wish;
 use upload::RequestBody;
 pub(crate) use view::Services;
 use view::View;
@@ -58,11 +66,17 @@ pub(crate) use upload::Upload;
 /// Answers a client's request: by a member, or with what went wrong.
 pub(crate) async fn handle(
     client: Rc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let translated = match client.speaks_http2 {
+        true => translation::from_http2(&mut request),
+        false => Ok(()),
+    };
     let snapshot = client.worker.snapshot();
     if let Some(manager) = &snapshot.config.manager
         && is_for(manager, &request)
+        && translated.is_ok()
+        && client.https_redirect().is_none()
     {
         let answer = client
             .worker
@@ -75,14 +89,26 @@ pub(crate) async fn handle(
     }
     let (parts, incoming) = request.into_parts();
     let mut notes = Notes::begin(&client, &snapshot, &parts);
-    let mut response = forward(&client, &snapshot, &parts, incoming, &mut notes)
-        .await
-        .unwrap_or_else(|failure| {
-            notes.note_failure(&failure);
-            failure.into_response()
-        });
+    let answered = match translated {
+        Ok(()) => forward(&client, &snapshot, &parts, incoming, &mut notes).await,
+        Err(failure) => Err(failure),
+    };
+    let mut response = answered.unwrap_or_else(|failure| {
+        notes.note_failure(&failure);
+        match speaks_grpc(&parts) {
+            true => failure.into_grpc_response(),
+            false => failure.into_response(),
+        }
+    });
     client.part(&mut response);
-    Ok(notes.close(response))
+    Ok(notes.close(response).map(|body| body.to(&client)))
+}
+
+/// Whether a request is one of gRPC, whose answers have their status in fields of their own.
+fn speaks_grpc(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = content_type.and_then(|it| it.strip_prefix(b"application/grpc"));
+    parts.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 /// Whether a request is for the balancer-manager.
@@ -104,6 +130,9 @@ async fn forward<'request>(
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
     let path = path::normalize(parts.uri.path())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
+    if let Some(port) = client.https_redirect() {
+        return Err(by_tls_alone(host, port, &parts.uri));
+    }
     let (number, route, rest) =
         router::find(&snapshot.config.routes, host, &path).ok_or(Failure::NoRoute)?;
     if headers::may_not_forward(&parts.method, &parts.headers) {
@@ -122,6 +151,10 @@ async fn forward<'request>(
         &parts.headers,
         &snapshot.limits,
     );
+    let wish = match body {
+        None => Wish::of(parts),
+        Some(_) => None,
+    };
     let exchange = Exchange {
         begun,
         client,
@@ -134,9 +167,25 @@ async fn forward<'request>(
         cluster,
         session,
         body,
+        wish,
     };
     notes.note_session(&exchange);
     exchange.run(notes).await
+}
+
+/// Sends a client to the same URL at `https`.
+#[cold]
+fn by_tls_alone(host: &str, port: u16, uri: &Uri) -> Failure {
+    let host = router::without_port(host);
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let place = match port {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
+    };
+    match HeaderValue::try_from(place) {
+        Ok(place) if !host.is_empty() => Failure::ByTlsAlone(place),
+        _ => Failure::BadRequest("the request names no host"),
+    }
 }
 
 /// One request and everything that is known of it before a member is chosen.
@@ -159,6 +208,8 @@ struct Exchange<'request> {
     /// What keeps its session at a member.
     session: Option<Affinity>,
     body: Option<Rc<RefCell<RequestBody>>>,
+    /// What the client would have its connection become.
+    wish: Option<Wish>,
 }
 
 /// A member's answer, and what must be held while it is passed on.
@@ -284,9 +335,12 @@ impl Exchange<'_> {
         notes: &Notes<'_>,
     ) -> Result<Answer, Failed> {
         let upstream = self.upstream(choice);
+        let asked = self.asked(&upstream.config)?;
         let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
-        let mut connection = self.connect(choice, needs_fresh_connection).await?;
-        let (mut request, gate) = self.request(upstream)?;
+        let mut connection = self
+            .connect(choice, needs_fresh_connection, asked.is_some())
+            .await?;
+        let (mut request, gate) = self.request(upstream, asked.as_ref(), &connection)?;
         notes.mark(request.headers_mut());
         let carried = connection.carried();
         let sending = connection.send(request);
@@ -296,7 +350,9 @@ impl Exchange<'_> {
             .await_answer(sending, upstream, gate.as_ref(), &mut deadline)
             .await
             .map_err(failed)?;
-        let survey = check_answer(&response).map_err(failed)?;
+        let survey = self
+            .check_answer(&response, asked.as_ref())
+            .map_err(failed)?;
         let status = response.status().as_u16();
         self.report(choice, Outcome::Answered(status));
         Ok(Answer {
@@ -325,20 +381,38 @@ impl Exchange<'_> {
     }
 
     /// A connection to the chosen member: one that is kept, or a new one.
-    async fn connect(&self, choice: &Choice, needs_fresh: bool) -> Result<Connection, Failure> {
-        let Upstream {
-            config,
-            key,
-            meters,
-            ..
-        } = self.upstream(choice);
-        let worker = &self.client.worker;
-        if !needs_fresh && let Some(connection) = worker.pool(*key).take(config.ttl) {
+    async fn connect(
+        &self,
+        choice: &Choice,
+        needs_fresh: bool,
+        upgrades: bool,
+    ) -> Result<Connection, Failure> {
+        let upstream = self.upstream(choice);
+        let config = &upstream.config;
+        let pool = self.client.worker.pool(upstream.key);
+        let may_share = !upgrades && !needs_fresh && config.is_reusable();
+        let kept = || pool.take(config.ttl, !upgrades).filter(|_| !needs_fresh);
+        if let Some(connection) = kept() {
+            return Ok(connection);
+        }
+        let _turn = match may_share {
+            true => {
+                let turn = timeout(config.connection_timeout, pool.turn()).await;
+                turn.map_err(|_| ConnectError::TimedOut(config.connection_timeout))?
+            }
+            false => None,
+        };
+        if _turn.is_some()
+            && let Some(connection) = kept()
+        {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
-        let opened =
-            Connection::open(config, counters, meters.clone(), &self.snapshot.limits).await;
+        let introduction = Introduction {
+            client: self.client.address,
+        };
+        let limits = &self.snapshot.limits;
+        let opened = Connection::open(upstream, counters, limits, introduction, upgrades).await;
         self.report(
             choice,
             if opened.is_ok() {
@@ -347,11 +421,21 @@ impl Exchange<'_> {
                 Outcome::Unreachable
             },
         );
-        Ok(opened?)
+        let connection = opened?;
+        if may_share {
+            pool.share(&connection);
+        }
+        Ok(connection)
     }
 
-    /// The request as the member gets it, and the gate its body waits at if the member is asked for a go-ahead.
-    fn request(&self, upstream: &Upstream) -> Result<(Request<Upload>, Option<Gate>), Failure> {
+    /// The request as the member gets it over this connection, and the gate its body waits at if the member is asked for a
+    /// go-ahead.
+    fn request(
+        &self,
+        upstream: &Upstream,
+        asked: Option<&HeaderValue>,
+        connection: &Connection,
+    ) -> Result<(Request<Upload>, Option<Gate>), Failure> {
         let Upstream { config, host, .. } = upstream;
         let uri = rewrite::target(&self.parts.uri, &self.path, self.rest, self.route, config)
             .ok_or(Failure::BadRequest("the request target is no URI"))?;
@@ -359,15 +443,23 @@ impl Exchange<'_> {
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers::for_member(self.parts, self.client, self.route, host);
-        if config.disable_reuse {
+        if let Some(asked) = asked {
+            upgrade::ask(request.headers_mut(), asked.clone());
+        } else if !config.is_reusable() {
             request
                 .headers_mut()
                 .append(CONNECTION, HeaderValue::from_static("close"));
         }
+        // With HTTP/2, nobody tells us of a go-ahead.
+        let ping = config.ping.filter(|_| !connection.speaks_http2());
         let gate = self
             .body
             .as_ref()
-            .and_then(|body| attach(body, &mut request, config.ping));
+            .and_then(|body| attach(body, &mut request, ping));
+        if connection.speaks_http2() {
+            let is_secure = config.tls.is_some();
+            translation::to_http2(&mut request, is_secure)?;
+        }
         Ok((request, gate))
     }
 
@@ -437,15 +529,47 @@ impl Exchange<'_> {
             return Failure::Unsent;
         }
         let error = error.into_error();
-        if error.is_parse() {
+        if has_not_seen(&error) {
+            Failure::Unsent
+        } else if error.is_parse() {
             Failure::Nonsense(error.to_string())
         } else {
             Failure::BrokenOff(error)
         }
     }
 
+    /// Holds a member's answer to what an edge may pass on.
+    fn check_answer(
+        &self,
+        response: &Response<Incoming>,
+        asked: Option<&HeaderValue>,
+    ) -> Result<Survey, Failure> {
+        let nonsense = |what: &str| Err(Failure::Nonsense(what.to_owned()));
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            match asked {
+                None => return nonsense("101 without having been asked for an upgrade"),
+                Some(asked) if !upgrade::is_granted(response.headers(), asked) => {
+                    return nonsense("101 for another protocol than it was asked for");
+                }
+                Some(_) => {}
+            }
+        } else if response.status().is_success() && self.wants_tunnel_only() {
+            return Err(Failure::NotUpgraded);
+        }
+        let survey = Survey::of(response.headers());
+        if survey.is_ambiguous() {
+            return nonsense("the length of the body is given twice");
+        }
+        Ok(survey)
+    }
+
     /// The member's answer as the client gets it.
     fn pass_on(&self, choice: Choice, answer: Answer) -> Response<Body> {
+        if let Some(wish) = &self.wish
+            && answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
+            return self.open_tunnel(choice, answer, wish);
+        }
         let Answer {
             response,
             survey,
@@ -488,7 +612,7 @@ impl Exchange<'_> {
             incoming,
             pool: *key,
             connection: Some(connection),
-            is_reusable: !member.disable_reuse,
+            is_reusable: member.is_reusable(),
             client: client.clone(),
             timeout: member.timeout,
             has_ended: false,
@@ -575,15 +699,11 @@ fn attach(
     gate
 }
 
-/// Holds a member's answer to what an edge may pass on.
-fn check_answer(response: &Response<Incoming>) -> Result<Survey, Failure> {
-    let nonsense = |what: &str| Err(Failure::Nonsense(what.to_owned()));
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return nonsense("101 without having been asked for an upgrade");
-    }
-    let survey = Survey::of(response.headers());
-    if survey.is_ambiguous() {
-        return nonsense("the length of the body is given twice");
-    }
-    Ok(survey)
+/// Whether a member has certainly not looked at a request that it got by HTTP/2 (RFC 9113, 8.7): it said so.
+fn has_not_seen(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|it| it.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        error.is_remote()
+            && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }

@@ -1,19 +1,24 @@
 //! The server: listeners, one worker thread per core, and the end of it all.
 
 mod accept;
+mod activity;
 mod client;
 mod client_io;
 mod doors;
 mod drain;
 mod frames;
+mod front;
 mod h2_io;
+mod http2;
 mod inherited;
 mod linger;
 mod listeners;
 mod outlet;
 mod places;
 mod pulse;
+mod rewound;
 mod sockets;
+mod stream;
 mod strict;
 mod succession;
 mod worker;
@@ -42,6 +47,7 @@ pub(crate) use client_io::ClientIo;
 pub(crate) use inherited::{Gift, Role};
 pub(crate) use listeners::Listeners;
 pub(crate) use places::{Place, Places};
+pub(crate) use strict::is_host;
 pub(crate) use worker::Worker;
 
 pub use inherited::Inherited;

@@ -4,12 +4,14 @@
 //! workers share about a member's connections, its `max`, is in [`Slots`].
 
 mod connection;
+mod dial;
 mod metered;
 mod pool;
 mod slots;
+mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use http::HeaderValue;
 
@@ -17,7 +19,7 @@ use crate::config::Member;
 use crate::meters::{BalancerMeters, MemberMeters};
 use crate::tls::Connector;
 
-pub(crate) use connection::{ConnectError, Connection, MIN_BUFFER};
+pub(crate) use connection::{ConnectError, Connection, Introduction, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};
@@ -33,6 +35,8 @@ pub(crate) struct Upstream {
     pub(crate) tls: Option<Connector>,
     /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there.
     pub(crate) key: u64,
+    /// Whether it was logged that TLS cannot be spoken with it.
+    is_tls_trouble_told: AtomicBool,
 }
 
 impl Upstream {
@@ -57,6 +61,21 @@ impl Upstream {
             ),
             tls,
             key: before.map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
+            is_tls_trouble_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Logs why TLS cannot be spoken with it: once, until it can.
+    fn note_tls(&self, trouble: Option<&ConnectError>) {
+        let ConnectError::Tls(error) = (match trouble {
+            None => return self.is_tls_trouble_told.store(false, Relaxed),
+            Some(trouble) => trouble,
+        }) else {
+            return;
+        };
+        if !self.is_tls_trouble_told.swap(true, Relaxed) {
+            let member = &self.config.settings.name;
+            tracing::warn!(member, "TLS cannot be spoken with it: {error}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `[admin]`.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::name;
@@ -13,9 +12,6 @@ pub(super) const KEYS: &[&str] = &["address", "hosts", "token-file", "persist"];
 
 /// How long a token is, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
-
-/// The longest path of a socket file, in bytes: what the system takes.
-const LONGEST_PATH: usize = 107;
 
 /// Reads `[admin]` out of the file at `path`, to whose folder the token's file is relative.
 pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
@@ -51,16 +47,8 @@ fn address(text: &str, path: &Path) -> Reading<AdminAddress> {
             .map(AdminAddress::Tcp)
             .map_err(|_| remedy.to_owned());
     };
-    if file.is_empty() || file.contains('\0') {
-        return Err("must name a file, such as \"unix:/run/equipoise/admin.sock\"".to_owned());
-    }
-    let file = name::beside(path, file);
-    match file.as_os_str().as_bytes().len() {
-        ..=LONGEST_PATH => Ok(AdminAddress::Unix(file)),
-        length => Err(format!(
-            "must be a path of {LONGEST_PATH} bytes at most, not {length}: the system takes no longer ones for sockets"
-        )),
-    }
+    let example = "\"unix:/run/equipoise/admin.sock\"";
+    name::socket(path, file, example).map(AdminAddress::Unix)
 }
 
 /// The secret in a file, without the white space around it.

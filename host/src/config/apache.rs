@@ -57,10 +57,6 @@ const PARAMETERS: &[(&str, &str)] = &[
         "leave it out: there is no balancer-manager in this version",
     ),
     (
-        "upgrade",
-        "switching protocols is not supported in this version yet",
-    ),
-    (
         "hcexpr",
         "what an answer must be is called `hcexpect` here, such as hcexpect = { status = \"200-399\", body = \"ok\" }",
     ),
@@ -71,6 +67,42 @@ const PARAMETERS: &[(&str, &str)] = &[
     (
         "proxyaddheaders",
         "it is called `x-forwarded` here, on the route",
+    ),
+    (
+        "sslcertificatefile",
+        "it is called `cert` here, in certificates of the listener's `tls`",
+    ),
+    (
+        "sslcertificatekeyfile",
+        "it is called `key` here, in certificates of the listener's `tls`",
+    ),
+    (
+        "sslcacertificatefile",
+        "it is called `client-ca` here, in the listener's `tls`",
+    ),
+    (
+        "sslverifyclient",
+        "it is called `client-auth` here, in the listener's `tls`",
+    ),
+    (
+        "sslprotocol",
+        "the oldest TLS is called `min-version` here, in the listener's `tls`",
+    ),
+    (
+        "sslproxycacertificatefile",
+        "it is called `ca` here, in the member's `tls`",
+    ),
+    (
+        "sslproxyverify",
+        "members are verified unless their `tls` has `verify = false`",
+    ),
+    (
+        "sslproxymachinecertificatefile",
+        "it is called `cert` here, with `key`, in the member's `tls`",
+    ),
+    (
+        "remoteipproxyprotocol",
+        "it is called `proxy-protocol` here, on the listener, such as proxy-protocol = { from = [\"10.0.0.0/8\"] }",
     ),
     ("proxyvia", "it is called `via` here, on the route"),
     (

@@ -1,11 +1,12 @@
 //! `[balancer.NAME]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use equipoise_balancer::Settings;
 use toml::de::DeValue;
 
-use super::check::{self, Template};
+use super::check;
 use super::member::read_members;
 use super::method::read_method;
 use super::outlier::read_outlier;
@@ -14,7 +15,7 @@ use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
 use super::value::whole;
 use super::value::{Reading, duration, integer, percent, size, switch, text};
-use super::{Balancer, Builtin, Method, Plugin, RetryOn};
+use super::{Balancer, Builtin, Member, Method, Plugin, RetryOn};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -43,11 +44,14 @@ const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS)
 /// The keys of the table that names a judge.
 pub(super) const JUDGE_KEYS: &[&str] = &["plugin"];
 
-/// Reads every `[balancer.NAME]` out of the file.
-pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin]) -> Vec<Balancer> {
+/// Reads every `[balancer.NAME]` out of the file at `path`, to whose folder members' files are relative.
+pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin], path: &Path) -> Vec<Balancer> {
     let templates = check::read_templates(file);
     let tables = file.named_tables("balancer", &KEYS, "mycluster");
-    let read = |(name, table): &(&str, Table<'_>)| read_balancer(name, table, plugins, &templates);
+    let read = |(name, table): &(&str, Table<'_>)| {
+        let members = read_members(table, &templates, path);
+        read_balancer(name, table, plugins, members)
+    };
     tables.iter().map(read).collect()
 }
 
@@ -55,9 +59,8 @@ fn read_balancer(
     name: &str,
     table: &Table<'_>,
     plugins: &[Plugin],
-    templates: &[Template<'_>],
+    members: Vec<Member>,
 ) -> Balancer {
-    let members = read_members(table, templates);
     let sticky_cookie = read_sticky_cookie(table);
     let sticky = read_sticky(table, sticky_cookie.as_ref(), plugins);
     let method = read_method(table, plugins);

@@ -45,17 +45,26 @@ fn read_from(table: &Table<'_>) -> Option<Vec<IpNet>> {
         return None;
     }
     // An empty list would let nobody in.
-    table.read("from", not_empty)?;
-    Some(table.list("from", NETWORKS, text_as(network)))
+    table.read(
+        "from",
+        not_empty(", or be left out for the members' addresses"),
+    )?;
+    Some(networks(table, "from"))
 }
 
-fn not_empty(list: &DeValue<'_>) -> Reading<()> {
-    match list.as_array() {
-        Some(networks) if networks.is_empty() => Err(format!(
-            "must name a network, such as {NETWORKS}, or be left out for the members' addresses"
-        )),
+/// Refuses a list without networks; `or` is what else would be right.
+pub(super) fn not_empty(or: &str) -> impl Fn(&DeValue<'_>) -> Reading<()> {
+    move |list| match list.as_array() {
+        Some(networks) if networks.is_empty() => {
+            Err(format!("must name a network, such as {NETWORKS}{or}"))
+        }
         _ => Ok(()),
     }
+}
+
+/// A list of networks.
+pub(super) fn networks(table: &Table<'_>, key: &str) -> Vec<IpNet> {
+    table.list(key, NETWORKS, text_as(network))
 }
 
 fn address(text: &str) -> Reading<SocketAddr> {

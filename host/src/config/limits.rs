@@ -11,7 +11,13 @@ pub(super) const KEYS: &[&str] = &[
     "header-timeout",
     "keepalive-timeout",
     "client-timeout",
+    "client-rate",
+    "handshake-timeout",
+    "streams",
 ];
+
+/// The largest `client-rate`, in bytes a second.
+const FASTEST: usize = 1 << 20;
 
 /// Reads `[limits]` out of the file.
 pub(super) fn read_limits(file: &Table<'_>) -> Limits {
@@ -25,6 +31,9 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
     let header_timeout = table.read("header-timeout", some_time);
     let keepalive_timeout = table.read("keepalive-timeout", some_time);
     let client_timeout = table.read("client-timeout", some_time);
+    let client_rate = table.read("client-rate", size(0..=FASTEST));
+    let handshake_timeout = table.read("handshake-timeout", some_time);
+    let streams = table.read("streams", whole(1..=10_000));
     Limits {
         connections: connections.unwrap_or(default.connections),
         header_size: header_size.unwrap_or(default.header_size),
@@ -32,6 +41,8 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
         header_timeout: header_timeout.unwrap_or(default.header_timeout),
         keepalive_timeout: keepalive_timeout.unwrap_or(default.keepalive_timeout),
         client_timeout: client_timeout.unwrap_or(default.client_timeout),
-        ..default
+        client_rate: client_rate.unwrap_or(default.client_rate),
+        handshake_timeout: handshake_timeout.unwrap_or(default.handshake_timeout),
+        streams: streams.unwrap_or(default.streams),
     }
 }

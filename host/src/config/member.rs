@@ -1,6 +1,7 @@
 //! `[[balancer.NAME.member]]`.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Status};
@@ -9,11 +10,14 @@ use toml::de::DeValue;
 use super::check::{self, Said, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
-use super::url::{MemberUrl, member_url};
+use super::tls::read_client_tls;
+use super::upgrade::read_upgrade;
+use super::url::{MemberUrl, Scheme, member_url};
 use super::value::{
-    DAY, Reading, duration, duration_within, integer, some_time, switch, text, text_as, whole,
+    DAY, Reading, choice, duration, duration_within, integer, some_time, switch, text, text_as,
+    whole,
 };
-use super::{Member, Protocol, Upgrade};
+use super::{ClientTls, Member, ProxyVersion};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -35,6 +39,10 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "slow-start",
     "drain-timeout",
     "metadata",
+    "tls",
+    "upgrade",
+    "tunnel-timeout",
+    "proxy-protocol",
 ];
 
 const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
@@ -42,19 +50,29 @@ const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS)
 /// The most requests in flight that `max` may allow.
 const MOST_IN_FLIGHT: usize = 1_000_000;
 
+const PROXY_VERSIONS: &[(&str, ProxyVersion)] =
+    &[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
+
+/// Keys about addresses and ports, which a socket file has not.
+const ABOUT_TCP: [&str; 2] = ["hcport", "keepalive"];
+
 const METADATA: TextBounds = TextBounds {
     entries: 32,
     value: 1024,
 };
 
-/// Reads every `[[balancer.NAME.member]]` of a balancer.
-pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> Vec<Member> {
+/// Reads every `[[balancer.NAME.member]]` of a balancer out of the file at `path`, to whose folder their files are relative.
+pub(super) fn read_members(
+    balancer: &Table<'_>,
+    templates: &[Template<'_>],
+    path: &Path,
+) -> Vec<Member> {
     let tables = balancer.some_tables("member", &KEYS, "url = \"http://…\"");
     let checks = read_checks(balancer, &tables, templates);
     let slow_start = balancer.read("slow-start", duration(Duration::ZERO));
     let mut members: Vec<Member> = Vec::new();
     for (table, checks) in tables.iter().zip(checks) {
-        let Some(mut member) = read_member(table, checks) else {
+        let Some(mut member) = read_member(table, checks, path) else {
             continue;
         };
         if !table.has("slow-start") {
@@ -71,9 +89,25 @@ pub(super) fn read_members(balancer: &Table<'_>, templates: &[Template<'_>]) -> 
 }
 
 impl Member {
-    /// Whether this is the same server and path: members are known by where they are.
+    /// Whether a connection may serve more than one request.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.disable_reuse && self.proxy_header.is_none()
+    }
+
+    /// Whether this is the same server and path, and the same is spoken there: members are known by that.
     pub(crate) fn is_at(&self, other: &Self) -> bool {
-        (&self.host, self.port, &self.path) == (&other.host, other.port, &other.path)
+        self.place() == other.place()
+    }
+
+    /// Whether TLS is spoken.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn place(&self) -> impl PartialEq + '_ {
+        let spoken = (self.protocol, self.is_tls());
+        let server = (&self.socket, &self.host, self.port);
+        (spoken, server, &self.path)
     }
 }
 
@@ -95,11 +129,11 @@ fn check_routes(balancer: &Table<'_>, tables: &[Table<'_>]) {
     }
 }
 
-fn read_member(table: &Table<'_>, checks: Said) -> Option<Member> {
+fn read_member(table: &Table<'_>, checks: Said, path: &Path) -> Option<Member> {
     let why = "write where the member is, such as url = \"http://127.0.0.1:9001\"";
     let written = table.require("url", why, |value| {
         let text = text(value)?;
-        Ok((text.to_owned(), member_url(text)?))
+        Ok((text.to_owned(), member_url(text, path)?))
     });
     let timeout = table
         .read("timeout", some_time)
@@ -118,14 +152,21 @@ fn read_member(table: &Table<'_>, checks: Said) -> Option<Member> {
     let keepalive = table.read("keepalive", switch);
     let drain_timeout = table.read("drain-timeout", duration(Duration::ZERO));
     let metadata = table.texts("metadata", "{ zone = \"a\" }", &METADATA);
+    let upgrade = read_upgrade(table);
+    let tunnel_timeout = table.read("tunnel-timeout", some_time);
+    let proxy_header = table.read("proxy-protocol", choice(PROXY_VERSIONS));
+    let tls = read_tls(table, written.as_ref().map(|(_, url)| url.scheme), path);
     let (name, url) = written?;
+    check_socket(table, &url);
     let address = url.address();
     let check = checks.check(&url);
     let MemberUrl {
+        scheme,
         authority,
         host,
         port,
         path,
+        socket,
     } = url;
     Some(Member {
         settings: MemberSettings {
@@ -147,14 +188,38 @@ fn read_member(table: &Table<'_>, checks: Said) -> Option<Member> {
         ping,
         disable_reuse: disable_reuse.unwrap_or(false),
         keepalive: keepalive.unwrap_or(false),
-        protocol: Protocol::Http1,
-        tls: None,
-        socket: None,
-        upgrade: Upgrade::Never,
-        tunnel_timeout: Duration::from_secs(3600),
-        proxy_header: None,
+        protocol: scheme.protocol(),
+        tls,
+        socket,
+        upgrade: upgrade.unwrap_or_else(|| scheme.upgrade()),
+        tunnel_timeout: tunnel_timeout.unwrap_or(Duration::from_secs(3600)),
+        proxy_header,
         check,
     })
+}
+
+/// How the member is spoken to by TLS, where its scheme says so.
+fn read_tls(table: &Table<'_>, scheme: Option<Scheme>, path: &Path) -> Option<ClientTls> {
+    let tls = read_client_tls(table, path);
+    let is_tls = scheme?.is_tls();
+    if !is_tls && table.has("tls") {
+        let remedy =
+            "does nothing with this url: write it with https, h2 or wss, or leave this out";
+        table.refuse("tls", remedy);
+    }
+    // Where it is wrong, that was reported; with it missing, the member would be another one.
+    is_tls.then(|| tls.unwrap_or_default())
+}
+
+/// Refuses what does nothing for a member at a socket file.
+fn check_socket(table: &Table<'_>, url: &MemberUrl) {
+    let useless = ABOUT_TCP.into_iter().filter(|key| table.has(key));
+    for key in useless.filter(|_| url.socket.is_some()) {
+        table.refuse(
+            key,
+            "does nothing for a member at a socket file: leave it out",
+        );
+    }
 }
 
 /// What the balancing rules need, but for the name and the address.

@@ -1,9 +1,13 @@
 //! Host names, paths, cookie names, routes and files: what they are made of.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::value::Reading;
+
+/// The longest path of a socket file, in bytes: what the system takes.
+const LONGEST_SOCKET: usize = 107;
 
 /// A host: a name, an IPv4 address or an IPv6 address in brackets. In lower case and IPv6's short form.
 pub(super) fn host(text: &str) -> Reading<String> {
@@ -138,4 +142,26 @@ pub(super) fn is_cookie_character(character: char) -> bool {
 /// A file that the configuration file names: relative to its folder.
 pub(super) fn beside(configuration: &Path, file: &str) -> PathBuf {
     configuration.with_file_name("").join(file)
+}
+
+/// A file that the configuration file names and that is read; `example` stands in the mistake.
+pub(super) fn file(configuration: &Path, file: &str, example: &str) -> Reading<PathBuf> {
+    if file.is_empty() || file.contains('\0') {
+        return Err(format!("must be a file's name, such as {example}"));
+    }
+    Ok(beside(configuration, file))
+}
+
+/// A socket file that the configuration file names; `example` stands in the mistake.
+pub(super) fn socket(configuration: &Path, file: &str, example: &str) -> Reading<PathBuf> {
+    if file.is_empty() || file.contains('\0') {
+        return Err(format!("must name a file, such as {example}"));
+    }
+    let file = beside(configuration, file);
+    match file.as_os_str().as_bytes().len() {
+        ..=LONGEST_SOCKET => Ok(file),
+        length => Err(format!(
+            "must be a path of {LONGEST_SOCKET} bytes at most, not {length}: the system takes no longer ones for sockets"
+        )),
+    }
 }

@@ -96,10 +96,7 @@ fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
 }
 
 fn component(file: &str, path: &Path) -> Reading<PathBuf> {
-    if file.is_empty() {
-        return Err("must be a file's name, such as \"plugins/canary.wasm\"".to_owned());
-    }
-    Ok(name::beside(path, file))
+    name::file(path, file, "\"plugins/canary.wasm\"")
 }
 
 /// The index of the plugin that the required key `plugin` of a table such as `{ plugin = "canary" }` names.

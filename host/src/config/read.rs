@@ -97,7 +97,7 @@ impl Config {
 
 fn read_config(file: &Table<'_>, path: &Path) -> Config {
     let plugins = read_plugins(file, path);
-    let balancers = read_balancers(file, &plugins);
+    let balancers = read_balancers(file, &plugins, path);
     let workers = file
         .read("workers", whole(1..=1024))
         .and_then(NonZeroUsize::new);
@@ -108,7 +108,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(30)),
         access_log: read_access_log(file, path),
         limits: read_limits(file),
-        listeners: read_listeners(file),
+        listeners: read_listeners(file, path),
         heartbeat: read_heartbeat(file),
         manager: read_manager(file, admin.as_ref()),
         resolver: Resolver::default(),

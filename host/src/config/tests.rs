@@ -15,6 +15,7 @@ mod health;
 mod heartbeat;
 mod manager;
 mod plugin;
+mod tls;
 mod traces;
 
 /// The keys of each section, under the heading that documents them.
@@ -23,6 +24,9 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("access-log", access_log::KEYS),
     ("[limits]", limits::KEYS),
     ("[[listen]]", listener::KEYS),
+    ("listen.tls", super::tls::SERVER_KEYS),
+    ("listen.tls.certificates", super::tls::CERTIFICATE_KEYS),
+    ("listen.proxy-protocol", listener::PROXY_KEYS),
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
     ("[manager]", super::manager::KEYS),
@@ -36,6 +40,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("outlier", outlier::KEYS),
     ("health", balancer::JUDGE_KEYS),
     ("[[balancer.NAME.member]]", member::OWN_KEYS),
+    ("member.tls", super::tls::CLIENT_KEYS),
     ("[hctemplate.NAME]", &super::check::KEYS),
     ("hcexpect", super::check::EXPECT_KEYS),
     ("[plugin.NAME]", super::plugin::KEYS),
@@ -340,13 +345,8 @@ fn a_mistake_names_place_key_value_and_remedy() {
         ),
         (
             MEMBER,
-            "url = \"https://127.0.0.1:9001\"",
-            "`https` is not supported in this version yet",
-        ),
-        (
-            MEMBER,
             "url = \"ajp://127.0.0.1:9001\"",
-            "`ajp` is not supported in this version yet",
+            "`ajp` is not supported",
         ),
         (
             MEMBER,
@@ -778,12 +778,17 @@ fn every_known_key_is_read() {
             "outlier" => "[balancer.NAME.outlier]",
             "health" => "[balancer.NAME.health]",
             "hcexpect" => "[hctemplate.NAME.hcexpect]",
+            "listen.tls" => "[[listen]]\n[listen.tls]",
+            "listen.tls.certificates" => "[[listen]]\n[[listen.tls.certificates]]",
+            "listen.proxy-protocol" => "[[listen]]\n[listen.proxy-protocol]",
+            "member.tls" => "[[balancer.NAME.member]]\n[balancer.NAME.member.tls]",
             header => header,
         };
         for key in *keys {
             let refused = parse(&format!("{header}\n{key} = 1979-05-27\n")).expect_err(key);
+            let line = header.lines().count().max(1) + 1;
             let told = |mistake: &&Mistake| {
-                mistake.key.as_ref().is_some_and(|name| name.ends_with(key)) && mistake.line == 2
+                mistake.key.as_ref().is_some_and(|name| name.ends_with(key)) && mistake.line == line
             };
             let mistake = refused.iter().find(told);
             let mistake = mistake.unwrap_or_else(|| panic!("{key} in {heading}: {refused}"));

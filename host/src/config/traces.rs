@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::table::Table;
-use super::url::member_url;
+use super::url::http_url;
 use super::value::{Reading, free_text, integer, text_as};
 use super::{TraceEndpoint, Traces};
 
@@ -25,7 +25,7 @@ pub(super) fn read_traces(file: &Table<'_>) -> Option<Traces> {
 
 /// A collector's address, which has the form of a member's.
 fn endpoint(text: &str) -> Reading<TraceEndpoint> {
-    let url = member_url(text)?;
+    let url = http_url(text)?;
     Ok(TraceEndpoint {
         authority: url.authority,
         host: url.host,

@@ -1,68 +1,154 @@
 //! The URL of a member.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use http::uri::Authority;
 
 use super::name;
 use super::value::Reading;
+use super::{Protocol, Upgrade};
 
 /// The example that mistakes show.
 const FORM: &str = "http://host[:port][/path], such as \"http://127.0.0.1:9001\"";
 
-/// Where a member is: `http://host[:port][/path]`, in parts.
+/// The form of a member's URL at a socket file.
+const SOCKET_FORM: &str =
+    "unix:/path|http://name[/path], such as \"unix:/run/app.sock|http://app.internal\"";
+
+/// Where a member is: `scheme://host[:port][/path]`, perhaps with `unix:/path|` before it, in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemberUrl {
-    /// Host and port as they go into `Host`.
+    pub(super) scheme: Scheme,
+    /// Host and port as they go into `Host`: without the port where it is the scheme's own.
     pub(super) authority: Authority,
     /// The host in lower case, an IPv6 address without its brackets.
     pub(super) host: String,
-    /// The port; 80 where none is written.
+    /// The port; the scheme's own where none is written.
     pub(super) port: u16,
     /// The path without a slash at its end; empty for `/`.
     pub(super) path: String,
+    /// The socket file that it listens at, instead of host and port.
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// The scheme of a member's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+    H2,
+    H2c,
+    Ws,
+    Wss,
 }
 
 impl MemberUrl {
-    /// Host and port as an address, where the host is an IP address.
+    /// Host and port as an address, where the host is an IP address and the member is reached by it.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         let host: IpAddr = self.host.parse().ok()?;
-        Some(SocketAddr::new(host, self.port))
+        let address = SocketAddr::new(host, self.port);
+        self.socket.is_none().then_some(address)
     }
 }
 
-/// Reads the URL of a member.
-pub(super) fn member_url(text: &str) -> Reading<MemberUrl> {
+impl Scheme {
+    const ALL: [(&str, Self); 6] = [
+        ("http", Self::Http),
+        ("https", Self::Https),
+        ("h2", Self::H2),
+        ("h2c", Self::H2c),
+        ("ws", Self::Ws),
+        ("wss", Self::Wss),
+    ];
+
+    fn read(text: &str) -> Reading<Self> {
+        let lower = text.to_ascii_lowercase();
+        let known = Self::ALL.iter().find(|(name, _)| *name == lower);
+        known
+            .map(|(_, scheme)| *scheme)
+            .ok_or_else(|| match lower.as_str() {
+                "ajp" | "fcgi" | "scgi" | "uwsgi" | "ftp" => {
+                    format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss")
+                }
+                _ => format!(
+                    "`{text}` is no scheme known here: must be {FORM}, or https, h2, h2c, ws, wss"
+                ),
+            })
+    }
+
+    /// Whether TLS is spoken.
+    pub(super) fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2 | Self::Wss)
+    }
+
+    /// What is spoken.
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Http | Self::Ws | Self::Wss => Protocol::Http1,
+            Self::H2 | Self::H2c => Protocol::Http2,
+            Self::Https => Protocol::Negotiated,
+        }
+    }
+
+    /// What connections may become where nothing is said.
+    pub(super) fn upgrade(self) -> Upgrade {
+        match self {
+            Self::Ws | Self::Wss => Upgrade::To(vec!["websocket".to_owned()]),
+            _ => Upgrade::Never,
+        }
+    }
+
+    /// The port where none is written.
+    fn port(self) -> u16 {
+        if self.is_tls() { 443 } else { 80 }
+    }
+}
+
+/// Reads the URL of a member; a socket file is relative to the folder of the file at `path`.
+pub(super) fn member_url(text: &str, path: &Path) -> Reading<MemberUrl> {
+    let Some(("unix", rest)) = text.split_once(':') else {
+        return url(text);
+    };
+    let (socket, rest) = rest
+        .split_once('|')
+        .ok_or_else(|| format!("must have a URL behind its file: {SOCKET_FORM}"))?;
+    let socket = name::socket(path, socket, "\"unix:/run/app.sock|http://app.internal\"")?;
+    Ok(MemberUrl {
+        socket: Some(socket),
+        ..url(rest)?
+    })
+}
+
+/// Reads an `http` URL of the same form.
+pub(super) fn http_url(text: &str) -> Reading<MemberUrl> {
+    match url(text)? {
+        url if url.scheme == Scheme::Http => Ok(url),
+        _ => Err(format!("must be {FORM}")),
+    }
+}
+
+fn url(text: &str) -> Reading<MemberUrl> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or_else(|| format!("must be {FORM}"))?;
-    check_scheme(scheme)?;
+    let scheme = Scheme::read(scheme)?;
     check_parts(rest)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (host, port) = split_port(authority)?;
+    let (host, port) = split_port(authority, scheme.port())?;
     let host = name::host(host).map_err(|remedy| format!("its host {remedy}"))?;
     let path = match path {
         "" => String::new(),
         path => name::path(path).map_err(|remedy| format!("its path {remedy}"))?,
     };
     Ok(MemberUrl {
-        authority: as_authority(&host, port)?,
+        scheme,
+        authority: as_authority(&host, port, scheme.port())?,
         host: host.trim_matches(['[', ']']).to_owned(),
         port,
         path: path.trim_end_matches('/').to_owned(),
+        socket: None,
     })
-}
-
-fn check_scheme(scheme: &str) -> Reading<()> {
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => Ok(()),
-        "https" | "h2" | "h2c" | "ws" | "wss" | "ajp" | "unix" | "fcgi" | "scgi" | "uwsgi" => Err(
-            format!("`{scheme}` is not supported in this version yet: must be {FORM}"),
-        ),
-        _ => Err(format!(
-            "`{scheme}` is no scheme known here: must be {FORM}"
-        )),
-    }
 }
 
 /// Refuses what other URLs have and a member's has not.
@@ -88,13 +174,14 @@ fn check_parts(rest: &str) -> Reading<()> {
 
 /// A host and perhaps a port, as they go into `Host`.
 pub(super) fn host_field(text: &str) -> Reading<String> {
-    let (host, port) = split_port(text)?;
+    let default = Scheme::Http.port();
+    let (host, port) = split_port(text, default)?;
     let host = name::host(host)?;
-    as_authority(&host, port).map(|authority| authority.to_string())
+    as_authority(&host, port, default).map(|authority| authority.to_string())
 }
 
 /// The host as it is written and the port.
-fn split_port(authority: &str) -> Reading<(&str, u16)> {
+fn split_port(authority: &str, default: u16) -> Reading<(&str, u16)> {
     if authority.parse::<Ipv6Addr>().is_ok() {
         return Err(format!(
             "an IPv6 address stands in brackets: write [{authority}]"
@@ -102,7 +189,7 @@ fn split_port(authority: &str) -> Reading<(&str, u16)> {
     }
     let end_of_host = authority.find(']').map_or(0, |bracket| bracket + 1);
     let Some(colon) = authority[end_of_host..].find(':') else {
-        return Ok((authority, 80));
+        return Ok((authority, default));
     };
     let (host, port) = authority.split_at(end_of_host + colon);
     let digits = port[1..].bytes().all(|byte| byte.is_ascii_digit());
@@ -115,9 +202,9 @@ fn split_port(authority: &str) -> Reading<(&str, u16)> {
     }
 }
 
-fn as_authority(host: &str, port: u16) -> Reading<Authority> {
+fn as_authority(host: &str, port: u16, default: u16) -> Reading<Authority> {
     let text = match port {
-        80 => host.to_owned(),
+        port if port == default => host.to_owned(),
         port => format!("{host}:{port}"),
     };
     Authority::try_from(text)

@@ -1,6 +1,7 @@
 //! The body of an answer on its way to the client.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,7 @@ use equipoise_sdk::health::Failure;
 use crate::access_log::Record;
 use crate::deadline::Deadline;
 use crate::health::Account;
+use crate::proxy::tunnel::Tunnel;
 use crate::server::Client;
 use crate::traces::Trace;
 use crate::upstream::{Connection, Slot};
@@ -25,55 +27,100 @@ use crate::upstream::{Connection, Slot};
 /// An answer's body: a member's or a text of ours.
 pub(crate) struct Body {
     source: Source,
-    /// The request's line in the access log, written when the body is done with.
-    record: Option<Box<Record>>,
-    /// The request's span, over when the body is done with.
-    trace: Option<Box<Trace>>,
+    aftermath: Aftermath,
+    /// Who is told of what there is to take; none where nobody cares.
+    taker: Option<Rc<Client>>,
 }
 
 enum Source {
     Empty,
     Text(Bytes),
     Member(Box<Download>),
+    /// Nothing: the connection becomes a tunnel.
+    Tunnel(Box<Tunnel>),
+}
+
+/// What is done when a request is done with.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    /// The request's line in the access log is written.
+    record: Option<Box<Record>>,
+    /// The request's span is over.
+    trace: Option<Box<Trace>>,
+}
+
+impl Aftermath {
+    /// So many bytes went to the client.
+    pub(crate) fn count_bytes(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.count_bytes(bytes);
+        }
+    }
+
+    /// It broke off.
+    pub(crate) fn note_break(&mut self, error: &dyn Display) {
+        if let Some(record) = &mut self.record {
+            record.note_break(error);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note_break(error);
+        }
+    }
+}
+
+impl From<Source> for Body {
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            aftermath: Aftermath::default(),
+            taker: None,
+        }
+    }
 }
 
 impl Body {
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self {
-            source: Source::Empty,
-            record: None,
-            trace: None,
-        }
+        Source::Empty.into()
     }
 
     /// A text of ours.
     pub(crate) fn text(text: String) -> Self {
-        Self {
-            source: Source::Text(text.into()),
-            record: None,
-            trace: None,
-        }
+        Source::Text(text.into()).into()
     }
 
     /// A member's body.
     pub(crate) fn member(download: Download) -> Self {
-        Self {
-            source: Source::Member(Box::new(download)),
-            record: None,
-            trace: None,
-        }
+        Source::Member(Box::new(download)).into()
+    }
+
+    /// None, behind an answer that makes the connection a tunnel.
+    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+        Source::Tunnel(Box::new(tunnel)).into()
     }
 
     /// The same body; when it is done with, the request's span is over.
     pub(crate) fn traced(mut self, trace: Box<Trace>) -> Self {
-        self.trace = Some(trace);
+        self.aftermath.trace = Some(trace);
         self
     }
 
     /// The same body; when it is done with, the request is logged.
     pub(crate) fn logged(mut self, record: Box<Record>) -> Self {
-        self.record = Some(record);
+        self.aftermath.record = Some(record);
+        self
+    }
+
+    /// The body as it goes out to a client: a tunnel begins.
+    pub(crate) fn to(mut self, client: &Rc<Client>) -> Self {
+        if let Source::Tunnel(_) = self.source
+            && let Source::Tunnel(tunnel) = std::mem::replace(&mut self.source, Source::Empty)
+        {
+            tunnel.begin(std::mem::take(&mut self.aftermath));
+        }
+        if client.speaks_http2 {
+            self.taker = Some(client.clone());
+        }
         self
     }
 }
@@ -99,26 +146,30 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         let polled = match &mut this.source {
-            Source::Empty => Poll::Ready(None),
+            Source::Empty | Source::Tunnel(_) => Poll::Ready(None),
             Source::Text(text) if text.is_empty() => Poll::Ready(None),
             Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
             Source::Member(download) => download.poll_frame(context),
         };
-        if let (Some(record), Poll::Ready(Some(frame))) = (&mut this.record, &polled) {
-            match frame {
-                Ok(frame) => record.count_bytes(frame.data_ref().map_or(0, Bytes::len)),
-                Err(error) => record.note_break(error),
-            }
+        let bytes = match &polled {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
+            _ => None,
+        };
+        if let Some(bytes) = bytes {
+            this.aftermath.count_bytes(bytes);
         }
-        if let (Some(trace), Poll::Ready(Some(Err(error)))) = (&mut this.trace, &polled) {
-            trace.note_break(error);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            this.aftermath.note_break(error);
+        }
+        if let Some(client) = &this.taker {
+            client.activity.note_offer(bytes);
         }
         polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty => true,
+            Source::Empty | Source::Tunnel(_) => true,
             Source::Text(text) => text.is_empty(),
             Source::Member(download) => download.incoming.is_end_stream(),
         }
@@ -126,7 +177,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Empty => SizeHint::with_exact(0),
+            Source::Empty | Source::Tunnel(_) => SizeHint::with_exact(0),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
             Source::Member(download) => download.incoming.size_hint(),
         }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use equipoise_balancer::Refusal;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use thiserror::Error;
 
 use crate::proxy::body::Body;
 use crate::upstream::ConnectError;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why a request was not answered by a member.
 #[derive(Debug, Error)]
@@ -28,6 +31,12 @@ pub(crate) enum Failure {
     /// `Max-Forwards: 0`: the request ends here.
     #[error("the request may not be forwarded")]
     MayNotForward,
+    /// The same URL is served by TLS alone: there.
+    #[error("it is served by TLS alone")]
+    ByTlsAlone(HeaderValue),
+    /// The client wishes for a tunnel, and the member makes none of its connection.
+    #[error("the member does not take the upgrade")]
+    NotUpgraded,
     /// There is nobody to ask.
     #[error("{refusal}")]
     Refused {
@@ -79,6 +88,8 @@ impl Failure {
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MayNotForward => StatusCode::OK,
+            Self::ByTlsAlone(_) => StatusCode::PERMANENT_REDIRECT,
+            Self::NotUpgraded => StatusCode::NOT_IMPLEMENTED,
             Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -98,6 +109,8 @@ impl Failure {
             | Self::ClientGone
             | Self::NoRoute
             | Self::MayNotForward
+            | Self::ByTlsAlone(_)
+            | Self::NotUpgraded
             | Self::Refused { .. } => Repeat::Never,
         }
     }
@@ -125,6 +138,9 @@ impl Failure {
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        if let Self::ByTlsAlone(place) = &self {
+            response.headers_mut().insert(LOCATION, place.clone());
+        }
         if matches!(
             self,
             Self::BadRequest(_) | Self::ClientStalled | Self::ClientGone
@@ -137,6 +153,37 @@ impl Failure {
         response
     }
 
+    /// The answer for a client that speaks gRPC: no body, and the status where it looks for one.
+    pub(crate) fn into_grpc_response(self) -> Response<Body> {
+        let (status, reason) = (self.grpc_status(), self.public_reason());
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, status.into());
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason));
+        response
+    }
+
+    /// The status for gRPC, by its own table for answers that are not gRPC's, and `UNAVAILABLE` for what may be tried again.
+    fn grpc_status(&self) -> u16 {
+        const DEADLINE_EXCEEDED: u16 = 4;
+        const UNIMPLEMENTED: u16 = 12;
+        const INTERNAL: u16 = 13;
+        const UNAVAILABLE: u16 = 14;
+        match self {
+            Self::NoRoute | Self::NotUpgraded | Self::MayNotForward => UNIMPLEMENTED,
+            Self::BadRequest(_) | Self::ClientGone | Self::ByTlsAlone(_) => INTERNAL,
+            Self::TimedOut(_) | Self::ClientStalled => DEADLINE_EXCEEDED,
+            Self::Refused { .. }
+            | Self::Full
+            | Self::Unreachable(_)
+            | Self::NotReady(_)
+            | Self::Unsent
+            | Self::BrokenOff(_)
+            | Self::Nonsense(_) => UNAVAILABLE,
+        }
+    }
+
     /// What the client may know: no address and no cause of ours.
     fn public_reason(&self) -> &'static str {
         match self {
@@ -145,6 +192,8 @@ impl Failure {
             Self::ClientGone => "the request ended early",
             Self::NoRoute => "there is nothing here",
             Self::MayNotForward => "",
+            Self::ByTlsAlone(_) => "this is served by TLS alone",
+            Self::NotUpgraded => "the server does not take the upgrade",
             Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
                 "no server can take the request now"
             }

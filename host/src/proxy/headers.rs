@@ -18,6 +18,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// A client's certificate (RFC 9440).
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+
 /// Header fields that are usually added to a request.
 const ADDED: usize = 4;
 
@@ -28,6 +31,7 @@ type Connection = SmallVec<[HeaderValue; 1]>;
 ///
 /// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
 ///   the member's view of the request depends on; `TE` stays for trailers; `Expect` has been answered by us.
+/// - `Client-Cert` is what TLS tells of the client, and never what the client says.
 /// - `Proxy` is left out: CGI programs would take it for their `HTTP_PROXY` ("httpoxy").
 /// - `member_host` goes into `Host`, unless the route preserves the client's.
 pub(crate) fn for_member(
@@ -53,6 +57,9 @@ pub(crate) fn for_member(
             "te" => has_te = true,
             "expect" | "host" | "keep-alive" | "proxy" | "proxy-connection"
             | "transfer-encoding" | "upgrade" => {}
+            // What we alone may say of a client, however programs behind us read it.
+            "client-cert" | "client-cert-chain" | "client_cert" | "client_cert_chain"
+            | "x_forwarded_for" | "x_forwarded_host" | "x_forwarded_proto" => {}
             _ => {
                 headers.append(name.clone(), value.clone());
             }
@@ -180,7 +187,7 @@ fn remove_named(headers: &mut HeaderMap, connection: &[HeaderValue]) {
 }
 
 /// The elements of a list field's line.
-fn list_of(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+pub(super) fn list_of(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value
         .as_bytes()
         .split(|&byte| byte == b',')
@@ -238,6 +245,10 @@ fn tell_about_client(
         let scheme = HeaderValue::from_static(client.scheme());
         pass_on(headers, X_FORWARDED_PROTO, scheme, route.x_forwarded);
     }
+    let certificate = client.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    if let Some(certificate) = certificate {
+        headers.insert(CLIENT_CERT, certificate.clone());
+    }
     if route.forwarded != Forwarding::Off
         && let Some(element) = forwarded(client, client_host)
     {
@@ -283,10 +294,10 @@ fn forwarded(client: &Client, client_host: Option<&HeaderValue>) -> Option<Heade
 }
 
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(if version == Version::HTTP_10 {
-        "1.0 equipoise"
-    } else {
-        "1.1 equipoise"
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => "1.0 equipoise",
+        Version::HTTP_2 => "2.0 equipoise",
+        _ => "1.1 equipoise",
     })
 }
 

@@ -49,13 +49,13 @@ impl Rewrite<'_> {
             let path = self.outer_path(location, &self.member.path)?;
             return (path != location).then(|| HeaderValue::try_from(path).ok())?;
         }
-        let (authority, path) = split_http_url(location)?;
+        let (is_tls, authority, path) = split_http_url(location)?;
         let member = self
             .cluster
             .config
             .members
             .iter()
-            .find(|member| is_at(member, authority))?;
+            .find(|member| is_at(member, is_tls, authority))?;
         let path = self.outer_path(if path.is_empty() { "/" } else { path }, &member.path)?;
         HeaderValue::try_from(format!("{}://{}{path}", self.client.scheme(), self.host)).ok()
     }
@@ -150,24 +150,26 @@ impl Rewrite<'_> {
     }
 }
 
-/// Authority and path of an `http` or `https` URL.
-fn split_http_url(location: &str) -> Option<(&str, &str)> {
+/// Whether a URL is `https` or `http`, its authority, and its path.
+fn split_http_url(location: &str) -> Option<(bool, &str, &str)> {
     let (scheme, rest) = location.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") {
+    let is_tls = scheme.eq_ignore_ascii_case("https");
+    if !is_tls && !scheme.eq_ignore_ascii_case("http") {
         return None;
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    Some(rest.split_at(end))
+    let (authority, path) = rest.split_at(end);
+    Some((is_tls, authority, path))
 }
 
-/// Whether a URL's authority is the member's, its port being there or not where it is 80.
-fn is_at(member: &config::Member, authority: &str) -> bool {
+/// Whether a URL is the member's: the same with TLS or without, and its authority, the scheme's own port being there or not.
+fn is_at(member: &config::Member, is_tls: bool, authority: &str) -> bool {
     let configured = member.authority.as_str();
-    authority.eq_ignore_ascii_case(configured)
-        || (member.port == 80
-            && authority
-                .strip_suffix(":80")
-                .is_some_and(|host| host.eq_ignore_ascii_case(configured)))
+    let (own_port, suffix) = if is_tls { (443, ":443") } else { (80, ":80") };
+    let is_own_port = |host: &str| member.port == own_port && host.eq_ignore_ascii_case(configured);
+    member.is_tls() == is_tls
+        && (authority.eq_ignore_ascii_case(configured)
+            || authority.strip_suffix(suffix).is_some_and(is_own_port))
 }
 
 /// The request target for a member: its own base, the route's member path and what is behind the route's prefix.

@@ -3,13 +3,19 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::deadline::Deadline;
+use crate::meters::Connected;
 use crate::server::Worker;
-use crate::server::drain::Drain;
+use crate::server::activity::Activity;
+use crate::server::drain::Guest;
+use crate::server::front::{Arrival, Front, Secured};
+use crate::server::places::Place;
 
 /// A client's connection; lives as long as any request of it.
 pub(crate) struct Client {
@@ -19,14 +25,34 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// Its address as it goes into `X-Forwarded-For`.
     pub(crate) address_text: HeaderValue,
+    /// Whether many requests may be under way at once.
+    pub(crate) speaks_http2: bool,
+    /// How it came by TLS; none without.
+    pub(crate) tls: Option<Secured>,
+    /// How its listener meets clients.
+    front: Arc<Front>,
+    /// Set when its connection has become something else than HTTP.
+    pub(super) is_tunnel: Arc<AtomicBool>,
     /// A deadline whose timer is armed already, for the next request that waits for a member.
     deadline: Cell<Option<Deadline>>,
+    /// What is under way, where it speaks HTTP/2.
+    pub(crate) activity: Activity,
     /// Whether it is to end.
-    drain: Rc<Drain>,
+    pub(super) guest: Guest,
+    _place: Place,
+    _counted: Connected,
 }
 
 impl Client {
-    pub(super) fn new(worker: Rc<Worker>, address: SocketAddr, drain: Rc<Drain>) -> Self {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        arrival: &mut Arrival,
+        front: Arc<Front>,
+        guest: Guest,
+        place: Place,
+        counted: Connected,
+    ) -> Self {
+        let address = arrival.address;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         // An address in text has no byte that a header value may not have.
         let address_text = HeaderValue::try_from(address.ip().to_string())
@@ -35,8 +61,15 @@ impl Client {
             worker,
             address,
             address_text,
+            speaks_http2: arrival.speaks_http2,
+            tls: arrival.tls.take(),
+            front,
+            is_tunnel: Arc::default(),
             deadline: Cell::new(None),
-            drain,
+            activity: Activity::default(),
+            guest,
+            _place: place,
+            _counted: counted,
         }
     }
 
@@ -47,15 +80,26 @@ impl Client {
 
     /// Whether it came by TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        false
+        self.tls.is_some()
     }
 
-    /// Says in an answer that it is the last, if the connection is to end.
+    /// The port at which it is to ask for the same by TLS instead; `None` where it is served.
+    pub(crate) fn https_redirect(&self) -> Option<u16> {
+        self.front.https_redirect
+    }
+
+    /// Says in an answer that it is the last, if the connection is to end. With HTTP/2, the connection says so by itself.
     pub(crate) fn part<B>(&self, answer: &mut Response<B>) {
-        if self.drain.has_begun() {
+        let can_say = !self.speaks_http2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if can_say && self.guest.drain().has_begun() {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(CONNECTION, close);
         }
+    }
+
+    /// The connection is to become something else than HTTP.
+    pub(crate) fn become_tunnel(&self) {
+        self.is_tunnel.store(true, Relaxed);
     }
 
     /// A deadline that is not set.

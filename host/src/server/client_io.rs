@@ -61,14 +61,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         }
     }
 
-    /// The same stream, whose bytes are counted.
-    pub(crate) fn counted(self, meters: Desk) -> Self {
-        Self {
-            meters: Some(meters),
-            ..self
-        }
-    }
-
     /// The same stream, in which everything may pass at any time once this is set.
     pub(crate) fn tunnel(self, is_tunnel: Arc<AtomicBool>) -> Self {
         Self {
@@ -80,6 +72,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
     fn is_tunnel(&self) -> bool {
         let is_tunnel = self.is_tunnel.as_ref();
         is_tunnel.is_some_and(|is_tunnel| is_tunnel.load(Relaxed))
+    }
+
+    /// The same stream, whose bytes are counted.
+    pub(crate) fn counted(self, meters: Desk) -> Self {
+        Self {
+            meters: Some(meters),
+            ..self
+        }
     }
 
     /// Gives the client time for what it is to send next, unless it was given already.
@@ -214,16 +214,15 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::net::TcpStream;
 
     use super::*;
+    use crate::server::stream::ClientStream;
 
     /// hyper hands the stream out in a box that can be sent to other threads, where a connection is upgraded.
     #[test]
     fn a_clients_stream_can_be_upgraded() {
         fn assert_send<T: Send + 'static>() {}
-        assert_send::<ClientIo<TcpStream>>();
-        assert_send::<ClientIo<tokio_rustls::server::TlsStream<TcpStream>>>();
+        assert_send::<ClientIo<ClientStream>>();
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! What a worker listens on: its share of every listener, opened and closed as ordered.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tokio::task::{JoinSet, spawn_local};
 
 use super::accept::accept;
 use super::drain::Drain;
-use super::listeners::Listener;
+use super::front::Front;
+use super::listeners::Opened;
 use super::places::Places;
 use super::worker::{Worker, serve_client};
 
@@ -34,6 +36,8 @@ pub(super) struct Doors {
 struct Door {
     /// The listener's.
     id: u64,
+    /// How whoever connects is met.
+    front: Rc<RefCell<Arc<Front>>>,
     /// Accepts; a task for each socket.
     accepting: JoinSet<()>,
     /// Ends that.
@@ -53,15 +57,19 @@ impl Doors {
         }
     }
 
-    /// Opens what is new among `wanted`, and closes what is not there any more.
-    pub(super) fn follow(&mut self, wanted: &[Arc<Listener>]) {
-        let is_wanted = |door: &Door| wanted.iter().any(|listener| listener.id == door.id);
+    /// Opens what is new among `wanted`, and closes what is not there any more. Whoever connects from now on is met as these
+    /// say.
+    pub(super) fn follow(&mut self, wanted: &[Opened]) {
+        let is_wanted = |door: &Door| wanted.iter().any(|it| it.listener.id == door.id);
         for door in self.open.extract_if(.., |door| !is_wanted(door)) {
             self.closing.spawn_local(door.close(GRACE));
         }
-        for listener in wanted {
-            if !self.open.iter().any(|door| door.id == listener.id) {
-                let door = Door::open(listener, &self.worker, &self.places);
+        for opened in wanted {
+            let known = self.open.iter().find(|it| it.id == opened.listener.id);
+            if let Some(door) = known {
+                door.front.replace(opened.front.clone());
+            } else {
+                let door = Door::open(opened, &self.worker, &self.places);
                 self.drains.push(door.drain.clone());
                 self.open.push(door);
             }
@@ -95,9 +103,11 @@ impl Doors {
 }
 
 impl Door {
-    fn open(listener: &Listener, worker: &Rc<Worker>, places: &Places) -> Self {
+    fn open(opened: &Opened, worker: &Rc<Worker>, places: &Places) -> Self {
+        let Opened { listener, front } = opened;
         let mut door = Self {
             id: listener.id,
+            front: Rc::new(RefCell::new(front.clone())),
             accepting: JoinSet::new(),
             closes_when_dropped: Vec::new(),
             drain: Rc::default(),
@@ -114,7 +124,7 @@ impl Door {
     }
 
     fn accept(&mut self, socket: TcpListener, worker: Rc<Worker>, places: Places) {
-        let drain = self.drain.clone();
+        let (drain, front) = (self.drain.clone(), self.front.clone());
         let (closes_when_dropped, closing) = oneshot::channel();
         self.closes_when_dropped.push(closes_when_dropped);
         let serve = move |stream, address, place| {
@@ -122,6 +132,7 @@ impl Door {
                 stream,
                 address,
                 worker.clone(),
+                front.borrow().clone(),
                 drain.admit(),
                 place,
             ));

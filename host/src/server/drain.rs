@@ -50,9 +50,12 @@ impl Drain {
         self.insists.get()
     }
 
-    /// Makes each answer from now on the last of its connection.
+    /// Makes each answer from now on the last of its connection. A connection of HTTP/2 is told at once: it can say so between
+    /// answers.
     pub(super) fn begin(&self) {
-        self.has_begun.set(true);
+        if !self.has_begun.replace(true) {
+            self.wake();
+        }
     }
 
     /// Waits until all connections have ended. Those that are idle are closed after `grace`.
@@ -62,15 +65,16 @@ impl Drain {
             return;
         }
         self.insists.set(true);
-        for waker in self
-            .tasks
-            .borrow()
-            .iter()
-            .filter_map(|(_, waker)| waker.as_ref())
-        {
+        self.wake();
+        self.emptied().await;
+    }
+
+    /// Has every connection look what is wanted of it.
+    fn wake(&self) {
+        let tasks = self.tasks.borrow();
+        for waker in tasks.iter().filter_map(|(_, waker)| waker.as_ref()) {
             waker.wake_by_ref();
         }
-        self.emptied().await;
     }
 
     async fn emptied(&self) {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use socket2::Socket;
 use tokio::sync::watch;
 
+use super::front::Front;
 use super::inherited::{Gift, Inherited, Role};
 use super::places::Places;
 use super::sockets::{self, BACKLOG};
@@ -31,9 +32,16 @@ struct Shared {
 /// What workers are to do. Only the latest counts.
 #[derive(Default)]
 pub(super) struct Orders {
-    pub(super) open: Vec<Arc<Listener>>,
+    pub(super) open: Vec<Opened>,
     /// Set when they are to end: how long connections may be idle.
     pub(super) stop: Option<Duration>,
+}
+
+/// A listener with how its clients are met for now.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) listener: Arc<Listener>,
+    pub(super) front: Arc<Front>,
 }
 
 /// A listener: bound, and for every worker a share of its sockets.
@@ -54,7 +62,7 @@ pub(super) struct Listener {
 
 /// Listeners that are bound, and not in force yet: nobody can connect to the new ones, and nothing has changed. Dropped,
 /// those are closed.
-pub(crate) struct Prepared(Vec<Arc<Listener>>);
+pub(crate) struct Prepared(Vec<Opened>);
 
 impl Listeners {
     /// None yet, for so many workers; `inherited` has sockets to use instead of new ones.
@@ -68,12 +76,15 @@ impl Listeners {
         }))
     }
 
-    /// Binds what is not listened on yet, once a worker, and changes nothing else.
+    /// Binds what is not listened on yet, once a worker, reads the files of `tls`, and changes nothing else.
     ///
     /// # Errors
-    /// An address cannot be bound; the message names it.
+    /// An address cannot be bound, or a file cannot be used; the message names it.
     pub(crate) fn prepare(&self, wanted: &[config::Listener]) -> Result<Prepared> {
         let open = self.0.orders.borrow().open.clone();
+        let open: Vec<_> = open.into_iter().map(|it| it.listener).collect();
+        let fronts = wanted.iter().map(|wanted| Front::new(wanted).map(Arc::new));
+        let fronts = fronts.collect::<Result<Vec<_>>>()?;
         let mut prepared: Vec<Arc<Listener>> = Vec::new();
         for config::Listener { address, .. } in wanted {
             // Several may be configured with port 0: each is one of its own.
@@ -88,7 +99,12 @@ impl Listeners {
             };
             prepared.push(listener);
         }
-        Ok(Prepared(prepared))
+        let opened = prepared.into_iter().zip(fronts);
+        Ok(Prepared(
+            opened
+                .map(|(listener, front)| Opened { listener, front })
+                .collect(),
+        ))
     }
 
     /// Listens on what was prepared, and on nothing else, for so many clients at once.
@@ -97,7 +113,7 @@ impl Listeners {
     /// connect anew. Clients that are too many now stay.
     pub(crate) fn apply(&self, prepared: Prepared, connections: usize) {
         self.0.places.resize(connections);
-        for listener in &prepared.0 {
+        for Opened { listener, .. } in &prepared.0 {
             if let Err(error) = listener.listen() {
                 // Only if another program took the address within the last moment, by force.
                 tracing::error!(%error, address = %listener.address, "nobody can connect");
@@ -109,7 +125,7 @@ impl Listeners {
     /// The addresses that are listened on, in the order of the configuration, with the ports that were free for port 0.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let orders = self.0.orders.borrow();
-        orders.open.iter().map(|it| it.address).collect()
+        orders.open.iter().map(|it| it.listener.address).collect()
     }
 
     /// Stops all workers: they accept no more, and end when their connections have. Those that are idle are closed after
@@ -142,7 +158,11 @@ impl Listeners {
     pub(super) fn gifts(&self) -> io::Result<Vec<Gift>> {
         let open = self.0.orders.borrow().open.clone();
         let mut gifts = self.inherited().activated()?;
-        for listener in open.iter().filter(|it| !it.is_activated) {
+        for listener in open
+            .iter()
+            .map(|it| &it.listener)
+            .filter(|it| !it.is_activated)
+        {
             for socket in &listener.kept {
                 let claim = Role::Listen.claim(&listener.wanted);
                 gifts.push(Gift::new(Some(claim), socket.try_clone()?));

@@ -289,7 +289,7 @@ fn value_of<'line>(line: &'line [u8], name: &[u8]) -> Option<&'line [u8]> {
 }
 
 /// Whether `value` is `uri-host [":" port]` (RFC 3986): no user, no path, no list, not empty.
-fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value {
         [b'[', ..] => match value.iter().position(|&byte| byte == b']') {
             Some(end) => value.split_at(end + 1),

@@ -28,9 +28,12 @@ use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::doors::Doors;
 use crate::server::drain::Guest;
+use crate::server::front::Front;
+use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
 use crate::server::places::Place;
 use crate::server::pulse::Pulse;
+use crate::server::stream::ClientStream;
 use crate::upstream::{MIN_BUFFER, Pool};
 
 /// How often idle connections to members are looked through for those to close.
@@ -56,7 +59,7 @@ pub(crate) struct Worker {
     pub(crate) access_log: Option<AccessLog>,
     /// Where requests for the manager go.
     pub(crate) portal: Portal,
-    meters: Desk,
+    pub(super) meters: Desk,
     /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
     pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
     /// For the clients that connect while the same limits are in force.
@@ -80,6 +83,25 @@ impl Reception {
             http.max_headers(headers);
         }
         Self { limits, http }
+    }
+
+    /// Serves a client that speaks HTTP/1, until its connection ends or becomes something else.
+    async fn serve_http1(&self, stream: ClientStream, client: Rc<Client>) -> hyper::Result<()> {
+        let io = ClientIo::new(stream, self.limits.clone())
+            .counted(client.worker.meters.clone())
+            .tunnel(client.is_tunnel.clone());
+        let served = client.clone();
+        let service = service_fn(move |request| proxy::handle(served.clone(), request));
+        let connection = self.http.serve_connection(TokioIo::new(io), service);
+        let mut connection = pin!(connection.with_upgrades());
+        let (drain, is_ending) = (client.guest.drain(), Cell::new(false));
+        poll_fn(|context| {
+            if drain.insists() && !is_ending.replace(true) {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(context)
+        })
+        .await
     }
 }
 
@@ -217,30 +239,28 @@ pub(super) async fn serve_client(
     stream: TcpStream,
     address: SocketAddr,
     worker: Rc<Worker>,
+    front: Arc<Front>,
     guest: Guest,
-    _place: Place,
+    place: Place,
 ) {
     guest.settle().await;
-    let drain = guest.drain();
-    let _counted = worker.meters.clone().connection();
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a client's connection is gone");
-        return;
-    }
+    let counted = worker.meters.clone().connection();
     let reception = worker.reception();
-    let io = ClientIo::new(stream, reception.limits.clone()).counted(worker.meters.clone());
-    let io = TokioIo::new(io);
-    let client = Rc::new(Client::new(worker, address, drain.clone()));
-    let service = service_fn(move |request| proxy::handle(client.clone(), request));
-    let mut connection = pin!(reception.http.serve_connection(io, service));
-    let is_ending = Cell::new(false);
-    let served = poll_fn(|context| {
-        if drain.insists() && !is_ending.replace(true) {
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(context)
-    });
-    if let Err(error) = served.await {
+    let arrival = async {
+        stream.set_nodelay(true)?;
+        front.meet(stream, address, &reception.limits).await
+    };
+    let mut arrival = match arrival.await {
+        Ok(arrival) => arrival,
+        Err(error) => return tracing::debug!(%address, %error, "a client came no further"),
+    };
+    let client = Client::new(worker, &mut arrival, front, guest, place, counted);
+    let (client, stream) = (Rc::new(client), arrival.stream);
+    let served = match client.speaks_http2 {
+        true => http2::serve(stream, client, &reception.limits).await,
+        false => reception.serve_http1(stream, client).await,
+    };
+    if let Err(error) = served {
         tracing::debug!(%address, %error, "a client's connection ended");
     }
 }

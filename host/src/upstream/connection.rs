@@ -1,29 +1,46 @@
-//! One HTTP/1.1 connection to a member.
+//! One connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2).
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_balancer::Counters;
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
-use socket2::SockRef;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::config::{Limits, Member};
+use crate::config::{Limits, Protocol};
 use crate::meters::MemberMeters;
 use crate::proxy::Upload;
-use crate::upstream::metered::{Metered, Traffic};
+use crate::proxy_header;
+use crate::upstream::Upstream;
+use crate::upstream::dial::{Socket, dial};
+use crate::upstream::metered::{Carried, Metered, Traffic};
+use crate::upstream::stream::MemberStream;
 
 /// The least that hyper may buffer of a connection, in bytes.
 pub(crate) const MIN_BUFFER: usize = 128 * 1024;
+
+/// The most requests at once on one connection of HTTP/2; fewer where the member says so.
+const MOST_STREAMS: usize = 100;
+
+/// What a member may send of one answer, and of all answers on a connection of HTTP/2, before we have taken some: so much waits
+/// in memory if clients are slow. One answer that waits must not keep the others waiting, so the second is as much as all.
+const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
+
+/// When a connection of HTTP/2 with requests under way is asked for a sign of life, and how long that may take.
+const SIGN_OF_LIFE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -31,70 +48,110 @@ pub(crate) enum ConnectError {
     /// The name did not resolve, or no address of it took the connection.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The two do not agree on TLS: the member is not who it should be, or does not know us.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
     /// `connectiontimeout` passed.
     #[error("no connection within {0:?}")]
     TimedOut(Duration),
 }
 
-/// A connection to a member. Dropping it closes it at once, whatever is under way.
+/// For whom a connection is made, as far as the member is told of it by a PROXY header.
+pub(crate) struct Introduction {
+    /// Where the client is.
+    pub(crate) client: SocketAddr,
+}
+
+/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
+/// once, with HTTP/2 when it is the last of those that share it.
 pub(crate) struct Connection {
-    sender: http1::SendRequest<Upload>,
-    /// Drives the connection; ended with it.
-    driver: JoinHandle<()>,
+    sender: Sender,
+    link: Rc<Link>,
     /// Whether it served a request before.
     is_reused: bool,
-    carried: Rc<Cell<Traffic>>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Upload>),
+    Http2(http2::SendRequest<Upload>),
+}
+
+/// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
+pub(crate) struct Trunk {
+    sender: http2::SendRequest<Upload>,
+    link: Rc<Link>,
+}
+
+/// What there is once of a connection.
+struct Link {
+    /// Drives the connection; ended with it.
+    driver: JoinHandle<()>,
+    carried: Arc<Carried>,
     meters: Arc<MemberMeters>,
+    /// Exchanges under way.
+    exchanges: Cell<usize>,
+    /// How many the member takes at once.
+    most_exchanges: Rc<Cell<usize>>,
+    /// When the last of them ended.
+    ended: Cell<Instant>,
     /// Whether it is counted as idle.
-    is_idle: bool,
+    is_idle: Cell<bool>,
 }
 
 impl Connection {
     /// Connects to a member: to the first of its addresses that takes the connection.
     ///
+    /// `upgrades` says that the connection may become something else: then it speaks HTTP/1.1.
+    ///
     /// # Errors
-    /// The last address's failure, or a time-out over all of them.
+    /// The last address's failure, or a time-out over all of them; or why there is no TLS.
     pub(crate) async fn open(
-        member: &Member,
+        upstream: &Upstream,
         counters: Arc<Counters>,
-        meters: Arc<MemberMeters>,
         limits: &Limits,
+        introduction: Introduction,
+        upgrades: bool,
     ) -> Result<Self, ConnectError> {
-        let stream = timeout(member.connection_timeout, connect(member))
-            .await
-            .map_err(|_| ConnectError::TimedOut(member.connection_timeout))??;
-        stream.set_nodelay(true)?;
-        if member.keepalive {
-            SockRef::from(&stream).set_keepalive(true)?;
+        let config = &upstream.config;
+        let mut socket = in_time(upstream, async { Ok(dial(upstream).await?) }).await?;
+        if let Some(version) = config.proxy_header {
+            let local = socket.local_address();
+            let header = proxy_header::write(version, introduction.client, local);
+            in_time(upstream, async { Ok(socket.write_all(&header).await?) }).await?;
         }
-        let mut http = http1::Builder::new();
-        http.max_header_size(limits.header_size)
-            .max_buf_size(limits.header_size.max(MIN_BUFFER));
-        if let Some(headers) = limits.own_headers() {
-            http.max_headers(headers);
-        }
-        let carried = Rc::new(Cell::default());
-        let (sender, connection) = http
-            .handshake(TokioIo::new(Metered::new(
-                stream,
-                counters,
-                carried.clone(),
-            )))
-            .await
-            .map_err(io::Error::other)?;
-        let driver = tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a member ended");
+        let (stream, speaks_http2) = match &upstream.tls {
+            Some(_) => {
+                let secured = in_time(upstream, secure(upstream, socket, upgrades)).await;
+                upstream.note_tls(secured.as_ref().err());
+                secured?
             }
-        });
-        meters.opened.add(1);
+            None => (
+                MemberStream::Plain(socket),
+                config.protocol == Protocol::Http2,
+            ),
+        };
+        let carried = Arc::<Carried>::default();
+        let io = TokioIo::new(Metered::new(stream, counters, carried.clone()));
+        let most_exchanges = Rc::new(Cell::new(if speaks_http2 { MOST_STREAMS } else { 1 }));
+        let (sender, driver) = match speaks_http2 {
+            true => open_http2(io, limits, most_exchanges.clone()).await,
+            false => open_http1(io, limits).await,
+        }
+        .map_err(io::Error::other)?;
+        upstream.meters.opened.add(1);
+        let link = Link {
+            driver,
+            carried,
+            meters: upstream.meters.clone(),
+            exchanges: Cell::new(1),
+            most_exchanges,
+            ended: Cell::new(Instant::now()),
+            is_idle: Cell::new(false),
+        };
         Ok(Self {
             sender,
-            driver,
+            link: Rc::new(link),
             is_reused: false,
-            carried,
-            meters,
-            is_idle: false,
         })
     }
 
@@ -103,40 +160,51 @@ impl Connection {
         self.is_reused
     }
 
-    /// What it has carried up to now.
+    /// Whether others may share it.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// What it has carried up to now, for whomever.
     pub(crate) fn carried(&self) -> Traffic {
-        self.carried.get()
+        self.link.carried.now()
     }
 
     /// Whether the last exchange is over and the next may start.
     pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed()
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_ready() && !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        }
     }
 
     /// What is counted of its member.
     pub(crate) fn meters(&self) -> &MemberMeters {
-        &self.meters
+        &self.link.meters
+    }
+
+    /// The same connection for the pool, so that others may share it; `None` where they cannot.
+    pub(super) fn trunk(&self) -> Option<Trunk> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => Some(Trunk {
+                sender: sender.clone(),
+                link: self.link.clone(),
+            }),
+        }
     }
 
     /// The same connection, after an exchange: idle.
-    pub(crate) fn rested(mut self) -> Self {
-        self.is_idle = true;
-        self.meters.idle.add(1);
+    pub(super) fn rested(self) -> Self {
+        self.link.rest();
         self
     }
 
     /// The same connection, for another exchange.
-    pub(crate) fn reused(mut self) -> Self {
+    pub(super) fn reused(mut self) -> Self {
         self.is_reused = true;
-        self.meters.reused.add(1);
-        self.leave_idleness();
+        self.link.work();
         self
-    }
-
-    fn leave_idleness(&mut self) {
-        if std::mem::take(&mut self.is_idle) {
-            self.meters.idle.take(1);
-        }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -148,27 +216,169 @@ impl Connection {
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
     {
-        self.sender.try_send_request(request)
+        match &mut self.sender {
+            Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
+            Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.leave_idleness();
+        self.link.end_exchange();
+    }
+}
+
+impl Trunk {
+    /// Whether there is room for another exchange.
+    pub(super) fn has_room(&self) -> bool {
+        !self.sender.is_closed() && self.link.exchanges.get() < self.link.most_exchanges.get()
+    }
+
+    /// The connection for another exchange.
+    pub(super) fn branch(&self) -> Connection {
+        self.link.work();
+        self.link.exchanges.update(|count| count + 1);
+        Connection {
+            sender: Sender::Http2(self.sender.clone()),
+            link: self.link.clone(),
+            is_reused: true,
+        }
+    }
+
+    /// Whether it should be kept: it is open, and has not been idle for `ttl`.
+    pub(super) fn is_of_use(&self, ttl: Duration) -> bool {
+        let is_busy = self.link.exchanges.get() > 0;
+        !self.sender.is_closed() && (is_busy || self.link.ended.get().elapsed() < ttl)
+    }
+}
+
+impl Link {
+    /// An exchange begins that is not the first.
+    fn work(&self) {
+        self.meters.reused.add(1);
+        if self.is_idle.take() {
+            self.meters.idle.take(1);
+        }
+    }
+
+    /// Nothing is under way, and it is kept.
+    fn rest(&self) {
+        if !self.is_idle.replace(true) {
+            self.meters.idle.add(1);
+        }
+    }
+
+    /// An exchange is over.
+    fn end_exchange(&self) {
+        let left = self.exchanges.get().saturating_sub(1);
+        self.exchanges.set(left);
+        if left == 0 {
+            self.ended.set(Instant::now());
+            if self.most_exchanges.get() > 1 {
+                self.rest();
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.is_idle.take() {
+            self.meters.idle.take(1);
+        }
         self.driver.abort();
     }
 }
 
-async fn connect(member: &Member) -> io::Result<TcpStream> {
-    if let Some(address) = member.settings.address {
-        return TcpStream::connect(address).await;
+/// Bounds a step of connecting by the member's `connectiontimeout`.
+async fn in_time<T>(
+    upstream: &Upstream,
+    step: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let limit = upstream.config.connection_timeout;
+    let ended = timeout(limit, step).await;
+    ended.unwrap_or(Err(ConnectError::TimedOut(limit)))
+}
+
+/// Speaks TLS with a member; says whether HTTP/2 follows.
+async fn secure(
+    upstream: &Upstream,
+    socket: Socket,
+    upgrades: bool,
+) -> Result<(MemberStream, bool), ConnectError> {
+    let Some(tls) = &upstream.tls else {
+        return Ok((MemberStream::Plain(socket), false));
+    };
+    let connector = if upgrades {
+        &tls.upgrades
+    } else {
+        &tls.requests
+    };
+    let stream = connector.connect(tls.name.clone(), socket).await;
+    let stream = stream.map_err(ConnectError::Tls)?;
+    let chosen = stream.get_ref().1.alpn_protocol();
+    let speaks_http2 = match upstream.config.protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Negotiated => chosen == Some(b"h2"),
+    };
+    Ok((MemberStream::Tls(Box::new(stream)), speaks_http2))
+}
+
+type Io = TokioIo<Metered<MemberStream>>;
+
+async fn open_http1(io: Io, limits: &Limits) -> hyper::Result<(Sender, JoinHandle<()>)> {
+    let mut http = http1::Builder::new();
+    http.max_header_size(limits.header_size)
+        .max_buf_size(limits.header_size.max(MIN_BUFFER));
+    if let Some(headers) = limits.own_headers() {
+        http.max_headers(headers);
     }
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((member.host.as_str(), member.port)).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+    let (sender, connection) = http.handshake(io).await?;
+    let driver = tokio::task::spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to a member ended");
         }
+    });
+    Ok((Sender::Http1(sender), driver))
+}
+
+async fn open_http2(
+    io: Io,
+    limits: &Limits,
+    most_exchanges: Rc<Cell<usize>>,
+) -> hyper::Result<(Sender, JoinHandle<()>)> {
+    let header_size = u32::try_from(limits.header_size).unwrap_or(u32::MAX);
+    let (interval, patience) = SIGN_OF_LIFE;
+    let mut http = http2::Builder::new(OnThisThread);
+    http.timer(TokioTimer::new())
+        .max_header_list_size(header_size)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(patience);
+    let (sender, connection) = http.handshake(io).await?;
+    let driver = tokio::task::spawn_local(async move {
+        let mut connection = pin!(connection);
+        let ended = poll_fn(|context| {
+            let polled = connection.as_mut().poll(context);
+            most_exchanges.set(connection.current_max_send_streams().min(MOST_STREAMS));
+            polled
+        });
+        if let Err(error) = ended.await {
+            tracing::debug!(%error, "a connection to a member ended");
+        }
+    });
+    Ok((Sender::Http2(sender), driver))
+}
+
+/// Runs what belongs to a connection on the thread that uses it.
+#[derive(Clone)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
     }
-    Err(failure)
 }

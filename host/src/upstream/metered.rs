@@ -1,21 +1,41 @@
-//! A member's socket that counts what passes.
+//! A member's stream that counts what passes.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use equipoise_balancer::Counters;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A stream to a member; every byte counts as `transferred` or `read`, heads and framing included.
-pub(crate) struct Metered {
-    stream: TcpStream,
+pub(super) struct Metered<S> {
+    stream: S,
     counters: Arc<Counters>,
-    carried: Rc<Cell<Traffic>>,
+    carried: Arc<Carried>,
+}
+
+/// What a connection has carried up to now; written by one thread.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    sent: AtomicU64,
+    read: AtomicU64,
+}
+
+impl Carried {
+    /// The sums.
+    pub(super) fn now(&self) -> Traffic {
+        Traffic {
+            sent: self.sent.load(Relaxed),
+            read: self.read.load(Relaxed),
+        }
+    }
+}
+
+/// Adds without a locked instruction: nobody else writes.
+fn add(sum: &AtomicU64, bytes: u64) {
+    sum.store(sum.load(Relaxed) + bytes, Relaxed);
 }
 
 /// What a connection has carried, in bytes.
@@ -27,12 +47,8 @@ pub(crate) struct Traffic {
     pub(crate) read: u64,
 }
 
-impl Metered {
-    pub(crate) fn new(
-        stream: TcpStream,
-        counters: Arc<Counters>,
-        carried: Rc<Cell<Traffic>>,
-    ) -> Self {
+impl<S> Metered<S> {
+    pub(super) fn new(stream: S, counters: Arc<Counters>, carried: Arc<Carried>) -> Self {
         Self {
             stream,
             counters,
@@ -43,21 +59,13 @@ impl Metered {
     fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
             self.counters.add_transferred(bytes as u64);
-            self.count(bytes as u64, 0);
+            add(&self.carried.sent, bytes as u64);
         }
         written
     }
-
-    fn count(&self, sent: u64, read: u64) {
-        let before = self.carried.get();
-        self.carried.set(Traffic {
-            sent: before.sent + sent,
-            read: before.read + read,
-        });
-    }
 }
 
-impl AsyncRead for Metered {
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -67,12 +75,12 @@ impl AsyncRead for Metered {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let bytes = (buffer.filled().len() - before) as u64;
         self.counters.add_read(bytes);
-        self.count(0, bytes);
+        add(&self.carried.read, bytes);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Metered {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

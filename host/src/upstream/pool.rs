@@ -1,18 +1,25 @@
-//! Idle connections to a member, of one worker.
+//! Connections to a member that may serve another request, of one worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::upstream::Connection;
+use crate::upstream::connection::Trunk;
 
-/// Idle connections to one member, the one used last on top.
+/// Idle connections of HTTP/1.1 to one member, the one used last on top, and those of HTTP/2, idle or not.
 ///
-/// It never holds more than there were requests in flight at once, and none for longer than the member's `ttl`.
+/// It never holds more than there were requests in flight at once, and none that is idle for longer than the member's `ttl`.
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    trunks: RefCell<Vec<Trunk>>,
+    /// Held by whoever connects where others could share the connection.
+    turn: Mutex<()>,
+    /// Whether the last connection could be shared.
+    are_shared: Cell<bool>,
 }
 
 struct Idle {
@@ -21,8 +28,12 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection that is ready for a request, if there is one that was idle for less than `ttl`.
-    pub(crate) fn take(&self, ttl: Duration) -> Option<Connection> {
+    /// A connection that is ready for a request, if there is one. It was idle for less than `ttl`, or is shared; that, only if
+    /// `may_share`.
+    pub(crate) fn take(&self, ttl: Duration, may_share: bool) -> Option<Connection> {
+        if may_share && let Some(trunk) = self.trunks.borrow().iter().find(|it| it.has_room()) {
+            return Some(trunk.branch());
+        }
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since }) = idle.pop() {
             if since.elapsed() >= ttl {
@@ -34,9 +45,25 @@ impl Pool {
         None
     }
 
+    /// Waits until it is one's turn to connect, if the outcome is likely one that others will share: they need not connect then.
+    pub(crate) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.are_shared.get() {
+            true => Some(self.turn.lock().await),
+            false => None,
+        }
+    }
+
+    /// Has others share a new connection, if they can.
+    pub(crate) fn share(&self, connection: &Connection) {
+        let trunk = connection.trunk();
+        self.are_shared.set(trunk.is_some());
+        self.trunks.borrow_mut().extend(trunk);
+    }
+
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
     pub(crate) fn put(&self, connection: Connection) {
-        if connection.is_ready() {
+        // One that is shared is here already.
+        if !connection.speaks_http2() && connection.is_ready() {
             self.idle.borrow_mut().push(Idle {
                 connection: connection.rested(),
                 since: Instant::now(),
@@ -46,8 +73,10 @@ impl Pool {
 
     /// Closes what was idle for `ttl` or closed by the member.
     pub(crate) fn expire(&self, ttl: Duration) {
-        self.idle
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| idle.since.elapsed() < ttl && idle.connection.is_ready());
+        self.trunks
             .borrow_mut()
-            .retain(|idle| idle.since.elapsed() < ttl && idle.connection.is_ready());
+            .retain(|trunk| trunk.is_of_use(ttl));
     }
 }

@@ -41,6 +41,8 @@ fn what_cannot_be_is_refused() {
         "sample = -0.1",
         "sample = \"10%\"",
         "endpoint = \"https://x\"",
+        "endpoint = \"h2c://x\"",
+        "endpoint = \"unix:/a|http://x\"",
     ] {
         assert!(
             parse(&format!("{GOOD}[traces]\n{wrong}")).is_err(),

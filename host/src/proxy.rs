@@ -145,7 +145,12 @@ async fn forward<'request>(
         &View::new(parts, client.address.ip()),
         &Services::at(begun - snapshot.started()),
     );
-    let body = RequestBody::of(incoming, cluster.config.replay_buffer);
+    let body = RequestBody::of(
+        incoming,
+        cluster.config.replay_buffer,
+        &parts.headers,
+        &snapshot.limits,
+    );
     let wish = match body {
         None => Wish::of(parts),
         Some(_) => None,
@@ -573,6 +578,9 @@ impl Exchange<'_> {
             deadline,
             account,
         } = answer;
+        if let Some(body) = &self.body {
+            body.borrow_mut().relax();
+        }
         let (mut parts, incoming) = response.into_parts();
         let Upstream {
             config: member,

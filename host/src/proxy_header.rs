@@ -25,13 +25,10 @@ const V2_FIXED: usize = 16;
 /// The longest header of version 2 that is read, in bytes: addresses, and what else the neighbour says of the client.
 const V2_LONGEST: usize = 4096;
 
-/// The most that has to be read until it is clear whether a header is there, in bytes.
-pub(crate) const LONGEST: usize = V2_LONGEST;
-
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// The start of a header, or nothing yet. Never so many bytes as [`LONGEST`].
+    /// The start of a header, or nothing yet. Never so many bytes as 4 KiB.
     Incomplete,
     /// A header.
     Header {
@@ -405,8 +402,8 @@ mod tests {
             if let Reading::Header { length, .. } = read(&bytes) {
                 prop_assert!(length <= bytes.len());
             }
-            let padded = [&bytes[..], &[b'x'; LONGEST]].concat();
-            prop_assert!(read(&padded[..LONGEST]) != Reading::Incomplete);
+            let padded = [&bytes[..], &[b'x'; V2_LONGEST]].concat();
+            prop_assert!(read(&padded[..V2_LONGEST]) != Reading::Incomplete);
         }
     }
 }

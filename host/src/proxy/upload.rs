@@ -9,10 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::config::Limits;
+use crate::patience::Patience;
 use crate::proxy::error::Failure;
 use crate::proxy::gate::Gate;
 
@@ -36,14 +39,30 @@ pub(crate) struct RequestBody {
     awaits_client: bool,
     /// When the last data went to a member.
     last_progress: Instant,
+    /// How long the client may leave us waiting; none once the member has answered: client and member may then talk with
+    /// each other as slowly as they like.
+    patience: Option<Patience>,
 }
 
 impl RequestBody {
     /// The body, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
-    pub(crate) fn of(incoming: Incoming, limit: usize) -> Option<Rc<RefCell<Self>>> {
+    ///
+    /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
+    /// but for gRPC, whose bodies are messages that come when they come.
+    pub(crate) fn of(
+        incoming: Incoming,
+        limit: usize,
+        headers: &HeaderMap,
+        limits: &Limits,
+    ) -> Option<Rc<RefCell<Self>>> {
         if incoming.is_end_stream() {
             return None;
         }
+        let rate = if is_grpc(headers) {
+            0
+        } else {
+            limits.client_rate
+        };
         Some(Rc::new(RefCell::new(Self {
             length: incoming.size_hint().exact(),
             incoming,
@@ -56,6 +75,7 @@ impl RequestBody {
             fault: None,
             awaits_client: false,
             last_progress: Instant::now(),
+            patience: Some(Patience::new(limits.client_timeout, rate)),
         })))
     }
 
@@ -74,6 +94,11 @@ impl RequestBody {
         (!self.awaits_client).then_some(self.last_progress)
     }
 
+    /// The member has answered: what the client still sends may take its time.
+    pub(crate) fn relax(&mut self) {
+        self.patience = None;
+    }
+
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -82,8 +107,13 @@ impl RequestBody {
             return Poll::Ready(None);
         }
         self.awaits_client = true;
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+            return self.poll_patience(context);
+        };
         self.awaits_client = false;
+        if let Some(patience) = &mut self.patience {
+            patience.pass(length_of(&frame));
+        }
         self.last_progress = Instant::now();
         Poll::Ready(match frame {
             None => {
@@ -101,6 +131,19 @@ impl RequestBody {
         })
     }
 
+    /// Ready, with an error, when the client has left us waiting for too long.
+    fn poll_patience(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(patience) = &mut self.patience else {
+            return Poll::Pending;
+        };
+        ready!(patience.poll(context));
+        self.fault = Some(Failure::ClientStalled);
+        Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
@@ -115,6 +158,19 @@ impl RequestBody {
             }
         }
     }
+}
+
+/// The bytes of data in what came of a body.
+fn length_of<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> usize {
+    match frame {
+        Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+        _ => 0,
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content = headers.get(CONTENT_TYPE);
+    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Whose fault it is that a body could not be read: always the client's, in one way or another.

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -13,19 +12,18 @@ use tokio::time::Instant;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
+use crate::server::linger::Linger;
+use crate::server::outlet::Outlet;
 use crate::server::strict::{Offence, Phase, Scanner};
-
-/// How long and for how many bytes a client is listened to after our last word.
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 
 /// The stream hyper reads a client's requests from and writes the answers to.
 ///
 /// - A head that must not pass ends, for hyper, in a NUL, which no head may contain: hyper answers 400 in its turn and
 ///   closes. A body that must not pass ends in an [`io::ErrorKind::InvalidData`] error.
 /// - A client that stalls within a head, within a body, between requests or while it should take its answer is cut off
-///   with an [`io::ErrorKind::TimedOut`] error.
-/// - A connection that is closed while the client still sends lingers for a moment: closed at once, the kernel would
-///   answer what is yet to come with a reset, and that would take our answer from the client before it has read it.
+///   with an [`io::ErrorKind::TimedOut`] error, as is one that takes its answers too slowly.
+/// - A connection that is closed while the client still sends lingers for a moment.
+/// - A connection that has become a tunnel is not HTTP any more: only its writes are timed.
 pub(crate) struct ClientIo<S> {
     stream: S,
     scanner: Scanner,
@@ -36,10 +34,8 @@ pub(crate) struct ClientIo<S> {
     read_deadline: Deadline,
     /// What `read_deadline` was set for: requests begun, and where in the current one.
     waiting_for: Option<(u64, Phase)>,
-    /// How long the client may leave us waiting to take more.
-    write_deadline: Deadline,
-    /// How many bytes were thrown away since we said our last word.
-    lingering: Option<usize>,
+    outlet: Outlet,
+    linger: Linger,
     /// Where bytes are counted; none where they are not.
     meters: Option<Desk>,
     /// Set once the connection has become something else than HTTP; none where it cannot.
@@ -54,12 +50,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         Self {
             stream,
             scanner: Scanner::new(limits.header_size),
+            outlet: Outlet::new(limits.clone()),
             limits,
             refusal: None,
             read_deadline,
             waiting_for: Some((0, Phase::Idle)),
-            write_deadline: Deadline::default(),
-            lingering: None,
+            linger: Linger::default(),
             meters: None,
             is_tunnel: None,
         }
@@ -95,6 +91,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
                 Phase::Head => self.limits.header_timeout,
                 Phase::Body => self.limits.client_timeout,
             };
+            if waiting_for.1 == Phase::Idle {
+                self.outlet.renew();
+            }
             self.waiting_for = Some(waiting_for);
             self.read_deadline.set(Instant::now() + patience);
         }
@@ -123,46 +122,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         Ok(())
     }
 
-    /// Throws away what the client still sends, until it stops or has had time to read our answer.
-    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.lingering.is_none() {
-            self.read_deadline.set(Instant::now() + LINGER.0);
-        }
-        let thrown_away = self.lingering.get_or_insert(0);
-        let mut scratch = [0; 4096];
-        while *thrown_away < LINGER.1 {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    *thrown_away += buffer.filled().len()
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.read_deadline.poll(context),
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// What becomes of a write: a client that takes nothing for too long is cut off.
-    fn timed_write(
+    /// Counts what was written, and times what was not.
+    fn written(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            if let (Poll::Ready(Ok(sent)), Some(meters)) = (&written, &self.meters) {
-                meters.counts().sent.add(*sent as u64);
-            }
-            self.write_deadline.clear();
-            return written;
+        if let (Poll::Ready(Ok(sent)), Some(meters)) = (&written, &self.meters) {
+            meters.counts().sent.add(*sent as u64);
         }
-        if !self.write_deadline.is_set() {
-            self.write_deadline
-                .set(Instant::now() + self.limits.client_timeout);
-        }
-        self.write_deadline
-            .poll(context)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.outlet.write(context, written)
     }
 }
 
@@ -205,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.timed_write(context, written)
+        self.written(context, written)
     }
 
     fn poll_write_vectored(
@@ -214,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.timed_write(context, written)
+        self.written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,16 +191,89 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.outlet.flush(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingering.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        let this = &mut *self;
+        if !this.linger.has_begun() {
+            let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.outlet.flush(context, shut))?;
         }
-        if self.refusal.is_some() || self.scanner.phase() != Phase::Idle {
-            ready!(self.poll_linger(context));
+        let is_within_request = this.refusal.is_some() || this.scanner.phase() != Phase::Idle;
+        if is_within_request && !this.is_tunnel() {
+            ready!(this.linger.poll(&mut this.stream, context));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::server::stream::ClientStream;
+
+    /// hyper hands the stream out in a box that can be sent to other threads, where a connection is upgraded.
+    #[test]
+    fn a_clients_stream_can_be_upgraded() {
+        fn assert_send<T: Send + 'static>() {}
+        assert_send::<ClientIo<ClientStream>>();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_is_neither_read_nor_timed() {
+        let (mut client, server) = duplex(1024);
+        let is_tunnel = Arc::new(AtomicBool::new(false));
+        let io = ClientIo::new(server, Arc::new(Limits::default()));
+        let mut io = io.tunnel(is_tunnel.clone());
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        io.read_exact(&mut [0; 27]).await.unwrap();
+        is_tunnel.store(true, Relaxed);
+        let idle = io.read_u8();
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1_000), idle)
+                .await
+                .is_err()
+        );
+        client.write_all(b"\0\n\r\xff").await.unwrap();
+        let mut read = [0; 4];
+        io.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"\0\n\r\xff");
+        io.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_http_is_read_no_further() {
+        let (mut client, server) = duplex(1024);
+        let mut io = ClientIo::new(server, Arc::new(Limits::default()));
+        client.write_all(b"GET / HTTP/1.1\nHost").await.unwrap();
+        let mut read = [0; 100];
+        assert_eq!(io.read(&mut read).await.unwrap(), 15);
+        assert_eq!(&read[..15], b"GET / HTTP/1.1\0");
+        let error = io.read(&mut read).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_its_answer_too_slowly_is_cut_off() {
+        let (mut client, server) = duplex(1024);
+        let mut io = ClientIo::new(server, Arc::new(Limits::default()));
+        let drip = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                client.read_u8().await.unwrap();
+            }
+        };
+        let error = tokio::select! {
+            () = drip => unreachable!(),
+            written = io.write_all(&[0; 100_000]) => written.unwrap_err(),
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

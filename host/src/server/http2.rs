@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::activity::Turn;
 use super::client::Client;
+use super::h2_io::{H2Io, configure};
 use super::stream::ClientStream;
 use crate::config::Limits;
 use crate::deadline::Deadline;
@@ -35,10 +36,12 @@ pub(super) async fn serve(
         rate: limits.client_rate.max(1) as u64,
     };
     let mut http = Builder::new(streams);
-    http.timer(TokioTimer::new()).enable_connect_protocol();
+    configure(&mut http, limits);
+    http.enable_connect_protocol();
+    let io = H2Io::new(stream, limits.clone()).counted(client.worker.meters.clone());
     let served = client.clone();
     let service = service_fn(move |request| proxy::handle(served.clone(), request));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
     let mut idle = Deadline::default();
     idle.set(Instant::now() + limits.keepalive_timeout);
     let mut is_ending = false;

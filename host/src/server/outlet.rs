@@ -1,0 +1,136 @@
+//! What a client is sent, timed.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::config::Limits;
+use crate::patience::Patience;
+
+/// Times the writes to a client: one that takes nothing for `client-timeout`, or less than `client-rate` on average, is cut
+/// off with an [`io::ErrorKind::TimedOut`] error.
+pub(super) struct Outlet {
+    limits: Arc<Limits>,
+    patience: Patience,
+    /// What was written since the stream was last flushed, in bytes.
+    unflushed: usize,
+}
+
+impl Outlet {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            patience: Patience::new(limits.client_timeout, limits.client_rate),
+            limits,
+            unflushed: 0,
+        }
+    }
+
+    /// Forgets how slow the client was with the answers up to now.
+    pub(super) fn renew(&mut self) {
+        self.patience = Patience::new(self.limits.client_timeout, self.limits.client_rate);
+    }
+
+    /// What becomes of a write.
+    pub(super) fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(result) = written else {
+            return self.wait(context);
+        };
+        let bytes = *result.as_ref().unwrap_or(&0);
+        self.unflushed = self.unflushed.saturating_add(bytes);
+        self.patience.pass(bytes);
+        Poll::Ready(result)
+    }
+
+    /// What becomes of a flush, or of the end of the stream.
+    pub(super) fn flush(
+        &mut self,
+        context: &mut Context<'_>,
+        flushed: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if flushed.is_pending() {
+            return self.wait(context);
+        }
+        self.patience.pass(std::mem::take(&mut self.unflushed));
+        flushed
+    }
+
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.patience
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn outlet() -> Outlet {
+        let limits = Limits {
+            client_timeout: 8 * SECOND,
+            client_rate: 100,
+            ..Limits::default()
+        };
+        Outlet::new(Arc::new(limits))
+    }
+
+    /// Waits so long for a write to succeed with so many bytes; says whether the client was cut off meanwhile.
+    async fn waits(outlet: &mut Outlet, time: Duration, bytes: usize) -> bool {
+        let blocked = poll_fn(|context| outlet.write(context, Poll::Pending));
+        if tokio::time::timeout(time, blocked).await.is_ok() {
+            return true;
+        }
+        poll_fn(|context| outlet.write(context, Poll::Ready(Ok(bytes))))
+            .await
+            .is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off() {
+        let mut outlet = outlet();
+        let start = Instant::now();
+        let error = poll_fn(|context| outlet.write(context, Poll::Pending)).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), 8 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_is_cut_off() {
+        let mut outlet = outlet();
+        assert!(!waits(&mut outlet, 5 * SECOND, 1).await);
+        assert!(!waits(&mut outlet, 4 * SECOND, 1).await);
+        assert!(waits(&mut outlet, 4 * SECOND, 1).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_enough_is_waited_for_again_and_again() {
+        let mut outlet = outlet();
+        for _ in 0..100 {
+            assert!(!waits(&mut outlet, 5 * SECOND, 500).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_written_before_a_flush_counts_with_it() {
+        let mut outlet = outlet();
+        for _ in 0..100 {
+            let written = poll_fn(|context| outlet.write(context, Poll::Ready(Ok(500)))).await;
+            assert_eq!(written.unwrap(), 500);
+            let blocked = poll_fn(|context| outlet.flush(context, Poll::Pending));
+            assert!(tokio::time::timeout(5 * SECOND, blocked).await.is_err());
+            let flushed = poll_fn(|context| outlet.flush(context, Poll::Ready(Ok(())))).await;
+            assert!(flushed.is_ok());
+        }
+    }
+}

@@ -255,7 +255,6 @@ fn a_request_of_another_version_is_refused() {
             "GET / http/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTPS/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/+1.1\r\nHost: a\r\n\r\n",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ],
         &[505],
     );

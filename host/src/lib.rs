@@ -15,6 +15,7 @@ mod admin;
 mod deadline;
 mod demo;
 mod explain;
+mod grammar;
 mod health;
 mod heartbeat;
 mod live;

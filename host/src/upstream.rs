@@ -3,6 +3,7 @@
 //! Each worker thread has a [`Pool`] of its own for each member, so that no connection ever crosses threads. What all
 //! workers share about a member's connections, its `max`, is in [`Slots`].
 
+mod answers;
 mod connection;
 mod dial;
 mod metered;

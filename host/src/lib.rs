@@ -10,6 +10,8 @@ pub mod server;
 
 #[doc(hidden)]
 pub mod bench;
+#[doc(hidden)]
+pub mod fuzz;
 
 mod admin;
 mod deadline;

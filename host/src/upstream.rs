@@ -20,6 +20,7 @@ use crate::config::Member;
 use crate::meters::{BalancerMeters, MemberMeters};
 use crate::tls::Connector;
 
+pub(crate) use answers::AnswerScanner;
 pub(crate) use connection::{ConnectError, Connection, Introduction, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;

@@ -424,7 +424,7 @@ mod tests {
         ];
         for answer in answers {
             let offence = scan(answer.as_bytes(), false).expect_err(answer);
-            assert_eq!(offence.at, answer.len() - 1, "{answer:?}");
+            assert_eq!(answer.as_bytes()[offence.at], b'\n', "{answer:?}");
         }
     }
 

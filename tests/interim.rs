@@ -69,7 +69,7 @@ fn a_flood_of_interim_responses_is_bounded() {
     let mut client = proxy.client();
     client.ask("GET /", &[]);
     let response = client.response();
-    assert!([200, 502].contains(&response.status()), "{response:?}");
+    assert_eq!(response.status(), 502);
     assert!(
         proxy.peak_memory() < MEMORY,
         "{} bytes",

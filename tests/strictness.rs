@@ -3,13 +3,13 @@
 use crate::harness::client::request;
 use crate::harness::origin::State;
 use crate::harness::proxy::server;
-use crate::harness::{Origin, Proxy};
+use crate::harness::{Client, Origin, Proxy};
 
 /// Behind each malformed request, to see that what comes after it is not taken for one.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: lb.test\r\n\r\n";
 
 /// Sends each head on a connection of its own: it is answered with 400, or with one of `also`, the connection is closed,
-/// and no member hears of it.
+/// no member hears of it, and nothing is counted against one.
 #[track_caller]
 fn refused(heads: &[&str], also: &[u16]) {
     let bytes: Vec<_> = heads.iter().map(|head| head.as_bytes()).collect();
@@ -20,7 +20,9 @@ fn refused(heads: &[&str], also: &[u16]) {
 fn refused_bytes(heads: &[&[u8]], also: &[u16]) {
     let begin = || {
         let b1 = Origin::live("b1");
-        let proxy = Proxy::before(&[&b1]).start();
+        let admin = "[admin]\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\npath = \"/\"\nbalancer = \"cluster\"";
+        let proxy = Proxy::before(&[&b1]).routes(admin).start();
         (b1, proxy)
     };
     let (mut b1, mut proxy) = begin();
@@ -42,7 +44,26 @@ fn refused_bytes(heads: &[&[u8]], also: &[u16]) {
         }
     }
     assert!(wrong.is_empty(), "not refused:\n{}", wrong.join("\n"));
+    assert_eq!(counted_against_members(&proxy), Vec::<String>::new());
     assert_eq!(server(&proxy.get("/")), "b1", "others are served");
+}
+
+/// What is counted of members' requests and errors that is not 0.
+#[track_caller]
+fn counted_against_members(proxy: &Proxy) -> Vec<String> {
+    let said = proxy.stderr.line_with("the admin listener is open");
+    let address = said.rsplit("address=").next().expect("the address");
+    let mut client = Client::connect(address.trim().parse().expect("an address"));
+    client.send("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    let text = client.response().text();
+    let counted = text.lines().filter(|line| {
+        let is_counter = line.starts_with("equipoise_member_errors_total{")
+            || line.starts_with("equipoise_member_requests_total{")
+            || line.starts_with("equipoise_member_consecutive_failures{");
+        is_counter && !line.ends_with(" 0") && !line.ends_with(" 0.0")
+    });
+    assert!(text.contains("equipoise_member_errors_total{"), "{text}");
+    counted.map(str::to_owned).collect()
 }
 
 #[test]
@@ -235,9 +256,43 @@ fn a_target_that_is_no_place_is_refused() {
             "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /#fragment HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET //\\a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /../a HTTP/1.1\r\nHost: a\r\n\r\n",
         ],
         &[],
     );
+}
+
+#[test]
+fn a_target_that_names_another_host_than_host_is_refused() {
+    refused(
+        &[
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a:8080\r\n\r\n",
+            "GET http://a,b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n",
+            "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://[::1/ HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+            "GET http://b/ HTTP/1.0\r\n\r\n",
+            "GET http://b/ HTTP/1.0\r\nHost: a\r\n\r\n",
+        ],
+        &[],
+    );
+    let [b1] = Origin::some();
+    let proxy = Proxy::before(&[&b1]).start();
+    for head in [
+        "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://A/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut client = proxy.client();
+        client.send(head);
+        assert_eq!(server(&client.response()), "b1", "{head:?}");
+    }
 }
 
 #[test]
@@ -255,9 +310,22 @@ fn a_request_of_another_version_is_refused() {
             "GET / http/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTPS/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/+1.1\r\nHost: a\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n",
         ],
         &[505],
     );
+}
+
+/// Goal: a request is not found behind the start of HTTP/2. Method: there is one, where a frame should be.
+#[test]
+fn what_begins_as_http_2_and_goes_on_as_something_else_is_dropped() {
+    let [b1] = Origin::some();
+    let proxy = Proxy::before(&[&b1]).start();
+    let mut client = proxy.client();
+    let _ = client.try_send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned() + SMUGGLED);
+    assert!(client.try_response("GET").is_err());
+    assert_eq!(b1.hits(), 0);
+    assert_eq!(server(&proxy.get("/")), "b1");
 }
 
 #[test]
@@ -371,6 +439,13 @@ fn a_malformed_chunk_is_the_clients_fault() {
         "5;a=b\n\r\nhello\r\n0\r\n\r\n",
         "5;a=b\rc\r\nhello\r\n0\r\n\r\n",
         "5 a\r\nhello\r\n0\r\n\r\n",
+        "5;;a\r\nhello\r\n0\r\n\r\n",
+        "5;=a\r\nhello\r\n0\r\n\r\n",
+        "5;a=\r\nhello\r\n0\r\n\r\n",
+        "5;a=\"b\r\nhello\r\n0\r\n\r\n",
+        "5;a b\r\nhello\r\n0\r\n\r\n",
+        "5; \r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0;\r\n\r\n",
         "5\r\nhello\r\n-0\r\n\r\n",
         "5\r\nhello\r\n0\r\nno colon\r\n\r\n",
         "5\r\nhello\r\n0\r\nX : 1\r\n\r\n",
@@ -380,6 +455,13 @@ fn a_malformed_chunk_is_the_clients_fault() {
         "5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n",
         "5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "5\r\nhello\r\n0\r\nHost: b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n",
+        "5\r\nhello\r\n0\r\nCookie: a=b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nAuthorization: b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nRange: bytes=0-1\r\n\r\n",
+        "5\r\nhello\r\n0\r\nConnection: close\r\n\r\n",
+        "5\r\nhello\r\n0\r\n: b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX\u{e9}: b\r\n\r\n",
     ];
     let mut wrong = Vec::new();
     for body in bodies {

@@ -10,11 +10,14 @@ pub mod server;
 
 #[doc(hidden)]
 pub mod bench;
+#[doc(hidden)]
+pub mod fuzz;
 
 mod admin;
 mod deadline;
 mod demo;
 mod explain;
+mod grammar;
 mod health;
 mod heartbeat;
 mod live;

@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -531,8 +532,9 @@ impl Exchange<'_> {
         let error = error.into_error();
         if has_not_seen(&error) {
             Failure::Unsent
-        } else if error.is_parse() {
-            Failure::Nonsense(error.to_string())
+        } else if error.is_parse() || is_refused(&error) {
+            let reason = error.source().map(ToString::to_string);
+            Failure::Nonsense(reason.unwrap_or_else(|| error.to_string()))
         } else {
             Failure::BrokenOff(error)
         }
@@ -697,6 +699,12 @@ fn attach(
     let gate = ping.map(|_| Gate::before(request));
     *request.body_mut() = Upload::new(body.clone(), gate.clone());
     gate
+}
+
+/// Whether we would not read on because of what the member sent.
+fn is_refused(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    error.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// Whether a member has certainly not looked at a request that it got by HTTP/2 (RFC 9113, 8.7): it said so.

@@ -44,10 +44,11 @@ use succession::Successor;
 pub(crate) use accept::{Listening, accept};
 pub(crate) use client::Client;
 pub(crate) use client_io::ClientIo;
+pub(crate) use frames::FrameGuard;
 pub(crate) use inherited::{Gift, Role};
 pub(crate) use listeners::Listeners;
 pub(crate) use places::{Place, Places};
-pub(crate) use strict::is_host;
+pub(crate) use strict::{Scanner, is_host};
 pub(crate) use worker::Worker;
 
 pub use inherited::Inherited;

@@ -3,6 +3,7 @@
 //! Each worker thread has a [`Pool`] of its own for each member, so that no connection ever crosses threads. What all
 //! workers share about a member's connections, its `max`, is in [`Slots`].
 
+mod answers;
 mod connection;
 mod dial;
 mod metered;
@@ -19,6 +20,7 @@ use crate::config::Member;
 use crate::meters::{BalancerMeters, MemberMeters};
 use crate::tls::Connector;
 
+pub(crate) use answers::AnswerScanner;
 pub(crate) use connection::{ConnectError, Connection, Introduction, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;

@@ -7,6 +7,8 @@
 
 use memchr::memchr;
 
+use crate::grammar::{self, alphanumeric_and, take, value_of};
+
 /// Reads along with a client's byte stream.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -182,7 +184,10 @@ impl Scanner {
             Part::RequestLine => self.read_request_line(line),
             Part::HeaderLine if line.is_empty() => self.read_head_end(),
             Part::HeaderLine => self.read_header(line).map(|()| Part::HeaderLine),
-            Part::ChunkSize => read_chunk_size(line),
+            Part::ChunkSize => Ok(match grammar::chunk_size(line)? {
+                0 => Part::TrailerLine,
+                size => Part::ChunkData(size),
+            }),
             Part::ChunkEnd if line.is_empty() => Ok(Part::ChunkSize),
             Part::ChunkEnd => Err("a chunk is longer than its size"),
             Part::TrailerLine if line.is_empty() => Ok(Part::RequestLine),
@@ -236,13 +241,7 @@ impl Scanner {
         if self.head.content_length.is_some() || self.head.is_chunked {
             return Err("the length is given twice");
         }
-        let is_number = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        if !is_number {
-            return Err("Content-Length is no number");
-        }
-        let length = value
-            .iter()
-            .fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
+        let length = grammar::length(value).ok_or("Content-Length is no number")?;
         self.head.content_length = Some(length);
         Ok(())
     }
@@ -271,21 +270,6 @@ impl Scanner {
             Some(0) | None => Part::RequestLine,
         })
     }
-}
-
-/// How many of `left` bytes are in `bytes`, and how many are left after them.
-fn take(left: u64, bytes: &[u8]) -> (usize, u64) {
-    match usize::try_from(left) {
-        Ok(left) if left <= bytes.len() => (left, 0),
-        _ => (bytes.len(), left - bytes.len() as u64),
-    }
-}
-
-/// The value of a header line, without white space around it, if the line is for `name` (in lower case).
-fn value_of<'line>(line: &'line [u8], name: &[u8]) -> Option<&'line [u8]> {
-    let (field, value) = line.split_at_checked(name.len())?;
-    let value = value.strip_prefix(b":")?;
-    field.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
 }
 
 /// Whether `value` is `uri-host [":" port]` (RFC 3986): no user, no path, no list, not empty.
@@ -320,90 +304,50 @@ fn is_port(text: &[u8]) -> bool {
 /// The bytes of a registered name (RFC 3986, 3.2.2), but for the comma, which a list would have.
 const NAME_BYTES: [bool; 256] = alphanumeric_and(b"-._~%!$&'()*+;=");
 
-/// The bytes of a token (RFC 9110, 5.6.2).
-const TOKEN_BYTES: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+/// Trailer fields that no member should be told behind a body, when it has dealt with the head: what frames the message, says
+/// how to route or to treat it, who the client is, or what the body is (RFC 9110, 6.5.1).
+const FORBIDDEN_TRAILERS: [&str; 31] = [
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "max-forwards",
+    "proxy",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+];
 
-const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut index = 0;
-    while index < others.len() {
-        table[others[index] as usize] = true;
-        index += 1;
-    }
-    table
-}
-
-/// Reads `chunk-size [chunk-ext]` (RFC 9112, 7.1).
-fn read_chunk_size(line: &[u8]) -> Result<Part, &'static str> {
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
-    let (size, extension) = line.split_at(digits);
-    let text = std::str::from_utf8(size).unwrap_or_default();
-    let Some(size) = u64::from_str_radix(text, 16).ok().filter(|_| digits <= 16) else {
-        return Err("a chunk's size is no hexadecimal number of up to 16 digits");
-    };
-    let extension_is_fine = match extension {
-        [] => true,
-        [b';', extension @ ..] => {
-            !extension.is_empty() && extension.iter().all(|&byte| is_text(byte))
-        }
-        _ => false,
-    };
-    if !extension_is_fine {
-        return Err("a chunk's size is followed by nonsense");
-    }
-    Ok(if size == 0 {
-        Part::TrailerLine
-    } else {
-        Part::ChunkData(size)
-    })
-}
-
-/// Judges a trailer line: a field of its own that says nothing about framing, routing or who the client is.
+/// Judges a trailer line.
 fn read_trailer(line: &[u8]) -> Result<(), &'static str> {
-    const FORBIDDEN: [&str; 12] = [
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    ];
-    let Some(colon) = memchr(b':', line) else {
-        return Err("a trailer has no colon");
-    };
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|&byte| TOKEN_BYTES[usize::from(byte)]) {
-        return Err("a trailer's name is no token");
-    }
-    if !value.iter().all(|&byte| is_text(byte)) {
-        return Err("a trailer has control bytes");
-    }
-    if FORBIDDEN
-        .iter()
-        .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
-    {
+    let (name, _) = grammar::field(line)?;
+    let is_forbidden = |it: &&str| name.eq_ignore_ascii_case(it.as_bytes());
+    if FORBIDDEN_TRAILERS.iter().any(is_forbidden) {
         return Err("a trailer must not say this");
     }
     Ok(())
-}
-
-/// Whether a byte may stand in a field value: no control byte but the tabulator.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 #[cfg(test)]

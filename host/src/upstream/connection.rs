@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use equipoise_balancer::Counters;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +25,7 @@ use crate::meters::MemberMeters;
 use crate::proxy::Upload;
 use crate::proxy_header;
 use crate::upstream::Upstream;
+use crate::upstream::answers::Answers;
 use crate::upstream::dial::{Socket, dial};
 use crate::upstream::metered::{Carried, Metered, Traffic};
 use crate::upstream::stream::MemberStream;
@@ -87,6 +88,8 @@ struct Link {
     /// Drives the connection; ended with it.
     driver: JoinHandle<()>,
     carried: Arc<Carried>,
+    /// Reads along with the answers; none with HTTP/2.
+    answers: Option<Arc<Answers>>,
     meters: Arc<MemberMeters>,
     /// Exchanges under way.
     exchanges: Cell<usize>,
@@ -131,7 +134,9 @@ impl Connection {
             ),
         };
         let carried = Arc::<Carried>::default();
-        let io = TokioIo::new(Metered::new(stream, counters, carried.clone()));
+        let answers = (!speaks_http2).then(|| Arc::new(Answers::new(limits.header_size)));
+        let metered = Metered::new(stream, counters, carried.clone(), answers.clone());
+        let io = TokioIo::new(metered);
         let most_exchanges = Rc::new(Cell::new(if speaks_http2 { MOST_STREAMS } else { 1 }));
         let (sender, driver) = match speaks_http2 {
             true => open_http2(io, limits, most_exchanges.clone()).await,
@@ -142,6 +147,7 @@ impl Connection {
         let link = Link {
             driver,
             carried,
+            answers,
             meters: upstream.meters.clone(),
             exchanges: Cell::new(1),
             most_exchanges,
@@ -173,7 +179,10 @@ impl Connection {
     /// Whether the last exchange is over and the next may start.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.is_ready() && !sender.is_closed(),
+            Sender::Http1(sender) => {
+                let answers = self.link.answers.as_ref();
+                sender.is_ready() && !sender.is_closed() && answers.is_none_or(|it| it.are_over())
+            }
             Sender::Http2(sender) => !sender.is_closed(),
         }
     }
@@ -216,6 +225,9 @@ impl Connection {
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
     {
+        if let Some(answers) = &self.link.answers {
+            answers.begin(request.method() == Method::HEAD);
+        }
         match &mut self.sender {
             Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
             Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),

@@ -1,4 +1,4 @@
-//! A member's stream that counts what passes.
+//! A member's stream that counts what passes, and lets no nonsense pass.
 
 use std::io;
 use std::pin::Pin;
@@ -9,11 +9,20 @@ use std::task::{Context, Poll, ready};
 use equipoise_balancer::Counters;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::answers::{Answers, Offence};
+
 /// A stream to a member; every byte counts as `transferred` or `read`, heads and framing included.
+///
+/// What must not pass of a member's answers ends the stream with an [`io::ErrorKind::InvalidData`] error, behind what was
+/// fine before it.
 pub(super) struct Metered<S> {
     stream: S,
     counters: Arc<Counters>,
     carried: Arc<Carried>,
+    /// Reads along; none where hyper is strict enough: with HTTP/2.
+    answers: Option<Arc<Answers>>,
+    /// Set when nothing more may be read, with what is wrong.
+    refusal: Option<&'static str>,
 }
 
 /// What a connection has carried up to now; written by one thread.
@@ -48,12 +57,36 @@ pub(crate) struct Traffic {
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(stream: S, counters: Arc<Counters>, carried: Arc<Carried>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        counters: Arc<Counters>,
+        carried: Arc<Carried>,
+        answers: Option<Arc<Answers>>,
+    ) -> Self {
         Self {
             stream,
             counters,
             carried,
+            answers,
+            refusal: None,
         }
+    }
+
+    /// Lets pass what may pass of the bytes read behind `start`.
+    fn inspect(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> io::Result<()> {
+        let Some(answers) = &self.answers else {
+            return Ok(());
+        };
+        let Err(Offence { at, reason }) = answers.scan(&buffer.filled()[start..]) else {
+            return Ok(());
+        };
+        tracing::debug!(reason, "refusing what a member sent");
+        self.refusal = Some(reason);
+        buffer.set_filled(start + at);
+        if at == 0 {
+            return Err(refused(reason));
+        }
+        Ok(())
     }
 
     fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -65,18 +98,25 @@ impl<S> Metered<S> {
     }
 }
 
+fn refused(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(reason) = self.refusal {
+            return Poll::Ready(Err(refused(reason)));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let bytes = (buffer.filled().len() - before) as u64;
         self.counters.add_read(bytes);
         add(&self.carried.read, bytes);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.inspect(buffer, before))
     }
 }
 

@@ -1,0 +1,5 @@
+//! PROXY headers are read or refused.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| equipoise::fuzz::proxy_headers(bytes));

@@ -1,0 +1,143 @@
+//! What fuzz targets need of the crate's inside: each function takes any bytes, and panics where a rule is broken. Not for
+//! others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::{SessionReader as _, cookie};
+use equipoise_session::Session;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::heartbeat::Beat;
+use crate::path;
+use crate::proxy_header::{self, Reading};
+use crate::server::{FrameGuard, Scanner};
+use crate::upstream::AnswerScanner;
+
+/// Lines up to this length are remembered by scanners, in bytes.
+const LINE_LIMIT: usize = 8192;
+
+/// A configuration is read, or what is wrong is told.
+pub fn configuration(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    if let Err(mistakes) = Config::parse(text, Path::new("fuzz.toml")) {
+        assert!(!mistakes.to_string().is_empty(), "a mistake is told");
+    }
+}
+
+/// A session's route is found in the path, the query or a cookie, and can be a member's. The first byte says how sessions are
+/// named; then come the target and, behind an LF, the `Cookie` header.
+pub fn cookies(bytes: &[u8]) {
+    let Some((how, text)) = bytes.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(text);
+    let (target, header) = text.split_once('\n').unwrap_or((&text, ""));
+    let session = Session {
+        cookie: "SID".to_owned(),
+        parameter: "sid".to_owned(),
+        separator: (how & 1 == 0).then_some('.'),
+        semicolon_ends: how & 2 == 0,
+    };
+    let request = FakeRequest::get(target).with_header("cookie", header);
+    if let Some(affinity) = session.read(&request, &FakeHost::default()) {
+        let route = format!("{affinity:?}");
+        assert!(!route.is_empty() && !route.contains('\n'), "{route}");
+    }
+    if let Some(value) = cookie::find(header, "SID") {
+        assert!(!value.is_empty() && !value.contains([';', ',']), "{value}");
+    }
+}
+
+/// A path that is made unambiguous stays as it is, leads nowhere else, and is below the prefixes that it has.
+pub fn paths(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (raw, prefix) = text.split_once('\n').unwrap_or((&text, "/a"));
+    let Some(path) = path::normalize(raw) else {
+        return;
+    };
+    assert!(path.starts_with('/'), "{path}");
+    assert_eq!(path::normalize(&path).as_deref(), Some(&*path));
+    let mut segments = path.split('/');
+    assert!(segments.all(|it| it != "." && it != ".."), "{path}");
+    if let Some(rest) = path::strip_prefix(&path, prefix) {
+        assert!(path.get(rest..).is_some(), "{path} without {prefix}");
+        assert!(path::is_below(&path, prefix), "{path} below {prefix}");
+    }
+}
+
+/// A heartbeat is read or refused.
+pub fn heartbeats(bytes: &[u8]) {
+    if let Err(malformed) = Beat::parse(bytes) {
+        assert!(!malformed.to_string().is_empty(), "a mistake is told");
+    }
+}
+
+/// A PROXY header is found whole or not at all, and only where it ends.
+pub fn proxy_headers(bytes: &[u8]) {
+    match proxy_header::read(bytes) {
+        Reading::Header { length, .. } => {
+            assert!((1..=bytes.len()).contains(&length), "{length}");
+            for end in 0..length {
+                assert_eq!(proxy_header::read(&bytes[..end]), Reading::Incomplete);
+            }
+        }
+        Reading::Incomplete => assert!(bytes.len() < 4096, "it is waited for ever"),
+        Reading::Malformed(_) => {}
+    }
+}
+
+/// Where reads are cut makes no difference to what is refused of a client's requests. The first byte says where.
+pub fn requests(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let mut whole = Scanner::new(LINE_LIMIT);
+    let verdict = whole.scan(bytes).map_err(|offence| offence.reason);
+    let mut cuts = Scanner::new(LINE_LIMIT);
+    let mut pieces = bytes.chunks(usize::from(*cut).max(1));
+    let piecewise = pieces.try_for_each(|piece| cuts.scan(piece));
+    assert_eq!(piecewise.map_err(|offence| offence.reason), verdict);
+    if verdict.is_ok() {
+        assert_eq!(cuts.phase(), whole.phase());
+        assert_eq!(cuts.messages(), whole.messages());
+    }
+}
+
+/// The same for a member's answers; the first byte also says whether it was asked for a head alone.
+pub fn answers(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let scanner = || {
+        let mut scanner = AnswerScanner::new(LINE_LIMIT);
+        scanner.begin(cut & 0x80 != 0);
+        scanner
+    };
+    let verdict = scanner().scan(bytes).map_err(|offence| offence.reason);
+    let mut cuts = scanner();
+    let mut pieces = bytes.chunks(usize::from(cut & 0x7f).max(1));
+    let piecewise = pieces.try_for_each(|piece| cuts.scan(piece));
+    assert_eq!(piecewise.map_err(|offence| offence.reason), verdict);
+}
+
+/// The same for a client's frames of HTTP/2, and for ours.
+pub fn frames(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let now = Instant::now();
+    let guard = || FrameGuard::new(Duration::from_secs(10), now);
+    let (mut whole, mut cuts) = (guard(), guard());
+    let verdict = whole.scan(bytes, now);
+    let mut pieces = bytes.chunks(usize::from(*cut).max(1));
+    assert_eq!(pieces.try_for_each(|piece| cuts.scan(piece, now)), verdict);
+    if verdict.is_ok() {
+        assert_eq!(cuts.deadline(), whole.deadline());
+    }
+    guard().sent(bytes, now);
+}

@@ -19,6 +19,7 @@ mod health;
 mod heartbeat;
 mod live;
 mod meters;
+mod names;
 mod path;
 mod probe;
 mod proxy;

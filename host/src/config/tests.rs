@@ -15,6 +15,7 @@ mod health;
 mod heartbeat;
 mod manager;
 mod plugin;
+mod resolver;
 mod tls;
 mod traces;
 
@@ -30,6 +31,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
     ("[manager]", super::manager::KEYS),
+    ("[resolver]", super::resolver::KEYS),
     ("[explain]", super::explain::KEYS),
     ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),

@@ -176,6 +176,17 @@ impl Client {
         come.unwrap_or_else(|error| panic!("instead of {text:?}: {error}"));
     }
 
+    /// Waits until exactly this comes next, and takes it.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) {
+        let mut come = Vec::new();
+        while come.len() < bytes.len() {
+            let missing = (bytes.len() - come.len()) as u64;
+            come.extend(self.wire.some(missing).expect("something comes"));
+        }
+        assert!(come == bytes, "{come:?} instead of {bytes:?}");
+    }
+
     /// Makes every later send fail that cannot go on for this long.
     pub(crate) fn give_up_sending_after(&self, time: Duration) {
         let stream = self.wire.stream();

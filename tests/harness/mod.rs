@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod component;
 pub(crate) mod fixtures;
 mod gate;
+pub(crate) mod http2;
 mod itself;
 mod load;
 pub(crate) mod origin;
@@ -22,7 +23,7 @@ pub(crate) use blackhole::Blackhole;
 pub(crate) use client::{Client, Response};
 pub(crate) use gate::Gate;
 pub(crate) use load::Load;
-pub(crate) use origin::{Exchange, Origin};
+pub(crate) use origin::{Exchange, Log, Origin, State};
 pub(crate) use proxy::{Proxy, Signal, program};
 
 /// How long anybody waits for anything before the test fails: long enough for a loaded machine.

@@ -521,6 +521,16 @@ impl Exchange {
         self.body = Some(Body::default());
     }
 
+    /// Sends back whatever comes, until the end of it.
+    pub(crate) fn echo_bytes(&mut self) {
+        while !self.over {
+            match self.wire.some(u64::MAX) {
+                Ok(piece) => self.send(piece),
+                Err(_) => self.over = true,
+            }
+        }
+    }
+
     /// Whether anything, or the end, comes within this time.
     pub(crate) fn hears_within(&mut self, time: Duration) -> bool {
         self.wire.hears_within(time)

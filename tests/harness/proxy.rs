@@ -261,6 +261,7 @@ pub(crate) struct Start {
     whole: Option<String>,
     top: String,
     limits: String,
+    listen: String,
     route: String,
     routes: Option<String>,
     balancer: String,
@@ -293,6 +294,12 @@ impl Start {
     /// Adds keys to `[limits]`.
     pub(crate) fn limits(mut self, keys: &str) -> Self {
         self.limits += &format!("{keys}\n");
+        self
+    }
+
+    /// Adds keys to `[[listen]]`.
+    pub(crate) fn listen(mut self, keys: &str) -> Self {
+        self.listen += &format!("{keys}\n");
         self
     }
 
@@ -338,6 +345,7 @@ impl Start {
         let Self {
             top,
             limits,
+            listen,
             route,
             balancer,
             members,
@@ -350,7 +358,7 @@ impl Start {
         let default = format!("[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n{route}");
         let routes = self.routes.as_ref().unwrap_or(&default);
         format!(
-            "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\n{routes}\n\
+            "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{listen}\n{routes}\n\
              [balancer.cluster]\n{balancer}\n{members}\n{plugins}"
         )
     }

@@ -135,6 +135,8 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_those_that_are_there_go
     let mut after = Visitor::come(&authority.client(), proxy.address());
     assert_eq!(after.shown(), der(&second.0));
     assert_eq!((after.get(), before.get()), ("b1".into(), "b1".into()));
+    let url = format!("listening on https://{}", proxy.address());
+    assert!(proxy.stdout.text().contains(&url));
 }
 
 /// The key comes later than its certificate: what served before goes on, also when the configuration changes meanwhile.

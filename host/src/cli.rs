@@ -103,7 +103,7 @@ pub(crate) fn serve(
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
     let server = Server::start(setting, log.clone(), inherited)?;
-    say_addresses(&server)
+    say_addresses(&server, config)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;
     supervisor.ready();
@@ -151,10 +151,15 @@ fn restart(signals: &Signals, server: &Server, supervisor: Arc<Supervisor>) {
     });
 }
 
-fn say_addresses(server: &Server) -> io::Result<()> {
+fn say_addresses(server: &Server, config: &Config) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    for address in server.addresses() {
-        writeln!(stdout, "listening on http://{address}")?;
+    for (address, listener) in server.addresses().iter().zip(&config.listeners) {
+        let scheme = if listener.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        writeln!(stdout, "listening on {scheme}://{address}")?;
     }
     stdout.flush()
 }

@@ -34,6 +34,7 @@ mod plugin;
 mod read;
 mod reference;
 mod report;
+mod resolver;
 mod route;
 mod sticky;
 mod syntax;

@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
+use crate::names;
 use crate::server::{Gift, Inherited, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
@@ -154,6 +155,7 @@ async fn attend(
     ends: oneshot::Receiver<Infallible>,
 ) {
     let mut tasks = JoinSet::new();
+    tasks.spawn_local(names::supervise(live.clone()));
     tasks.spawn_local(checks::supervise(live.clone()));
     tasks.spawn_local(rounds::judge_exchanges(live.view()));
     let heartbeats = Rc::new(Heartbeats::new(live.clone()));

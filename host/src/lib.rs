@@ -22,6 +22,7 @@ mod health;
 mod heartbeat;
 mod live;
 mod meters;
+mod names;
 mod path;
 mod patience;
 mod probe;

@@ -18,6 +18,7 @@ use http::HeaderValue;
 
 use crate::config::Member;
 use crate::meters::{BalancerMeters, MemberMeters};
+use crate::names::Addresses;
 use crate::tls::Connector;
 
 pub(crate) use answers::AnswerScanner;
@@ -29,6 +30,8 @@ pub(crate) use slots::{Slot, Slots};
 /// How to reach a member.
 pub(crate) struct Upstream {
     pub(crate) config: Member,
+    /// Those of its name; none where it is given by an address or a socket file.
+    pub(crate) addresses: Option<Arc<Addresses>>,
     /// What goes into `Host`.
     pub(crate) host: HeaderValue,
     pub(crate) slots: Slots,
@@ -56,6 +59,7 @@ impl Upstream {
             .unwrap_or(HeaderValue::from_static(""));
         Self {
             config: config.clone(),
+            addresses: before.map_or_else(|| addresses(config), |before| before.addresses.clone()),
             host,
             slots: Slots::new(config, before.map(|before| &before.slots)),
             meters: before.map_or_else(
@@ -83,4 +87,10 @@ impl Upstream {
             tracing::warn!(member, "TLS cannot be spoken with it: {error}");
         }
     }
+}
+
+/// Those of a member's name, where it has one that stands for addresses.
+fn addresses(config: &Member) -> Option<Arc<Addresses>> {
+    let is_name = config.socket.is_none() && config.settings.address.is_none();
+    is_name.then(|| Arc::new(Addresses::new(&config.host, config.port)))
 }

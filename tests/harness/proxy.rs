@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use super::{Client, Origin, PATIENCE, Response, eventually};
 
-/// What the program prints for each listener, before the address.
-const LISTENING: &str = "listening on http://";
+/// What the program prints for each listener, before its URL.
+const LISTENING: &str = "listening on ";
 
 /// The program with these arguments, not started yet.
 pub(crate) fn program(arguments: &[&str]) -> Command {
@@ -74,7 +74,10 @@ impl Proxy {
             successors: Vec::new(),
         };
         proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
-            let ready = |line: &String| line.split_once(LISTENING)?.1.trim().parse().ok();
+            let ready = |line: &String| {
+                let (_, url) = line.split_once(LISTENING)?;
+                url.split_once("://")?.1.trim().parse().ok()
+            };
             let addresses: Vec<_> = lines.iter().filter_map(ready).collect();
             (addresses.len() >= listeners).then_some(addresses)
         });

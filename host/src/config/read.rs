@@ -19,12 +19,13 @@ use super::listener::read_listeners;
 use super::manager::read_manager;
 use super::plugin::read_plugins;
 use super::report::Report;
+use super::resolver::read_resolver;
 use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
 use super::traces::read_traces;
 use super::value::{duration, whole};
-use super::{Config, Mistakes, Resolver};
+use super::{Config, Mistakes};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
@@ -35,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "heartbeat",
     "admin",
     "manager",
+    "resolver",
     "explain",
     "traces",
     "route",
@@ -111,7 +113,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         listeners: read_listeners(file, path),
         heartbeat: read_heartbeat(file),
         manager: read_manager(file, admin.as_ref()),
-        resolver: Resolver::default(),
+        resolver: read_resolver(file),
         admin,
         explain: read_explain(file),
         traces: read_traces(file),

@@ -15,6 +15,7 @@ mod health;
 mod heartbeat;
 mod manager;
 mod plugin;
+mod resolver;
 mod tls;
 mod traces;
 
@@ -30,6 +31,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[heartbeat]", super::heartbeat::KEYS),
     ("[admin]", admin::KEYS),
     ("[manager]", super::manager::KEYS),
+    ("[resolver]", super::resolver::KEYS),
     ("[explain]", super::explain::KEYS),
     ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),
@@ -1121,6 +1123,13 @@ fn snippet() -> impl Strategy<Value = String> {
         "hcmethod = \"TCP\"\n",
         "hcexpect = { status = \"200,3-\", body = \"(\" }\n",
         "hcheaders = { host = \"a\" }\n",
+        "tls = { ca = \"a\", pin = [\"sha256:0\"] }\n",
+        "tls = { certificates = [{ cert = \"a\" }] }\n",
+        "[[listen.tls.certificates]]",
+        "proxy-protocol = { from = [\"::/0\"] }\n",
+        "upgrade = [\"any\"]\n",
+        "unix:/a|",
+        "https://",
         "member = 3\n",
         "0",
         "-1",

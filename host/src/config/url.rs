@@ -108,7 +108,9 @@ impl Scheme {
 /// Reads the URL of a member; a socket file is relative to the folder of the file at `path`.
 pub(super) fn member_url(text: &str, path: &Path) -> Reading<MemberUrl> {
     let Some(("unix", rest)) = text.split_once(':') else {
-        return url(text);
+        let url = url(text)?;
+        check_service(text, &url)?;
+        return Ok(url);
     };
     let (socket, rest) = rest
         .split_once('|')
@@ -118,6 +120,22 @@ pub(super) fn member_url(text: &str, path: &Path) -> Reading<MemberUrl> {
         socket: Some(socket),
         ..url(rest)?
     })
+}
+
+/// Whether the host stands for a service (RFC 2782), such as `_web._tcp.app.internal`: its ports come with its SRV records.
+fn is_service(host: &str) -> bool {
+    host.starts_with('_')
+}
+
+/// Refuses a port that nothing would go by.
+fn check_service(text: &str, url: &MemberUrl) -> Reading<()> {
+    let authority = text.split('/').nth(2).unwrap_or_default();
+    match authority.split_once(':') {
+        Some((host, port)) if is_service(&url.host) => Err(format!(
+            "must have no port, since `{host}` stands for SRV records, which have theirs: leave out `:{port}`"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Reads an `http` URL of the same form.

@@ -56,7 +56,7 @@ impl Connector {
             format!("`{name}` is no name that a certificate could be for: write `server-name`")
         })?;
         let mut requests = client(tls, contents)?;
-        // Those that cannot resume are as many as there are workers.
+        // Both resume the same sessions.
         let mut upgrades = requests.clone();
         requests.alpn_protocols = offered(member.protocol);
         upgrades.alpn_protocols = vec![HTTP_1.to_vec()];

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::watcher::{self, Content, Hash};
 
-/// The largest file, in bytes: a hundred times what platforms have as roots would not need it.
+/// The largest file, in bytes: many times what platforms have as roots.
 const LARGEST: u64 = 16 << 20;
 
 /// What files have in them, each read once.

@@ -22,11 +22,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::{Limits, Protocol};
 use crate::meters::MemberMeters;
+use crate::names::Address;
 use crate::proxy::Upload;
 use crate::proxy_header;
 use crate::upstream::Upstream;
 use crate::upstream::answers::Answers;
-use crate::upstream::dial::{Socket, dial};
+use crate::upstream::dial::{Dialled, Socket, dial};
 use crate::upstream::metered::{Carried, Metered, Traffic};
 use crate::upstream::stream::MemberStream;
 
@@ -91,6 +92,8 @@ struct Link {
     /// Reads along with the answers; none with HTTP/2.
     answers: Option<Arc<Answers>>,
     meters: Arc<MemberMeters>,
+    /// Where it goes to, of the addresses of the member's name; none where it has no name.
+    address: Option<Arc<Address>>,
     /// Exchanges under way.
     exchanges: Cell<usize>,
     /// How many the member takes at once.
@@ -116,7 +119,10 @@ impl Connection {
         upgrades: bool,
     ) -> Result<Self, ConnectError> {
         let config = &upstream.config;
-        let mut socket = in_time(upstream, async { Ok(dial(upstream).await?) }).await?;
+        let Dialled {
+            mut socket,
+            address,
+        } = in_time(upstream, async { Ok(dial(upstream).await?) }).await?;
         if let Some(version) = config.proxy_header {
             let local = socket.local_address();
             let header = proxy_header::write(version, introduction.client, local);
@@ -149,6 +155,7 @@ impl Connection {
             carried,
             answers,
             meters: upstream.meters.clone(),
+            address,
             exchanges: Cell::new(1),
             most_exchanges,
             ended: Cell::new(Instant::now()),
@@ -178,13 +185,14 @@ impl Connection {
 
     /// Whether the last exchange is over and the next may start.
     pub(crate) fn is_ready(&self) -> bool {
-        match &self.sender {
+        let is_open = match &self.sender {
             Sender::Http1(sender) => {
                 let answers = self.link.answers.as_ref();
                 sender.is_ready() && !sender.is_closed() && answers.is_none_or(|it| it.are_over())
             }
             Sender::Http2(sender) => !sender.is_closed(),
-        }
+        };
+        is_open && self.link.is_wanted()
     }
 
     /// What is counted of its member.
@@ -244,7 +252,8 @@ impl Drop for Connection {
 impl Trunk {
     /// Whether there is room for another exchange.
     pub(super) fn has_room(&self) -> bool {
-        !self.sender.is_closed() && self.link.exchanges.get() < self.link.most_exchanges.get()
+        let has_room = self.link.exchanges.get() < self.link.most_exchanges.get();
+        !self.sender.is_closed() && has_room && self.link.is_wanted()
     }
 
     /// The connection for another exchange.
@@ -261,11 +270,17 @@ impl Trunk {
     /// Whether it should be kept: it is open, and has not been idle for `ttl`.
     pub(super) fn is_of_use(&self, ttl: Duration) -> bool {
         let is_busy = self.link.exchanges.get() > 0;
-        !self.sender.is_closed() && (is_busy || self.link.ended.get().elapsed() < ttl)
+        let is_kept = is_busy || self.link.ended.get().elapsed() < ttl;
+        !self.sender.is_closed() && is_kept && self.link.is_wanted()
     }
 }
 
 impl Link {
+    /// Whether the member is still where it goes to.
+    fn is_wanted(&self) -> bool {
+        self.address.as_ref().is_none_or(|it| !it.is_gone())
+    }
+
     /// An exchange begins that is not the first.
     fn work(&self) {
         self.meters.reused.add(1);

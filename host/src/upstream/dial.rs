@@ -3,13 +3,16 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
 
-use crate::config::Member;
+use crate::names::{Address, Addresses};
 use crate::upstream::Upstream;
 
 /// A connected socket of a member.
@@ -29,35 +32,91 @@ impl Socket {
     }
 }
 
-/// Connects to a member: to the first of its addresses that takes the connection.
-///
-/// # Errors
-/// The last address's failure.
-pub(super) async fn dial(upstream: &Upstream) -> io::Result<Socket> {
-    let member = &upstream.config;
-    if let Some(path) = &member.socket {
-        return Ok(Socket::Unix(UnixStream::connect(path).await?));
-    }
-    let stream = connect(member).await?;
-    stream.set_nodelay(true)?;
-    if member.keepalive {
-        SockRef::from(&stream).set_keepalive(true)?;
-    }
-    Ok(Socket::Tcp(stream))
+/// A connected socket, and which of a name's addresses it goes to.
+pub(crate) struct Dialled {
+    pub(crate) socket: Socket,
+    /// None where the member is given by an address or a socket file.
+    pub(crate) address: Option<Arc<Address>>,
 }
 
-async fn connect(member: &Member) -> io::Result<TcpStream> {
-    if let Some(address) = member.settings.address {
-        return TcpStream::connect(address).await;
-    }
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((member.host.as_str(), member.port)).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+/// Connects to a member for requests, as its configuration says.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn dial(upstream: &Upstream) -> io::Result<Dialled> {
+    let member = &upstream.config;
+    let dialled = connect(upstream, None, member.connection_timeout).await?;
+    if let Socket::Tcp(stream) = &dialled.socket {
+        stream.set_nodelay(true)?;
+        if member.keepalive {
+            SockRef::from(stream).set_keepalive(true)?;
         }
     }
+    Ok(dialled)
+}
+
+/// Connects to a member: to the first of its addresses that takes the connection, at another `port` if there is one.
+///
+/// Whoever calls bounds the time; `patience` says by how much, so that one address that says nothing leaves time for the
+/// others.
+///
+/// # Errors
+/// The last address's failure, or why the name has no address.
+pub(crate) async fn connect(
+    upstream: &Upstream,
+    port: Option<u16>,
+    patience: Duration,
+) -> io::Result<Dialled> {
+    let at = |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
+    let member = &upstream.config;
+    if let Some(path) = &member.socket {
+        return Ok(Socket::Unix(UnixStream::connect(path).await?).into());
+    }
+    match (&upstream.addresses, member.settings.address) {
+        (Some(addresses), _) => connect_by_name(addresses, at, patience).await,
+        (None, Some(address)) => Ok(Socket::Tcp(TcpStream::connect(at(address)).await?).into()),
+        (None, None) => Err(nowhere()),
+    }
+}
+
+/// Tries one address after the other. Each but the last may take half of the time that is left.
+async fn connect_by_name(
+    addresses: &Addresses,
+    at: impl Fn(SocketAddr) -> SocketAddr,
+    patience: Duration,
+) -> io::Result<Dialled> {
+    let end = Instant::now() + patience;
+    let order = addresses.get().await?;
+    let (last, mut failure) = (order.len().saturating_sub(1), nowhere());
+    for (place, address) in order.into_iter().enumerate() {
+        let left = end.saturating_duration_since(Instant::now());
+        let share = if place == last { left } else { left / 2 };
+        let connecting = TcpStream::connect(at(address.address));
+        failure = match timeout_at(Instant::now() + share, connecting).await {
+            Ok(Ok(stream)) => {
+                return Ok(Dialled {
+                    socket: Socket::Tcp(stream),
+                    address: Some(address),
+                });
+            }
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+    }
     Err(failure)
+}
+
+fn nowhere() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the member has no address")
+}
+
+impl From<Socket> for Dialled {
+    fn from(socket: Socket) -> Self {
+        Self {
+            socket,
+            address: None,
+        }
+    }
 }
 
 /// Does the same with whichever socket it is.

@@ -252,6 +252,44 @@ fn an_upload_that_goes_on_is_not_given_up() {
     assert_eq!(server(&client.response()), "b1");
 }
 
+/// Goal: a byte now and then is not enough. Method: each byte comes well within `client-timeout`, and all of them far below
+/// `client-rate`, whose first ten seconds are not looked at.
+#[test]
+fn an_upload_that_drips_is_given_up() {
+    let [b1] = Origin::some();
+    let proxy = Proxy::before(&[&b1])
+        .limits("client-timeout = \"5s\"\nclient-rate = \"10KiB\"")
+        .balancer("forcerecovery = false")
+        .start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: lb.test\r\nContent-Length: 1000000\r\n\r\n");
+    let dripped = (0..600).take_while(|_| {
+        let heard = client.hears_within(Duration::from_millis(100));
+        !heard && client.try_send("x").is_ok()
+    });
+    assert!((50..600).contains(&dripped.count()));
+    timed_out(&mut client);
+    assert_eq!(b1.request(0).state, State::Aborted);
+    assert_eq!(server(&proxy.get("/")), "b1", "the member is not blamed");
+}
+
+/// The same for an answer: read slowly, but often enough that something goes on now and then.
+#[test]
+fn a_download_that_the_client_sips_is_given_up() {
+    let b1 = Origin::named("b1")
+        .answering(|exchange| exchange.stream(1_000_000_000))
+        .start();
+    let proxy = Proxy::before(&[&b1])
+        .limits("client-timeout = \"300s\"\nclient-rate = \"1MiB\"")
+        .start();
+    let mut client = proxy.client();
+    client.ask("GET /", &[]);
+    b1.await_hits(1);
+    b1.await_no_connection();
+    let cut = client.try_response("GET").map(|response| response.complete);
+    assert!(!matches!(cut, Ok(true)));
+}
+
 #[test]
 fn a_download_that_the_client_does_not_take_is_given_up() {
     let b1 = Origin::named("b1")

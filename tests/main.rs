@@ -16,6 +16,7 @@ mod demo;
 mod error_state;
 mod explain;
 mod failover;
+mod floods;
 mod fronts;
 mod grpc;
 mod harness;

@@ -12,6 +12,8 @@
 //!
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
+//! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]).
+//!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).
 //!
 //! Where we differ from Apache on purpose (docs/apache-differences.md), the test says what each of the two does.
@@ -28,6 +30,7 @@ mod network;
 mod process;
 
 mod failover;
+mod fuzz;
 mod headers;
 mod heartbeats;
 mod judge;

@@ -21,6 +21,24 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The bytes of a frame's header.
 const FRAME_HEADER: usize = 9;
 
+/// What a new request earns: a PRIORITY and a WINDOW_UPDATE go with each at some clients.
+const OPENED: u32 = 2;
+
+/// What DATA with content earns, from the client.
+const RECEIVED: u32 = 1;
+
+/// What a header block to the client earns, head or trailers: as much as a RST_STREAM costs, so that a request that was
+/// answered may be reset.
+const ANSWERED: u32 = 6;
+
+/// What DATA to the client earns: a WINDOW_UPDATE for the stream and one for the connection, as the plainest clients send
+/// them.
+const SENT: u32 = 2;
+
+/// For each so many bytes of DATA to the client there is one more: Go sends two WINDOW_UPDATEs for each 4 KiB, and clients of
+/// gRPC a PING at any time.
+const SENT_FOR_ONE: usize = 1024;
+
 /// The kinds of frames (RFC 9113, 6).
 mod kind {
     pub(super) const DATA: u8 = 0;
@@ -186,24 +204,6 @@ impl FrameGuard {
         }
     }
 }
-
-/// What a new request earns: a PRIORITY and a WINDOW_UPDATE go with each at some clients.
-const OPENED: u32 = 2;
-
-/// What DATA with content earns, from the client.
-const RECEIVED: u32 = 1;
-
-/// What a header block to the client earns, head or trailers: as much as a RST_STREAM costs, so that a request that was
-/// answered may be reset.
-const ANSWERED: u32 = 6;
-
-/// What DATA to the client earns: a WINDOW_UPDATE for the stream and one for the connection, as the plainest clients send
-/// them.
-const SENT: u32 = 2;
-
-/// For each so many bytes of DATA to the client there is one more: Go sends two WINDOW_UPDATEs for each 4 KiB, and clients of
-/// gRPC a PING at any time.
-const SENT_FOR_ONE: usize = 1024;
 
 impl Frame {
     fn parse(header: [u8; FRAME_HEADER]) -> Self {

@@ -40,7 +40,15 @@ pub(super) async fn serve(
     http.enable_connect_protocol();
     let io = H2Io::new(stream, limits.clone()).counted(client.worker.meters.clone());
     let served = client.clone();
-    let service = service_fn(move |request| proxy::handle(served.clone(), request));
+    let service = service_fn(move |request| {
+        let served = served.clone();
+        async move {
+            let answer = proxy::handle(served.clone(), request).await;
+            // With a window of nothing, hyper does not even ask for the body.
+            served.activity.note_offer(Some(0));
+            answer
+        }
+    });
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
     let mut idle = Deadline::default();
     idle.set(Instant::now() + limits.keepalive_timeout);

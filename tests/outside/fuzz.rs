@@ -1,0 +1,19 @@
+//! Whatever reads foreign bytes, given any bytes for a minute each.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Goal: no bytes break what reads them. Method: `fuzz/run`, which says what it needs, and by which input something broke.
+#[test]
+fn no_bytes_break_what_reads_them() {
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/run");
+    let run = Command::new(run)
+        .arg("60")
+        .stdin(Stdio::null())
+        .output()
+        .expect("fuzz/run is a program");
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "fuzz/run: {told}");
+    let ran = String::from_utf8_lossy(&run.stdout);
+    assert_eq!(ran.matches(": Done ").count(), 8, "{ran}");
+}

@@ -30,6 +30,7 @@ mod interim;
 mod limits;
 mod live;
 mod metrics;
+mod names;
 mod nonsense;
 mod ping;
 mod plugin_command;

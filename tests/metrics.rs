@@ -242,6 +242,7 @@ fn the_process_is_told_by_its_usual_names() {
 /// A program that has all kinds of metrics to tell.
 fn with_everything(members: &[&Origin]) -> Proxy {
     before(members)
+        .member_at("http://localhost:9", "status = \"+D\"")
         .top("[traces]\nsample = 0")
         .balancer("lbmethod = { plugin = \"p\" }")
         .component("p", &answering(0), "")

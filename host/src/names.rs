@@ -18,5 +18,5 @@ mod order;
 mod resolver;
 mod system;
 
-pub(crate) use addresses::{Address, Addresses, Summary};
+pub(crate) use addresses::{Address, Addresses};
 pub(crate) use follow::supervise;

@@ -32,6 +32,11 @@ impl Blackhole {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of a member there.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -6,6 +6,7 @@
 mod blackhole;
 pub(crate) mod client;
 pub(crate) mod component;
+mod dns;
 pub(crate) mod fixtures;
 mod gate;
 pub(crate) mod http2;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use blackhole::Blackhole;
 pub(crate) use client::{Client, Response};
+pub(crate) use dns::{Dns, Said};
 pub(crate) use gate::Gate;
 pub(crate) use load::Load;
 pub(crate) use origin::{Exchange, Log, Origin, State};

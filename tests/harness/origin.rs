@@ -209,7 +209,7 @@ impl Origin {
     pub(crate) fn stop(&mut self) {
         self.wake_to_stop();
         let Listening::Yes(_, thread) =
-            std::mem::replace(&mut self.socket, Listening::No(unbound()))
+            std::mem::replace(&mut self.socket, Listening::No(unbound(Domain::IPV4)))
         else {
             return;
         };
@@ -278,9 +278,20 @@ impl Unstarted {
         origin
     }
 
+    /// A member that listens at this address of this machine.
+    pub(crate) fn start_at(self, address: SocketAddr) -> Origin {
+        let mut origin = self.refusing_at(address);
+        origin.listen();
+        origin
+    }
+
     /// A member that refuses connections until it is told to listen.
     pub(crate) fn refusing(self) -> Origin {
-        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        self.refusing_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    fn refusing_at(self, address: SocketAddr) -> Origin {
+        let socket = bound(address);
         let address = socket
             .local_addr()
             .ok()
@@ -299,8 +310,8 @@ impl Unstarted {
     }
 }
 
-fn unbound() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+fn unbound(domain: Domain) -> Socket {
+    let socket = Socket::new(domain, Type::STREAM, None).expect("a socket");
     socket
         .set_reuse_address(true)
         .expect("a socket takes options");
@@ -311,7 +322,7 @@ fn unbound() -> Socket {
 fn bound(address: SocketAddr) -> Socket {
     // A program that is just being started has a copy of the old listener for a moment.
     eventually("the port is free", || {
-        let socket = unbound();
+        let socket = unbound(Domain::for_address(address));
         socket.bind(&address.into()).ok().map(|()| socket)
     })
 }

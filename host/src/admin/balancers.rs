@@ -3,6 +3,7 @@
 //! Names are Apache's where its balancer-manager has the column. Times are seconds since 1970 with milliseconds behind the
 //! point.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use equipoise_balancer::Member;
@@ -12,6 +13,7 @@ use crate::config::{self};
 use crate::config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
 use crate::control::Settings;
 use crate::health::{Chapter, Check};
+use crate::names::Addresses;
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::Upstream;
 
@@ -69,6 +71,9 @@ pub(super) struct MemberView<'snapshot> {
     /// When the state last changed, and why; none before the first change.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Changed>,
+    /// What its name stands for; none where it is given by an address or a socket file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<AddressesView>,
     /// How it is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<CheckSettings>,
@@ -97,6 +102,19 @@ pub(super) struct MemberView<'snapshot> {
 struct Changed {
     at: f64,
     cause: String,
+}
+
+/// What a member's name stands for.
+#[derive(Debug, Serialize)]
+struct AddressesView {
+    /// Those that it is connected to.
+    known: Vec<SocketAddr>,
+    /// When the last good answer came; none before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<f64>,
+    /// Why there was none since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 /// How a member is checked, in Apache's words.
@@ -204,6 +222,7 @@ impl<'snapshot> MemberView<'snapshot> {
             status: settings.status.to_string(),
             state: state(member),
             changed,
+            addresses: upstream.addresses.as_deref().map(addresses),
             check: upstream.config.check.as_ref().map(check),
             checks,
             elected: counters.elected(),
@@ -232,6 +251,15 @@ fn told(chapter: Chapter) -> (Option<Changed>, Vec<CheckView>) {
         detail: check.detail,
     };
     (changed, chapter.checks.into_iter().map(check).collect())
+}
+
+fn addresses(addresses: &Addresses) -> AddressesView {
+    let summary = addresses.summary();
+    AddressesView {
+        known: summary.addresses,
+        at: summary.at.map(seconds),
+        trouble: summary.trouble,
+    }
 }
 
 /// The words for the states.

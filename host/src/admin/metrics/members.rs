@@ -8,48 +8,53 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::super::balancers::{STATES, state};
 use super::family::{Family, Label, Name};
 use crate::health::Tally;
-use crate::meters::MemberMeters;
+use crate::names::Addresses;
 use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::Upstream;
+
+/// A member, with all that counts for it.
+#[derive(Clone, Copy)]
+struct Whole<'snapshot> {
+    cluster: &'snapshot Cluster,
+    member: &'snapshot Member,
+    upstream: &'snapshot Upstream,
+}
 
 /// A number of a member.
-type OfMember<N> = fn(&Cluster, &Member) -> N;
+type OfMember<N> = fn(Whole<'_>) -> N;
 
 /// Counters of members: name, help, and where the number comes from.
 const COUNTERS: [(&str, &str, OfMember<u64>); 7] = [
-    (
-        "member_requests",
-        "Requests given to the member",
-        |_, member| member.counters.elected(),
-    ),
-    (
-        "member_sent_bytes",
-        "Bytes sent to the member",
-        |_, member| member.counters.transferred(),
-    ),
+    ("member_requests", "Requests given to the member", |it| {
+        it.member.counters.elected()
+    }),
+    ("member_sent_bytes", "Bytes sent to the member", |it| {
+        it.member.counters.transferred()
+    }),
     (
         "member_received_bytes",
         "Bytes read from the member",
-        |_, member| member.counters.read(),
+        |it| it.member.counters.read(),
     ),
     (
         "member_checks_passed",
         "Checks that the member passed",
-        |cluster, member| tally(cluster, member).passed,
+        |it| it.tally().passed,
     ),
     (
         "member_checks_failed",
         "Checks that the member failed",
-        |cluster, member| tally(cluster, member).failed,
+        |it| it.tally().failed,
     ),
     (
         "member_connections_opened",
         "Connections to the member that were opened",
-        |cluster, member| meters(cluster, member).opened.get(),
+        |it| it.upstream.meters.opened.get(),
     ),
     (
         "member_connections_reused",
         "Requests that found an idle connection to the member",
-        |cluster, member| meters(cluster, member).reused.get(),
+        |it| it.upstream.meters.reused.get(),
     ),
 ];
 
@@ -58,27 +63,27 @@ const GAUGES: [(&str, &str, OfMember<f64>); 5] = [
     (
         "member_in_flight",
         "Requests in flight at the member",
-        |_, member| member.counters.busy().into(),
+        |it| it.member.counters.busy().into(),
     ),
     (
         "member_usable",
         "1 if the member may take requests: enabled, not in error, not left out for being unhealthy",
-        |_, member| u8::from(member.is_usable()).into(),
+        |it| u8::from(it.member.is_usable()).into(),
     ),
     (
         "member_latency_seconds",
         "Time until the member's answers begin, a moving mean; 0 before the first",
-        |_, member| f64::from(member.counters.latency_us()) / 1e6,
+        |it| f64::from(it.member.counters.latency_us()) / 1e6,
     ),
     (
         "member_consecutive_failures",
         "Requests in a row that brought no answer",
-        |_, member| member.counters.consecutive_failures().into(),
+        |it| it.member.counters.consecutive_failures().into(),
     ),
     (
         "member_connections_idle",
         "Connections to the member that wait for a request",
-        |cluster, member| meters(cluster, member).idle.get() as f64,
+        |it| it.upstream.meters.idle.get() as f64,
     ),
 ];
 
@@ -86,23 +91,20 @@ const GAUGES: [(&str, &str, OfMember<f64>); 5] = [
 pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     for (name, help, number) in COUNTERS {
         let mut family = Family::counter(encoder, name, help)?;
-        for_members(snapshot, |cluster, member| {
-            family.count(&labels(cluster, member), number(cluster, member))
-        })?;
+        for_members(snapshot, |it| family.count(&it.labels(), number(it)))?;
     }
     for (name, help, number) in GAUGES {
         let mut family = Family::gauge(encoder, name, help)?;
-        for_members(snapshot, |cluster, member| {
-            family.measure(&labels(cluster, member), number(cluster, member))
-        })?;
+        for_members(snapshot, |it| family.measure(&it.labels(), number(it)))?;
     }
     write_states(encoder, snapshot)?;
     write_errors(encoder, snapshot)?;
+    write_addresses(encoder, snapshot)?;
     let help = "Time from the decision to the head of the member's answer";
     let mut family = Family::histogram(encoder, "member_response_seconds", help)?;
-    for_members(snapshot, |cluster, member| {
-        let responses = &meters(cluster, member).responses;
-        family.distribute(&labels(cluster, member), responses)
+    for_members(snapshot, |it| {
+        let responses = &it.upstream.meters.responses;
+        family.distribute(&it.labels(), responses)
     })
 }
 
@@ -110,9 +112,9 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
 fn write_states(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let help = "1 for the state that the member is in";
     let mut family = Family::gauge(encoder, "member_state", help)?;
-    for_members(snapshot, |cluster, member| {
-        let [balancer, url] = labels(cluster, member);
-        let current = state(member);
+    for_members(snapshot, |it| {
+        let [balancer, url] = it.labels();
+        let current = state(it.member);
         STATES.iter().try_for_each(|&state| {
             let number = u8::from(state == current);
             family.measure(&[balancer, url, ("state", Name(state))], number.into())
@@ -123,42 +125,85 @@ fn write_states(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt
 fn write_errors(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let help = "Requests that brought no answer, or a status of 500 or above";
     let mut family = Family::counter(encoder, "member_errors", help)?;
-    for_members(snapshot, |cluster, member| {
-        let [balancer, url] = labels(cluster, member);
-        let mut kinds = meters(cluster, member).errors_by_kind();
+    for_members(snapshot, |it| {
+        let [balancer, url] = it.labels();
+        let mut kinds = it.upstream.meters.errors_by_kind();
         kinds.try_for_each(|(kind, count)| {
             family.count(&[balancer, url, ("kind", Name(kind))], count)
         })
     })
 }
 
-/// Does something for every member of every balancer.
-fn for_members<'snapshot>(
-    snapshot: &'snapshot Snapshot,
-    mut with: impl FnMut(&'snapshot Cluster, &'snapshot Member) -> fmt::Result,
-) -> fmt::Result {
-    snapshot.clusters.iter().try_for_each(|cluster| {
-        let mut members = cluster.balancer.members().iter();
-        members.try_for_each(|member| with(cluster, member))
+/// What is known of members' names.
+fn write_addresses(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let help = "Addresses that the member's name stands for";
+    let mut family = Family::gauge(encoder, "member_addresses", help)?;
+    for_names(snapshot, |it, addresses| {
+        let known = addresses.summary().addresses.len();
+        family.measure(&it.labels(), known as f64)
+    })?;
+    let help = "Time since the last good answer about the member's name";
+    let mut family = Family::gauge(encoder, "member_addresses_age_seconds", help)?;
+    for_names(snapshot, |it, addresses| {
+        let age = addresses.age();
+        age.map_or(Ok(()), |age| {
+            family.measure(&it.labels(), age.as_secs_f64())
+        })
+    })?;
+    let help = "How often the member's name was asked for, by what became of it";
+    let mut family = Family::counter(encoder, "member_resolutions", help)?;
+    for_names(snapshot, |it, addresses| {
+        let [balancer, url] = it.labels();
+        let results = [
+            ("resolved", &addresses.resolved),
+            ("failed", &addresses.failed),
+        ];
+        results.into_iter().try_for_each(|(result, count)| {
+            family.count(&[balancer, url, ("result", Name(result))], count.get())
+        })
     })
 }
 
-fn labels<'snapshot>(
-    cluster: &'snapshot Cluster,
-    member: &'snapshot Member,
-) -> [Label<'snapshot>; 2] {
-    let balancer = Name(&cluster.balancer.settings().name);
-    [
-        ("balancer", balancer),
-        ("member", Name(&member.settings.name)),
-    ]
+/// Does something for every member whose URL has a name.
+fn for_names<'snapshot>(
+    snapshot: &'snapshot Snapshot,
+    mut with: impl FnMut(Whole<'snapshot>, &'snapshot Addresses) -> fmt::Result,
+) -> fmt::Result {
+    for_members(snapshot, |it| match &it.upstream.addresses {
+        Some(addresses) => with(it, addresses),
+        None => Ok(()),
+    })
 }
 
-fn meters<'snapshot>(cluster: &'snapshot Cluster, member: &Member) -> &'snapshot MemberMeters {
-    &cluster.upstreams[member.id as usize].meters
+/// Does something for every member of every balancer.
+fn for_members<'snapshot>(
+    snapshot: &'snapshot Snapshot,
+    mut with: impl FnMut(Whole<'snapshot>) -> fmt::Result,
+) -> fmt::Result {
+    snapshot.clusters.iter().try_for_each(|cluster| {
+        let members = cluster.balancer.members().iter();
+        let mut members = members.zip(&cluster.upstreams);
+        members.try_for_each(|(member, upstream)| {
+            with(Whole {
+                cluster,
+                member,
+                upstream,
+            })
+        })
+    })
 }
 
-fn tally(cluster: &Cluster, member: &Member) -> Tally {
-    let chapter = cluster.chronicle.chapter(member.id);
-    chapter.map_or_else(Tally::default, |chapter| chapter.tally)
+impl<'snapshot> Whole<'snapshot> {
+    fn labels(self) -> [Label<'snapshot>; 2] {
+        let balancer = Name(&self.cluster.balancer.settings().name);
+        [
+            ("balancer", balancer),
+            ("member", Name(&self.member.settings.name)),
+        ]
+    }
+
+    fn tally(self) -> Tally {
+        let chapter = self.cluster.chronicle.chapter(self.member.id);
+        chapter.map_or_else(Tally::default, |chapter| chapter.tally)
+    }
 }

@@ -34,3 +34,4 @@ mod traces;
 mod upstream;
 mod wasm;
 mod watcher;
+mod whole;

@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::admin::{self, member};
 use crate::harness::proxy::{Start, server};
-use crate::harness::{Blackhole, Dns, Gate, Origin, Proxy, Said, eventually};
+use crate::harness::{Blackhole, Client, Dns, Gate, Origin, Proxy, Said, eventually};
 
 const NAME: &str = "app.test";
 
@@ -91,7 +91,7 @@ fn requests_at_an_address_that_is_gone_end_in_peace() {
     dns.say_addresses(NAME, &["127.0.0.1"]);
     let proxy = before(&dns, &b1, "ttl = \"1h\"").start();
     let address = proxy.address();
-    let request = thread::spawn(move || server(&crate::harness::Client::connect(address).get("/")));
+    let request = thread::spawn(move || server(&Client::connect(address).get("/")));
     b1.await_hits(1);
     say_addresses(&dns, &["127.0.0.2"]);
     assert_eq!(proxy.served(2), ["b2"; 2]);
@@ -182,16 +182,42 @@ fn address_that_refuses_or_says_nothing_costs_no_request() {
 /// The first request comes when the name server has not answered yet: it waits for that.
 #[test]
 fn first_request_waits_for_the_first_answer() {
-    let b1 = Origin::live("b1");
+    let (b1, gate) = (Origin::live("b1"), Gate::closed());
     let dns = Dns::start();
-    dns.say(NAME, Said::Nothing);
-    let proxy = before(&dns, &b1, "connectiontimeout = \"20s\"").start();
+    dns.say(
+        NAME,
+        Said::Late(gate.clone(), vec![Ipv4Addr::LOCALHOST.into()]),
+    );
+    let url = format!("http://{NAME}:{}", b1.address().port());
+    let resolver = dns.resolver().replace("400ms", "40s");
+    let proxy = admin::start(&[])
+        .top(&resolver)
+        .member_at(&url, "connectiontimeout = \"20s\"")
+        .start();
     let address = proxy.address();
-    let request = thread::spawn(move || server(&crate::harness::Client::connect(address).get("/")));
+    let request = thread::spawn(move || server(&Client::connect(address).get("/")));
     dns.await_questions(NAME, 1);
-    dns.say_addresses(NAME, &["127.0.0.1"]);
-    // A question that was lost is asked again within the same time.
+    assert_eq!(b1.hits(), 0);
+    gate.open();
     assert_eq!(request.join().expect("a response"), "b1");
+}
+
+#[test]
+fn first_request_waits_no_longer_than_for_a_connection() {
+    let (b1, gate) = (Origin::live("b1"), Gate::closed());
+    let dns = Dns::start();
+    dns.say(
+        NAME,
+        Said::Late(gate.clone(), vec![Ipv4Addr::LOCALHOST.into()]),
+    );
+    let url = format!("http://{NAME}:{}", b1.address().port());
+    let resolver = dns.resolver().replace("400ms", "40s");
+    let proxy = admin::start(&[])
+        .top(&resolver)
+        .member_at(&url, "connectiontimeout = \"100ms\"")
+        .start();
+    assert_eq!(proxy.served(1), ["503"]);
+    gate.open();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,6 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::config::Config;
 use crate::probe::{self, Target};
+use crate::upstream::Upstream;
 
 /// What checking took.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +38,8 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
     let start = Instant::now();
     for balancer in &config.balancers {
         for (id, member) in (0..).zip(&balancer.members) {
-            let Some(target) = Target::new(id, member, false, permits.clone()) else {
+            let upstream = Arc::new(Upstream::new(member, None, &Arc::default(), None));
+            let Some(target) = Target::new(id, upstream, false, permits.clone()) else {
                 continue;
             };
             let (passed, failed) = (passed.clone(), failed.clone());

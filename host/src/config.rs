@@ -669,8 +669,8 @@ pub struct Check {
     pub fails: u32,
     /// `hcpasses`: so many passed checks in a row make it well again. Default 1; 1 to 100.
     pub passes: u32,
-    /// `hcport`: where to connect to. Default: the member's port.
-    pub port: u16,
+    /// `hcport`: where to connect to. Default: where requests go.
+    pub port: Option<u16>,
 }
 
 /// What a check is.
@@ -680,6 +680,19 @@ pub enum CheckKind {
     Tcp,
     /// A request that is answered as expected.
     Http(HttpCheck),
+    /// A service of gRPC that says that it serves.
+    Grpc(GrpcCheck),
+}
+
+/// The call of a check: of `grpc.health.v1.Health/Check`. The member speaks HTTP/2, or is asked whether it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcCheck {
+    /// `hcservice`: who is asked for. Default: the empty name, which stands for the server as a whole.
+    pub service: String,
+    /// `hchost`: the authority. Default: the member's.
+    pub host: String,
+    /// `hcheaders`: the call's metadata. At most 32; default none.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The request of a check, and what its answer must be.

@@ -39,3 +39,4 @@ mod traces;
 mod upstream;
 mod wasm;
 mod watcher;
+mod whole;

@@ -19,4 +19,6 @@ mod resolver;
 mod system;
 
 pub(crate) use addresses::{Address, Addresses};
+#[cfg(test)]
+pub(crate) use follow::resolve_once;
 pub(crate) use follow::supervise;

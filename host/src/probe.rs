@@ -14,12 +14,15 @@ use std::time::Duration;
 use equipoise_sdk::health::{Answer, Failure, Probe};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+
+use crate::upstream::{ConnectError, reach};
 
 mod answer;
 mod body;
+mod grpc;
 mod head;
+mod http2;
 mod pace;
 mod target;
 
@@ -27,6 +30,7 @@ mod target;
 mod tests;
 
 pub(crate) use pace::permits;
+use target::Question;
 pub(crate) use target::Target;
 
 /// What a check found.
@@ -69,8 +73,21 @@ impl Trouble {
 /// An answer, and what is wrong with it.
 struct Reply {
     answer: Answer,
+    /// What it is called where all is as expected.
+    kind: Kind,
     /// What is not as expected; `None` where all is.
     complaint: Option<String>,
+}
+
+/// Kinds of answers.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// A connection, and no more.
+    Connection,
+    /// One with a status of HTTP.
+    Status,
+    /// A service of gRPC that serves.
+    Service,
 }
 
 /// How far a check has come: what is missing when its time is over.
@@ -107,7 +124,7 @@ pub(crate) async fn watch(
     let check = async || attempt(target, &now).await;
     let judge = |(finding, is_ours): (Finding, bool)| {
         if is_ours && !is_told {
-            let (member, detail) = (&target.url, &finding.detail);
+            let (member, detail) = (target.url(), &finding.detail);
             tracing::warn!(%member, "could not be checked: {detail}");
         }
         is_told = is_ours;
@@ -147,33 +164,35 @@ async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool
 
 /// A check without a bound on its time.
 async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
-    let mut stream = connect(target).await.map_err(no_connection)?;
-    let Some(inquiry) = &target.inquiry else {
-        return Ok(Reply::of_connection());
-    };
+    let question = &target.question;
+    let reached = reach(
+        &target.upstream,
+        target.port,
+        target.timeout,
+        question.is_http1(),
+    );
+    let (mut stream, speaks_http2) = reached.await.map_err(no_connection)?;
     stage.set(Stage::Answer);
     let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
-    stream.set_nodelay(true).map_err(broken)?;
-    stream.write_all(&inquiry.request).await.map_err(broken)?;
-    answer::read(&mut stream, inquiry, stage).await
-}
-
-/// Connects to the first of the member's addresses that takes the connection.
-async fn connect(target: &Target) -> io::Result<TcpStream> {
-    if let Some(address) = target.address {
-        return TcpStream::connect(address).await;
-    }
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in target.resolve().await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+    match question {
+        Question::Connection => Ok(Reply::of_connection()),
+        Question::Http1(request, inquiry) => {
+            stream.write_all(request).await.map_err(broken)?;
+            answer::read(&mut stream, inquiry, stage).await
         }
+        Question::Http2(request, inquiry) => http2::ask(stream, request, inquiry, stage).await,
+        Question::Grpc(request) if speaks_http2 => http2::ask_grpc(stream, request, stage).await,
+        Question::Grpc(_) => Err(Trouble::unintelligible(
+            "it chose HTTP/1.1, and gRPC needs HTTP/2",
+        )),
     }
-    Err(failure)
 }
 
-fn no_connection(error: io::Error) -> Trouble {
+fn no_connection(error: ConnectError) -> Trouble {
+    let error = match error {
+        ConnectError::Io(error) => error,
+        error => return Trouble::new(Failure::Unreachable, format!("no connection: {error}")),
+    };
     let detail = format!("no connection: {}", plain(&error));
     let ours = [
         Errno::MFILE,
@@ -205,25 +224,47 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl Reply {
-    /// A connection was all that was asked for.
-    fn of_connection() -> Self {
-        let answer = Answer {
-            status: 0,
-            headers: Vec::new(),
-            body: Vec::new(),
-        };
+    /// An answer of HTTP.
+    fn of(answer: Answer, complaint: Option<String>) -> Self {
         Self {
             answer,
-            complaint: None,
+            kind: Kind::Status,
+            complaint,
+        }
+    }
+
+    /// A connection was all that was asked for.
+    fn of_connection() -> Self {
+        Self {
+            kind: Kind::Connection,
+            ..Self::of(answer_of(0), None)
+        }
+    }
+
+    /// An answer of gRPC.
+    fn of_service(status: u16, complaint: Option<String>) -> Self {
+        Self {
+            kind: Kind::Service,
+            ..Self::of(answer_of(status), complaint)
         }
     }
 
     fn in_words(&self, latency: Duration) -> String {
         let time = latency.as_millis();
-        match (&self.complaint, self.answer.status) {
+        match (&self.complaint, self.kind) {
             (Some(complaint), _) => complaint.clone(),
-            (None, 0) => format!("connected in {time} ms"),
-            (None, status) => format!("{status} in {time} ms"),
+            (None, Kind::Connection) => format!("connected in {time} ms"),
+            (None, Kind::Status) => format!("{} in {time} ms", self.answer.status),
+            (None, Kind::Service) => format!("SERVING in {time} ms"),
         }
+    }
+}
+
+/// One of which nobody is told more than its status.
+fn answer_of(status: u16) -> Answer {
+    Answer {
+        status,
+        headers: Vec::new(),
+        body: Vec::new(),
     }
 }

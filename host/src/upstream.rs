@@ -8,6 +8,7 @@ mod connection;
 mod dial;
 mod metered;
 mod pool;
+mod reach;
 mod slots;
 mod stream;
 
@@ -25,7 +26,9 @@ pub(crate) use answers::AnswerScanner;
 pub(crate) use connection::{ConnectError, Connection, Introduction, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;
+pub(crate) use reach::reach;
 pub(crate) use slots::{Slot, Slots};
+pub(crate) use stream::MemberStream;
 
 /// How to reach a member.
 pub(crate) struct Upstream {

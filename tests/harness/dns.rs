@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::{Gate, PATIENCE};
 
 /// A name server on UDP. It knows no name at first.
 pub(crate) struct Dns {
@@ -16,12 +16,14 @@ pub(crate) struct Dns {
 }
 
 /// What is answered about a name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Said {
     /// These addresses, with this TTL in seconds.
     Addresses(Vec<IpAddr>, u32),
     /// SRV records: priority, weight, port and target, with this TTL.
     Services(Vec<(u16, u16, u16, String)>, u32),
+    /// These addresses, once the gate is open; nobody else is answered before that.
+    Late(Gate, Vec<IpAddr>),
     /// Nothing at all.
     Nothing,
     /// SERVFAIL.
@@ -159,6 +161,10 @@ impl Shared {
             Said::Failure => (SERVER_FAILURE, 0, Vec::new()),
             Said::NoSuchName => (NAME_ERROR, 0, Vec::new()),
             Said::Addresses(addresses, ttl) => (NO_ERROR, ttl, of_kind(kind, &addresses)),
+            Said::Late(gate, addresses) => {
+                gate.wait();
+                (NO_ERROR, 0, of_kind(kind, &addresses))
+            }
             Said::Services(records, ttl) if kind == SRV => {
                 (NO_ERROR, ttl, records.iter().map(service).collect())
             }

@@ -128,6 +128,9 @@ struct CheckSettings {
     /// The target of the request; none for a connection alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     hcuri: Option<String>,
+    /// The service of gRPC that is asked for; none where it is another kind of check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hcservice: Option<String>,
 }
 
 /// A check of a member.
@@ -325,6 +328,11 @@ fn check(check: &config::Check) -> CheckSettings {
             };
             (method, Some(http.target.clone()))
         }
+        CheckKind::Grpc(_) => ("GRPC", None),
+    };
+    let hcservice = match &check.kind {
+        CheckKind::Grpc(grpc) => Some(grpc.service.clone()),
+        _ => None,
     };
     CheckSettings {
         hcmethod,
@@ -333,6 +341,7 @@ fn check(check: &config::Check) -> CheckSettings {
         hcpasses: check.passes,
         hcfails: check.fails,
         hcuri,
+        hcservice,
     }
 }
 

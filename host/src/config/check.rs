@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::reference::read_reference;
 use super::table::Table;
-use super::url::MemberUrl;
-use super::{Check, CheckKind, Expect, HttpCheck};
+use super::url::{MemberUrl, Scheme};
+use super::{Check, CheckKind, Expect, GrpcCheck, HttpCheck};
 
 mod effect;
 mod expect;
@@ -23,7 +23,7 @@ use expect::read_expect;
 use method::{Way, way};
 
 /// The keys of `[hctemplate.NAME]`.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "hcmethod",
     "hcuri",
     "hcinterval",
@@ -35,6 +35,7 @@ pub(super) const KEYS: [&str; 11] = [
     "hcheaders",
     "hcexpect",
     "hcreport",
+    "hcservice",
 ];
 
 /// Keys of a table of its own, with `hctemplate` and the keys of checks behind them: `ALL` is so many more.
@@ -76,6 +77,7 @@ pub(super) struct Said {
     headers: Option<Vec<(String, String)>>,
     expect: Option<Expect>,
     report: Option<Vec<String>>,
+    service: Option<String>,
 }
 
 /// Reads every `[hctemplate.NAME]` out of the file.
@@ -121,6 +123,7 @@ impl Said {
             headers: value::read_headers(table),
             expect: read_expect(table),
             report: named("hcreport", &|| value::read_report(table)),
+            service: table.read("hcservice", value::service),
         }
     }
 
@@ -154,6 +157,7 @@ impl Said {
             headers: self.headers.or_else(|| other.headers.clone()),
             expect: self.expect.or_else(|| other.expect.clone()),
             report: self.report.or_else(|| other.report.clone()),
+            service: self.service.or_else(|| other.service.clone()),
         }
     }
 
@@ -167,7 +171,7 @@ impl Said {
             timeout: self.timeout.unwrap_or(timeout),
             fails: self.fails.unwrap_or(1),
             passes: self.passes.unwrap_or(1),
-            port: self.port.unwrap_or(url.port),
+            port: self.port,
             kind: self.kind(url)?,
         })
     }
@@ -176,6 +180,7 @@ impl Said {
         let (method, version) = match self.way? {
             Way::Off | Way::Unknown => return None,
             Way::Tcp => return Some(CheckKind::Tcp),
+            Way::Grpc => return Some(CheckKind::Grpc(self.call(url))),
             Way::Http(method, version) => (method, version),
         };
         Some(CheckKind::Http(HttpCheck {
@@ -187,5 +192,22 @@ impl Said {
             expect: self.expect.unwrap_or_default(),
             report: self.report.unwrap_or_default(),
         }))
+    }
+
+    fn call(self, url: &MemberUrl) -> GrpcCheck {
+        GrpcCheck {
+            service: self.service.unwrap_or_default(),
+            host: self.host.unwrap_or_else(|| url.authority.to_string()),
+            headers: self.headers.unwrap_or_default(),
+        }
+    }
+
+    /// Refuses the URL of a member that cannot be asked so.
+    pub(super) fn check_url(&self, table: &Table<'_>, url: &MemberUrl) {
+        let speaks_http2 = matches!(url.scheme, Scheme::H2 | Scheme::H2c | Scheme::Https);
+        if self.way == Some(Way::Grpc) && !speaks_http2 {
+            let remedy = "is of HTTP/1.1, which hcmethod = \"GRPC\" cannot ask: write it with h2, h2c or https";
+            table.refuse("url", remedy);
+        }
     }
 }

@@ -158,6 +158,7 @@ fn read_member(table: &Table<'_>, checks: Said, path: &Path) -> Option<Member> {
     let tls = read_tls(table, written.as_ref().map(|(_, url)| url.scheme), path);
     let (name, url) = written?;
     check_socket(table, &url);
+    checks.check_url(table, &url);
     let address = url.address();
     let check = checks.check(&url);
     let MemberUrl {

@@ -90,11 +90,11 @@ impl Checks {
         &mut self,
         snapshot: &Snapshot,
         cluster: &Cluster,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         id: u32,
     ) -> Option<AbortHandle> {
         let is_judged = cluster.config.judge.is_some();
-        let target = Target::new(id, &upstream.config, is_judged, self.permits.clone())?;
+        let target = Target::new(id, upstream.clone(), is_judged, self.permits.clone())?;
         let (view, started) = (self.view.clone(), snapshot.started());
         let balancer = cluster.name().to_owned();
         let note = move |finding| {

@@ -101,3 +101,13 @@ async fn follow(addresses: Arc<Addresses>, resolver: Rc<Resolver>) {
         sleep(pause).await;
     }
 }
+
+/// Asks for one name once, as the system has it.
+#[cfg(test)]
+pub(crate) async fn resolve_once(addresses: &Addresses) {
+    let resolver = Resolver::new(crate::config::Resolver::default());
+    match resolver.resolve(addresses.host()).await {
+        Ok(answer) => addresses.learn(&answer),
+        Err(why) => addresses.note_failure(why),
+    }
+}

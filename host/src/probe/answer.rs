@@ -4,12 +4,12 @@ use std::cell::Cell;
 
 use equipoise_sdk::health::Answer;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 
 use super::body::Body;
 use super::head::{Head, end_of_head};
 use super::target::Inquiry;
 use super::{Reply, Stage, Trouble, plain};
+use crate::upstream::MemberStream;
 
 /// The most bytes of heads: of the answer and of interim ones before it.
 const MOST_HEAD: usize = 64 * 1024;
@@ -22,7 +22,7 @@ const ROOM: usize = 4096;
 
 /// What has come and is not used yet.
 struct Inbox<'s> {
-    stream: &'s mut TcpStream,
+    stream: &'s mut MemberStream,
     bytes: Vec<u8>,
 }
 
@@ -31,7 +31,7 @@ struct Inbox<'s> {
 /// # Errors
 /// There is none, or not all of it.
 pub(super) async fn read(
-    stream: &mut TcpStream,
+    stream: &mut MemberStream,
     inquiry: &Inquiry,
     stage: &Cell<Stage>,
 ) -> Result<Reply, Trouble> {
@@ -46,18 +46,14 @@ pub(super) async fn read(
     } else {
         Vec::new()
     };
-    let body_complaint = || {
-        let pattern = inquiry.expect.body.as_ref()?;
-        let is_wrong = !pattern.matches(&body);
-        is_wrong.then(|| format!("the body does not match `{}`", pattern.as_str()))
-    };
-    let complaint = head.complaint.or_else(body_complaint);
+    let complaint = head.complaint;
+    let complaint = complaint.or_else(|| inquiry.body_complaint(&body));
     let answer = Answer {
         status: head.status,
         headers: head.headers,
         body,
     };
-    Ok(Reply { answer, complaint })
+    Ok(Reply::of(answer, complaint))
 }
 
 impl Inbox<'_> {

@@ -119,7 +119,7 @@ fn length_of(text: &[u8]) -> Result<Framing, Trouble> {
 }
 
 /// The fields whose names are among `names`, with names in lower case, in the order of the head.
-fn reported(names: &[String], fields: &[Header<'_>]) -> Vec<(String, String)> {
+pub(super) fn reported(names: &[String], fields: &[Header<'_>]) -> Vec<(String, String)> {
     let wanted = |field: &Header<'_>| {
         let name = names
             .iter()
@@ -135,7 +135,7 @@ fn reported(names: &[String], fields: &[Header<'_>]) -> Vec<(String, String)> {
 }
 
 /// What is wrong with status or fields.
-fn complaint(expect: &Expect, status: u16, fields: &[Header<'_>]) -> Option<String> {
+pub(super) fn complaint(expect: &Expect, status: u16, fields: &[Header<'_>]) -> Option<String> {
     let statuses = &expect.statuses;
     if !statuses.iter().any(|range| range.contains(&status)) {
         let ranges = statuses

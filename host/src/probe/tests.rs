@@ -4,14 +4,22 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderValue;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
 use crate::config::Config;
+use crate::names::resolve_once;
+use crate::upstream::Upstream;
+use crate::whole::Whole;
 
 const GET: &str = "hcmethod = \"GET\"";
 
@@ -20,14 +28,28 @@ const PATIENT: &str = "hctimeout = \"60s\"";
 
 /// The member at an address as it is checked with these lines of configuration.
 fn target(authority: &str, lines: &str, is_judged: bool) -> Target {
+    target_at(&format!("http://{authority}"), lines, is_judged)
+}
+
+/// The member with a URL as it is checked with these lines of configuration.
+fn target_at(url: &str, lines: &str, is_judged: bool) -> Target {
     let text = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n
-        [[balancer.b.member]]\nurl = \"http://{authority}\"\n{lines}\n"
+        [[balancer.b.member]]\nurl = \"{url}\"\n{lines}\n"
     );
     let config = Config::parse(&text, Path::new("test.toml"));
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let member = &config.balancers[0].members[0];
-    Target::new(7, member, is_judged, permits()).expect("a method is written")
+    let upstream = Arc::new(Upstream::new(member, None, &Arc::default(), None));
+    Target::new(7, upstream, is_judged, permits()).expect("a method is written")
+}
+
+/// The same with a name that has been asked for.
+async fn target_by_name(authority: &str) -> Target {
+    let target = target(authority, GET, false);
+    let addresses = target.upstream.addresses.as_ref();
+    resolve_once(addresses.expect("a name")).await;
+    target
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
@@ -172,7 +194,8 @@ async fn another_port_may_be_checked() {
 async fn every_address_of_a_name_is_tried() {
     let (address, _) = member("HTTP/1.0 200 OK\r\n\r\n").await;
     let authority = format!("localhost:{}", address.port());
-    assert!(check(&target(&authority, GET, false)).await.probe.expected);
+    let target = target_by_name(&authority).await;
+    assert!(check(&target).await.probe.expected);
 }
 
 #[tokio::test]
@@ -190,10 +213,12 @@ async fn a_refused_connection_is_unreachable() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_unreachable() {
-    let finding = check(&target("nowhere.invalid", GET, false)).await;
+    let finding = check(&target_by_name("nowhere.invalid").await).await;
     assert_eq!(finding.probe.outcome, Err(Failure::Unreachable));
     assert!(
-        finding.detail.starts_with("no connection: "),
+        finding
+            .detail
+            .starts_with("no connection: no address of nowhere.invalid: "),
         "{}",
         finding.detail
     );
@@ -517,4 +542,166 @@ async fn a_member_is_watched_until_nobody_wants_to_know() {
         [true, false, true].starts_with(&found) && found.len() >= 2,
         "{found:?}"
     );
+}
+
+/// A member of HTTP/2 that answers one connection's requests with a status, these bytes and these trailers; tells the request's
+/// head.
+async fn member_of_http2(
+    status: u16,
+    body: &'static [u8],
+    fields: &'static [(&'static str, &'static str)],
+) -> (SocketAddr, JoinHandle<http::request::Parts>) {
+    let (listener, address) = listen().await;
+    let serving = tokio::task::spawn_local(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let seen = Rc::new(RefCell::new(None));
+        let noted = seen.clone();
+        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+            *noted.borrow_mut() = Some(request.into_parts().0);
+            let mut response = http::Response::new(Whole::from(Bytes::from_static(body)));
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            for (name, value) in fields {
+                let value = HeaderValue::from_static(value);
+                response.headers_mut().insert(*name, value);
+            }
+            std::future::ready(Ok::<_, std::convert::Infallible>(response))
+        });
+        let http = hyper::server::conn::http2::Builder::new(Local);
+        // Whoever has seen enough hangs up.
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        seen.take().unwrap()
+    });
+    (address, serving)
+}
+
+/// Runs what is not to leave the thread.
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+#[tokio::test]
+async fn members_of_http2_are_asked_by_it() {
+    let asking = async {
+        let (address, request) = member_of_http2(200, b"ready", &[("x-load", "7")]).await;
+        let lines = format!(
+            "{GET}\n{PATIENT}\nhcuri = \"/h?a\"\nhcheaders = {{ x-probe = \"1\" }}\nhcreport = [\"x-load\"]"
+        );
+        let target = target_at(&format!("h2c://{address}"), &lines, true);
+        let Finding { probe, detail } = check(&target).await;
+        assert!(probe.expected && detail.starts_with("200 in "), "{detail}");
+        let answer = probe.outcome.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"ready"[..]));
+        assert_eq!(answer.headers, [("x-load".to_owned(), "7".to_owned())]);
+        let head = request.await.unwrap();
+        assert_eq!(head.uri, format!("http://{address}/h?a").as_str());
+        assert_eq!(
+            (head.version, &head.headers["x-probe"]),
+            (http::Version::HTTP_2, &HeaderValue::from_static("1"))
+        );
+
+        let (address, _) = member_of_http2(503, b"", &[]).await;
+        let target = target_at(
+            &format!("h2c://{address}"),
+            &format!("hcmethod = \"OPTIONS\"\n{PATIENT}"),
+            false,
+        );
+        assert_eq!(check(&target).await.detail, "503, expected 200-399");
+    };
+    LocalSet::new().run_until(asking).await;
+}
+
+/// What speaks HTTP/1 is told so, and nobody waits for it.
+#[tokio::test]
+async fn members_that_speak_no_http2_are_found_out() {
+    let asking = async {
+        let (listener, address) = listen().await;
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+        });
+        let target = target_at(
+            &format!("h2c://{address}"),
+            &format!("{GET}\n{PATIENT}"),
+            false,
+        );
+        let finding = check(&target).await;
+        assert_eq!(
+            finding.probe.outcome,
+            Err(Failure::BrokenOff),
+            "{}",
+            finding.detail
+        );
+        serving.await.unwrap();
+    };
+    LocalSet::new().run_until(asking).await;
+}
+
+#[tokio::test]
+async fn members_of_grpc_say_whether_they_serve() {
+    const GRPC: &str = "hcmethod = \"GRPC\"\nhcservice = \"shop\"\nhctimeout = \"60s\"";
+    let asking = async {
+        // By the protocol there is nothing else where the status is in the head; here it may stand there all the same.
+        type Fields = &'static [(&'static str, &'static str)];
+        type Row = (u16, &'static [u8], Fields, &'static str);
+        let ok: Fields = &[("grpc-status", "0")];
+        let table: [Row; 5] = [
+            (200, b"\0\0\0\0\x02\x08\x01", ok, "SERVING in "),
+            (
+                200,
+                b"\0\0\0\0\x02\x08\x02",
+                ok,
+                "NOT_SERVING, expected SERVING",
+            ),
+            (
+                200,
+                b"",
+                &[("grpc-status", "5"), ("grpc-message", "who")],
+                "grpc-status 5 (who), expected 0",
+            ),
+            (200, b"", &[], "no answer in gRPC: it has no grpc-status"),
+            (502, b"", &[], "502, expected 200"),
+        ];
+        for (status, body, fields, expected) in table {
+            let (address, request) = member_of_http2(status, body, fields).await;
+            let target = target_at(&format!("h2c://{address}"), GRPC, true);
+            let finding = check(&target).await;
+            assert!(finding.detail.starts_with(expected), "{}", finding.detail);
+            assert_eq!(finding.probe.expected, expected == "SERVING in ");
+            let head = request.await.unwrap();
+            assert_eq!(head.uri.path(), "/grpc.health.v1.Health/Check");
+            assert_eq!(head.method, http::Method::POST);
+            assert_eq!(head.headers["content-type"], "application/grpc");
+            assert_eq!(head.headers["te"], "trailers");
+        }
+    };
+    LocalSet::new().run_until(asking).await;
+}
+
+#[tokio::test]
+async fn members_at_socket_files_are_checked_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await.unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let url = format!("unix:{}|http://app.internal", path.display());
+    let finding = check(&target_at(&url, &format!("{GET}\n{PATIENT}"), false)).await;
+    assert!(finding.probe.expected, "{}", finding.detail);
+    let request = serving.await.unwrap();
+    assert_eq!(request, "GET / HTTP/1.0\r\nHost: app.internal\r\n\r\n");
 }

@@ -1,18 +1,14 @@
 //! One POST of OTLP over HTTP.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request};
-use http_body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::config::TraceEndpoint;
+use crate::whole::Whole;
 
 /// Sends a batch on a connection of its own.
 ///
@@ -34,7 +30,7 @@ pub(super) async fn post(endpoint: &TraceEndpoint, body: Vec<u8>) -> Result<(), 
 }
 
 fn request(endpoint: &TraceEndpoint, body: Vec<u8>) -> Request<Whole> {
-    let mut request = Request::new(Whole(Some(body.into())));
+    let mut request = Request::new(Whole::from(Bytes::from(body)));
     *request.method_mut() = Method::POST;
     // A path that was checked.
     *request.uri_mut() = endpoint.path.parse().unwrap_or_default();
@@ -45,28 +41,4 @@ fn request(endpoint: &TraceEndpoint, body: Vec<u8>) -> Request<Whole> {
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(USER_AGENT, HeaderValue::from_static("equipoise"));
     request
-}
-
-/// A body in one piece.
-struct Whole(Option<Bytes>);
-
-impl Body for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = self.0.as_ref().map_or(0, Bytes::len);
-        SizeHint::with_exact(length as u64)
-    }
 }

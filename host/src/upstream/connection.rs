@@ -329,7 +329,7 @@ async fn in_time<T>(
 }
 
 /// Speaks TLS with a member; says whether HTTP/2 follows.
-async fn secure(
+pub(super) async fn secure(
     upstream: &Upstream,
     socket: Socket,
     upgrades: bool,

@@ -46,11 +46,10 @@ pub(crate) struct Dialled {
 pub(super) async fn dial(upstream: &Upstream) -> io::Result<Dialled> {
     let member = &upstream.config;
     let dialled = connect(upstream, None, member.connection_timeout).await?;
-    if let Socket::Tcp(stream) = &dialled.socket {
-        stream.set_nodelay(true)?;
-        if member.keepalive {
-            SockRef::from(stream).set_keepalive(true)?;
-        }
+    if member.keepalive
+        && let Socket::Tcp(stream) = &dialled.socket
+    {
+        SockRef::from(stream).set_keepalive(true)?;
     }
     Ok(dialled)
 }
@@ -62,7 +61,7 @@ pub(super) async fn dial(upstream: &Upstream) -> io::Result<Dialled> {
 ///
 /// # Errors
 /// The last address's failure, or why the name has no address.
-pub(crate) async fn connect(
+pub(super) async fn connect(
     upstream: &Upstream,
     port: Option<u16>,
     patience: Duration,
@@ -70,13 +69,24 @@ pub(crate) async fn connect(
     let at = |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
     let member = &upstream.config;
     if let Some(path) = &member.socket {
-        return Ok(Socket::Unix(UnixStream::connect(path).await?).into());
+        return Ok(Dialled {
+            socket: Socket::Unix(UnixStream::connect(path).await?),
+            address: None,
+        });
     }
-    match (&upstream.addresses, member.settings.address) {
-        (Some(addresses), _) => connect_by_name(addresses, at, patience).await,
-        (None, Some(address)) => Ok(Socket::Tcp(TcpStream::connect(at(address)).await?).into()),
-        (None, None) => Err(nowhere()),
-    }
+    let (stream, address) = match (&upstream.addresses, member.settings.address) {
+        (Some(addresses), _) => {
+            let (stream, address) = connect_by_name(addresses, at, patience).await?;
+            (stream, Some(address))
+        }
+        (None, Some(address)) => (TcpStream::connect(at(address)).await?, None),
+        (None, None) => return Err(nowhere()),
+    };
+    stream.set_nodelay(true)?;
+    Ok(Dialled {
+        socket: Socket::Tcp(stream),
+        address,
+    })
 }
 
 /// Tries one address after the other. Each but the last may take half of the time that is left.
@@ -84,7 +94,7 @@ async fn connect_by_name(
     addresses: &Addresses,
     at: impl Fn(SocketAddr) -> SocketAddr,
     patience: Duration,
-) -> io::Result<Dialled> {
+) -> io::Result<(TcpStream, Arc<Address>)> {
     let end = Instant::now() + patience;
     let order = addresses.get().await?;
     let (last, mut failure) = (order.len().saturating_sub(1), nowhere());
@@ -94,10 +104,7 @@ async fn connect_by_name(
         let connecting = TcpStream::connect(at(address.address));
         failure = match timeout_at(Instant::now() + share, connecting).await {
             Ok(Ok(stream)) => {
-                return Ok(Dialled {
-                    socket: Socket::Tcp(stream),
-                    address: Some(address),
-                });
+                return Ok((stream, address));
             }
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
@@ -108,15 +115,6 @@ async fn connect_by_name(
 
 fn nowhere() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the member has no address")
-}
-
-impl From<Socket> for Dialled {
-    fn from(socket: Socket) -> Self {
-        Self {
-            socket,
-            address: None,
-        }
-    }
 }
 
 /// Does the same with whichever socket it is.

@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::Socket;
 
 /// What bytes to and from a member go by.
-pub(super) enum MemberStream {
+pub(crate) enum MemberStream {
     /// As they are.
     Plain(Socket),
     /// By TLS.

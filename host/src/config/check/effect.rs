@@ -8,6 +8,9 @@ use crate::config::table::Table;
 /// Keys about requests and their answers.
 const ABOUT_HTTP: [&str; 5] = ["hcuri", "hchost", "hcheaders", "hcexpect", "hcreport"];
 
+/// Those that a call of gRPC has not.
+const NOT_OF_GRPC: [&str; 3] = ["hcuri", "hcexpect", "hcreport"];
+
 const NO_BODY: &str = "an answer to HEAD has no body, which hcexpect asks for: use \"GET\", or an hcexpect without body";
 
 /// Refuses what a template says against its own `hcmethod`; the rest is for those who name it.
@@ -63,6 +66,13 @@ fn complaint(key: &str, way: Option<Way>) -> Option<String> {
         Some(Way::Off) if key != "hctemplate" => Some(
             "does nothing with hcmethod = \"none\": leave it out, or name a method such as \"GET\""
                 .to_owned(),
+        ),
+        Some(Way::Grpc) if NOT_OF_GRPC.contains(&key) => Some(
+            "does nothing with hcmethod = \"GRPC\", which asks for a service: leave it out, or use \"GET\""
+                .to_owned(),
+        ),
+        Some(Way::Tcp | Way::Http(..)) if key == "hcservice" => Some(
+            "does nothing without hcmethod = \"GRPC\": leave it out, or use that".to_owned(),
         ),
         Some(Way::Tcp) if about_http => Some(
             "does nothing with hcmethod = \"TCP\", which only connects: leave it out, or use \"GET\""

@@ -17,6 +17,8 @@ pub(super) enum Way {
     Tcp,
     /// A request.
     Http(CheckMethod, Version),
+    /// A call of gRPC.
+    Grpc,
 }
 
 const WAYS: &[(&str, Way)] = &[
@@ -31,6 +33,7 @@ const WAYS: &[(&str, Way)] = &[
     ),
     ("HEAD11", Way::Http(CheckMethod::Head, Version::HTTP_11)),
     ("GET11", Way::Http(CheckMethod::Get, Version::HTTP_11)),
+    ("GRPC", Way::Grpc),
 ];
 
 /// Reads `hcmethod`; `None` where it is not written.

@@ -82,6 +82,22 @@ pub(super) fn host(value: &DeValue<'_>) -> Reading<String> {
     host_field(text(value)?).map_err(|remedy| format!("{form}: it {remedy}"))
 }
 
+/// The longest `hcservice`, in bytes.
+const LONGEST_SERVICE: usize = 256;
+
+/// The name of a service of gRPC, as its server knows it; empty for the server as a whole.
+pub(super) fn service(value: &DeValue<'_>) -> Reading<String> {
+    let text = text(value)?;
+    let is_name = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_name && text.len() <= LONGEST_SERVICE {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "must be the name of a service such as \"shop.Basket\", of at most {LONGEST_SERVICE} bytes"
+        ))
+    }
+}
+
 /// Reads `hcheaders`; `None` where it is not written.
 pub(super) fn read_headers(table: &Table<'_>) -> Option<Vec<(String, String)>> {
     let bounds = TextBounds {

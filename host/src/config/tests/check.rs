@@ -16,7 +16,7 @@ fn check(lines: &str) -> Option<Check> {
 fn http(lines: &str) -> HttpCheck {
     match check(lines).unwrap().kind {
         CheckKind::Http(http) => http,
-        CheckKind::Tcp => panic!("{lines}"),
+        _ => panic!("{lines}"),
     }
 }
 
@@ -57,7 +57,7 @@ fn checks_have_the_defaults_of_the_documentation() {
         timeout: Duration::from_secs(5),
         fails: 1,
         passes: 1,
-        port: 9001,
+        port: None,
     };
     assert_eq!(check("hcmethod = \"get\""), Some(expected));
     assert_eq!(check("hcmethod = \"tcp\"").unwrap().kind, CheckKind::Tcp);
@@ -96,7 +96,7 @@ hcreport = [\"X-Load\", \"x-more\"]";
         (read.interval, read.timeout),
         (Duration::from_millis(100), Duration::from_millis(50))
     );
-    assert_eq!((read.fails, read.passes, read.port), (100, 2, 8080));
+    assert_eq!((read.fails, read.passes, read.port), (100, 2, Some(8080)));
     let http = http(lines);
     assert_eq!(
         (http.method, http.version),
@@ -178,6 +178,7 @@ fn own_keys_win_over_the_template_and_that_over_the_balancer() {
     let uri = |check: &Option<Check>| match &check.as_ref().unwrap().kind {
         CheckKind::Http(http) => http.target.clone(),
         CheckKind::Tcp => "TCP".to_owned(),
+        CheckKind::Grpc(_) => "GRPC".to_owned(),
     };
     let both = |balancer: &str, member: &str| {
         let checks = checks(balancer, member);
@@ -527,5 +528,72 @@ proptest! {
         if let Some((check, fails)) = first.zip(fails(&member)) {
             prop_assert_eq!(check.fails, fails);
         }
+    }
+}
+
+/// The check of a member at a URL with these lines.
+fn check_at(url: &str, lines: &str) -> Result<Option<Check>, String> {
+    let lines = format!("{MEMBER}\n{lines}");
+    let text = GOOD.replacen(MEMBER, &lines, 1);
+    let text = text.replacen("http://127.0.0.1:9001", url, 1);
+    let config = parse(&text).map_err(|mistakes| mistakes.to_string());
+    Ok(config?.balancers.remove(0).members.remove(0).check)
+}
+
+#[test]
+fn services_of_grpc_are_asked_for() {
+    for url in ["h2c://127.0.0.1:9001", "h2://app", "https://app:8443"] {
+        let lines = "hcmethod = \"grpc\"\nhcservice = \"shop.Basket\"\nhcheaders = { authorization = \"x\" }";
+        let check = check_at(url, lines).expect(url).expect(url);
+        let CheckKind::Grpc(call) = check.kind else {
+            panic!("{url}");
+        };
+        assert_eq!(call.service, "shop.Basket");
+        assert_eq!(call.host, url.split_once("://").unwrap().1);
+        assert_eq!(call.headers, [("authorization".to_owned(), "x".to_owned())]);
+    }
+    let whole = check_at("h2c://app", "hcmethod = \"GRPC\"\nhchost = \"shop\"");
+    let CheckKind::Grpc(call) = whole.unwrap().unwrap().kind else {
+        panic!("a call");
+    };
+    assert_eq!((&*call.service, &*call.host), ("", "shop"));
+}
+
+#[test]
+fn calls_that_cannot_be_made_are_refused() {
+    for (url, lines, says) in [
+        (
+            "http://app",
+            "hcmethod = \"GRPC\"",
+            "write it with h2, h2c or https",
+        ),
+        (
+            "wss://app",
+            "hcmethod = \"GRPC\"",
+            "write it with h2, h2c or https",
+        ),
+        (
+            "h2c://app",
+            "hcmethod = \"GRPC\"\nhcuri = \"/h\"",
+            "does nothing with hcmethod = \"GRPC\"",
+        ),
+        (
+            "h2c://app",
+            "hcmethod = \"GRPC\"\nhcexpect = { status = 200 }",
+            "does nothing with hcmethod = \"GRPC\"",
+        ),
+        (
+            "h2c://app",
+            "hcmethod = \"GET\"\nhcservice = \"a\"",
+            "does nothing without hcmethod = \"GRPC\"",
+        ),
+        (
+            "h2c://app",
+            "hcmethod = \"GRPC\"\nhcservice = \"a b\"",
+            "must be the name of a service",
+        ),
+    ] {
+        let text = check_at(url, lines).expect_err(lines);
+        assert!(text.contains(says), "{lines}: {text}");
     }
 }

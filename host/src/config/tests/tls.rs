@@ -141,7 +141,7 @@ fn a_member_at_a_socket_file_has_a_name_for_its_host_and_no_address() {
 #[test]
 fn checks_of_members_by_tls_go_to_the_scheme_s_port() {
     let check = member("https://app", "hcmethod = \"GET\"").check.unwrap();
-    assert_eq!(check.port, 443);
+    assert_eq!(check.port, None);
     let CheckKind::Http(http) = check.kind else {
         panic!("no request");
     };

@@ -1,0 +1,207 @@
+//! gRPC's health checking protocol: `grpc.health.v1.Health/Check`, as far as a check needs it.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::HeaderMap;
+use prost::Message;
+
+use super::Trouble;
+
+/// What is called.
+pub(super) const PATH: &str = "/grpc.health.v1.Health/Check";
+
+/// What stands before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The longest `grpc-message` that is told, in characters.
+const LONGEST_MESSAGE: usize = 60;
+
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckResponse {
+    #[prost(enumeration = "ServingStatus", tag = "1")]
+    status: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+enum ServingStatus {
+    Unknown = 0,
+    Serving = 1,
+    NotServing = 2,
+    ServiceUnknown = 3,
+}
+
+/// The body of a call that asks for this service; the empty name stands for the server as a whole.
+pub(super) fn question(service: &str) -> Bytes {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let length = request.encoded_len();
+    let mut body = BytesMut::with_capacity(PREFIX + length);
+    body.put_u8(0);
+    // A service's name has no 4 GiB.
+    body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    body.put_slice(&request.encode_to_vec());
+    body.freeze()
+}
+
+/// What is wrong with an answer; `None` where the service serves. The call's status is in the trailers, or in the head where there
+/// is nothing else.
+///
+/// # Errors
+/// It is no answer of gRPC.
+pub(super) fn complaint(
+    status: u16,
+    head: &HeaderMap,
+    body: &[u8],
+    trailers: Option<&HeaderMap>,
+) -> Result<Option<String>, Trouble> {
+    let field = |name: &str| {
+        let fields = [trailers, Some(head)].into_iter().flatten();
+        let value = fields.filter_map(|fields| fields.get(name)).next()?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    if status != 200 {
+        return Ok(Some(format!("{status}, expected 200")));
+    }
+    match field("grpc-status").as_deref() {
+        None => Err(Trouble::unintelligible(
+            "no answer in gRPC: it has no grpc-status",
+        )),
+        Some("0") => serving(body),
+        Some(code) => {
+            let message = field("grpc-message").unwrap_or_default();
+            let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+            let message = message.escape_debug();
+            Ok(Some(format!("grpc-status {code} ({message}), expected 0")))
+        }
+    }
+}
+
+fn serving(body: &[u8]) -> Result<Option<String>, Trouble> {
+    let broken = || Trouble::unintelligible("no answer in gRPC: its message is broken");
+    let (prefix, message) = body.split_at_checked(PREFIX).ok_or_else(broken)?;
+    let length = prefix[1..]
+        .iter()
+        .fold(0, |length, byte| length << 8 | usize::from(*byte));
+    if prefix[0] != 0 || message.len() != length {
+        return Err(broken());
+    }
+    let response = HealthCheckResponse::decode(message).map_err(|_| broken())?;
+    let word = match response.status() {
+        ServingStatus::Serving => return Ok(None),
+        ServingStatus::Unknown => "UNKNOWN",
+        ServingStatus::NotServing => "NOT_SERVING",
+        ServingStatus::ServiceUnknown => "SERVICE_UNKNOWN",
+    };
+    Ok(Some(format!("{word}, expected SERVING")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &[(&'static str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &str)| {
+            (
+                http::HeaderName::from_static(name),
+                value.parse().expect("a value"),
+            )
+        };
+        text.iter().map(field).collect()
+    }
+
+    #[test]
+    fn question_is_a_message_with_its_length() {
+        assert_eq!(&question("")[..], [0, 0, 0, 0, 0]);
+        assert_eq!(&question("ab")[..], [0, 0, 0, 0, 4, 10, 2, b'a', b'b']);
+    }
+
+    /// The head's fields, the body, the trailers, and what is wrong; an error where it is no answer.
+    #[test]
+    fn only_a_service_that_serves_is_well() {
+        type Fields = &'static [(&'static str, &'static str)];
+        type Row = (
+            u16,
+            Fields,
+            &'static [u8],
+            Option<Fields>,
+            Result<&'static str, &'static str>,
+        );
+        let ok: Fields = &[("grpc-status", "0")];
+        let table: [Row; 10] = [
+            (200, &[], &[0, 0, 0, 0, 2, 8, 1], Some(ok), Ok("")),
+            (
+                200,
+                &[],
+                &[0, 0, 0, 0, 2, 8, 2],
+                Some(ok),
+                Ok("NOT_SERVING, expected SERVING"),
+            ),
+            (
+                200,
+                &[],
+                &[0, 0, 0, 0, 2, 8, 3],
+                Some(ok),
+                Ok("SERVICE_UNKNOWN, expected SERVING"),
+            ),
+            (
+                200,
+                &[],
+                &[0, 0, 0, 0, 0],
+                Some(ok),
+                Ok("UNKNOWN, expected SERVING"),
+            ),
+            (
+                200,
+                &[],
+                &[0, 0, 0, 0, 3, 8, 1],
+                Some(ok),
+                Err("no answer in gRPC: its message is broken"),
+            ),
+            (
+                200,
+                &[],
+                &[1, 0, 0, 0, 2, 8, 1],
+                Some(ok),
+                Err("no answer in gRPC: its message is broken"),
+            ),
+            (
+                200,
+                ok,
+                &[],
+                None,
+                Err("no answer in gRPC: its message is broken"),
+            ),
+            (
+                200,
+                &[],
+                &[0, 0, 0, 0, 2, 8, 1],
+                None,
+                Err("no answer in gRPC: it has no grpc-status"),
+            ),
+            (
+                200,
+                &[("grpc-status", "12"), ("grpc-message", "unknown\tmethod")],
+                &[],
+                None,
+                Ok("grpc-status 12 (unknown\\tmethod), expected 0"),
+            ),
+            (404, &[], &[], None, Ok("404, expected 200")),
+        ];
+        for (status, head, body, trailers, expected) in table {
+            let trailers = trailers.map(fields);
+            let found = complaint(status, &fields(head), body, trailers.as_ref());
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.unwrap_or_default(), expected),
+                (Err(trouble), Err(expected)) => assert_eq!(trouble.detail, expected),
+                (found, expected) => panic!("{expected:?}: {:?}", found.map_err(|it| it.detail)),
+            }
+        }
+    }
+}

@@ -12,6 +12,9 @@
 //!
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
+//! What protocols really are, programs and libraries say that everybody uses: curl, h2load, openssl and sslyze, nginx and
+//! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
+//!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).
 //!
 //! Where we differ from Apache on purpose (docs/apache-differences.md), the test says what each of the two does.
@@ -19,6 +22,7 @@
 mod answer;
 mod apache;
 mod browser;
+mod certificates;
 mod client;
 mod cluster;
 mod compare;
@@ -26,16 +30,24 @@ mod equipoise;
 mod members;
 mod network;
 mod process;
+mod script;
+mod server;
+mod tool;
 
 mod failover;
+mod grpc;
 mod headers;
 mod heartbeats;
+mod http2;
 mod judge;
 mod manager;
 mod methods;
 mod plugins;
+mod proxy_protocol;
 mod random;
 mod rewriting;
 mod sets;
 mod status;
 mod sticky;
+mod tls;
+mod websocket;

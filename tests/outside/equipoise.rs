@@ -5,9 +5,12 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::client::PATIENCE;
 use crate::cluster::Cluster;
 use crate::process::Process;
 
@@ -17,8 +20,10 @@ const LOG: &str = "log";
 /// A running Equipoise.
 #[derive(Debug)]
 pub(crate) struct Equipoise {
-    /// Where it listens.
+    /// Where it listens first.
     pub(crate) address: SocketAddr,
+    /// Everywhere it listens, in the order of the configuration.
+    pub(crate) addresses: Vec<SocketAddr>,
     _process: Process,
     directory: TempDir,
 }
@@ -34,9 +39,14 @@ impl Equipoise {
     ///
     /// There are two workers, for the order of requests must not depend on which of them gets a request.
     pub(crate) fn start_in(directory: TempDir, configuration: &str, level: &str) -> Self {
+        let listen = "[[listen]]\naddress = \"127.0.0.1:0\"\n";
+        Self::serve(directory, &format!("{listen}{configuration}"), level)
+    }
+
+    /// The same with listeners of the configuration's own.
+    pub(crate) fn serve(directory: TempDir, configuration: &str, level: &str) -> Self {
         let file = directory.path().join("equipoise.toml");
-        let listen = "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n";
-        fs::write(&file, format!("{listen}{configuration}")).expect("writing a file");
+        fs::write(&file, format!("workers = 2\n{configuration}")).expect("writing a file");
         let log = fs::File::create(directory.path().join(LOG)).expect("creating a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_equipoise"))
             .arg("run")
@@ -49,21 +59,35 @@ impl Equipoise {
             .expect("starting equipoise");
         let output = child.stdout.take().expect("it is piped");
         let process = Process(child);
-        let mut line = String::new();
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let address = line
-            .trim()
-            .strip_prefix("listening on http://")
-            .and_then(|address| address.parse().ok());
+        let listeners = configuration.matches("[[listen]]").count();
+        let lines = BufReader::new(output).lines().take(listeners);
+        let lines: Vec<String> = lines.map_while(Result::ok).collect();
+        let addresses: Vec<SocketAddr> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
+            .collect();
+        if addresses.len() < listeners {
+            let log = fs::read_to_string(directory.path().join(LOG));
+            panic!("equipoise refused {configuration}: {lines:?}{log:?}");
+        }
         Self {
-            address: address.unwrap_or_else(|| {
-                let log = fs::read_to_string(directory.path().join(LOG));
-                panic!("equipoise refused {configuration}: {line}{log:?}")
-            }),
+            address: addresses[0],
+            addresses,
             _process: process,
             directory,
+        }
+    }
+
+    /// Waits until the log has this.
+    ///
+    /// # Panics
+    /// It does not in time.
+    #[track_caller]
+    pub(crate) fn await_log(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text} in {}", self.log());
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -13,6 +13,8 @@
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
 //! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]).
+//! What protocols really are, programs and libraries say that everybody uses: curl, h2load, openssl and sslyze, nginx and
+//! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
 //!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).
 //!
@@ -21,6 +23,7 @@
 mod answer;
 mod apache;
 mod browser;
+mod certificates;
 mod client;
 mod cluster;
 mod compare;
@@ -28,17 +31,25 @@ mod equipoise;
 mod members;
 mod network;
 mod process;
+mod script;
+mod server;
+mod tool;
 
 mod failover;
 mod fuzz;
+mod grpc;
 mod headers;
 mod heartbeats;
+mod http2;
 mod judge;
 mod manager;
 mod methods;
 mod plugins;
+mod proxy_protocol;
 mod random;
 mod rewriting;
 mod sets;
 mod status;
 mod sticky;
+mod tls;
+mod websocket;

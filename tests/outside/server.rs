@@ -1,0 +1,141 @@
+//! nginx and HAProxy, each with a configuration, a directory and a process of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::PATIENCE;
+use crate::process::Process;
+use crate::tool::located;
+
+const NGINX: &str = "daemon off;\nmaster_process off;\npid @DIRECTORY@/nginx.pid;\nerror_log stderr warn;\n\
+    events { worker_connections 1024; }\n\
+    http {\naccess_log @DIRECTORY@/access.log;\nclient_body_temp_path @DIRECTORY@/body;\n\
+    proxy_temp_path @DIRECTORY@/proxy;\nfastcgi_temp_path @DIRECTORY@/fastcgi;\nscgi_temp_path @DIRECTORY@/scgi;\n\
+    uwsgi_temp_path @DIRECTORY@/uwsgi;\nkeepalive_requests 1000000;\nclient_max_body_size 64m;\n";
+
+const HAPROXY: &str = "defaults\ntimeout client 30s\ntimeout server 30s\ntimeout connect 5s\n";
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where it listens: `@PORT_0@` of the configuration, `@PORT_1@` and so on.
+    pub(crate) addresses: Vec<SocketAddr>,
+    _process: Process,
+    directory: TempDir,
+}
+
+impl Server {
+    /// nginx with these `server` blocks, in a directory that has the files they name as `@DIRECTORY@/…`.
+    ///
+    /// # Panics
+    /// There is no nginx, or it does not start five times.
+    #[track_caller]
+    pub(crate) fn nginx(directory: TempDir, ports: usize, servers: &str) -> Self {
+        let program = located("nginx", "nginx");
+        let configuration = format!("{NGINX}{servers}\n}}\n");
+        Self::start(directory, ports, &configuration, |file, directory| {
+            let mut command = Command::new(&program);
+            command.arg("-p").arg(directory);
+            command.args(["-e", "stderr", "-c"]).arg(file);
+            command
+        })
+    }
+
+    /// HAProxy with these sections.
+    ///
+    /// # Panics
+    /// There is no HAProxy, or it does not start five times.
+    #[track_caller]
+    pub(crate) fn haproxy(sections: &str) -> Self {
+        let program = located("haproxy", "haproxy");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let configuration = format!("{HAPROXY}{sections}");
+        Self::start(directory, 1, &configuration, |file, _| {
+            let mut command = Command::new(&program);
+            command.args(["-db", "-f"]).arg(file);
+            command
+        })
+    }
+
+    /// Neither can be told to take free ports: they are found first, and others when somebody was faster.
+    #[track_caller]
+    fn start(
+        directory: TempDir,
+        ports: usize,
+        configuration: &str,
+        command: impl Fn(&Path, &Path) -> Command,
+    ) -> Self {
+        let path = directory.path();
+        let mut start = || {
+            let addresses: Vec<_> = (0..ports).map(|_| free_address()).collect();
+            let mut text = configuration.replace("@DIRECTORY@", &path.to_string_lossy());
+            for (position, address) in addresses.iter().enumerate() {
+                text = text.replace(&format!("@PORT_{position}@"), &address.port().to_string());
+            }
+            let file = path.join("configuration");
+            fs::write(&file, text).expect("writing a file");
+            let process = spawn(command(&file, path), path)?;
+            await_listening(process, &addresses, path).map(|process| (addresses, process))
+        };
+        let started = (0..5).find_map(|_| start().ok());
+        let (addresses, process) = started
+            .or_else(|| start().map_err(|wrong| panic!("{wrong}")).ok())
+            .expect("it panicked otherwise");
+        Self {
+            addresses,
+            _process: process,
+            directory,
+        }
+    }
+
+    /// What a file in its directory holds now.
+    pub(crate) fn file(&self, name: &str) -> String {
+        String::from_utf8_lossy(&self.bytes(name)).into_owned()
+    }
+
+    /// The same as bytes. What is not there is empty.
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.directory.path().join(name)).unwrap_or_default()
+    }
+}
+
+fn spawn(mut command: Command, directory: &Path) -> Result<Process, String> {
+    let log = fs::File::create(directory.join("log")).expect("creating a file");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn();
+    child.map(Process).map_err(|error| error.to_string())
+}
+
+fn await_listening(
+    mut process: Process,
+    addresses: &[SocketAddr],
+    directory: &Path,
+) -> Result<Process, String> {
+    let deadline = Instant::now() + PATIENCE;
+    while addresses.iter().any(|it| TcpStream::connect(it).is_err()) {
+        if process.has_ended() || Instant::now() > deadline {
+            return Err(fs::read_to_string(directory.join("log")).unwrap_or_default());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(process)
+}
+
+/// A free address, at a port below those that systems give out by themselves.
+pub(crate) fn free_address() -> SocketAddr {
+    let mut ports = (0..1_000).map(|_| fastrand::u16(16_384..32_768));
+    let address = ports.find_map(|port| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        listener.local_addr().ok()
+    });
+    address.expect("a free port")
+}

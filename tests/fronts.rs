@@ -186,7 +186,10 @@ fn a_member_may_listen_at_a_socket_file() {
         heads
     });
     let url = format!("unix:{}|http://app.internal/base", path.display());
-    let proxy = Proxy::before(&[]).member_at(&url, "").start();
+    let proxy = Proxy::before(&[])
+        .top("workers = 1")
+        .member_at(&url, "")
+        .start();
     assert_eq!(proxy.get("/a").text(), "unix");
     assert_eq!(proxy.get("/b").text(), "unix");
     let heads = member.join().unwrap();

@@ -58,6 +58,7 @@ fn a_websocket_passes_both_ways_with_the_fields_of_its_handshake() {
     // Neither is a request of HTTP, nor would it be a line of one.
     echoes(&mut client, "\0\n\r\u{7f} hello");
     echoes(&mut client, &"x".repeat(100_000));
+    drop(client);
     let asked = member.request(0).head;
     assert_eq!(asked.field("upgrade"), Some("WebSocket"));
     assert_eq!(asked.field("connection"), Some("upgrade"));

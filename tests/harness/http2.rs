@@ -32,7 +32,10 @@ pub(crate) fn wait_for<F: Future>(test: F) -> F::Output {
 /// A connection of a client.
 pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let mut builder = h2::client::Builder::new();
+    // One answer that is not taken does not keep the others waiting.
+    builder.initial_connection_window_size(1024 * 1024);
+    let (client, connection) = builder.handshake(stream).await.expect("HTTP/2");
     spawn_local(async move {
         let _ = connection.await;
     });

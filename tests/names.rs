@@ -41,7 +41,7 @@ fn say_addresses(dns: &Dns, addresses: &[&str]) {
 
 #[test]
 fn names_are_asked_for_again_after_their_ttl() {
-    let (b1, b2) = twins();
+    let (b1, _b2) = twins();
     let dns = Dns::start();
     dns.say_addresses(NAME, &["127.0.0.1"]);
     let proxy = before(&dns, &b1, "ttl = \"1h\"").start();

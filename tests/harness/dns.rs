@@ -115,7 +115,8 @@ impl Dns {
             .wait_timeout_while(table, PATIENCE, |table| {
                 table.questions.get(name).copied().unwrap_or(0) < enough
             });
-        let (_, time) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (table, time) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(table);
         assert!(
             !time.timed_out(),
             "{name} was not asked for {more} times more"

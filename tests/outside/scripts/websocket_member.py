@@ -48,8 +48,13 @@ async def serve_one(connection):
     say("closed", connection.close_code, connection.close_reason)
 
 
+def choose_subprotocol(_, offered):
+    """The first of ours that the client offers, or none."""
+    return next((ours for ours in ("soap", "chat") if ours in offered), None)
+
+
 async def main():
-    settings = {"subprotocols": ["soap", "chat"], "max_size": None, "ping_interval": None, "compression": "deflate"}
+    settings = {"select_subprotocol": choose_subprotocol, "max_size": None, "ping_interval": None, "compression": "deflate"}
     async with serve(serve_one, "127.0.0.1", 0, **settings) as server:
         say("port", server.sockets[0].getsockname()[1])
         await server.serve_forever()

@@ -2,6 +2,8 @@
 //!
 //! What a test says of the client, the function of the same name in the script checks.
 
+use std::fs;
+
 use crate::certificates::Authority;
 use crate::equipoise::Equipoise;
 use crate::script::{Script, script};
@@ -90,6 +92,28 @@ fn metadata_arrive_both_ways() {
 #[test]
 fn every_status_arrives_with_its_words_and_trailers() {
     check("status");
+}
+
+/// By TLS between the two, where HTTP/2 is what ALPN comes to.
+#[test]
+fn calls_pass_through_two_proxies() {
+    let member = Member::named("one");
+    let inner = equipoise(&[member.port]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let authority = directory.path().join("ca.pem");
+    fs::copy(inner.directory().join("ca.pem"), authority).expect("copying a file");
+    let configuration = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
+         [[balancer.cluster.member]]\nurl = \"https://{}\"\n\
+         tls = {{ ca = \"ca.pem\", server-name = \"shop.example\" }}\n",
+        inner.addresses[1]
+    );
+    let outer = Equipoise::serve(directory, &configuration, "error");
+    for check in ["unary", "chat", "metadata", "status", "elsewhere"] {
+        client(check, &outer).says();
+    }
+    let said = client("cancel_in_stream", &outer).says();
+    is_gone_soon(&said, &member);
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn trailers_of_members_by_http_2_reach_clients() {
                 .curl(client, "/trailers.txt", &[wish, &["-i"]].concat())
                 .says();
             assert!(
-                told.to_lowercase().contains("\r\nchecked: yes\r\n"),
+                told.to_lowercase().contains("checked: yes\r\n"),
                 "{client:?} {member}: {told}"
             );
         }
@@ -300,6 +300,41 @@ fn cookies_arrive_on_one_line() {
                 "{client:?} {member}: {got}"
             );
         }
+    }
+}
+
+/// HAProxy's HTTP/2 is another than nginx's and curl's.
+#[test]
+fn haproxy_speaks_http_2_with_us_on_both_sides() {
+    let site = Site::start();
+    let behind = Server::haproxy(&format!(
+        "listen behind\nmode http\nbind 127.0.0.1:@PORT_0@ proto h2\nserver nginx {}\n",
+        site.nginx.addresses[PLAIN]
+    ));
+    let configuration = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
+         [[balancer.cluster.member]]\nurl = \"h2c://{}\"\n",
+        behind.addresses[0]
+    );
+    let equipoise = Equipoise::serve(directory(), &configuration, "error");
+    let front = Server::haproxy(&format!(
+        "listen front\nmode http\nbind 127.0.0.1:@PORT_0@\nserver equipoise {} proto h2\n",
+        equipoise.address
+    ));
+    let url = |path: &str| format!("http://{}{path}", front.addresses[0]);
+    let large = site.path("large");
+    for round in 0..5 {
+        let path = format!("/haproxy-{round}");
+        Tool::curl().with(["-T", &large, &url(&path)]).says();
+        let down = site.path("down");
+        Tool::curl().with(["-o", &down, &url(&path)]).says();
+        assert!(
+            fs::read(down).expect("curl wrote it") == pattern(),
+            "{path}"
+        );
+        let status = ["-o", "/dev/null", "-w", "%{response_code}"];
+        let refused = Tool::curl().with(status).with([url("/absent")]).says();
+        assert_eq!(refused, "404");
     }
 }
 

@@ -72,7 +72,7 @@ impl Server {
         command: impl Fn(&Path, &Path) -> Command,
     ) -> Self {
         let path = directory.path();
-        let mut start = || {
+        let start = || {
             let addresses: Vec<_> = (0..ports).map(|_| free_address()).collect();
             let mut text = configuration.replace("@DIRECTORY@", &path.to_string_lossy());
             for (position, address) in addresses.iter().enumerate() {

@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) configuration: &'static str,
     /// What it is programmed with; the configuration knows the file as `@POLICY@`.
     pub(crate) policy: Option<Policy>,
+    /// Whether the configuration has a listener with TLS, too, that speaks HTTP/2.
+    pub(crate) speaks_tls: bool,
 }
 
 /// A contender that can be started here.
@@ -82,11 +84,17 @@ impl Contender {
         self.program() == EQUIPOISE.name
     }
 
-    /// Writes the configuration into `directory`; the command that starts the proxy at `address`, before `members`.
+    /// Whether it has a listener with TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.known.speaks_tls
+    }
+
+    /// Writes the configuration into `directory`; the command that starts the proxy at `address`, and at `secure` with TLS, before
+    /// `members`.
     pub(crate) fn prepare(
         &self,
         directory: &Path,
-        address: SocketAddr,
+        [address, secure]: [SocketAddr; 2],
         members: &[SocketAddr; 2],
     ) -> std::io::Result<Vec<OsString>> {
         // Envoy goes by the extension; the others take any.
@@ -97,6 +105,7 @@ impl Contender {
                 .replace("@DIRECTORY@", &directory.to_string_lossy())
                 .replace("@MODULES@", self.known.program.modules)
                 .replace("@POLICY@", &policy.to_string_lossy())
+                .replace("@TLS_PORT@", &secure.port().to_string())
                 .replace("@PORT@", &address.port().to_string())
                 .replace("@MEMBER_1@", &members[0].to_string())
                 .replace("@MEMBER_2@", &members[1].to_string())

@@ -145,19 +145,28 @@ fn count_attached(contender: &Contender, bench: &Bench, tool: &Attached) -> Resu
 /// Callgrind counts a whole life, so that two are needed: what the one with more requests took more is theirs.
 fn count_under_callgrind(contender: &Contender, bench: &Bench) -> Result<f64> {
     let requests = bench.options.counted_requests;
-    let short = instructions_of_a_life(contender, bench, 0)?;
-    let long = instructions_of_a_life(contender, bench, requests)?;
+    let life = |requests| {
+        instructions_of_a_life(contender, bench, |proxy| {
+            let mut load = warm(proxy, bench)?;
+            match requests {
+                0 => Ok(()),
+                requests => load.run(&Until::requests(requests)).map(drop),
+            }
+        })
+    };
+    let short = life(0)?;
+    let long = life(requests)?;
     Ok((long - short) / f64::from(requests))
 }
 
-/// What callgrind counts from start to stop, when so many requests are sent after the warm-up.
-fn instructions_of_a_life(contender: &Contender, bench: &Bench, requests: u32) -> Result<f64> {
+/// What callgrind counts from start to stop, when this is done meanwhile.
+pub(crate) fn instructions_of_a_life(
+    contender: &Contender,
+    bench: &Bench,
+    work: impl FnOnce(&Proxy) -> Result<()>,
+) -> Result<f64> {
     let mut proxy = Proxy::start_under(contender, bench, callgrind)?;
-    let mut load = warm(&proxy, bench)?;
-    if requests > 0 {
-        load.run(&Until::requests(requests))?;
-    }
-    drop(load);
+    work(&proxy)?;
     proxy.stop();
     let report = proxy.read("callgrind")?;
     report

@@ -44,7 +44,7 @@ impl Until {
     }
 
     /// Whether one more request is to be sent; takes it off the count.
-    fn allows_another(&self, now: Instant) -> bool {
+    pub(crate) fn allows_another(&self, now: Instant) -> bool {
         match self {
             Self::Deadline(deadline) => now < *deadline,
             Self::Requests(left) => left
@@ -56,7 +56,7 @@ impl Until {
     }
 
     /// When the run is given up: a proxy under a counting tool may be a hundred times slower, but not dead.
-    fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         match self {
             Self::Deadline(deadline) => {
                 deadline.saturating_duration_since(Instant::now()) + Duration::from_secs(10)

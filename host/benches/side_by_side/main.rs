@@ -17,10 +17,13 @@
     reason = "the table goes to standard output, progress to standard error"
 )]
 
+mod certificate;
 mod comparison;
 mod contender;
 mod cores;
 mod counted;
+mod h2load;
+mod handshakes;
 mod load;
 mod machine;
 mod options;
@@ -30,6 +33,7 @@ mod program;
 mod proxy;
 mod rehearsal;
 mod requests;
+mod secure;
 mod table;
 mod timed;
 
@@ -37,6 +41,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::certificate::Certificate;
 use crate::contender::Contender;
 use crate::cores::Cores;
 use crate::counted::{Counts, Instructions};
@@ -51,6 +56,8 @@ struct Bench {
     options: Options,
     cores: Cores,
     origin: Origin,
+    certificate: Certificate,
+    has_h2load: bool,
     requests: Requests,
     instructions: Instructions,
 }
@@ -71,19 +78,36 @@ fn run(options: Options) -> Result<()> {
     let bench = Bench {
         cores: Cores::divide(),
         origin: Origin::start()?,
+        certificate: Certificate::new()?,
+        has_h2load: h2load::is_here(),
         requests: (options.comparison.requests)(),
         instructions: Instructions::available(),
         options,
     };
     let mut targets = start(&contenders, &bench, &mut left_out)?;
     time(&mut targets, &bench)?;
+    let mut secure = Vec::new();
+    for target in &mut targets {
+        secure.extend(target.take_secure().map(|rounds| (target.name(), rounds)));
+    }
     let rows = targets
         .into_iter()
         .map(|target| Ok((target.summary()?, count(target.stop(), &bench))))
         .collect::<Result<Vec<_>>>()?;
+    let secure: Vec<_> = secure
+        .into_iter()
+        .map(|(name, rounds)| (name, rounds, count_secure(name, &contenders, &bench)))
+        .collect();
 
     println!("{machine}\n{}\n", bench.describe());
     println!("{}", table::render(&rows));
+    if !secure.is_empty() {
+        println!(
+            "{}\n\n{}",
+            bench.describe_secure(),
+            secure::render(&secure)?
+        );
+    }
     if rows.iter().any(|(timed, _)| timed.was_disturbed()) {
         println!(
             "Something else took a proxy's core: repeat this on a quieter machine for the timed columns."
@@ -119,6 +143,8 @@ fn time(targets: &mut [Target<'_>], bench: &Bench) -> Result<()> {
             eprintln!("round {round}: {}", target.name());
             let measured = target.run_round(bench);
             measured.with_context(|| target.name())?;
+            let measured = target.run_secure_round(bench);
+            measured.with_context(|| format!("{} by TLS", target.name()))?;
         }
     }
     Ok(())
@@ -133,7 +159,37 @@ fn count(proxy: Option<&Contender>, bench: &Bench) -> Counts {
     Counts::of(contender, bench)
 }
 
+fn count_secure(name: &str, contenders: &[Contender], bench: &Bench) -> secure::Instructions {
+    let contender = contenders.iter().find(|contender| contender.name == name);
+    contender.map_or_else(secure::Instructions::default, |contender| {
+        eprintln!("counting: {name} by TLS");
+        secure::Instructions::of(contender, bench)
+    })
+}
+
 impl Bench {
+    /// Whether instructions are counted by TLS, too, where every proxy has to live three times more for it.
+    fn counts_secure(&self) -> bool {
+        self.instructions == Instructions::Callgrind && !self.options.is_quick
+    }
+
+    /// The conditions of the lower table.
+    fn describe_secure(&self) -> String {
+        let requests = match self.has_h2load {
+            true => format!(
+                "requests by h2load over {} connections with {} streams each",
+                h2load::CONNECTIONS,
+                h2load::STREAMS
+            ),
+            false => "no requests by HTTP/2, for h2load is not installed (Debian: nghttp2-client)"
+                .to_owned(),
+        };
+        format!(
+            "By TLS 1.3: full handshakes with X25519 and ECDSA on P-256, {} at once; {requests}.",
+            handshakes::AT_ONCE
+        )
+    }
+
     /// The conditions, to stand above the table.
     fn describe(&self) -> String {
         format!(

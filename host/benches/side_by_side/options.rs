@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) round: Duration,
     /// Requests counted under the slow tools. Default 4 000.
     pub(crate) counted_requests: u32,
+    /// Whether this only shows that everything runs.
+    pub(crate) is_quick: bool,
     /// Contenders to run; empty for all that are installed.
     pub(crate) only: Vec<String>,
 }
@@ -32,6 +34,7 @@ impl Options {
         rounds: 1,
         round: Duration::from_secs(1),
         counted_requests: 200,
+        is_quick: true,
         only: Vec::new(),
     };
 
@@ -40,6 +43,7 @@ impl Options {
         rounds: 5,
         round: Duration::from_secs(3),
         counted_requests: 4_000,
+        is_quick: false,
         only: Vec::new(),
     };
 

@@ -28,6 +28,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it listens for TLS, if it does.
+    pub(crate) secure: SocketAddr,
     child: Child,
     directory: TempDir,
 }
@@ -48,9 +50,14 @@ impl Proxy {
         wrapper: impl FnOnce(&Path) -> Result<Vec<OsString>>,
     ) -> Result<Self> {
         let directory = directory_for_all()?;
-        let address = free_address()?;
+        let [address, secure] = free_addresses()?;
+        bench.certificate.write(directory.path())?;
         let mut words = wrapper(directory.path())?;
-        words.extend(contender.prepare(directory.path(), address, &bench.origin.members)?);
+        words.extend(contender.prepare(
+            directory.path(),
+            [address, secure],
+            &bench.origin.members,
+        )?);
         let log = File::create(directory.path().join("log"))?;
         let child = bench
             .cores
@@ -61,6 +68,7 @@ impl Proxy {
             .with_context(|| format!("starting {}", contender.name))?;
         let mut proxy = Self {
             address,
+            secure,
             child,
             directory,
         };
@@ -137,9 +145,11 @@ fn directory_for_all() -> Result<TempDir> {
     Ok(directory)
 }
 
-/// A port nobody listens on just now.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// Two ports nobody listens on just now.
+fn free_addresses() -> Result<[SocketAddr; 2]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (bind()?, bind()?);
+    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn answers(address: SocketAddr) -> bool {

@@ -1,5 +1,6 @@
 //! The table.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::counted::Counts;
@@ -19,9 +20,17 @@ const HEADER: [&str; 9] = [
 
 /// The rows as a Markdown table, a dash where nothing was measured.
 pub(crate) fn render(rows: &[(Summary, Counts)]) -> String {
-    let mut table = vec![HEADER.map(str::to_owned).to_vec()];
-    table.extend(rows.iter().map(|(summary, counts)| cells(summary, counts)));
-    let widths: Vec<usize> = (0..HEADER.len())
+    markdown(
+        &HEADER,
+        rows.iter().map(|(summary, counts)| cells(summary, counts)),
+    )
+}
+
+/// Rows below a header as a Markdown table; the first column is of names, the others of numbers.
+pub(crate) fn markdown(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = vec![header.iter().map(|&title| title.to_owned()).collect()];
+    table.extend(rows);
+    let widths: Vec<usize> = (0..header.len())
         .map(|column| {
             let widths = table.iter().map(|row| row[column].chars().count());
             widths.max().unwrap_or_default().max(3)
@@ -36,6 +45,11 @@ pub(crate) fn render(rows: &[(Summary, Counts)]) -> String {
 
 fn cells(summary: &Summary, counts: &Counts) -> Vec<String> {
     let (slowest, fastest) = summary.spread;
+    let throughput = Measure {
+        median: summary.throughput,
+        slowest,
+        fastest,
+    };
     vec![
         summary.name.to_owned(),
         or_dash(counts.instructions, thousands),
@@ -43,12 +57,7 @@ fn cells(summary: &Summary, counts: &Counts) -> Vec<String> {
         or_dash(summary.cpu_per_request, |time| {
             format!("{:.1}", microseconds(time))
         }),
-        format!(
-            "{} ({}–{})",
-            thousands(summary.throughput),
-            thousands(slowest),
-            thousands(fastest)
-        ),
+        throughput.to_string(),
         format!("{:.0}", microseconds(summary.p50)),
         format!("{:.0}", microseconds(summary.p99)),
         or_dash(summary.utilisation, |share| {
@@ -58,6 +67,21 @@ fn cells(summary: &Summary, counts: &Counts) -> Vec<String> {
             format!("{:.1}", bytes as f64 / f64::from(1 << 20))
         }),
     ]
+}
+
+/// A number a second, over several rounds.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    pub(crate) median: f64,
+    pub(crate) slowest: f64,
+    pub(crate) fastest: f64,
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [median, slowest, fastest] = [self.median, self.slowest, self.fastest].map(thousands);
+        write!(f, "{median} ({slowest}–{fastest})")
+    }
 }
 
 fn rule(widths: &[usize]) -> Vec<String> {
@@ -76,16 +100,20 @@ fn line(row: &[String], widths: &[usize]) -> String {
     cells.chain(["|\n".to_owned()]).collect()
 }
 
-fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
-    value.map_or_else(|| "–".to_owned(), show)
+/// What was not measured.
+pub(crate) const DASH: &str = "–";
+
+/// The value as it is shown, or a dash.
+pub(crate) fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| DASH.to_owned(), show)
 }
 
-fn microseconds(time: Duration) -> f64 {
+pub(crate) fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
 /// A whole number with its thousands apart: `21 934`.
-fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {

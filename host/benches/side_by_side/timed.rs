@@ -11,6 +11,7 @@ use crate::contender::Contender;
 use crate::load::{Load, Until};
 use crate::proxy::Proxy;
 use crate::rehearsal;
+use crate::secure;
 
 /// Ticks of a second in /proc: USER_HZ, 100 on every Linux that Rust's standard library supports.
 const TICKS: f64 = 100.0;
@@ -22,6 +23,7 @@ pub(crate) struct Target<'a> {
     /// The proxy, and the process it runs in.
     proxy: Option<(&'a Contender, Proxy)>,
     rounds: Vec<Round>,
+    secure: secure::Rounds,
 }
 
 /// What one round showed.
@@ -74,6 +76,7 @@ impl<'a> Target<'a> {
             address: bench.origin.members[0],
             proxy: None,
             rounds: Vec::new(),
+            secure: secure::Rounds::default(),
         }
     }
 
@@ -87,6 +90,7 @@ impl<'a> Target<'a> {
             address: proxy.address,
             proxy: Some((contender, proxy)),
             rounds: Vec::new(),
+            secure: secure::Rounds::default(),
         })
     }
 
@@ -125,6 +129,21 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
+    /// The same by TLS; nothing for those that are not asked to.
+    pub(crate) fn run_secure_round(&mut self, bench: &Bench) -> Result<()> {
+        match &self.proxy {
+            Some((contender, proxy)) if contender.speaks_tls() => self.secure.run(proxy, bench),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was measured by TLS; none where nothing was.
+    pub(crate) fn take_secure(&mut self) -> Option<secure::Rounds> {
+        let (contender, _) = self.proxy.as_ref()?;
+        let speaks_tls = contender.speaks_tls();
+        speaks_tls.then(|| std::mem::take(&mut self.secure))
+    }
+
     /// The medians of the rounds so far, at least one.
     pub(crate) fn summary(&self) -> Result<Summary> {
         let throughputs = || self.rounds.iter().map(|round| round.throughput);
@@ -154,7 +173,8 @@ impl<'a> Target<'a> {
     }
 }
 
-fn cpu_time(process: u32) -> Result<Duration> {
+/// User and kernel time of the process since it started.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The program's name, in brackets, may hold anything; behind it utime and stime are fields 12 and 13.
     let (_, fields) = stat
@@ -183,7 +203,8 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-fn median<T: PartialOrd + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+/// The value in the middle; none where there are none.
+pub(crate) fn median<T: PartialOrd + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut values: Vec<T> = values.collect();
     values.sort_by(|one, other| one.partial_cmp(other).expect("measurements are numbers"));
     values.get(values.len() / 2).copied()

@@ -18,7 +18,6 @@ mod portal;
 mod socket;
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -35,6 +34,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use crate::config::Limits;
 use crate::control::Handle;
@@ -69,23 +69,35 @@ pub(crate) struct Admin {
     heartbeats: Rc<Heartbeats>,
 }
 
-/// Serves the admin listener for ever.
+/// How long those who ask may take to hear their answers once nobody else is let in.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// Serves the admin listener until `closing`, and then those who are there, for a moment.
 ///
 /// # Errors
 /// The system does not tell of connections.
-pub(crate) async fn serve(listener: Listener, admin: Rc<Admin>) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: Listener,
+    admin: Rc<Admin>,
+    closing: impl Future,
+) -> io::Result<()> {
     match listener {
         Listener::Tcp(listener) => {
-            serve_on(tokio::net::TcpListener::from_std(listener)?, admin).await;
+            serve_on(tokio::net::TcpListener::from_std(listener)?, admin, closing).await;
         }
         Listener::Unix(listener) => {
-            serve_on(tokio::net::UnixListener::from_std(listener)?, admin).await;
+            serve_on(
+                tokio::net::UnixListener::from_std(listener)?,
+                admin,
+                closing,
+            )
+            .await;
         }
     }
     Ok(())
 }
 
-async fn serve_on<L>(listener: L, admin: Rc<Admin>)
+async fn serve_on<L>(listener: L, admin: Rc<Admin>, closing: impl Future)
 where
     L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
@@ -93,8 +105,8 @@ where
     let places = Places::new(CONNECTIONS);
     accept(
         listener,
-        places,
-        pending::<()>(),
+        places.clone(),
+        closing,
         |stream, address, place| {
             spawn_local(serve_connection(
                 stream,
@@ -106,6 +118,14 @@ where
         },
     )
     .await;
+    // Where every place can be had, nobody is there.
+    let mut taken = Vec::with_capacity(CONNECTIONS);
+    let all_have_gone = async {
+        while taken.len() < CONNECTIONS {
+            taken.push(places.take().await);
+        }
+    };
+    let _ = timeout(PARTING, all_have_gone).await;
 }
 
 fn limits() -> Limits {

@@ -152,7 +152,7 @@ async fn attend(
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     visits: mpsc::Receiver<Visit>,
-    ends: oneshot::Receiver<Infallible>,
+    mut ends: oneshot::Receiver<Infallible>,
 ) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(names::supervise(live.clone()));
@@ -168,13 +168,13 @@ async fn attend(
     }
     let office = Rc::new(Admin::new(live, control, heartbeats));
     tasks.spawn_local(office.clone().receive(visits));
-    if let Some(listener) = admin {
-        tasks.spawn_local(async move {
-            if let Err(error) = admin::serve(listener, office).await {
-                tracing::error!(%error, "the admin listener cannot be served");
-            }
-        });
-    }
     // Nothing is ever sent: this is the end of the sender. The tasks end with it.
-    let _ = ends.await;
+    let Some(listener) = admin else {
+        let _ = ends.await;
+        return;
+    };
+    if let Err(error) = admin::serve(listener, office, &mut ends).await {
+        tracing::error!(%error, "the admin listener cannot be served");
+        let _ = ends.await;
+    }
 }

@@ -81,7 +81,7 @@ impl Resolver {
     /// # Errors
     /// Why there is no answer, in words.
     pub(super) async fn resolve(&self, host: &str) -> Result<Answer, String> {
-        if let Some(answer) = self.from_hosts(host) {
+        if let Some(answer) = self.in_hosts(host) {
             return Ok(answer);
         }
         let (conf, client) = self.client()?;
@@ -101,7 +101,7 @@ impl Resolver {
         Err(absent)
     }
 
-    fn from_hosts(&self, host: &str) -> Option<Answer> {
+    fn in_hosts(&self, host: &str) -> Option<Answer> {
         let addresses = static_addresses(&self.hosts.now(), &Name::from_ascii(host).ok()?);
         if addresses.is_empty() {
             return None;

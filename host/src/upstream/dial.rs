@@ -66,7 +66,8 @@ pub(super) async fn connect(
     port: Option<u16>,
     patience: Duration,
 ) -> io::Result<Dialled> {
-    let at = |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
+    let at =
+        |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or_else(|| address.port()));
     let member = &upstream.config;
     if let Some(path) = &member.socket {
         return Ok(Dialled {

@@ -78,7 +78,7 @@ fn requests_that_are_reset_at_once_end_the_connection() {
             now,
         );
         opened
-            .and(guard.scan(&frame(4, kind::RST_STREAM, 0, stream), now))
+            .and_then(|()| guard.scan(&frame(4, kind::RST_STREAM, 0, stream), now))
             .is_err()
     });
     assert!(
@@ -87,11 +87,13 @@ fn requests_that_are_reset_at_once_end_the_connection() {
     );
 }
 
+type Frames = Vec<Vec<u8>>;
+
 #[test]
 fn what_real_clients_send_goes_on_for_ever() {
     let end = flag::END_HEADERS | flag::END_STREAM;
     // What the client sends, and what is sent to it, again and again; `0` stands for the stream.
-    let exchanges: [(&str, Vec<Vec<u8>>, Vec<Vec<u8>>); 6] = [
+    let exchanges: [(&str, Frames, Frames); 6] = [
         (
             "a request with a priority and a window, answered and reset",
             vec![

@@ -35,7 +35,7 @@ impl Chat {
     /// The client checks this at the plain listener, and at the one with TLS.
     #[track_caller]
     fn check(&self, check: &str) {
-        let client = || script("websocket_client.py", "websockets.sync", "websockets");
+        let client = || script("websocket_client.py", "websockets.asyncio", "websockets");
         let [plain, secure] = self.equipoise.addresses[..] else {
             panic!("there are two listeners");
         };

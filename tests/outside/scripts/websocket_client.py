@@ -1,10 +1,14 @@
-"""A WebSocket client that checks one thing. Arguments: what, the URL without a path, and perhaps the file of an authority."""
+"""A WebSocket client that checks one thing. Arguments: what, the URL without a path, and perhaps the file of an authority.
 
+It goes by asyncio, for the threads of websockets.sync share an SSL object that, before Python 3.13, is not made for it.
+"""
+
+import asyncio
 import ssl
 import sys
 
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 URL = sys.argv[2]
 PATIENCE = 30
@@ -17,53 +21,58 @@ def opened(path, **settings):
     return connect(URL + path, open_timeout=PATIENCE, close_timeout=PATIENCE, max_size=None, proxy=None, **TLS, **settings)
 
 
-def echoes(connection, message):
-    connection.send(message)
-    answer = connection.recv(PATIENCE)
+async def next_of(connection):
+    return await asyncio.wait_for(connection.recv(), PATIENCE)
+
+
+async def echoes(connection, message):
+    await connection.send(message)
+    answer = await next_of(connection)
     assert answer == message, (len(answer), len(message))
 
 
-def echo():
+async def echo():
     for path in ("/", "/fragments"):
         for compression in (None, "deflate"):
-            with opened(path, compression=compression) as connection:
+            async with opened(path, compression=compression) as connection:
                 for size in (0, 1, 125, 126, 65_535, 65_536, 3_000_000):
-                    echoes(connection, "\u00e4" * size)
-                    echoes(connection, b"\x00\xff" * size)
-                connection.send(["in ", "three ", "pieces"])
-                assert connection.recv(PATIENCE) == "in three pieces"
+                    await echoes(connection, "\u00e4" * size)
+                    await echoes(connection, b"\x00\xff" * size)
+                await connection.send(["in ", "three ", "pieces"])
+                assert await next_of(connection) == "in three pieces"
 
 
-def pings():
-    with opened("/") as connection:
-        assert connection.ping(b"are you there?").wait(PATIENCE), "no pong"
-    with opened("/ping") as connection:
-        assert connection.recv(PATIENCE) == "the client is there"
+async def pings():
+    async with opened("/") as connection:
+        pong = await connection.ping(b"are you there?")
+        await asyncio.wait_for(pong, PATIENCE)
+    async with opened("/ping") as connection:
+        assert await next_of(connection) == "the client is there"
 
 
-def client_closes():
-    connection = opened("/")
-    echoes(connection, "hello")
-    connection.close(4000, "the client is done")
-    assert connection.close_code == 4000, connection.close_code
+async def client_closes():
+    async with opened("/") as connection:
+        await echoes(connection, "hello")
+        await connection.close(4000, "the client is done")
+        assert connection.close_code == 4000, connection.close_code
 
 
-def member_closes():
-    with opened("/close") as connection:
-        connection.send("close")
-        closed(connection, 4001, "the member is done")
+async def member_closes():
+    async with opened("/close") as connection:
+        await connection.send("close")
+        await closed(connection, 4001, "the member is done")
 
 
-def member_dies():
-    with opened("/die") as connection:
-        connection.send("die")
+async def member_dies():
+    async with opened("/die") as connection:
+        await connection.send("die")
         # No close frame came: 1006 (RFC 6455, 7.1.5).
-        closed(connection, 1006, "")
+        await closed(connection, 1006, "")
 
 
-def closed(connection, code, reason):
+async def closed(connection, code, reason):
     try:
-        connection.recv(PATIENCE)
+        await next_of(connection)
     except ConnectionClosed:
         got = (connection.close_code, connection.close_reason)
         assert got == (code, reason), got
@@ -71,33 +80,32 @@ def closed(connection, code, reason):
         raise AssertionError("it is not closed")
 
 
-def subprotocols():
+async def subprotocols():
     for offered, taken in ((["chat"], "chat"), (["soap"], "soap"), (["chat", "soap"], "soap"), (None, None)):
-        with opened("/", subprotocols=offered) as connection:
+        async with opened("/", subprotocols=offered) as connection:
             # The member is the one that chooses.
             assert connection.subprotocol == taken, (offered, connection.subprotocol)
 
 
-def refused():
+async def refused():
     try:
-        opened("/")
+        await opened("/")
     except InvalidStatus as error:
         assert error.response.status_code != 101
-        print(error.response.status_code)
     else:
         raise AssertionError("it is open")
 
 
-def many():
+async def many():
     """A hundred at once."""
-    connections = [opened("/") for _ in range(100)]
+    connections = [await opened("/") for _ in range(100)]
     for number, connection in enumerate(connections):
-        connection.send(str(number))
+        await connection.send(str(number))
     for number, connection in enumerate(connections):
-        assert connection.recv(PATIENCE) == str(number)
+        assert await next_of(connection) == str(number)
     for connection in connections:
-        connection.close()
+        await connection.close()
 
 
 CHECKS = [echo, pings, client_closes, member_closes, member_dies, subprotocols, refused, many]
-{check.__name__: check for check in CHECKS}[sys.argv[1]]()
+asyncio.run({check.__name__: check for check in CHECKS}[sys.argv[1]]())

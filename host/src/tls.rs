@@ -1,6 +1,6 @@
 //! TLS: what rustls needs, made of files.
 //!
-//! [`server`] makes what clients of a listener meet, and [`Connector`] how a member is spoken to. Both are made of the contents
+//! [`server()`] makes what clients of a listener meet, and [`Connector`] how a member is spoken to. Both are made of the contents
 //! that files have at one moment ([`Contents`]), so that what does not fit together is found before anything changes.
 
 mod certificates;

@@ -69,11 +69,11 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let snapshot = client.worker.snapshot();
     let translated = match client.speaks_http2 {
-        true => translation::from_http2(&mut request),
+        true => translation::from_http2(&mut request, snapshot.limits.headers),
         false => Ok(()),
     };
-    let snapshot = client.worker.snapshot();
     if let Some(manager) = &snapshot.config.manager
         && is_for(manager, &request)
         && translated.is_ok()
@@ -392,18 +392,22 @@ impl Exchange<'_> {
         let config = &upstream.config;
         let pool = self.client.worker.pool(upstream.key);
         let may_share = !upgrades && !needs_fresh && config.is_reusable();
-        let kept = || pool.take(config.ttl, !upgrades).filter(|_| !needs_fresh);
+        let kept = || match needs_fresh {
+            true => None,
+            false => pool.take(config.ttl, !upgrades),
+        };
         if let Some(connection) = kept() {
             return Ok(connection);
         }
-        let _turn = match may_share {
+        let turn = match may_share {
             true => {
                 let turn = timeout(config.connection_timeout, pool.turn()).await;
                 turn.map_err(|_| ConnectError::TimedOut(config.connection_timeout))?
             }
             false => None,
         };
-        if _turn.is_some()
+        // Who had the turn before may have made one that has room.
+        if turn.is_some()
             && let Some(connection) = kept()
         {
             return Ok(connection);

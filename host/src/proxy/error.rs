@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     /// The client sent what no member should see.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The request has more fields than `limits.headers` allows.
+    #[error("the request has too many fields")]
+    TooManyFields,
     /// The client stalled within its request's body.
     #[error("the request took too long to arrive")]
     ClientStalled,
@@ -85,6 +88,7 @@ impl Failure {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MayNotForward => StatusCode::OK,
@@ -105,6 +109,7 @@ impl Failure {
             Self::BrokenOff(_) => Repeat::IfIdempotent,
             Self::Nonsense(_) | Self::TimedOut(_) => Repeat::IfConfigured,
             Self::BadRequest(_)
+            | Self::TooManyFields
             | Self::ClientStalled
             | Self::ClientGone
             | Self::NoRoute
@@ -167,6 +172,7 @@ impl Failure {
     /// The status for gRPC, by its own table for answers that are not gRPC's, and `UNAVAILABLE` for what may be tried again.
     fn grpc_status(&self) -> u16 {
         const DEADLINE_EXCEEDED: u16 = 4;
+        const RESOURCE_EXHAUSTED: u16 = 8;
         const UNIMPLEMENTED: u16 = 12;
         const INTERNAL: u16 = 13;
         const UNAVAILABLE: u16 = 14;
@@ -174,6 +180,7 @@ impl Failure {
             Self::NoRoute | Self::NotUpgraded | Self::MayNotForward => UNIMPLEMENTED,
             Self::BadRequest(_) | Self::ClientGone | Self::ByTlsAlone(_) => INTERNAL,
             Self::TimedOut(_) | Self::ClientStalled => DEADLINE_EXCEEDED,
+            Self::TooManyFields => RESOURCE_EXHAUSTED,
             Self::Refused { .. }
             | Self::Full
             | Self::Unreachable(_)
@@ -188,6 +195,7 @@ impl Failure {
     fn public_reason(&self) -> &'static str {
         match self {
             Self::BadRequest(reason) => reason,
+            Self::TooManyFields => "the request has too many fields",
             Self::ClientStalled => "the request took too long to arrive",
             Self::ClientGone => "the request ended early",
             Self::NoRoute => "there is nothing here",

@@ -16,8 +16,12 @@ use crate::server::is_host;
 /// Gives a client's request of HTTP/2 the form that one of HTTP/1.1 has (RFC 9113, 8.3.1 and 8.2.3; RFC 8441, 4 and 5).
 ///
 /// # Errors
-/// It says two things, or what no request may say.
-pub(super) fn from_http2<B>(request: &mut Request<B>) -> Result<(), Failure> {
+/// It says two things, or what no request may say, or has more than `most_fields`.
+pub(super) fn from_http2<B>(request: &mut Request<B>, most_fields: usize) -> Result<(), Failure> {
+    // Whoever speaks HTTP/1 is held to it by hyper.
+    if request.headers().len() > most_fields {
+        return Err(Failure::TooManyFields);
+    }
     if request.method() == Method::CONNECT {
         wish_for_upgrade(request)?;
     }
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn the_authority_becomes_host_and_the_target_a_path() {
         let mut request = request("https://shop.example:8443/a?b=c", &[]);
-        from_http2(&mut request).unwrap();
+        from_http2(&mut request, 100).unwrap();
         assert_eq!(request.headers()[HOST], "shop.example:8443");
         assert_eq!(request.uri(), "/a?b=c");
     }
@@ -140,20 +144,28 @@ mod tests {
             ("ftp://shop.example/", vec![]),
         ];
         for (uri, fields) in table {
-            let refused = from_http2(&mut request(uri, &fields));
+            let refused = from_http2(&mut request(uri, &fields), 100);
             assert!(
                 matches!(refused, Err(Failure::BadRequest(_))),
                 "{uri} {fields:?}"
             );
         }
         let mut same = request("https://shop.example/", &[("host", "SHOP.example")]);
-        assert!(from_http2(&mut same).is_ok());
+        assert!(from_http2(&mut same, 100).is_ok());
+    }
+
+    #[test]
+    fn more_fields_than_may_be_are_refused() {
+        let fields = [("a", "1"), ("b", "2"), ("b", "3")];
+        assert!(from_http2(&mut request("https://a/", &fields), 3).is_ok());
+        let refused = from_http2(&mut request("https://a/", &fields), 2);
+        assert!(matches!(refused, Err(Failure::TooManyFields)));
     }
 
     #[test]
     fn cookies_on_lines_of_their_own_are_put_together() {
         let mut request = request("https://a/", &[("cookie", "a=1"), ("cookie", "b=2; c=3")]);
-        from_http2(&mut request).unwrap();
+        from_http2(&mut request, 100).unwrap();
         let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; b=2; c=3"]);
     }
@@ -162,13 +174,13 @@ mod tests {
     fn extended_connect_is_a_get_that_wishes_for_an_upgrade_and_connect_alone_is_refused() {
         let mut plain = request("https://a/chat", &[]);
         *plain.method_mut() = Method::CONNECT;
-        assert!(from_http2(&mut plain).is_err());
+        assert!(from_http2(&mut plain, 100).is_err());
         let mut extended = request("https://a/chat", &[]);
         *extended.method_mut() = Method::CONNECT;
         extended
             .extensions_mut()
             .insert(Protocol::from_static("websocket"));
-        from_http2(&mut extended).unwrap();
+        from_http2(&mut extended, 100).unwrap();
         assert_eq!(extended.method(), Method::GET);
         assert_eq!(extended.headers()[UPGRADE], "websocket");
         assert_eq!(extended.headers()[SEC_WEBSOCKET_KEY].len(), 24);

@@ -156,7 +156,8 @@ fn requests_under_way_at_once_share_a_connection_to_a_member() {
         for answer in answers {
             assert_eq!(answer.await.unwrap().status(), 200);
         }
-        assert!(member.connections() <= 20);
+        // One for each worker, at most.
+        assert!(member.connections() <= 1, "{}", member.connections());
         let before = member.connections();
         let again = tokio::join!(ask(&client, get("/")), member.answer_next("again")).0;
         assert_eq!(

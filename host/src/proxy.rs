@@ -38,7 +38,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::{Manager, Route};
+use crate::config::{Manager, Protocol, Route};
 use crate::deadline::Deadline;
 use crate::health::Account;
 use crate::server::Client;
@@ -391,7 +391,8 @@ impl Exchange<'_> {
         let upstream = self.upstream(choice);
         let config = &upstream.config;
         let pool = self.client.worker.pool(upstream.key);
-        let may_share = !upgrades && !needs_fresh && config.is_reusable();
+        let may_share =
+            !upgrades && !needs_fresh && config.is_reusable() && config.protocol != Protocol::Http1;
         let kept = || match needs_fresh {
             true => None,
             false => pool.take(config.ttl, !upgrades),

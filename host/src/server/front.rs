@@ -107,7 +107,7 @@ impl Front {
         let Some(tls) = &self.tls else {
             let (first, speaks_http2) = in_time(head, hear(first, &mut stream)).await?;
             return Ok(Arrival {
-                stream: ClientStream::Plain(Rewound::new(first, stream)),
+                stream: ClientStream::Left(Rewound::new(first, stream)),
                 address,
                 speaks_http2,
                 tls: None,
@@ -118,7 +118,7 @@ impl Front {
             address,
             speaks_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             tls: Some(Secured::of(&stream)),
-            stream: ClientStream::Tls(Box::new(stream)),
+            stream: ClientStream::Right(Box::new(stream)),
         })
     }
 

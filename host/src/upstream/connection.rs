@@ -27,7 +27,7 @@ use crate::proxy::Upload;
 use crate::proxy_header;
 use crate::upstream::Upstream;
 use crate::upstream::answers::Answers;
-use crate::upstream::dial::{Dialled, Socket, dial};
+use crate::upstream::dial::{Dialled, Socket, dial, local_address};
 use crate::upstream::metered::{Carried, Metered, Traffic};
 use crate::upstream::stream::MemberStream;
 
@@ -124,7 +124,7 @@ impl Connection {
             address,
         } = in_time(upstream, async { Ok(dial(upstream).await?) }).await?;
         if let Some(version) = config.proxy_header {
-            let local = socket.local_address();
+            let local = local_address(&socket);
             let header = proxy_header::write(version, introduction.client, local);
             in_time(upstream, async { Ok(socket.write_all(&header).await?) }).await?;
         }
@@ -135,7 +135,7 @@ impl Connection {
                 secured?
             }
             None => (
-                MemberStream::Plain(socket),
+                MemberStream::Left(socket),
                 config.protocol == Protocol::Http2,
             ),
         };
@@ -335,7 +335,7 @@ pub(super) async fn secure(
     upgrades: bool,
 ) -> Result<(MemberStream, bool), ConnectError> {
     let Some(tls) = &upstream.tls else {
-        return Ok((MemberStream::Plain(socket), false));
+        return Ok((MemberStream::Left(socket), false));
     };
     let connector = if upgrades {
         &tls.upgrades
@@ -350,7 +350,7 @@ pub(super) async fn secure(
         Protocol::Http2 => true,
         Protocol::Negotiated => chosen == Some(b"h2"),
     };
-    Ok((MemberStream::Tls(Box::new(stream)), speaks_http2))
+    Ok((MemberStream::Right(Box::new(stream)), speaks_http2))
 }
 
 type Io = TokioIo<Metered<MemberStream>>;

@@ -2,34 +2,27 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::either::Either;
 
 use crate::names::{Address, Addresses};
 use crate::upstream::Upstream;
 
-/// A connected socket of a member.
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+/// A connected socket of a member: TCP (left), or a socket file's (right).
+pub(crate) type Socket = Either<TcpStream, UnixStream>;
 
-impl Socket {
-    /// Our end of it, as an address; none in particular for a socket file.
-    pub(super) fn local_address(&self) -> SocketAddr {
-        let address = match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
-        };
-        address.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
-    }
+/// Our end of a socket, as an address; none in particular for a socket file.
+pub(super) fn local_address(socket: &Socket) -> SocketAddr {
+    let address = match socket {
+        Either::Left(stream) => stream.local_addr().ok(),
+        Either::Right(_) => None,
+    };
+    address.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
 }
 
 /// A connected socket, and which of a name's addresses it goes to.
@@ -47,7 +40,7 @@ pub(super) async fn dial(upstream: &Upstream) -> io::Result<Dialled> {
     let member = &upstream.config;
     let dialled = connect(upstream, None, member.connection_timeout).await?;
     if member.keepalive
-        && let Socket::Tcp(stream) = &dialled.socket
+        && let Socket::Left(stream) = &dialled.socket
     {
         SockRef::from(stream).set_keepalive(true)?;
     }
@@ -71,7 +64,7 @@ pub(super) async fn connect(
     let member = &upstream.config;
     if let Some(path) = &member.socket {
         return Ok(Dialled {
-            socket: Socket::Unix(UnixStream::connect(path).await?),
+            socket: Socket::Right(UnixStream::connect(path).await?),
             address: None,
         });
     }
@@ -85,7 +78,7 @@ pub(super) async fn connect(
     };
     stream.set_nodelay(true)?;
     Ok(Dialled {
-        socket: Socket::Tcp(stream),
+        socket: Socket::Left(stream),
         address,
     })
 }
@@ -116,57 +109,4 @@ async fn connect_by_name(
 
 fn nowhere() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the member has no address")
-}
-
-/// Does the same with whichever socket it is.
-macro_rules! either {
-    ($self:ident, $stream:ident => $what:expr) => {
-        match $self.get_mut() {
-            Self::Tcp($stream) => $what,
-            Self::Unix($stream) => $what,
-        }
-    };
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(context))
-    }
 }

@@ -18,8 +18,8 @@ pub(crate) struct Pool {
     trunks: RefCell<Vec<Trunk>>,
     /// Held by whoever connects where others could share the connection.
     turn: Mutex<()>,
-    /// Whether the last connection could be shared.
-    are_shared: Cell<bool>,
+    /// Whether the last connection was one that only one request can use at a time.
+    is_exclusive: Cell<bool>,
 }
 
 struct Idle {
@@ -45,18 +45,19 @@ impl Pool {
         None
     }
 
-    /// Waits until it is one's turn to connect, if the outcome is likely one that others will share: they need not connect then.
+    /// Waits until it is one's turn to connect, as long as others may share what comes of it: they need not connect then.
     pub(crate) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.are_shared.get() {
-            true => Some(self.turn.lock().await),
-            false => None,
+        if self.is_exclusive.get() {
+            return None;
         }
+        let turn = self.turn.lock().await;
+        (!self.is_exclusive.get()).then_some(turn)
     }
 
     /// Has others share a new connection, if they can.
     pub(crate) fn share(&self, connection: &Connection) {
         let trunk = connection.trunk();
-        self.are_shared.set(trunk.is_some());
+        self.is_exclusive.set(trunk.is_none());
         self.trunks.borrow_mut().extend(trunk);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::connection::secure;
-use super::dial::connect;
+use super::dial::{connect, local_address};
 use super::{ConnectError, MemberStream, Upstream};
 use crate::config::Protocol;
 use crate::proxy_header;
@@ -25,7 +25,7 @@ pub(crate) async fn reach(
 ) -> Result<(MemberStream, bool), ConnectError> {
     let mut socket = connect(upstream, port, patience).await?.socket;
     if let Some(version) = upstream.config.proxy_header {
-        let local = socket.local_address();
+        let local = local_address(&socket);
         let header = proxy_header::write(version, local, local);
         socket.write_all(&header).await?;
     }
@@ -33,7 +33,7 @@ pub(crate) async fn reach(
         Some(_) => secure(upstream, socket, only_http1).await,
         None => {
             let speaks_http2 = upstream.config.protocol == Protocol::Http2;
-            Ok((MemberStream::Plain(socket), speaks_http2))
+            Ok((MemberStream::Left(socket), speaks_http2))
         }
     }
 }

@@ -170,3 +170,19 @@ fn the_port_is_free_afterwards() {
     assert_eq!(second.address(), address);
     assert_eq!(server(&second.get("/")), "b1");
 }
+
+#[test]
+fn whoever_has_connected_and_asked_for_nothing_does_not_keep_it() {
+    let [b1] = Origin::some();
+    let mut proxy = Proxy::before(&[&b1])
+        .limits("header-timeout = \"1h\"")
+        .start();
+    let mut client = proxy.client();
+    // Accepted before this one is answered: connections to one worker come in turn.
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").text(), "b1");
+    }
+    proxy.signal(Signal::TERM);
+    client.expect_closed();
+    assert_eq!(proxy.wait().code(), Some(0));
+}

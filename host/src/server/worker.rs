@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -27,8 +29,8 @@ use crate::proxy;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::doors::Doors;
-use crate::server::drain::Guest;
-use crate::server::front::Front;
+use crate::server::drain::{Drain, Guest};
+use crate::server::front::{Arrival, Front};
 use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
 use crate::server::places::Place;
@@ -246,11 +248,8 @@ pub(super) async fn serve_client(
     guest.settle().await;
     let counted = worker.meters.clone().connection();
     let reception = worker.reception();
-    let arrival = async {
-        stream.set_nodelay(true)?;
-        front.meet(stream, address, &reception.limits).await
-    };
-    let mut arrival = match arrival.await {
+    let met = meet(stream, address, &front, &reception.limits, guest.drain()).await;
+    let mut arrival = match met {
         Ok(arrival) => arrival,
         Err(error) => return tracing::debug!(%address, %error, "a client came no further"),
     };
@@ -263,4 +262,21 @@ pub(super) async fn serve_client(
     if let Err(error) = served {
         tracing::debug!(%address, %error, "a client's connection ended");
     }
+}
+
+/// Meets a client, unless connections are to end before it has asked for anything.
+async fn meet(
+    stream: TcpStream,
+    address: SocketAddr,
+    front: &Front,
+    limits: &Limits,
+    drain: &Drain,
+) -> io::Result<Arrival> {
+    stream.set_nodelay(true)?;
+    let mut meeting = pin!(front.meet(stream, address, limits));
+    poll_fn(|context| match drain.insists() {
+        true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        false => meeting.as_mut().poll(context),
+    })
+    .await
 }

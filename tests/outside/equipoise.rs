@@ -64,7 +64,7 @@ impl Equipoise {
         let lines: Vec<String> = lines.map_while(Result::ok).collect();
         let addresses: Vec<SocketAddr> = lines
             .iter()
-            .filter_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
+            .filter_map(|line| line.split_once("://")?.1.parse().ok())
             .collect();
         if addresses.len() < listeners {
             let log = fs::read_to_string(directory.path().join(LOG));

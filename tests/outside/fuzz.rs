@@ -1,14 +1,18 @@
 //! Whatever reads foreign bytes, given any bytes for a minute each.
 
+use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// How many seconds each target runs, if not a minute.
+const SECONDS: &str = "EQUIPOISE_FUZZ_SECONDS";
 
 /// Goal: no bytes break what reads them. Method: `fuzz/run`, which says what it needs, and by which input something broke.
 #[test]
 fn no_bytes_break_what_reads_them() {
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/run");
     let run = Command::new(run)
-        .arg("60")
+        .arg(env::var(SECONDS).unwrap_or_else(|_| "60".to_owned()))
         .stdin(Stdio::null())
         .output()
         .expect("fuzz/run is a program");

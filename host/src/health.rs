@@ -14,7 +14,9 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::UdpSocket;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, LocalOptions};
@@ -32,9 +34,14 @@ use crate::server::{Gift, Inherited, Role};
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
 
-/// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it.
+/// How long the thread may take to end: longer than the admin listener waits for those who are there.
+const LONGEST_END: Duration = Duration::from_secs(2);
+
+/// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it then.
 pub(crate) struct Health {
-    _ends_when_dropped: oneshot::Sender<Infallible>,
+    ends_when_dropped: oneshot::Sender<Infallible>,
+    /// Nothing is ever sent: this is the end of the sender.
+    has_ended: Receiver<Infallible>,
 }
 
 /// What the thread listens on, bound before it starts: a bind that fails must be told at the start.
@@ -115,15 +122,30 @@ impl Health {
             listener = Some(admin.listener);
         }
         let (ends_when_dropped, ends) = oneshot::channel();
-        let attending = move || run(|| attend(live, control, datagrams, listener, visits, ends));
+        let (ended_when_dropped, has_ended) = channel();
+        let attending = move || {
+            run(async || {
+                attend(live, control, datagrams, listener, visits, ends).await;
+                drop(ended_when_dropped);
+            });
+        };
         thread::Builder::new()
             .name("health".to_owned())
             .spawn(attending)
             .context("starting the thread that learns how members are")?;
         let health = Self {
-            _ends_when_dropped: ends_when_dropped,
+            ends_when_dropped,
+            has_ended,
         };
         Ok((health, Estate { gifts, file }))
+    }
+
+    /// Ends the thread, and waits until those who have asked at the admin listener have their answers, for a moment.
+    pub(crate) fn end(self) {
+        drop(self.ends_when_dropped);
+        if self.has_ended.recv_timeout(LONGEST_END) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("the health thread is not waited for any longer");
+        }
     }
 }
 
@@ -134,7 +156,7 @@ fn announce(what: &str, address: Option<impl Display>) {
 }
 
 /// The life of the thread.
-fn run<F: Future<Output = ()>>(attend: impl FnOnce() -> F) {
+fn run(attend: impl AsyncFnOnce()) {
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())

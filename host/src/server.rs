@@ -205,21 +205,26 @@ impl Server {
     /// are sent.
     pub fn drain(mut self) {
         let has_successor = self.succession.has_succeeded.load(SeqCst);
-        if has_successor {
-            // Who asks, and who sends heartbeats, is to reach the other.
-            self.health = None;
-            if let Some(file) = self.estate.file.take() {
-                file.keep();
-            }
-        }
         self.listeners.stop(match has_successor {
             true => GRACE_AFTER_SUCCESSION,
             false => GRACE,
         });
+        if has_successor {
+            // Who asks, and who sends heartbeats, is to reach the other from now on.
+            if let Some(health) = self.health.take() {
+                health.end();
+            }
+            if let Some(file) = self.estate.file.take() {
+                file.keep();
+            }
+        }
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
+        }
+        if let Some(health) = self.health.take() {
+            health.end();
         }
         if let Some(traces) = &self.live.load().traces {
             traces.flush();

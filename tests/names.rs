@@ -196,7 +196,7 @@ fn first_request_waits_for_the_first_answer() {
         .start();
     let address = proxy.address();
     let request = thread::spawn(move || server(&Client::connect(address).get("/")));
-    dns.await_questions(NAME, 1);
+    dns.await_in_all(NAME, 1);
     assert_eq!(b1.hits(), 0);
     gate.open();
     assert_eq!(request.join().expect("a response"), "b1");

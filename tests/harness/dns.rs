@@ -107,7 +107,12 @@ impl Dns {
     /// Waits until a name has been asked for so many times more, and so what was said of it before is known.
     #[track_caller]
     pub(crate) fn await_questions(&self, name: &str, more: usize) {
-        let enough = self.questions(name) + more;
+        self.await_in_all(name, self.questions(name) + more);
+    }
+
+    /// Waits until a name has been asked for so many times since the beginning.
+    #[track_caller]
+    pub(crate) fn await_in_all(&self, name: &str, enough: usize) {
         let table = self.shared.table();
         let waited = self
             .shared
@@ -119,7 +124,7 @@ impl Dns {
         drop(table);
         assert!(
             !time.timed_out(),
-            "{name} was not asked for {more} times more"
+            "{name} was not asked for {enough} times"
         );
     }
 }

@@ -40,7 +40,7 @@ use crate::config::Limits;
 use crate::control::Handle;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientIo, Listening, Place, Places, accept};
+use crate::server::{ClientBody, ClientIo, Listening, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::Api;
@@ -146,8 +146,9 @@ async fn serve_connection(
     limits: Arc<Limits>,
     _place: Place,
 ) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let admin = admin.clone();
+        let request = request.map(ClientBody::from);
         async move { Ok::<_, Infallible>(admin.answer(from, request).await) }
     });
     // Time is kept by `ClientIo`.
@@ -178,7 +179,7 @@ impl Admin {
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, from: Peer, request: Request<ClientBody>) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = self.live.load();
@@ -248,7 +249,7 @@ impl Admin {
     }
 
     /// Answers a request for the manager that came to a listener for clients.
-    async fn welcome(&self, from: SocketAddr, request: Request<Incoming>) -> Answer {
+    async fn welcome(&self, from: SocketAddr, request: Request<ClientBody>) -> Answer {
         let (parts, body) = request.into_parts();
         let snapshot = self.live.load();
         let Some(config) = &snapshot.config.manager else {

@@ -41,7 +41,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::{Manager, Protocol, Route};
 use crate::deadline::Deadline;
 use crate::health::Account;
-use crate::server::Client;
+use crate::server::{Client, ClientBody, Responder};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::{ConnectError, Connection, Introduction, Slot, Upstream};
 use crate::{path, router};
@@ -67,7 +67,8 @@ pub(crate) use upload::Upload;
 /// Answers a client's request: by a member, or with what went wrong.
 pub(crate) async fn handle(
     client: Rc<Client>,
-    mut request: Request<Incoming>,
+    responder: Rc<Responder>,
+    mut request: Request<ClientBody>,
 ) -> Result<Response<Body>, Infallible> {
     let snapshot = client.worker.snapshot();
     let translated = match client.speaks_http2 {
@@ -91,7 +92,7 @@ pub(crate) async fn handle(
     let (parts, incoming) = request.into_parts();
     let mut notes = Notes::begin(&client, &snapshot, &parts);
     let answered = match translated {
-        Ok(()) => forward(&client, &snapshot, &parts, incoming, &mut notes).await,
+        Ok(()) => forward(&client, &responder, &snapshot, &parts, incoming, &mut notes).await,
         Err(failure) => Err(failure),
     };
     let mut response = answered.unwrap_or_else(|failure| {
@@ -102,7 +103,7 @@ pub(crate) async fn handle(
         }
     });
     client.part(&mut response);
-    Ok(notes.close(response).map(|body| body.to(&client)))
+    Ok(notes.close(response).map(Body::departing))
 }
 
 /// Whether a request is one of gRPC, whose answers have their status in fields of their own.
@@ -114,7 +115,7 @@ fn speaks_grpc(parts: &Parts) -> bool {
 
 /// Whether a request is for the balancer-manager.
 #[cold]
-fn is_for(manager: &Manager, request: &Request<Incoming>) -> bool {
+fn is_for(manager: &Manager, request: &Request<ClientBody>) -> bool {
     let path = path::normalize(request.uri().path());
     path.is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
 }
@@ -122,9 +123,10 @@ fn is_for(manager: &Manager, request: &Request<Incoming>) -> bool {
 /// Finds the route and asks the members behind it.
 async fn forward<'request>(
     client: &Rc<Client>,
+    responder: &Rc<Responder>,
     snapshot: &'request Snapshot,
     parts: &Parts,
-    incoming: Incoming,
+    incoming: ClientBody,
     notes: &mut Notes<'request>,
 ) -> Result<Response<Body>, Failure> {
     let host =
@@ -153,12 +155,13 @@ async fn forward<'request>(
         &snapshot.limits,
     );
     let wish = match body {
-        None => Wish::of(parts),
+        None => Wish::of(parts, responder),
         Some(_) => None,
     };
     let exchange = Exchange {
         begun,
         client,
+        responder,
         snapshot,
         parts,
         host,
@@ -194,6 +197,8 @@ struct Exchange<'request> {
     /// When its head was there.
     begun: std::time::Instant,
     client: &'request Rc<Client>,
+    /// Takes what the client is told beside the answer.
+    responder: &'request Responder,
     /// The configuration, from the request's beginning to its end.
     snapshot: &'request Snapshot,
     /// The head as the client sent it.
@@ -222,6 +227,13 @@ struct Answer {
     deadline: Deadline,
     /// What the judge is told when the answer has been passed on.
     account: Option<Box<Account>>,
+}
+
+/// What a member says.
+enum Heard {
+    /// Something before the answer (1xx).
+    Interim(Response<()>),
+    Answer(Response<Incoming>),
 }
 
 /// A try that brought no answer.
@@ -348,7 +360,7 @@ impl Exchange<'_> {
         let mut deadline = self.client.take_deadline();
         let failed = |failure| self.failed(choice, failure, connection.is_reused());
         let response = self
-            .await_answer(sending, upstream, gate.as_ref(), &mut deadline)
+            .await_answer(sending, &connection, upstream, gate.as_ref(), &mut deadline)
             .await
             .map_err(failed)?;
         let survey = self
@@ -469,22 +481,49 @@ impl Exchange<'_> {
         Ok((request, gate))
     }
 
-    /// Waits for the head of the answer, for as long as the member may take.
+    /// Waits for the head of the answer, for as long as the member may take, and passes on what it says before.
     async fn await_answer(
         &self,
         sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+        connection: &Connection,
         upstream: &Upstream,
         gate: Option<&Gate>,
         deadline: &mut Deadline,
     ) -> Result<Response<Incoming>, Failure> {
         let mut sending = pin!(sending);
-        poll_fn(|context| match sending.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|error| self.send_failure(error))),
-            Poll::Pending => self
-                .poll_patience(upstream, gate, deadline, context)
-                .map(Err),
-        })
-        .await
+        loop {
+            let heard = poll_fn(|context| {
+                if let Poll::Ready(interim) = connection.poll_interim(context) {
+                    return Poll::Ready(Ok(Heard::Interim(interim)));
+                }
+                match sending.as_mut().poll(context) {
+                    Poll::Ready(result) => Poll::Ready(match result {
+                        Ok(response) => Ok(Heard::Answer(response)),
+                        Err(error) => Err(self.send_failure(error)),
+                    }),
+                    Poll::Pending => self
+                        .poll_patience(upstream, gate, deadline, context)
+                        .map(Err),
+                }
+            });
+            match heard.await? {
+                Heard::Answer(response) => return Ok(response),
+                Heard::Interim(interim) => self.pass_on_interim(interim).await,
+            }
+            // It lives.
+            deadline.clear();
+        }
+    }
+
+    /// Passes an interim answer on to a client that knows of such (RFC 9110, 15.2).
+    #[cold]
+    async fn pass_on_interim(&self, mut interim: Response<()>) {
+        if self.parts.version < Version::HTTP_11 {
+            return;
+        }
+        let headers = interim.headers_mut();
+        Survey::of(headers).make_fit_for_client(headers, Version::HTTP_11, self.route);
+        self.responder.interim.send(interim).await;
     }
 
     /// Ready when the member has had the time that it may take.

@@ -122,10 +122,7 @@ impl Dns {
             });
         let (table, time) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(table);
-        assert!(
-            !time.timed_out(),
-            "{name} was not asked for {enough} times"
-        );
+        assert!(!time.timed_out(), "{name} was not asked for {enough} times");
     }
 }
 

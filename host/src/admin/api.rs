@@ -5,7 +5,6 @@
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, json, problem, tagged};
@@ -17,6 +16,7 @@ use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
 use crate::live::Live;
+use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
 
 /// How many plugins may be uploaded at once.
@@ -48,7 +48,7 @@ impl Api {
         by: &str,
         endpoint: Endpoint<'_>,
         parts: &Parts,
-        body: Incoming,
+        body: ClientBody,
     ) -> Answer {
         let outcome = match parts.method {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::PATIENCE;
 use super::answer::{Answer, problem};
+use crate::server::{BrokenBody, ClientBody};
 use crate::wasm;
 
 /// How long and how slow a body may be.
@@ -39,7 +39,7 @@ impl Bounds {
 ///
 /// # Errors
 /// The answer to one that is too long, breaks off or takes too long.
-pub(super) async fn whole(body: Incoming, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
+pub(super) async fn whole(body: ClientBody, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
     let bytes = read_within(body, bounds.longest, bounds.time).await?;
     if bytes.len() > bounds.longest {
         let detail = format!("the body may have {} bytes", bounds.longest);
@@ -52,12 +52,12 @@ pub(super) async fn whole(body: Incoming, bounds: &Bounds) -> Result<Vec<u8>, Bo
 ///
 /// # Errors
 /// The answer to one that breaks off or takes too long.
-pub(super) async fn beginning(body: Incoming, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
+pub(super) async fn beginning(body: ClientBody, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
     read_within(body, longest, PATIENCE).await
 }
 
 async fn read_within(
-    body: Incoming,
+    body: ClientBody,
     longest: usize,
     time: Duration,
 ) -> Result<Vec<u8>, Box<Answer>> {
@@ -74,7 +74,7 @@ async fn read_within(
     }
 }
 
-async fn read(mut body: Incoming, longest: usize) -> Result<Vec<u8>, hyper::Error> {
+async fn read(mut body: ClientBody, longest: usize) -> Result<Vec<u8>, BrokenBody> {
     let mut beginning = Vec::new();
     while beginning.len() <= longest {
         let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;

@@ -1,15 +1,15 @@
 //! A heartbeat by HTTP: the body of a POST is what a datagram would hold.
 
 use http::StatusCode;
-use hyper::body::Incoming;
 
 use super::Peer;
 use super::answer::{Answer, text};
 use super::body::beginning;
 use crate::heartbeat::{Heartbeats, LONGEST, Malformed, Rejection};
+use crate::server::ClientBody;
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: Incoming) -> Answer {
+pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: ClientBody) -> Answer {
     let message = match beginning(body, LONGEST).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,

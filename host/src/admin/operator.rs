@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::IF_MATCH;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, de};
 use serde_json::Value;
@@ -16,6 +15,7 @@ use super::api::{Api, Outcome, no_balancer, no_member, no_plugin, place_of};
 use super::body::{self, Bounds};
 use super::endpoint::Endpoint;
 use crate::control::{Command, Edit, Refusal, Resource, Settings};
+use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
 
 /// How deep tables and lists may stand in each other.
@@ -57,7 +57,7 @@ impl Operator<'_> {
         &self,
         endpoint: Endpoint<'_>,
         parts: &Parts,
-        body: Incoming,
+        body: ClientBody,
     ) -> Outcome {
         let expected = |resource| expected(parts, resource);
         match endpoint {
@@ -275,13 +275,15 @@ fn is_deeper(value: &Value, most: usize) -> bool {
 }
 
 /// The body as JSON.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Box<Answer>> {
+async fn read<T: DeserializeOwned>(body: ClientBody) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
     parse(&bytes)
 }
 
 /// The same of a body that may be missing.
-async fn read_or_default<T: DeserializeOwned + Default>(body: Incoming) -> Result<T, Box<Answer>> {
+async fn read_or_default<T: DeserializeOwned + Default>(
+    body: ClientBody,
+) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
     match bytes.is_empty() {
         true => Ok(T::default()),

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, problem};
 use super::guard;
 use crate::config::Manager;
+use crate::server::ClientBody;
 
 /// How many visitors may wait.
 const MOST_WAITING: usize = 64;
@@ -16,7 +16,7 @@ const MOST_WAITING: usize = 64;
 /// A request for the manager that came to a listener for clients.
 pub(crate) struct Visit {
     pub(super) from: SocketAddr,
-    pub(super) request: Request<Incoming>,
+    pub(super) request: Request<ClientBody>,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
@@ -37,7 +37,7 @@ impl Portal {
         &self,
         manager: &Manager,
         from: SocketAddr,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         if let Some(refusal) = guard::refusal_of_visit(&parts, from, manager) {

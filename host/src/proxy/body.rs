@@ -28,8 +28,6 @@ use crate::upstream::{Connection, Slot};
 pub(crate) struct Body {
     source: Source,
     aftermath: Aftermath,
-    /// Who is told of what there is to take; none where nobody cares.
-    taker: Option<Rc<Client>>,
 }
 
 enum Source {
@@ -73,7 +71,6 @@ impl From<Source> for Body {
         Self {
             source,
             aftermath: Aftermath::default(),
-            taker: None,
         }
     }
 }
@@ -111,15 +108,12 @@ impl Body {
         self
     }
 
-    /// The body as it goes out to a client: a tunnel begins.
-    pub(crate) fn to(mut self, client: &Rc<Client>) -> Self {
+    /// The body as it goes out to its client: a tunnel begins.
+    pub(crate) fn departing(mut self) -> Self {
         if let Source::Tunnel(_) = self.source
             && let Source::Tunnel(tunnel) = std::mem::replace(&mut self.source, Source::Empty)
         {
             tunnel.begin(std::mem::take(&mut self.aftermath));
-        }
-        if client.speaks_http2 {
-            self.taker = Some(client.clone());
         }
         self
     }
@@ -151,18 +145,13 @@ impl http_body::Body for Body {
             Source::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
             Source::Member(download) => download.poll_frame(context),
         };
-        let bytes = match &polled {
-            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
-            _ => None,
-        };
-        if let Some(bytes) = bytes {
-            this.aftermath.count_bytes(bytes);
-        }
-        if let Poll::Ready(Some(Err(error))) = &polled {
-            this.aftermath.note_break(error);
-        }
-        if let Some(client) = &this.taker {
-            client.activity.note_offer(bytes);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.aftermath.count_bytes(bytes);
+            }
+            Poll::Ready(Some(Err(error))) => this.aftermath.note_break(error),
+            Poll::Ready(None) | Poll::Pending => {}
         }
         polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
     }

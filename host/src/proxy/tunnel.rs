@@ -17,14 +17,14 @@ use tokio::time::{Instant, timeout};
 use super::body::Aftermath;
 use crate::deadline::Deadline;
 use crate::health::Account;
-use crate::server::Client;
+use crate::server::{Becoming, Client, TunnelEnd};
 use crate::upstream::{Connection, Slot};
 
 /// A tunnel between a client and a member. It counts as a request in flight until its end.
 pub(crate) struct Tunnel {
     /// When the request's head was there.
     pub(crate) begun: StdInstant,
-    pub(crate) client_side: OnUpgrade,
+    pub(crate) client_side: Becoming,
     pub(crate) member_side: OnUpgrade,
     pub(crate) client: Rc<Client>,
     pub(crate) connection: Connection,
@@ -58,12 +58,12 @@ impl Tunnel {
     }
 
     async fn relay(&mut self, aftermath: &mut Aftermath) -> io::Result<()> {
-        let (client, member) = (&mut self.client_side, &mut self.member_side);
-        let both = async { tokio::try_join!(client, member) };
+        let (client, member) = (self.client_side.clone(), &mut self.member_side);
+        let member = async { Ok(TokioIo::new(member.await.map_err(io::Error::other)?)) };
+        let both = async { tokio::try_join!(client.tunnel(), member) };
         let (client, member) = timeout(self.parting, both)
             .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-            .map_err(io::Error::other)?;
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let mut client = Watched::new(client);
         let mut member = Watched::new(member);
         let relayed = relay(&mut client, &mut member, self.patience, self.parting).await;
@@ -74,8 +74,8 @@ impl Tunnel {
 
 /// Copies both ways until both sides are done, or nothing passes for too long.
 async fn relay(
-    client: &mut Watched,
-    member: &mut Watched,
+    client: &mut Watched<TunnelEnd>,
+    member: &mut Watched<TokioIo<Upgraded>>,
     patience: Duration,
     parting: Duration,
 ) -> io::Result<()> {
@@ -110,24 +110,24 @@ struct Pulse {
 }
 
 /// One side, watched.
-struct Watched {
-    stream: TokioIo<Upgraded>,
+struct Watched<S> {
+    stream: S,
     pulse: Rc<Pulse>,
     /// Bytes.
     written: usize,
 }
 
-impl Watched {
-    fn new(stream: Upgraded) -> Self {
+impl<S> Watched<S> {
+    fn new(stream: S) -> Self {
         Self {
-            stream: TokioIo::new(stream),
+            stream,
             pulse: Rc::default(),
             written: 0,
         }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,7 +143,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

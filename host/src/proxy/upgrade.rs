@@ -2,24 +2,26 @@
 //!
 //! A client wishes for it (`Upgrade`), the member's `upgrade` says what may be passed on, and the member's 101 decides.
 
+use std::rc::Rc;
+
 use equipoise_balancer::Choice;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
-use hyper::upgrade::OnUpgrade;
 
 use super::headers::list_of;
 use super::tunnel::Tunnel;
 use super::{Answer, Body, Exchange, Failure};
 use crate::config::{self, Member, Protocol};
+use crate::server::{Becoming, Responder};
 
 /// Protocols that are never passed on: what they do between client and member could not be told from what we do.
 const NEVER: [&str; 2] = ["h2c", "http/2.0"];
 
 /// A client's wish that its connection becomes something else.
 pub(super) struct Wish {
-    /// The client's connection, when it has.
-    pub(super) connection: OnUpgrade,
+    /// The client's connection or stream, when it has.
+    pub(super) becoming: Becoming,
     /// What the client would have, in its order.
     protocols: Vec<String>,
     /// Whether it came by HTTP/2: a 200 is what tells it then (RFC 8441).
@@ -28,7 +30,7 @@ pub(super) struct Wish {
 
 impl Wish {
     /// The wish of a request that has no body; `None` if it has none.
-    pub(super) fn of(parts: &Parts) -> Option<Self> {
+    pub(super) fn of(parts: &Parts, responder: &Rc<Responder>) -> Option<Self> {
         if parts.version < Version::HTTP_11 {
             return None;
         }
@@ -41,7 +43,7 @@ impl Wish {
         }
         let protocols = protocols.filter_map(|it| std::str::from_utf8(it).ok());
         Some(Self {
-            connection: parts.extensions.get::<OnUpgrade>()?.clone(),
+            becoming: responder.becoming(parts)?,
             protocols: protocols.map(str::to_owned).collect(),
             is_extended_connect: parts.version == Version::HTTP_2,
         })
@@ -108,7 +110,7 @@ impl Exchange<'_> {
         let config = &self.upstream(&choice).config;
         let tunnel = Tunnel {
             begun: self.begun,
-            client_side: wish.connection.clone(),
+            client_side: wish.becoming.clone(),
             member_side,
             client: self.client.clone(),
             connection,

@@ -1,7 +1,6 @@
 //! A request body on its way to members, kept for another try as long as it fits.
 
 use std::cell::RefCell;
-use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,17 +10,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::patience::Patience;
 use crate::proxy::error::Failure;
 use crate::proxy::gate::Gate;
+use crate::server::{BrokenBody, ClientBody};
 
 /// The body of one request, whichever members it is sent to.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    incoming: ClientBody,
     /// Its length, where the client said it.
     length: Option<u64>,
     /// The data read so far, while all of it fits into `limit`.
@@ -50,7 +49,7 @@ impl RequestBody {
     /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
     /// but for gRPC, whose bodies are messages that come when they come.
     pub(crate) fn of(
-        incoming: Incoming,
+        incoming: ClientBody,
         limit: usize,
         headers: &HeaderMap,
         limits: &Limits,
@@ -102,7 +101,7 @@ impl RequestBody {
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         if self.has_ended {
             return Poll::Ready(None);
         }
@@ -126,7 +125,7 @@ impl RequestBody {
             }
             Some(Err(error)) => {
                 self.fault = Some(client_fault(&error));
-                Some(Err(io::Error::other(error)))
+                Some(Err(error))
             }
         })
     }
@@ -135,13 +134,13 @@ impl RequestBody {
     fn poll_patience(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
         ready!(patience.poll(context));
         self.fault = Some(Failure::ClientStalled);
-        Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
+        Poll::Ready(Some(Err(BrokenBody::Stalled)))
     }
 
     fn keep(&mut self, frame: &Frame<Bytes>) {
@@ -174,13 +173,10 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Whose fault it is that a body could not be read: always the client's, in one way or another.
-fn client_fault(error: &hyper::Error) -> Failure {
-    let io_error = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    match io_error.map(io::Error::kind) {
-        Some(io::ErrorKind::TimedOut) => Failure::ClientStalled,
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+fn client_fault(error: &BrokenBody) -> Failure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Failure::ClientStalled,
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             Failure::BadRequest("the body is malformed")
         }
         _ => Failure::ClientGone,
@@ -214,12 +210,12 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = BrokenBody;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let Some(body) = self.body.clone() else {
             return Poll::Ready(None);
         };

@@ -1,48 +1,39 @@
-//! What is under way on one connection of HTTP/2, and whose turn it is.
+//! What is under way on one connection of HTTP/2.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use tokio::time::Instant;
 
-/// The requests of one connection.
+/// The requests of one connection, and when its client was heard last.
 #[derive(Debug)]
-pub(crate) struct Activity {
+pub(super) struct Activity {
     under_way: Cell<usize>,
     /// When the last of them ended, or the connection began.
     ended: Cell<Instant>,
-    /// What happened to a request's answer since somebody looked.
-    turn: Cell<Option<Turn>>,
+    /// When the client sent something, whatever it was.
+    heard: Cell<Instant>,
 }
 
-/// Who is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// The client, to take so many bytes.
-    Client(usize),
-    /// We, or a member.
-    Ours,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self {
-            under_way: Cell::new(0),
-            ended: Cell::new(Instant::now()),
-            turn: Cell::new(None),
-        }
-    }
-}
+/// A request, or what its stream has become: under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Rc<Activity>);
 
 impl Activity {
-    /// A request begins.
-    pub(super) fn begin(&self) {
-        self.under_way.update(|count| count + 1);
+    /// A connection that begins.
+    pub(super) fn new() -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            under_way: Cell::new(0),
+            ended: Cell::new(now),
+            heard: Cell::new(now),
+        })
     }
 
-    /// A request has ended.
-    pub(super) fn end(&self) {
-        self.under_way.update(|count| count - 1);
-        self.ended.set(Instant::now());
+    /// A request begins.
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+        self.under_way.update(|count| count + 1);
+        UnderWay(self.clone())
     }
 
     /// Since when nothing is under way; `None` while something is.
@@ -50,13 +41,20 @@ impl Activity {
         (self.under_way.get() == 0).then(|| self.ended.get())
     }
 
-    /// An answer's next bytes are there for the client to take; none if they are waited for.
-    pub(crate) fn note_offer(&self, bytes: Option<usize>) {
-        self.turn.set(Some(bytes.map_or(Turn::Ours, Turn::Client)));
+    /// The client has sent something.
+    pub(super) fn note_heard(&self, now: Instant) {
+        self.heard.set(now);
     }
 
-    /// What was noted since it was asked before: of the request whose task runs now.
-    pub(super) fn take_turn(&self) -> Option<Turn> {
-        self.turn.take()
+    /// When it did, or the connection began.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard.get()
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.update(|count| count - 1);
+        self.0.ended.set(Instant::now());
     }
 }

@@ -12,10 +12,10 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::deadline::Deadline;
 use crate::meters::Connected;
 use crate::server::Worker;
-use crate::server::activity::Activity;
 use crate::server::drain::Guest;
 use crate::server::front::{Arrival, Front, Secured};
 use crate::server::places::Place;
+use crate::server::responder::Responder;
 
 /// A client's connection; lives as long as any request of it.
 pub(crate) struct Client {
@@ -35,8 +35,8 @@ pub(crate) struct Client {
     pub(super) is_tunnel: Arc<AtomicBool>,
     /// A deadline whose timer is armed already, for the next request that waits for a member.
     deadline: Cell<Option<Deadline>>,
-    /// What is under way, where it speaks HTTP/2.
-    pub(crate) activity: Activity,
+    /// Of its requests, where it speaks HTTP/1.
+    pub(super) responder: Rc<Responder>,
     /// Whether it is to end.
     pub(super) guest: Guest,
     _place: Place,
@@ -66,7 +66,7 @@ impl Client {
             front,
             is_tunnel: Arc::default(),
             deadline: Cell::new(None),
-            activity: Activity::default(),
+            responder: Rc::default(),
             guest,
             _place: place,
             _counted: counted,

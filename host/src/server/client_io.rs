@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
+use crate::server::interim::{self, Interim};
 use crate::server::linger::Linger;
 use crate::server::outlet::Outlet;
 use crate::server::strict::{Offence, Phase, Scanner};
@@ -23,6 +25,7 @@ use crate::server::strict::{Offence, Phase, Scanner};
 /// - A client that stalls within a head, within a body, between requests or while it should take its answer is cut off
 ///   with an [`io::ErrorKind::TimedOut`] error, as is one that takes its answers too slowly.
 /// - A connection that is closed while the client still sends lingers for a moment.
+/// - An interim answer of a request goes out when everything before it has.
 /// - A connection that has become a tunnel is not HTTP any more: only its writes are timed.
 pub(crate) struct ClientIo<S> {
     stream: S,
@@ -40,6 +43,10 @@ pub(crate) struct ClientIo<S> {
     meters: Option<Desk>,
     /// Set once the connection has become something else than HTTP; none where it cannot.
     is_tunnel: Option<Arc<AtomicBool>>,
+    /// Where requests leave interim answers; none where they have none.
+    interim: Option<Arc<Interim>>,
+    /// What is still to be written of one.
+    interim_left: Bytes,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
@@ -58,6 +65,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
             linger: Linger::default(),
             meters: None,
             is_tunnel: None,
+            interim: None,
+            interim_left: Bytes::new(),
+        }
+    }
+
+    /// The same stream, to which requests' interim answers are written.
+    pub(crate) fn interim(self, interim: Arc<Interim>) -> Self {
+        Self {
+            interim: Some(interim),
+            ..self
         }
     }
 
@@ -122,6 +139,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientIo<S> {
         Ok(())
     }
 
+    /// Writes what is left of an interim answer.
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim_left.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(context, &self.interim_left);
+            let written = ready!(self.written(context, written))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim_left.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Counts what was written, and times what was not.
     fn written(
         &mut self,
@@ -173,6 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.written(context, written)
     }
@@ -182,6 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.written(context, written)
     }
@@ -191,6 +223,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written everything before, and before it looks at the request again.
+        if let Some(answer) = self.interim.as_ref().and_then(|interim| interim.take()) {
+            self.interim_left = interim::written(&answer).into();
+            context.waker().wake_by_ref();
+        }
+        ready!(self.poll_interim(context))?;
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.outlet.flush(context, flushed)
     }
@@ -246,6 +284,28 @@ mod tests {
         io.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\0\n\r\xff");
         io.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interim_answer_goes_out_whole_before_what_is_written_after_it() {
+        let (mut client, server) = duplex(10);
+        let slot = Arc::<Interim>::default();
+        let mut io = ClientIo::new(server, Arc::new(Limits::default())).interim(slot.clone());
+        let served = async move {
+            io.write_all(b"before ").await.unwrap();
+            let early = http::Response::builder().status(103).header("link", "<a>");
+            let sending = slot.send(early.body(()).unwrap());
+            // As hyper does: a request is looked at first, then what was written is flushed.
+            let ((), flushed) = tokio::join!(sending, io.flush());
+            flushed.unwrap();
+            io.write_all(b" behind").await.unwrap();
+        };
+        let mut read = Vec::new();
+        tokio::join!(served, async {
+            client.read_to_end(&mut read).await.unwrap();
+        });
+        let expected = "before HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n behind";
+        assert_eq!(String::from_utf8(read).unwrap(), expected);
     }
 
     #[tokio::test(start_paused = true)]

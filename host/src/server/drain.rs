@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -99,6 +100,16 @@ impl Guest {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// What comes of a future, unless the connection is to end before: then nothing.
+    pub(super) async fn unless_insisted<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|context| match self.drain.insists() {
+            true => Poll::Ready(None),
+            false => future.as_mut().poll(context).map(Some),
+        })
+        .await
     }
 
     /// Whose it is.

@@ -99,6 +99,7 @@ impl Front {
         address: SocketAddr,
         limits: &Limits,
     ) -> io::Result<Arrival> {
+        stream.set_nodelay(true)?;
         let (handshake, head) = (limits.handshake_timeout, limits.header_timeout);
         let (first, address) = match self.is_behind_proxy(address.ip()) {
             true => in_time(handshake, introduce(&mut stream, address)).await?,

@@ -2,71 +2,29 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hyper::server::conn::http2::Builder;
-use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
+use crate::server::activity::Activity;
 use crate::server::frames::FrameGuard;
 use crate::server::linger::Linger;
 use crate::server::outlet::Outlet;
 
-/// The largest frame a client may send, in bytes: the least that the RFC allows. A frame is read into memory as a whole.
-const FRAME_SIZE: u32 = 16 * 1024;
-
-/// What a client may send of one body before it is read, in bytes.
-const STREAM_WINDOW: u32 = 256 * 1024;
-
-/// What a client may send of all bodies before they are read, in bytes.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// What is kept of one answer until the client has the window for it, in bytes.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// Streams that a client may have reset before hyper has looked at them.
-const PENDING_RESETS: usize = 20;
-
-/// Streams that a client may make us reset, by what it does wrong on them, while the connection lives: it is ended behind
-/// them, as is one that opens so many streams beyond the limit.
-const RESETS_BY_US: usize = 1024;
-
-/// Sets what bounds a connection of HTTP/2.
-///
-/// A client can have in our memory, at most and in all: one megabyte of bodies that no member has taken yet
-/// ([`CONNECTION_WINDOW`]); for each of `streams` requests, 64 KiB of its answer ([`SEND_BUFFER`], and the piece of it that
-/// was read last) and heads of `header-size`; one frame ([`FRAME_SIZE`]); and two tables of HPACK, of 4 KiB and at most
-/// 16 KiB. A client that answers no PING for `client-timeout` is gone; one is sent after each `keepalive-timeout` in which
-/// nothing came.
-pub(crate) fn configure<E>(builder: &mut Builder<E>, limits: &Limits) {
-    let header_size = u32::try_from(limits.header_size).unwrap_or(u32::MAX);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(header_size)
-        .max_frame_size(FRAME_SIZE)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(RESETS_BY_US)
-        .keep_alive_interval(limits.keepalive_timeout)
-        .keep_alive_timeout(limits.client_timeout);
-}
-
-/// The stream under hyper's HTTP/2 server.
+/// The stream that h2 reads a client's requests from and writes the answers to.
 ///
 /// - A client that floods us with frames that bring nobody forward ends its connection with an
 ///   [`io::ErrorKind::InvalidData`] error, and is told to be calm (GOAWAY) if there is room for it.
 /// - A client that stalls within its preface, a frame or a header block, or that does not take what it is sent, ends it with
 ///   an [`io::ErrorKind::TimedOut`] error. How long its bodies may take is not looked at here.
 /// - Once we have said our last word, the connection lingers for a moment.
-pub(crate) struct H2Io<S> {
+pub(super) struct H2Io<S> {
     stream: S,
     guard: FrameGuard,
     /// Set when nothing more may be read, with what is wrong.
@@ -76,13 +34,15 @@ pub(crate) struct H2Io<S> {
     wanted_by: Option<Instant>,
     outlet: Outlet,
     linger: Linger,
+    /// Told when the client is heard.
+    activity: Rc<Activity>,
     /// Where bytes are counted; none where they are not.
     meters: Option<Desk>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> H2Io<S> {
     /// A stream whose preface is awaited from now on.
-    pub(crate) fn new(stream: S, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(stream: S, limits: Arc<Limits>, activity: Rc<Activity>) -> Self {
         Self {
             stream,
             guard: FrameGuard::new(limits.header_timeout, Instant::now()),
@@ -91,12 +51,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H2Io<S> {
             wanted_by: None,
             outlet: Outlet::new(limits),
             linger: Linger::default(),
+            activity,
             meters: None,
         }
     }
 
     /// The same stream, whose bytes are counted.
-    pub(crate) fn counted(self, meters: Desk) -> Self {
+    pub(super) fn counted(self, meters: Desk) -> Self {
         Self {
             meters: Some(meters),
             ..self
@@ -175,7 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for H2Io<S> {
         if let Some(meters) = &self.meters {
             meters.counts().received.add(received.len() as u64);
         }
-        if let Err(reason) = self.guard.scan(received, Instant::now()) {
+        let now = Instant::now();
+        self.activity.note_heard(now);
+        if let Err(reason) = self.guard.scan(received, now) {
             buffer.set_filled(start);
             return Poll::Ready(Err(self.refuse(context, reason)));
         }
@@ -235,7 +198,10 @@ mod tests {
 
     fn pair() -> (DuplexStream, H2Io<DuplexStream>) {
         let (client, server) = duplex(64 * 1024);
-        (client, H2Io::new(server, Arc::new(Limits::default())))
+        (
+            client,
+            H2Io::new(server, Arc::new(Limits::default()), Activity::new()),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,15 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -29,8 +30,8 @@ use crate::proxy;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::doors::Doors;
-use crate::server::drain::{Drain, Guest};
-use crate::server::front::{Arrival, Front};
+use crate::server::drain::Guest;
+use crate::server::front::Front;
 use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
 use crate::server::places::Place;
@@ -91,9 +92,13 @@ impl Reception {
     async fn serve_http1(&self, stream: ClientStream, client: Rc<Client>) -> hyper::Result<()> {
         let io = ClientIo::new(stream, self.limits.clone())
             .counted(client.worker.meters.clone())
-            .tunnel(client.is_tunnel.clone());
+            .tunnel(client.is_tunnel.clone())
+            .interim(client.responder.interim.clone());
         let served = client.clone();
-        let service = service_fn(move |request| proxy::handle(served.clone(), request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (client, responder) = (served.clone(), served.responder.clone());
+            proxy::handle(client, responder, request.map(Into::into))
+        });
         let connection = self.http.serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection.with_upgrades());
         let (drain, is_ending) = (client.guest.drain(), Cell::new(false));
@@ -248,35 +253,24 @@ pub(super) async fn serve_client(
     guest.settle().await;
     let counted = worker.meters.clone().connection();
     let reception = worker.reception();
-    let met = meet(stream, address, &front, &reception.limits, guest.drain()).await;
-    let mut arrival = match met {
-        Ok(arrival) => arrival,
-        Err(error) => return tracing::debug!(%address, %error, "a client came no further"),
+    let meeting = front.meet(stream, address, &reception.limits);
+    let mut arrival = match guest.unless_insisted(meeting).await {
+        None => return,
+        Some(Ok(arrival)) => arrival,
+        Some(Err(error)) => return tracing::debug!(%address, %error, "a client came no further"),
     };
     let client = Client::new(worker, &mut arrival, front, guest, place, counted);
     let (client, stream) = (Rc::new(client), arrival.stream);
-    let served = match client.speaks_http2 {
-        true => http2::serve(stream, client, &reception.limits).await,
-        false => reception.serve_http1(stream, client).await,
+    let served: Result<(), Box<dyn Error>> = match client.speaks_http2 {
+        true => http2::serve(stream, client, &reception.limits)
+            .await
+            .map_err(Into::into),
+        false => reception
+            .serve_http1(stream, client)
+            .await
+            .map_err(Into::into),
     };
     if let Err(error) = served {
         tracing::debug!(%address, %error, "a client's connection ended");
     }
-}
-
-/// Meets a client, unless connections are to end before it has asked for anything.
-async fn meet(
-    stream: TcpStream,
-    address: SocketAddr,
-    front: &Front,
-    limits: &Limits,
-    drain: &Drain,
-) -> io::Result<Arrival> {
-    stream.set_nodelay(true)?;
-    let mut meeting = pin!(front.meet(stream, address, limits));
-    poll_fn(|context| match drain.insists() {
-        true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-        false => meeting.as_mut().poll(context),
-    })
-    .await
 }

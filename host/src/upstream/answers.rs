@@ -5,8 +5,12 @@
 //! ahead of hyper, line by line, and names the first byte that must not pass; what stands within a line hyper's parser judges
 //! itself. Where nothing is wrong it costs a search for line ends in heads and in what frames a body.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
+use http::header::CONTENT_LENGTH;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use memchr::memchr;
 
 use crate::grammar::{self, take, value_of};
@@ -16,31 +20,62 @@ const MOST_INTERIMS: u32 = 64;
 
 /// The scanner of a connection, for who asks and for who reads.
 #[derive(Debug)]
-pub(super) struct Answers(Mutex<AnswerScanner>);
+pub(super) struct Answers(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    scanner: AnswerScanner,
+    /// Who waits for interim answers.
+    waker: Option<Waker>,
+}
 
 impl Answers {
     /// No line of an answer may be longer than `line_limit` bytes.
     pub(super) fn new(line_limit: usize) -> Self {
-        Self(Mutex::new(AnswerScanner::new(line_limit)))
+        Self(Mutex::new(State {
+            scanner: AnswerScanner::new(line_limit),
+            waker: None,
+        }))
     }
 
     /// See [`AnswerScanner::begin`].
     pub(super) fn begin(&self, is_head: bool) {
-        self.with(|scanner| scanner.begin(is_head));
+        self.lock().scanner.begin(is_head);
     }
 
     /// See [`AnswerScanner::scan`].
     pub(super) fn scan(&self, bytes: &[u8]) -> Result<(), Offence> {
-        self.with(|scanner| scanner.scan(bytes))
+        let mut state = self.lock();
+        let scanned = state.scanner.scan(bytes);
+        if !state.scanner.interims.is_empty()
+            && let Some(waker) = state.waker.take()
+        {
+            waker.wake();
+        }
+        scanned
+    }
+
+    /// The next interim answer to the request under way, but for `100 Continue`, which is between the member and us.
+    pub(super) fn poll_interim(&self, context: &Context<'_>) -> Poll<Response<()>> {
+        let mut state = self.lock();
+        if let Some(interim) = state.scanner.interims.pop_front() {
+            return Poll::Ready(interim);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
     }
 
     /// Whether another request may be sent.
     pub(super) fn are_over(&self) -> bool {
-        self.with(|scanner| scanner.part == Part::Unasked && !scanner.is_spoilt)
+        let state = self.lock();
+        state.scanner.part == Part::Unasked && !state.scanner.is_spoilt
     }
 
-    fn with<T>(&self, what: impl FnOnce(&mut AnswerScanner) -> T) -> T {
-        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,8 +90,12 @@ pub(crate) struct AnswerScanner {
     head: Head,
     /// Whether the request is for a head alone.
     is_head: bool,
-    /// Interim answers to this request.
-    interims: u32,
+    /// How many interim answers there were to this request.
+    interim_count: u32,
+    /// The one being read, and how long its head is by now, in bytes.
+    interim: Option<(Response<()>, usize)>,
+    /// Those that have been read and nobody has taken.
+    interims: VecDeque<Response<()>>,
     /// The longest line that is remembered.
     line_limit: usize,
     /// Whether something was wrong.
@@ -112,7 +151,9 @@ impl AnswerScanner {
             line: Vec::new(),
             head: Head::default(),
             is_head: false,
-            interims: 0,
+            interim_count: 0,
+            interim: None,
+            interims: VecDeque::new(),
             line_limit,
             is_spoilt: false,
         }
@@ -127,7 +168,8 @@ impl AnswerScanner {
             self.is_spoilt = true;
         }
         self.is_head = is_head;
-        self.interims = 0;
+        self.interim_count = 0;
+        self.interims.clear();
     }
 
     /// Reads the next bytes of the stream.
@@ -240,10 +282,46 @@ impl AnswerScanner {
             status,
             ..Head::default()
         };
+        if matches!(status, 102..=199) {
+            self.begin_interim(status);
+        }
         Ok(Part::HeaderLine)
     }
 
+    #[cold]
+    fn begin_interim(&mut self, status: u16) {
+        let mut interim = Response::new(());
+        if let Ok(status) = StatusCode::from_u16(status) {
+            *interim.status_mut() = status;
+            self.interim = Some((interim, 0));
+        }
+    }
+
+    /// Keeps a field of an interim answer.
+    #[cold]
+    fn keep_field(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let Some((interim, size)) = &mut self.interim else {
+            return Ok(());
+        };
+        *size += line.len();
+        if *size > self.line_limit {
+            return Err("an interim answer is too long");
+        }
+        let (name, value) = grammar::field(line)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is no token")?;
+        let value = HeaderValue::from_bytes(value.trim_ascii());
+        let value = value.map_err(|_| "a field has control bytes")?;
+        if name != CONTENT_LENGTH {
+            let kept = interim.headers_mut().try_append(name, value);
+            kept.map_err(|_| "an interim answer has too many fields")?;
+        }
+        Ok(())
+    }
+
     fn read_header(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        if self.interim.is_some() {
+            self.keep_field(line)?;
+        }
         match line[0] {
             b' ' | b'\t' => Err("a header line is folded"),
             b'c' | b'C' => value_of(line, b"content-length")
@@ -282,10 +360,12 @@ impl AnswerScanner {
         Ok(match (self.head.status, self.head.content_length) {
             (101, _) => Part::Rest,
             (100..=199, _) => {
-                self.interims += 1;
-                if self.interims > MOST_INTERIMS {
+                self.interim_count += 1;
+                if self.interim_count > MOST_INTERIMS {
                     return Err("there are too many interim answers");
                 }
+                self.interims
+                    .extend(self.interim.take().map(|(interim, _)| interim));
                 Part::StatusLine
             }
             (204 | 304, _) | (_, Some(0)) => Part::Unasked,
@@ -487,6 +567,38 @@ mod tests {
         assert_eq!(scan(many.as_bytes(), false), Ok(Part::StatusLine));
         let offence = scan((many.clone() + interim).as_bytes(), false).unwrap_err();
         assert!(offence.at >= many.len());
+    }
+
+    #[test]
+    fn interim_answers_are_kept_without_what_says_how_long_they_are() {
+        let mut scanner = AnswerScanner::new(8192);
+        scanner.begin(false);
+        let answer = "HTTP/1.1 100 Continue\r\nA: 1\r\n\r\n\
+                      HTTP/1.1 103 Early\r\nLink:  <a> \r\nLink: <b>\r\nContent-Length: 3\r\n\r\n\
+                      HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 204 No\r\nLink: <c>\r\n\r\n";
+        for byte in answer.as_bytes() {
+            scanner.scan(std::slice::from_ref(byte)).unwrap();
+        }
+        let kept: Vec<_> = scanner.interims.drain(..).collect();
+        assert_eq!(kept.len(), 2);
+        assert_eq!(kept[0].status(), 103);
+        let links: Vec<_> = kept[0].headers().get_all("link").iter().collect();
+        assert_eq!(links, ["<a>", "<b>"]);
+        assert_eq!(kept[0].headers().len(), 2);
+        assert_eq!(
+            (kept[1].status().as_u16(), kept[1].headers().len()),
+            (102, 0)
+        );
+    }
+
+    #[test]
+    fn an_interim_answer_has_a_bound_and_fields_as_they_should_be() {
+        let long = format!("HTTP/1.1 103 Early\r\n{}", "A: 1\r\n".repeat(30));
+        for answer in [&*long, "HTTP/1.1 103 Early\r\nno field\r\n"] {
+            let mut scanner = AnswerScanner::new(100);
+            scanner.begin(false);
+            assert!(scanner.scan(answer.as_bytes()).is_err(), "{answer}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use equipoise_balancer::Counters;
@@ -181,6 +182,14 @@ impl Connection {
     /// What it has carried up to now, for whomever.
     pub(crate) fn carried(&self) -> Traffic {
         self.link.carried.now()
+    }
+
+    /// The next interim answer (1xx) to the request under way. A member's of HTTP/2 are not heard.
+    pub(crate) fn poll_interim(&self, context: &Context<'_>) -> Poll<Response<()>> {
+        match &self.link.answers {
+            Some(answers) => answers.poll_interim(context),
+            None => Poll::Pending,
+        }
     }
 
     /// Whether the last exchange is over and the next may start.

@@ -12,6 +12,8 @@ mod frames;
 mod front;
 mod h2_io;
 mod http2;
+mod http2_stream;
+mod http2_tunnel;
 mod inherited;
 mod interim;
 mod linger;
@@ -23,9 +25,10 @@ mod responder;
 mod rewound;
 mod sockets;
 mod stream;
-mod stream_tunnel;
+
 mod strict;
 mod succession;
+mod vigil;
 mod worker;
 
 use std::io;

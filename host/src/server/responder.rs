@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio_util::either::Either;
 
+use super::http2_tunnel::StreamTunnel;
 use super::interim::Interim;
-use super::stream_tunnel::StreamTunnel;
 
 /// How a client is told of more than the answer: with HTTP/1 one for a connection, whose requests come one by one, with HTTP/2
 /// one for each request.

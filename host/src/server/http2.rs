@@ -135,7 +135,8 @@ fn poll_requests(
             limits: limits.clone(),
             under_way: activity.begin(),
         };
-        spawn_local(stream.run(request));
+        // In a box: the runtime moves what it is given several times, and this is large.
+        spawn_local(Box::pin(stream.run(request)));
     }
     Poll::Ready(Ok(()))
 }

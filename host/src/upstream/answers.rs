@@ -25,7 +25,7 @@ pub(super) struct Answers(Mutex<State>);
 #[derive(Debug)]
 struct State {
     scanner: AnswerScanner,
-    /// Who waits for interim answers.
+    /// Who waits for interim answers; none once the answer is over.
     waker: Option<Waker>,
 }
 
@@ -51,6 +51,9 @@ impl Answers {
             && let Some(waker) = state.waker.take()
         {
             waker.wake();
+        } else if state.scanner.part == Part::Unasked {
+            // The connection may be idle for long, and a waker keeps its task's memory.
+            state.waker = None;
         }
         scanned
     }

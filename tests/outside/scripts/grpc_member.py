@@ -53,13 +53,16 @@ def wait(request, context):
 
 
 def wait_in_stream(requests, context):
-    """One message, and no more until the client has gone."""
+    """One message, and no more until the client has gone: perhaps before anybody asks for more."""
     gone = threading.Event()
-    context.add_callback(gone.set)
+
+    def note():
+        print("gone", time.monotonic_ns(), flush=True)
+        gone.set()
+
+    context.add_callback(note)
     yield b"begun"
-    print("waiting in stream", flush=True)
     gone.wait(60)
-    print("gone", time.monotonic_ns(), flush=True)
 
 
 METHODS = {

@@ -1,0 +1,410 @@
+//! How a head is passed on: fields left out, replaced, added, and another start line (RFC 9110, 7.6).
+//!
+//! An [`Edit`] says what is different, and the head stays as it is: so it can be passed on again, to another member. Writing it
+//! copies what is between two differences in one piece. A field with odd white space is never among that: it is written anew,
+//! since readers differ in what they take for white space, and a `Transfer-Encoding` that one of them misses is a way to smuggle.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use crate::fields::{
+    Entry, Field, Fields, Name, offset, without_controls, write_field, write_parts,
+};
+use crate::head::{Head, Line, Version, write_status_line};
+use crate::known::{Known, KnownSet};
+use crate::syntax::{is_token, target_end};
+use crate::violation::Violation;
+
+/// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
+/// on says that anew.
+pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    Known::Http2Settings,
+]);
+
+/// Fields that nobody may have left out by naming them in `Connection`: whoever is behind decides by them.
+pub const PROTECTED: KnownSet = KnownSet::of(&[
+    Known::Authorization,
+    Known::CacheControl,
+    Known::ClientCert,
+    Known::ContentLength,
+    Known::ContentType,
+    Known::Cookie,
+    Known::Forwarded,
+    Known::Host,
+    Known::SetCookie,
+    Known::TransferEncoding,
+    Known::Via,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedPort,
+    Known::XForwardedProto,
+    Known::XRealIp,
+]);
+
+/// What is different when a head is passed on. Made anew for each head, in the same memory.
+#[derive(Debug, Clone, Default)]
+pub struct Edit {
+    left_out: KnownSet,
+    /// Names of others that are left out.
+    names: Vec<Piece>,
+    /// Fields that are left out or replaced, by their place.
+    places: Vec<(usize, Option<Piece>)>,
+    /// Lines of fields behind those that came.
+    added: Vec<u8>,
+    target: Option<Piece>,
+    status: Option<(u16, Piece)>,
+    version: Version,
+    /// What pieces are of.
+    text: Vec<u8>,
+}
+
+/// Where something is in the text.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    from: u32,
+    to: u32,
+}
+
+/// What becomes of a field.
+enum Fate<'e> {
+    /// It is passed on as it is.
+    Kept,
+    /// It is not passed on.
+    LeftOut,
+    /// It has another value.
+    Replaced(&'e [u8]),
+}
+
+impl Edit {
+    /// Nothing is different but the version, which is HTTP/1.1: each hop has its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything; the memory stays.
+    pub fn clear(&mut self) {
+        self.left_out = KnownSet::EMPTY;
+        self.names.clear();
+        self.places.clear();
+        self.added.clear();
+        self.target = None;
+        self.status = None;
+        self.version = Version::Http11;
+        self.text.clear();
+    }
+
+    /// Leaves all fields of these names out.
+    pub fn leave_out(&mut self, names: KnownSet) {
+        self.left_out = self.left_out | names;
+    }
+
+    /// Leaves all fields of this name out.
+    pub fn leave_out_name<'n>(&mut self, name: impl Into<Name<'n>>) {
+        match name.into() {
+            Name::Known(known) => self.left_out.insert(known),
+            Name::Other(name) => {
+                let name = self.keep(name);
+                self.names.push(name);
+            }
+        }
+    }
+
+    /// Leaves the field at this place out.
+    pub fn leave_out_at(&mut self, index: usize) {
+        self.change(index, None);
+    }
+
+    /// Leaves out what `Connection` names, but for what is [`PROTECTED`] (RFC 9110, 7.6.1); `Connection` itself is among
+    /// [`HOP_BY_HOP`].
+    pub fn leave_out_named_in_connection(&mut self, head: &Head) {
+        let is_one = !head.repeated.contains(Known::Connection);
+        match head.get(Known::Connection) {
+            None => return,
+            // The usual ones name no field but one that never passes.
+            Some(option) if is_one && option.eq_ignore_ascii_case(b"keep-alive") => {
+                return self.left_out.insert(Known::KeepAlive);
+            }
+            Some(option) if is_one && option.eq_ignore_ascii_case(b"close") => return,
+            Some(_) => {}
+        }
+        for name in head.elements(Known::Connection).filter(|it| is_token(it)) {
+            match Name::of(name) {
+                Name::Known(known) if PROTECTED.contains(known) => {}
+                name => self.leave_out_name(name),
+            }
+        }
+    }
+
+    /// Gives the field at this place another value; its name stays as it came.
+    pub fn replace_at(&mut self, index: usize, value: &[u8]) {
+        let value = self.keep_value(&[value]);
+        self.change(index, Some(value));
+    }
+
+    /// Gives a field one value: where the first of its name is, or behind all others.
+    pub fn set<'n>(&mut self, head: &Head, name: impl Into<Name<'n>>, value: &[u8]) {
+        let name = name.into();
+        let mut places = head.positions(name);
+        match places.next() {
+            None => self.add(name, value),
+            Some(first) => {
+                self.replace_at(first, value);
+                places.for_each(|other| self.leave_out_at(other));
+            }
+        }
+    }
+
+    /// Adds an element to a list: behind what came in the last field of its name, or in a field of its own (RFC 9110, 5.3).
+    pub fn append<'n>(&mut self, head: &Head, name: impl Into<Name<'n>>, value: &[u8]) {
+        let name = name.into();
+        let Some(last) = head.positions(name).last() else {
+            return self.add(name, value);
+        };
+        let before = match self.place(last).map(|at| self.places[at].1) {
+            // What was appended before, or took its place.
+            Ok(before) => before.map(|piece| self.piece(piece).to_vec()),
+            Err(_) => None,
+        };
+        let before = match &before {
+            Some(before) => before,
+            None => head.at(last).map_or(&[][..], |field| field.value),
+        };
+        let comma: &[u8] = if before.is_empty() { b"" } else { b", " };
+        let value = self.keep_value(&[before, comma, value]);
+        self.change(last, Some(value));
+    }
+
+    /// Adds a field behind all others. A name that is no token is not added.
+    pub fn add<'n>(&mut self, name: impl Into<Name<'n>>, value: &[u8]) {
+        self.add_parts(name, &[value]);
+    }
+
+    /// The same with a value that is in several parts.
+    pub fn add_parts<'n>(&mut self, name: impl Into<Name<'n>>, value: &[&[u8]]) {
+        match name.into() {
+            Name::Known(known) => write_parts(&mut self.added, known.name().as_bytes(), value),
+            Name::Other(name) if is_token(name) => write_parts(&mut self.added, name, value),
+            Name::Other(_) => {}
+        }
+    }
+
+    /// Adds fields behind all others, in one piece: those that are the same for many heads, and so made once.
+    pub fn add_all(&mut self, fields: &Fields) {
+        self.added.extend_from_slice(fields.lines());
+    }
+
+    /// Gives a request another target.
+    ///
+    /// # Errors
+    /// It is empty, or has a byte that none may have; then the one before stays.
+    pub fn set_target(&mut self, target: &[u8]) -> Result<(), Violation> {
+        if target.is_empty() || target_end(target, 0) < target.len() {
+            return Err(Violation::TargetByte);
+        }
+        self.target = Some(self.keep(target));
+        Ok(())
+    }
+
+    /// Gives a response another status and another reason phrase.
+    ///
+    /// # Errors
+    /// The status has not three digits; then the one before stays.
+    pub fn set_status(&mut self, status: u16, reason: &str) -> Result<(), Violation> {
+        if !(100..1000).contains(&status) {
+            return Err(Violation::Status);
+        }
+        self.status = Some((status, self.keep_value(&[reason.as_bytes()])));
+        Ok(())
+    }
+
+    /// Says another version than HTTP/1.1.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// The target as it is passed on.
+    pub fn target<'e>(&'e self, head: &'e Head) -> &'e [u8] {
+        self.target
+            .map_or(head.target(), |target| self.piece(target))
+    }
+
+    /// The status as it is passed on.
+    pub fn status(&self, head: &Head) -> u16 {
+        self.status.map_or(head.status(), |(status, _)| status)
+    }
+
+    /// The fields as they are passed on, for a version that does not write them as lines.
+    pub fn fields<'e>(&'e self, head: &'e Head) -> impl Iterator<Item = Field<'e>> {
+        let came = head.fields.table.iter().enumerate();
+        let came = came.filter_map(|(index, entry)| {
+            let field = head.fields.field(entry);
+            match self.fate(head, index, entry) {
+                Fate::Kept => Some(field),
+                Fate::LeftOut => None,
+                Fate::Replaced(value) => Some(Field { value, ..field }),
+            }
+        });
+        came.chain(fields_of(&self.added))
+    }
+
+    /// Writes the head as HTTP/1, with the empty line behind it.
+    pub fn write(&self, head: &Head, out: &mut Vec<u8>) {
+        let bytes = &head.fields.bytes[..];
+        out.reserve(bytes.len() + self.text.len() + self.added.len() + 64);
+        let mut run = self.write_start(head, out);
+        let mut places = self.places.iter();
+        let mut next = places.next();
+        for (index, entry) in head.fields.table.iter().enumerate() {
+            let change = match next {
+                Some((place, value)) if *place == index => {
+                    next = places.next();
+                    Some(*value)
+                }
+                _ => None,
+            };
+            let is_left_out = self.is_left_out(head, entry);
+            if entry.is_plain && change.is_none() && !is_left_out {
+                // Behind a field that was taken out of the table, another run begins.
+                if run.end != entry.start as usize {
+                    out.extend_from_slice(&bytes[run]);
+                    run = entry.start as usize..0;
+                }
+                run.end = entry.end as usize;
+                continue;
+            }
+            out.extend_from_slice(&bytes[run]);
+            run = entry.end as usize..entry.end as usize;
+            match change {
+                _ if is_left_out => {}
+                None => write_field(out, head.fields.name(entry), head.fields.value(entry)),
+                Some(Some(value)) => write_field(out, head.fields.name(entry), self.piece(value)),
+                Some(None) => {}
+            }
+        }
+        out.extend_from_slice(&bytes[run]);
+        out.extend_from_slice(&self.added);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes what is different of the start line, and says what of it is not.
+    fn write_start(&self, head: &Head, out: &mut Vec<u8>) -> Range<usize> {
+        let end = head.start.end as usize;
+        let is_same_version = head.start.version == self.version;
+        match head.start.line {
+            Line::Request { .. } if is_same_version && self.target.is_none() => 0..end,
+            Line::Request { .. } => {
+                out.extend_from_slice(head.method_bytes());
+                out.push(b' ');
+                out.extend_from_slice(self.target(head));
+                out.push(b' ');
+                out.extend_from_slice(self.version.text().as_bytes());
+                out.extend_from_slice(b"\r\n");
+                end..end
+            }
+            // One without a space behind the status is written anew: not every reader takes it.
+            Line::Response {
+                reason: (from, _), ..
+            } if is_same_version
+                && self.status.is_none()
+                && head.fields.bytes[from as usize - 1] == b' ' =>
+            {
+                0..end
+            }
+            Line::Response { status, .. } => {
+                let (status, reason) = match self.status {
+                    Some((status, reason)) => (status, self.piece(reason)),
+                    None => (status, head.reason()),
+                };
+                write_status_line(out, self.version, status, reason);
+                end..end
+            }
+            Line::Missing => end..end,
+        }
+    }
+
+    /// What becomes of a field.
+    fn fate(&self, head: &Head, index: usize, entry: &Entry) -> Fate<'_> {
+        if self.is_left_out(head, entry) {
+            return Fate::LeftOut;
+        }
+        match self.place(index).map(|at| self.places[at].1) {
+            Err(_) => Fate::Kept,
+            Ok(None) => Fate::LeftOut,
+            Ok(Some(value)) => Fate::Replaced(self.piece(value)),
+        }
+    }
+
+    /// Whether a field is left out for its name.
+    #[inline(always)]
+    fn is_left_out(&self, head: &Head, entry: &Entry) -> bool {
+        match entry.known {
+            Some(known) => self.left_out.contains(known),
+            None => !self.names.is_empty() && self.is_named(head.fields.name(entry)),
+        }
+    }
+
+    /// Where the change of the field at this place is, or would be.
+    fn place(&self, index: usize) -> Result<usize, usize> {
+        self.places
+            .binary_search_by_key(&index, |(place, _)| *place)
+    }
+
+    fn is_named(&self, name: &[u8]) -> bool {
+        let mut names = self.names.iter();
+        names.any(|&it| self.piece(it).eq_ignore_ascii_case(name))
+    }
+
+    fn change(&mut self, index: usize, value: Option<Piece>) {
+        match self.place(index) {
+            Ok(at) => self.places[at].1 = value,
+            Err(at) => self.places.insert(at, (index, value)),
+        }
+    }
+
+    /// Keeps a value. A control byte in it becomes a space (RFC 9110, 5.5), for it could end the line.
+    fn keep_value(&mut self, parts: &[&[u8]]) -> Piece {
+        let from = self.text.len();
+        for part in parts {
+            self.text.extend_from_slice(part);
+        }
+        without_controls(&mut self.text, from);
+        self.since(from)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Piece {
+        let from = self.text.len();
+        self.text.extend_from_slice(bytes);
+        self.since(from)
+    }
+
+    fn since(&self, from: usize) -> Piece {
+        Piece {
+            from: offset(from),
+            to: offset(self.text.len()),
+        }
+    }
+
+    fn piece(&self, piece: Piece) -> &[u8] {
+        &self.text[piece.from as usize..piece.to as usize]
+    }
+}
+
+/// The fields of lines that were written here: each has a colon and a space behind its name.
+fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let colon = memchr(b':', rest)?;
+        let end = memchr(b'\r', rest)?;
+        let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
+        rest = rest.get(end + 2..)?;
+        let known = Known::of(name);
+        Some(Field { name, value, known })
+    })
+}

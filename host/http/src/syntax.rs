@@ -1,0 +1,318 @@
+//! What messages are made of: tokens, text, blanks (RFC 9110, 5.5 and 5.6), told apart many bytes at a time.
+
+/// The bytes of a token (RFC 9110, 5.6.2).
+pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// A word with this byte in all of its bytes.
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+const HIGH: u64 = repeat(0x80);
+
+/// A table of the bytes that are letters, digits, or among `others`.
+pub(crate) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+}
+
+/// Whether this is a token.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
+}
+
+/// Whether a byte may stand in a field value: no control byte but the tabulator.
+pub(crate) fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// Whether a byte is a space or a tabulator.
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Without spaces and tabulators around it.
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Where the token ends that begins at `from`.
+#[inline]
+pub(crate) fn token_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let end = rest.iter().position(|&byte| !TOKEN[usize::from(byte)]);
+    from + end.unwrap_or(rest.len())
+}
+
+/// Has the high bit set in the first byte of the word that is a colon; bytes behind it may have it, too.
+#[inline]
+pub(crate) fn colons(word: u64) -> u64 {
+    equal(word, b':') & HIGH
+}
+
+/// The place in a word of the first byte with the high bit set.
+#[inline]
+pub(crate) fn first_of(found: u64) -> usize {
+    (found.trailing_zeros() / 8) as usize
+}
+
+/// Where the text ends that begins at `from`: at the first control byte that is no tabulator.
+#[inline]
+pub(crate) fn text_end(bytes: &[u8], from: usize) -> usize {
+    let mut at = find(bytes, from, is_control, controls);
+    while bytes.get(at) == Some(&b'\t') {
+        at = find(bytes, at + 1, is_control, controls);
+    }
+    at
+}
+
+/// Where the request target ends that begins at `from`: at the first space, control byte or `#`.
+#[inline]
+pub(crate) fn target_end(bytes: &[u8], from: usize) -> usize {
+    find(bytes, from, is_no_target, no_targets)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
+}
+
+fn is_no_target(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f || byte == b'#'
+}
+
+/// Has the high bit set in the first byte of the word that is a control byte; bytes behind it may have it, too.
+fn controls(word: u64) -> u64 {
+    (below(word, b' ') | equal(word, 0x7f)) & HIGH
+}
+
+/// The same for what cannot stand in a target.
+fn no_targets(word: u64) -> u64 {
+    (below(word, b' ' + 1) | equal(word, 0x7f) | equal(word, b'#')) & HIGH
+}
+
+fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(repeat(bound)) & !word
+}
+
+fn equal(word: u64, byte: u8) -> u64 {
+    let word = word ^ repeat(byte);
+    word.wrapping_sub(repeat(1)) & !word
+}
+
+/// Where the first of the wanted bytes is at or behind `from`; the end if there is none.
+///
+/// Sixteen bytes are looked at together, which becomes a handful of vector instructions; then those of a word, by arithmetic.
+#[inline]
+fn find(
+    bytes: &[u8],
+    from: usize,
+    is_wanted: impl Fn(u8) -> bool,
+    wanted: impl Fn(u64) -> u64,
+) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (blocks, tail) = rest.as_chunks::<16>();
+    let mut at = from;
+    for block in blocks {
+        let mut is_here = false;
+        for &byte in block {
+            is_here |= is_wanted(byte);
+        }
+        if is_here {
+            let (low, high) = halves(block);
+            return match wanted(low) {
+                0 => at + 8 + first_of(wanted(high)),
+                found => at + first_of(found),
+            };
+        }
+        at += 16;
+    }
+    at + find_in_tail(tail, is_wanted, wanted)
+}
+
+/// The same in fewer than sixteen bytes.
+#[inline]
+fn find_in_tail(
+    mut tail: &[u8],
+    is_wanted: impl Fn(u8) -> bool,
+    wanted: impl Fn(u64) -> u64,
+) -> usize {
+    let mut before = 0;
+    if let Some((word, rest)) = tail.split_first_chunk::<8>() {
+        let found = wanted(u64::from_le_bytes(*word));
+        if found != 0 {
+            return first_of(found);
+        }
+        (tail, before) = (rest, 8);
+    }
+    let end = tail.iter().position(|&byte| is_wanted(byte));
+    before + end.unwrap_or(tail.len())
+}
+
+fn halves(block: &[u8; 16]) -> (u64, u64) {
+    let whole = u128::from_le_bytes(*block);
+    (whole as u64, (whole >> 64) as u64)
+}
+
+/// The eight bytes at `at`, the first of them the lowest; `None` if there are fewer.
+#[inline]
+pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*word))
+}
+
+/// A number of up to 18 digits alone, which is more than any body has bytes.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    let is_number = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+/// The elements of a list (RFC 9110, 5.6.1) without blanks around them; those that are empty are left out. A comma within
+/// quotes ends no element.
+pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        loop {
+            let (element, behind) = split_element(rest?);
+            rest = behind;
+            let element = trim(element);
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+    })
+}
+
+/// The first element, and what is behind its comma.
+#[inline]
+fn split_element(list: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let Some(end) = list.iter().position(|byte| matches!(byte, b',' | b'"')) else {
+        return (list, None);
+    };
+    if list[end] == b',' {
+        return (&list[..end], Some(&list[end + 1..]));
+    }
+    split_quoted(list)
+}
+
+#[cold]
+fn split_quoted(list: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, &byte) in list.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' if !is_quoted => return (&list[..at], Some(&list[at + 1..])),
+            _ => {}
+        }
+    }
+    (list, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits() {
+        assert_eq!(decimal(b"0"), Some(0));
+        assert_eq!(decimal(b"005"), Some(5));
+        assert_eq!(
+            decimal(b"999999999999999999"),
+            Some(999_999_999_999_999_999)
+        );
+        for value in [
+            "",
+            "+1",
+            "-1",
+            "1,1",
+            "1 ",
+            " 1",
+            "0x1",
+            "1_0",
+            "\u{663}",
+            "9999999999999999999",
+        ] {
+            assert_eq!(decimal(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn lists_have_elements() {
+        let table: [(&str, &[&str]); 7] = [
+            ("", &[]),
+            (" , ,", &[]),
+            ("a", &["a"]),
+            (" a ,\tb,,c ", &["a", "b", "c"]),
+            ("a;b=\"c,d\",e", &["a;b=\"c,d\"", "e"]),
+            ("\"a\\\",b\",c", &["\"a\\\",b\"", "c"]),
+            ("\"a,b", &["\"a,b"]),
+        ];
+        for (list, expected) in table {
+            let found: Vec<_> = elements(list.as_bytes())
+                .map(|it| it.escape_ascii().to_string())
+                .collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|it| it.as_bytes().escape_ascii().to_string())
+                .collect();
+            assert_eq!(found, expected, "{list}");
+        }
+    }
+
+    /// The same by looking at one byte after the other.
+    fn first(bytes: &[u8], from: usize, is_wanted: impl Fn(u8) -> bool) -> usize {
+        let found = (from..bytes.len()).find(|&at| is_wanted(bytes[at]));
+        found.unwrap_or(bytes.len())
+    }
+
+    #[test]
+    fn every_byte_is_told_from_others_at_every_place() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[at] = byte;
+                    let bytes = &bytes[..];
+                    assert_eq!(text_end(bytes, 0), first(bytes, 0, |it| !is_text(it)));
+                    assert_eq!(target_end(bytes, 0), first(bytes, 0, is_no_target));
+                    assert_eq!(
+                        token_end(bytes, 0),
+                        first(bytes, 0, |it| !TOKEN[usize::from(it)])
+                    );
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ends_are_found_in_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..80), from in 0_usize..80) {
+            let from = from.min(bytes.len());
+            prop_assert_eq!(text_end(&bytes, from), first(&bytes, from, |it| !is_text(it)));
+            prop_assert_eq!(target_end(&bytes, from), first(&bytes, from, is_no_target));
+        }
+    }
+}

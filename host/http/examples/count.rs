@@ -3,11 +3,20 @@
 //!
 //!     host/http/examples/count
 //!
-//! prints this table. User instructions for one head; `browser` has 14 fields with cookies in 1.3 KiB, `small` has 3 in 83 bytes,
-//! and the responses to them have 13 and 4. "Pass on" is: read it, leave out what concerns one connection, add four fields, and write
-//! it; with httparse, read it into a table on the stack and copy the same fields one by one, as the simplest proxy would.
+//! prints this table: user instructions for one head, and how often memory is allocated for 2,000 of them. `browser` has 14
+//! fields with cookies in 1,302 bytes, `small` has 3 in 85 bytes, and the responses to them have 13 and 4. "Pass on" is: read
+//! it, leave out what concerns one connection, set `Host`, add four fields, and write it; with httparse, read it into a table
+//! on the stack and copy the same fields one by one, as the simplest proxy would.
 //!
-//! TABLE
+//! | head | read | httparse | pass on | httparse and copy | allocations |
+//! |---|--:|--:|--:|--:|--:|
+//! | small | 1344 | 1058 | 2313 | 1897 | 0 |
+//! | browser | 4880 | 4044 | 6329 | 6190 | 0 |
+//! | small-response | 1455 | 1203 | 1809 | 1740 | 0 |
+//! | browser-response | 3874 | 3255 | 4643 | 4693 | 0 |
+//!
+//! What is read here is also judged: host, length and codings, and whether the connection is kept; and every name that is known
+//! has its number, so that a look-up is one step. httparse looks at lines alone.
 
 use std::env;
 use std::hint::black_box;
@@ -37,7 +46,9 @@ Accept-Language: en-GB,en-US;q=0.9,en;q=0.8,de;q=0.7\r\n\
 Cookie: session=0123456789abcdef0123456789abcdef.web1; _ga=GA1.2.1234567890.1700000000; _gid=GA1.2.987654321.1700000001; \
 consent=eyJ2ZXJzaW9uIjoxLCJuZWNlc3NhcnkiOnRydWUsInN0YXRpc3RpY3MiOmZhbHNlLCJtYXJrZXRpbmciOmZhbHNlfQ; theme=dark; \
 cart=MTIzNDU2Nzo0LDc2NTQzMjE6MSw5ODc2NTQzOjI; last_seen=1700000002; currency=EUR; locale=en-GB; experiment=variant-b; \
-csrftoken=ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA\r\n\r\n";
+csrftoken=ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA; \
+abtest=MGZlZGNiYTk4NzY1NDMyMTBmZWRjYmE5ODc2NTQzMjEwZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTBmZWRjYmE5ODc2NTQz; \
+recent=1234567.7654321.9876543.3456789.2345678.8765432\r\n\r\n";
 
 const SMALL_RESPONSE: &[u8] =
     b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\

@@ -232,12 +232,13 @@ impl Edit {
     /// The target as it is passed on.
     pub fn target<'e>(&'e self, head: &'e Head) -> &'e [u8] {
         self.target
-            .map_or(head.target(), |target| self.piece(target))
+            .map_or_else(|| head.target(), |target| self.piece(target))
     }
 
     /// The status as it is passed on.
     pub fn status(&self, head: &Head) -> u16 {
-        self.status.map_or(head.status(), |(status, _)| status)
+        self.status
+            .map_or_else(|| head.status(), |(status, _)| status)
     }
 
     /// The fields as they are passed on, for a version that does not write them as lines.

@@ -185,10 +185,7 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     let Some(end) = line_end(bytes, 0) else {
         return Ok(None);
     };
-    let line = match without_end(&bytes[..end]) {
-        Ok(line) => line,
-        Err(violation) => return Err(violation),
-    };
+    let line = without_end(&bytes[..end])?;
     let is_version = line.starts_with(b"HTTP/1.1 ") || line.starts_with(b"HTTP/1.0 ");
     let status = line.get(9..).unwrap_or_default();
     Err(if !is_version {

@@ -153,7 +153,7 @@ impl RequestReader {
                 _ if *has_cr => return Err(Violation::BareCr),
                 b'\r' => *has_cr = true,
                 _ => {
-                    head.clear();
+                    head.start = Start::default();
                     self.state = State::Head(Reading::default());
                     return Ok(used);
                 }

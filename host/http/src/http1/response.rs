@@ -101,10 +101,10 @@ impl ResponseReader {
             State::Body(_) => return (0, HeadEvent::More),
             State::Refused(violation) => return (0, HeadEvent::Refused(*violation)),
         };
-        if !reading.has_begun() {
-            head.clear();
-        }
         let Head { fields, start } = head;
+        if !reading.has_begun() {
+            *start = Start::default();
+        }
         let rules = Rules {
             limits: &self.limits.head,
             excess: Excess::OF_HEAD,

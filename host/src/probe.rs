@@ -19,9 +19,8 @@ use tokio::time::{Instant, timeout};
 use crate::upstream::{ConnectError, reach};
 
 mod answer;
-mod body;
+mod expectation;
 mod grpc;
-mod head;
 mod http2;
 mod pace;
 mod target;
@@ -32,6 +31,9 @@ mod tests;
 pub(crate) use pace::permits;
 use target::Question;
 pub(crate) use target::Target;
+
+/// How much of a body is kept, and about how much is read, in bytes.
+const MOST_BODY: usize = 64 * 1024;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,56 +1,56 @@
-//! Reads an answer out of a connection, as far as anybody wants to know it.
+//! Reads an answer out of a connection, as far as anybody wants to know it, by the rules that traffic is held to.
 
 use std::cell::Cell;
 
+use equipoise_http::http1::{BodyEvent, HeadEvent, ResponseReader};
+use equipoise_http::{Fields, Head, Limits, Method, Violation};
 use equipoise_sdk::health::Answer;
 use tokio::io::AsyncReadExt as _;
 
-use super::body::Body;
-use super::head::{Head, end_of_head};
+use super::expectation::{complaint, reported};
 use super::target::Inquiry;
-use super::{Reply, Stage, Trouble, plain};
+use super::{MOST_BODY, Reply, Stage, Trouble, plain};
 use crate::upstream::MemberStream;
-
-/// The most bytes of heads: of the answer and of interim ones before it.
-const MOST_HEAD: usize = 64 * 1024;
-
-/// What every answer begins with.
-const BEGINNING: &[u8] = b"HTTP/1.";
 
 /// The room for each read, in bytes.
 const ROOM: usize = 4096;
 
-/// What has come and is not used yet.
+/// What has come and is not used yet, and how far it has been read.
 struct Inbox<'s> {
     stream: &'s mut MemberStream,
     bytes: Vec<u8>,
+    reader: ResponseReader,
 }
 
 /// Reads the answer to an inquiry.
 ///
 /// # Errors
-/// There is none, or not all of it.
+/// There is none, or not all of it, or it is none that traffic would take.
 pub(super) async fn read(
     stream: &mut MemberStream,
     inquiry: &Inquiry,
     stage: &Cell<Stage>,
 ) -> Result<Reply, Trouble> {
+    let mut reader = ResponseReader::new(Limits::default());
+    // The method says only where the body ends, and none is read of what is asked by HEAD.
+    reader.asked(Method::Get);
     let mut inbox = Inbox {
         stream,
         bytes: Vec::with_capacity(ROOM),
+        reader,
     };
-    let head = inbox.head(inquiry).await?;
+    let head = inbox.head().await?;
     stage.set(Stage::EndOfAnswer);
     let body = if inquiry.wants_body {
-        inbox.body(Body::new(head.framing)).await?
+        inbox.body().await?
     } else {
         Vec::new()
     };
-    let complaint = head.complaint;
+    let complaint = complaint(&inquiry.expect, head.status(), &head);
     let complaint = complaint.or_else(|| inquiry.body_complaint(&body));
     let answer = Answer {
-        status: head.status,
-        headers: head.headers,
+        status: head.status(),
+        headers: reported(&inquiry.report, &head),
         body,
     };
     Ok(Reply::of(answer, complaint))
@@ -58,54 +58,51 @@ pub(super) async fn read(
 
 impl Inbox<'_> {
     /// Reads the head that is no interim one.
-    async fn head(&mut self, inquiry: &Inquiry) -> Result<Head, Trouble> {
-        let mut left = MOST_HEAD;
+    async fn head(&mut self) -> Result<Head, Trouble> {
+        let (mut head, mut has_begun) = (Head::new(), false);
         loop {
-            let end = self.end_of_head(left).await?;
-            left -= end;
-            let head = Head::parse(&self.bytes[..end], inquiry)?;
-            self.bytes.drain(..end);
-            if !head.is_interim() {
-                return Ok(head);
-            }
-        }
-    }
-
-    /// Reads until a whole head of at most `most` bytes is there; tells how long it is.
-    async fn end_of_head(&mut self, most: usize) -> Result<usize, Trouble> {
-        let mut seen = 0;
-        loop {
-            let begun = self.bytes.len().min(BEGINNING.len());
-            if self.bytes[..begun] != BEGINNING[..begun] {
-                return Err(Trouble::unintelligible("no answer in HTTP/1"));
-            }
-            match end_of_head(&self.bytes, seen) {
-                Some(end) if end <= most => return Ok(end),
-                None if self.bytes.len() < most => {}
-                _ => {
-                    let detail = format!("a head of more than {} KiB", MOST_HEAD / 1024);
+            let (used, event) = self.reader.head(&self.bytes, &mut head);
+            self.bytes.drain(..used);
+            has_begun |= used > 0;
+            match event {
+                HeadEvent::Head if head.status() == 101 => {
+                    let detail = "a change of protocol that was not asked for";
                     return Err(Trouble::unintelligible(detail));
                 }
-            }
-            seen = self.bytes.len();
-            if !self.more().await? {
-                let detail = if seen == 0 {
-                    "closed without an answer"
-                } else {
-                    "closed in the middle of the head"
-                };
-                return Err(Trouble::broken_off(detail));
+                HeadEvent::Head => return Ok(head),
+                HeadEvent::Interim => has_begun = false,
+                HeadEvent::Refused(violation) => return Err(refused(violation)),
+                HeadEvent::More if self.more().await? => {}
+                HeadEvent::More if has_begun => {
+                    return Err(Trouble::broken_off("closed in the middle of the head"));
+                }
+                HeadEvent::More => return Err(Trouble::broken_off("closed without an answer")),
             }
         }
     }
 
     /// Reads the body up to its end or what is kept of it.
-    async fn body(&mut self, mut body: Body) -> Result<Vec<u8>, Trouble> {
+    async fn body(&mut self) -> Result<Vec<u8>, Trouble> {
+        let (mut body, mut trailers) = (Vec::new(), Fields::default());
         loop {
-            let used = body.take(&self.bytes)?;
+            let (used, event) = self.reader.body(&self.bytes, &mut trailers);
+            if let BodyEvent::Data(data) = &event {
+                let room = MOST_BODY - body.len();
+                let data = &self.bytes[data.clone()];
+                body.extend_from_slice(&data[..data.len().min(room)]);
+            }
             self.bytes.drain(..used);
-            if body.is_enough() || !self.more().await? {
-                return body.ended();
+            match event {
+                _ if body.len() == MOST_BODY => return Ok(body),
+                BodyEvent::End => return Ok(body),
+                BodyEvent::Refused(violation) => return Err(refused(violation)),
+                BodyEvent::Data(_) | BodyEvent::Trailers => {}
+                BodyEvent::More if self.more().await? => {}
+                BodyEvent::More => {
+                    let ended = self.reader.end();
+                    let broken = |_| Trouble::broken_off("closed in the middle of the body");
+                    return ended.map(|()| body).map_err(broken);
+                }
             }
         }
     }
@@ -117,4 +114,8 @@ impl Inbox<'_> {
         let broken = |error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
         Ok(read.map_err(broken)? > 0)
     }
+}
+
+fn refused(violation: Violation) -> Trouble {
+    Trouble::unintelligible(format!("no answer in HTTP/1: {violation}"))
 }

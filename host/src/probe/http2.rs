@@ -6,19 +6,18 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use equipoise_http::Fields;
 use equipoise_sdk::health::Answer;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
-use httparse::Header;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::body::MOST_BODY;
-use super::head::{complaint, reported};
+use super::expectation::{complaint, reported};
 use super::target::Inquiry;
-use super::{Reply, Stage, Trouble, grpc};
+use super::{MOST_BODY, Reply, Stage, Trouble, grpc};
 use crate::upstream::MemberStream;
 use crate::whole::Whole;
 
@@ -38,11 +37,11 @@ pub(super) async fn ask(
     exchange(stream, request, async |response| {
         stage.set(Stage::EndOfAnswer);
         let (head, incoming) = response.into_parts();
-        let fields = head.headers.iter().map(|(name, value)| Header {
-            name: name.as_str(),
-            value: value.as_bytes(),
-        });
-        let fields: Vec<_> = fields.collect();
+        let mut fields = Fields::default();
+        for (name, value) in &head.headers {
+            let pushed = fields.push(name.as_str().as_bytes(), value.as_bytes());
+            pushed.map_err(|violation| Trouble::unintelligible(violation.to_string()))?;
+        }
         let status = head.status.as_u16();
         let mut wrong = complaint(&inquiry.expect, status, &fields);
         let mut body = Vec::new();

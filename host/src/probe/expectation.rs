@@ -1,0 +1,61 @@
+//! What an answer is held against, and what is told of it.
+
+use equipoise_http::Fields;
+
+use crate::config::Expect;
+
+/// How much of what a member says is repeated in words, in characters.
+const REPEATED: usize = 60;
+
+/// The fields whose names are among `names`, with names in lower case, in the order of the head.
+pub(super) fn reported(names: &[String], fields: &Fields) -> Vec<(String, String)> {
+    let wanted = fields.iter().filter_map(|field| {
+        let is_it = |name: &&String| name.as_bytes().eq_ignore_ascii_case(field.name);
+        let name = names.iter().find(is_it)?;
+        let value = String::from_utf8_lossy(field.value).into_owned();
+        Some((name.clone(), value))
+    });
+    wanted.collect()
+}
+
+/// What is wrong with status or fields.
+pub(super) fn complaint(expect: &Expect, status: u16, fields: &Fields) -> Option<String> {
+    let statuses = &expect.statuses;
+    if !statuses.iter().any(|range| range.contains(&status)) {
+        let ranges = statuses
+            .iter()
+            .map(|range| match (range.start(), range.end()) {
+                (from, to) if from == to => from.to_string(),
+                (from, to) => format!("{from}-{to}"),
+            });
+        let ranges: Vec<_> = ranges.collect();
+        return Some(format!("{status}, expected {}", ranges.join(",")));
+    }
+    expect.headers.iter().find_map(|(name, expected)| {
+        if fields
+            .all(&**name)
+            .any(|value| value == expected.as_bytes())
+        {
+            return None;
+        }
+        Some(match fields.get(&**name) {
+            Some(value) => format!("{name} is \"{}\", expected \"{expected}\"", repeat(value)),
+            None => format!("{name} is missing, expected \"{expected}\""),
+        })
+    })
+}
+
+/// What a member said, of bearable length and without what would disturb a log.
+fn repeat(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = text.chars().take(REPEATED);
+    shown
+        .map(|character| {
+            if character.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        })
+        .collect()
+}

@@ -38,6 +38,7 @@ use tokio::time::timeout;
 
 use crate::config::Limits;
 use crate::control::Handle;
+use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
 use crate::server::{ClientBody, ClientIo, Listening, Place, Places, accept};
@@ -166,13 +167,18 @@ async fn serve_connection(
 
 impl Admin {
     /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
-    pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        control: Handle,
+        judges: Judges,
+        heartbeats: Rc<Heartbeats>,
+    ) -> Self {
         let manager = Manager::new()
             .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
             manager: manager.ok(),
             metrics: Metrics::new(live.clone()),
-            api: Api::new(live.clone(), control),
+            api: Api::new(live.clone(), control, judges),
             live,
             heartbeats,
         }

@@ -1,14 +1,15 @@
-//! Health: the thread that learns how members are, off the way of requests: it checks them, hears their heartbeats and asks
-//! their judges.
+//! Health: how members are, off the way of requests. One thread checks them, hears their heartbeats, and serves the admin
+//! listener; another ([`Judges`]) asks their judges, which may be plugins and take their time.
 //!
-//! Requests that end leave their outcome in [`Exchanges`]; checks end on the thread itself. Ten times a second the thread
-//! takes what is there to the balancer's judge ([`equipoise_balancer::Judgement`]) and tells the balancer what follows.
-//! What changes is logged and remembered by the [`Chronicle`].
+//! Requests that end leave their outcome in [`Exchanges`], checks in a queue. Both are taken to the balancer's judge
+//! ([`equipoise_balancer::Judgement`]), and the balancer is told what follows. What changes is logged and remembered by the
+//! [`Chronicle`].
 
 mod checks;
 mod chronicle;
 mod exchanges;
-mod rounds;
+mod judges;
+mod loads;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -33,6 +34,8 @@ use crate::server::{Gift, Inherited, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
+pub(crate) use judges::Judges;
+pub(crate) use loads::Loads;
 
 /// How long the thread may take to end: longer than the admin listener waits for those who are there.
 const LONGEST_END: Duration = Duration::from_secs(2);
@@ -97,10 +100,10 @@ impl Sockets {
 }
 
 impl Health {
-    /// Starts the thread. Says what is left of its sockets.
+    /// Starts the thread, and that of the judges, which ends with it. Says what is left of its sockets.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub(crate) fn start(
         live: Live,
         control: Handle,
@@ -123,9 +126,10 @@ impl Health {
         }
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
+        let judges = Judges::start(live.clone())?;
         let attending = move || {
             run(async || {
-                attend(live, control, datagrams, listener, visits, ends).await;
+                attend(live, control, judges, datagrams, listener, visits, ends).await;
                 drop(ended_when_dropped);
             });
         };
@@ -171,6 +175,7 @@ fn run(attend: impl AsyncFnOnce()) {
 async fn attend(
     live: Live,
     control: Handle,
+    judges: Judges,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     visits: mpsc::Receiver<Visit>,
@@ -178,8 +183,7 @@ async fn attend(
 ) {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(names::supervise(live.clone()));
-    tasks.spawn_local(checks::supervise(live.clone()));
-    tasks.spawn_local(rounds::judge_exchanges(live.view()));
+    tasks.spawn_local(checks::supervise(live.clone(), judges.clone()));
     let heartbeats = Rc::new(Heartbeats::new(live.clone()));
     match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
         Ok(Some(socket)) => {
@@ -188,7 +192,7 @@ async fn attend(
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
     }
-    let office = Rc::new(Admin::new(live, control, heartbeats));
+    let office = Rc::new(Admin::new(live, control, judges, heartbeats));
     tasks.spawn_local(office.clone().receive(visits));
     // Nothing is ever sent: this is the end of the sender. The tasks end with it.
     let Some(listener) = admin else {

@@ -15,6 +15,7 @@ use super::explain;
 use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
+use crate::health::Judges;
 use crate::live::Live;
 use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
@@ -26,6 +27,7 @@ const UPLOADS: usize = 2;
 pub(super) struct Api {
     pub(super) live: Live,
     pub(super) control: Handle,
+    judges: Judges,
     /// Places for uploads, which are large.
     pub(super) uploads: Semaphore,
 }
@@ -34,10 +36,11 @@ pub(super) struct Api {
 pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
 impl Api {
-    pub(super) fn new(live: Live, control: Handle) -> Self {
+    pub(super) fn new(live: Live, control: Handle, judges: Judges) -> Self {
         Self {
             live,
             control,
+            judges,
             uploads: Semaphore::new(UPLOADS),
         }
     }
@@ -54,13 +57,29 @@ impl Api {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {
                 explain::answer(&self.live.load(), parts)
             }
-            Method::GET | Method::HEAD => self.show(&endpoint),
+            Method::GET | Method::HEAD => {
+                self.ask_loads(&endpoint).await;
+                self.show(&endpoint)
+            }
             _ => {
                 let operator = Operator { api: self, by };
                 operator.change(endpoint, parts, body).await
             }
         };
         outcome.unwrap_or_else(|answer| *answer)
+    }
+
+    /// Has it asked anew where the members stand that are to be shown.
+    async fn ask_loads(&self, endpoint: &Endpoint<'_>) {
+        let snapshot = self.live.load();
+        let name = match endpoint {
+            Endpoint::Balancers => None,
+            Endpoint::Balancer(name) | Endpoint::Member(name, _) => Some(name),
+            _ => return,
+        };
+        let clusters = snapshot.clusters.iter();
+        let shown = clusters.filter(|cluster| name.is_none_or(|name| cluster.name() == name));
+        self.judges.ask_loads(shown).await;
     }
 
     /// What is at an endpoint.

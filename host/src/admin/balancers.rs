@@ -81,8 +81,10 @@ pub(super) struct MemberView<'snapshot> {
     checks: Vec<CheckView>,
     elected: u64,
     busy: u32,
-    /// Where the member stands in the method's schedule: Apache's "Load".
-    load: i64,
+    /// Where the member stood in the method's schedule within the last second or so: Apache's "Load"; none where the method has
+    /// not told yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<i64>,
     /// Bytes sent to the member.
     to: u64,
     /// Bytes read from the member.
@@ -230,7 +232,7 @@ impl<'snapshot> MemberView<'snapshot> {
             checks,
             elected: counters.elected(),
             busy: counters.busy(),
-            load: cluster.balancer.load(member.id),
+            load: cluster.loads.of(member.id),
             to: counters.transferred(),
             from: counters.read(),
             latency_us: counters.latency_us(),

@@ -9,7 +9,7 @@ use equipoise_sdk::{Peer, SessionReader};
 
 use super::recipe::{Kitchen, Recipes, SessionRecipe};
 use crate::config::{self, Trust};
-use crate::health::{Chronicle, Exchanges};
+use crate::health::{Chronicle, Exchanges, Loads};
 use crate::meters::BalancerMeters;
 use crate::tls::{Connector, Contents};
 use crate::upstream::Upstream;
@@ -20,13 +20,15 @@ pub(crate) struct Cluster {
     pub(crate) config: Arc<config::Balancer>,
     /// How to reach each member, in configuration order, as [`Balancer::members`].
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    /// Who says which members are healthy; asked by the health thread.
+    /// Who says which members are healthy; asked by a thread of its own.
     pub(crate) judgement: Arc<Mutex<Judgement>>,
     /// Where requests that end are noted for the judge; none where it does not care.
     pub(crate) exchanges: Option<Arc<Exchanges>>,
     /// What happened to the members' health.
     pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) meters: Arc<BalancerMeters>,
+    /// Where the members stand in the method's schedule.
+    pub(crate) loads: Arc<Loads>,
     recipes: Recipes,
     /// The id of the next member that is new; ids are never given to another.
     next_id: u32,
@@ -181,6 +183,7 @@ impl Changed {
     fn come_into_force(self, now: Duration) -> Cluster {
         let before = self.policies.before();
         let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
+        let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
         let (upstreams, members) = (self.upstreams(&meters), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.judge.is_some();
@@ -222,6 +225,7 @@ impl Changed {
             exchanges: cares.then(|| exchanges.unwrap_or_default()),
             chronicle,
             meters,
+            loads,
             recipes: self.recipes,
             next_id: self.next_id,
         }

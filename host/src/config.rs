@@ -392,10 +392,13 @@ pub struct Plugin {
     pub file: PathBuf,
     /// `settings`: what it is configured with, by name. At most 64 of up to 4096 bytes. Default: none.
     pub settings: BTreeMap<String, String>,
-    /// `memory`: bytes of linear memory that one instance may have. Default 16 MiB; 1 MiB to 1 GiB.
+    /// `memory`: bytes of linear memory that one instance may have. Default 16 MiB; 1 MiB to 256 MiB, or to 1 GiB with
+    /// `memory-unlimited`.
     pub memory: usize,
     /// `deadline`: processor time that one call may take. Default 5 ms; 1 ms to 1 s.
     pub deadline: Duration,
+    /// `cpu-budget`: percent of one processor that its calls may take in sum. Default 10; 1 to 100, which is no bound.
+    pub cpu_budget: u8,
     /// `max-faults`: so many faults within 10 s put the version out of service. Default 5; 1 to 1000.
     pub max_faults: usize,
     /// `instances`: who shares an instance. Default: all workers, one for each balancer.

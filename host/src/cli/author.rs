@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::config::Plugin;
@@ -19,9 +19,12 @@ pub(super) struct Subject {
     /// A setting for `configure`; may be given more than once.
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
-    /// The memory an instance may have.
+    /// The memory an instance may have, up to 256MiB.
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = Plugin::parse_memory)]
     memory: usize,
+    /// Lets it have up to 1GiB.
+    #[arg(long)]
+    memory_unlimited: bool,
     /// The processor time a call may take.
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = Plugin::parse_deadline)]
     deadline: Duration,
@@ -36,9 +39,14 @@ impl Subject {
             .to_string_lossy()
             .into_owned();
         let shown = self.file.display().to_string();
+        let memory = self.memory;
+        ensure!(
+            self.memory_unlimited || memory <= Plugin::MOST_MEMORY,
+            "--memory may be up to 256MiB, or up to 1GiB with --memory-unlimited"
+        );
         let plugin = Plugin {
             settings: self.settings.into_iter().collect(),
-            memory: self.memory,
+            memory,
             deadline: self.deadline,
             ..Plugin::new(name, self.file)
         };

@@ -44,6 +44,7 @@ fn a_plugin_has_the_defaults_of_the_documentation() {
         settings: BTreeMap::new(),
         memory: 16 << 20,
         deadline: Duration::from_millis(5),
+        cpu_budget: 10,
         max_faults: 5,
         instances: Instances::PerBalancer,
     };
@@ -56,7 +57,9 @@ fn a_plugin_has_the_defaults_of_the_documentation() {
 fn a_plugin_is_read_as_written() {
     let plugin = with_setting(
         "settings = { header = \"x-user\", \"per cent\" = \"5\" }
+memory-unlimited = true
 memory = \"1GiB\"
+cpu-budget = \"25%\"
 deadline = \"1s\"
 max-faults = 1000
 instances = \"per-worker\"",
@@ -70,9 +73,11 @@ instances = \"per-worker\"",
         (1 << 30, Duration::from_secs(1))
     );
     assert_eq!(
-        (plugin.max_faults, plugin.instances),
-        (1000, Instances::PerWorker)
+        (plugin.max_faults, plugin.instances, plugin.cpu_budget),
+        (1000, Instances::PerWorker, 25)
     );
+    let most = with_setting("memory = \"256MiB\"\ncpu-budget = \"100%\"");
+    assert_eq!((most.memory, most.cpu_budget), (256 << 20, 100));
     let least = with_setting("memory = \"1MiB\"\ndeadline = \"1ms\"\nmax-faults = 1");
     assert_eq!(
         (least.memory, least.deadline, least.max_faults),
@@ -196,9 +201,22 @@ fn a_mistake_in_a_value_names_it_and_the_remedy() {
         (
             PLUGIN,
             "memory = \"1KiB\"",
-            "must be a size from 1MiB to 1GiB, such as \"16MiB\"",
+            "must be a size from 1MiB to 256MiB, such as \"16MiB\"",
         ),
-        (PLUGIN, "memory = \"1025MiB\"", "from 1MiB to 1GiB"),
+        (PLUGIN, "memory = \"1025MiB\"", "from 1MiB to 256MiB"),
+        (
+            PLUGIN,
+            "memory = \"257MiB\"",
+            ", or up to 1GiB with memory-unlimited = true",
+        ),
+        (PLUGIN, "memory-unlimited = 1", "must be true or false"),
+        (
+            PLUGIN,
+            "cpu-budget = \"0%\"",
+            "must be a percentage from \"1%\" to \"100%\"",
+        ),
+        (PLUGIN, "cpu-budget = 25", "write \"25%\""),
+        (PLUGIN, "cpu-budget = 0.1", "from \"1%\" to \"100%\""),
         (PLUGIN, "deadline = 5", "write \"5ms\""),
         (
             PLUGIN,

@@ -236,7 +236,7 @@ fn plugins_come_and_go_with_the_file() {
             "[balancer.cluster]",
             "[balancer.cluster]\nlbmethod = { plugin = \"p\" }",
         );
-        format!("{named}\n[plugin.p]\nfile = \"{plugin}\"\n{keys}\n")
+        format!("{named}\n[plugin.p]\nfile = \"{plugin}\"\ncpu-budget = \"100%\"\n{keys}\n")
     };
     write(&proxy, &with("p.wasm", ""));
     assert_eq!(proxy.served(3), ["b2"; 3]);

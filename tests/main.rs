@@ -33,6 +33,7 @@ mod metrics;
 mod names;
 mod nonsense;
 mod ping;
+mod plugin_budget;
 mod plugin_command;
 mod plugin_faults;
 mod plugin_swaps;

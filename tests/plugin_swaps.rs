@@ -24,7 +24,7 @@ fn mounted(origins: &[Origin; 2], prepare: impl FnOnce(&Path) + 'static) -> Star
     Proxy::with(&format!(
         "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
          [[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
-         [plugin.p]\nfile = \"mount/p.wasm\"\n\
+         [plugin.p]\nfile = \"mount/p.wasm\"\ncpu-budget = \"100%\"\n\
          [balancer.cluster]\n{CHOOSES}\n\
          [[balancer.cluster.member]]\nurl = \"{}\"\n\
          [[balancer.cluster.member]]\nurl = \"{}\"\n",
@@ -446,7 +446,7 @@ fn ten_plugins(member: &Origin) -> String {
     let plugin = |plugin| {
         format!(
             "[[route]]\npath = \"/p{plugin}\"\nbalancer = \"p{plugin}\"\n\
-             [plugin.p{plugin}]\nfile = \"p{plugin}.wasm\"\n\
+             [plugin.p{plugin}]\nfile = \"p{plugin}.wasm\"\ncpu-budget = \"100%\"\n\
              [balancer.p{plugin}]\nlbmethod = {{ plugin = \"p{plugin}\" }}\n\
              [[balancer.p{plugin}.member]]\nurl = \"{url}\"\n"
         )

@@ -3,12 +3,14 @@
 //! From a file's content to a decision: `shelf` (the versions at hand) → `version` (compiled and checked, what it is fit for) →
 //! `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
 //! every answer checked). `engine` has the bounds of the sandbox, `limits` those of an instance, `context` what an instance
-//! may call; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
+//! may call; `budget` what all calls together may take, as `watch` sees it; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
 //!
 //! Nothing here knows HTTP, and nothing outside knows wasmtime.
 
 mod ambient;
 pub(crate) mod bench;
+mod budget;
+mod clock;
 mod context;
 pub(crate) mod defaults;
 mod engine;
@@ -30,6 +32,7 @@ mod since_v0_1_0;
 mod version;
 mod voice;
 mod wasi;
+mod watch;
 
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;

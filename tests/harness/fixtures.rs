@@ -124,6 +124,15 @@ pub(crate) fn forging_log() -> Component {
     Component::selector(&format!("(i32.const 2) {log} {}", answer(0)))
 }
 
+/// A body that keeps a processor busy for so many turns of a loop, of a nanosecond or so, and leaves nothing.
+pub(crate) fn burning(turns: u32) -> String {
+    format!(
+        "(local.set $i (i32.const {turns}))
+        (loop $again
+            (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))"
+    )
+}
+
 // Selectors that go wrong.
 
 /// Traps as a panic does.

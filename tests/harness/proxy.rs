@@ -322,8 +322,15 @@ impl Start {
     }
 
     /// Adds a plugin with more keys. It is in the file `NAME.wasm` beside the configuration, which is not written yet.
+    ///
+    /// In a build for debugging a call takes many times what it should, so all of a processor is its budget unless the keys say
+    /// another.
     pub(crate) fn plugin(mut self, name: &str, keys: &str) -> Self {
-        self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{keys}\n");
+        let budget = match keys.contains("cpu-budget") {
+            true => "",
+            false => "cpu-budget = \"100%\"\n",
+        };
+        self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{budget}{keys}\n");
         self
     }
 

@@ -32,6 +32,10 @@ pub(super) struct PluginView<'snapshot> {
     /// Over all versions: calls, those that were left to the fallback, and faults by kind.
     calls: u64,
     declined: u64,
+    /// Calls that were not made, since the plugin was over its budget.
+    over_budget: u64,
+    /// Seconds that its calls took, as they were charged to its budget.
+    cpu_seconds: f64,
     faults: BTreeMap<String, u64>,
     /// How long calls of the version in force take: half of them, and 99 %, take no longer.
     p50_us: f64,
@@ -97,6 +101,8 @@ impl<'snapshot> PluginView<'snapshot> {
                 .collect(),
             calls: record.map_or(0, |record| record.calls()),
             declined: record.map_or(0, |record| record.declined()),
+            over_budget: record.map_or(0, |record| record.over_budget()),
+            cpu_seconds: record.map_or(0.0, |record| record.seconds()),
             faults: record.map_or_else(BTreeMap::new, faults),
             p50_us: record.map_or(0.0, |record| record.p50_us()),
             p99_us: record.map_or(0.0, |record| record.p99_us()),

@@ -13,7 +13,7 @@ use crate::server::Client;
 use crate::shown;
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::wasm::take_fault;
+use crate::wasm::{FaultKind, take_fault};
 
 /// Members that a decision tells of; the one that was chosen is told of in any case.
 const MEMBERS: usize = 256;
@@ -214,6 +214,9 @@ impl Story {
             Method::Plugin { plugin, fallback } => {
                 let name = snapshot.plugin_name(plugin).to_owned();
                 let why = match (take_fault(), snapshot.plugin_state(plugin)) {
+                    (Some(FaultKind::OverBudget), _) => {
+                        format!("plugin {name} is over its cpu-budget")
+                    }
                     (Some(fault), _) => format!("plugin {name} failed ({})", fault.name()),
                     (None, PluginState::Unloaded) => format!("plugin {name} is not loaded"),
                     (None, PluginState::Quarantined) => format!("plugin {name} is out of service"),

@@ -138,9 +138,9 @@ impl MethodRecipe {
                 fallback: Box::<ByRequests>::default(),
             }]);
         };
-        let method = |_| {
+        let method = |number| {
             let selector = match &guest.version {
-                Some(version) => version.selector(&guest.setup)?,
+                Some(version) => version.selector(&guest.setup, number)?,
                 None => Box::new(Undecided),
             };
             Ok(Methods {

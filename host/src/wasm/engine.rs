@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine, EngineWeak};
 
+use super::clock::CoarseClock;
 use super::context::{Context, spare_copies};
 use super::since_v0_1_0::Everything;
 use super::wasi;
@@ -26,6 +27,8 @@ const KEPT: usize = 8;
 /// Where plugins run: one engine, and what it links them with.
 pub(crate) struct Sandbox {
     engine: Engine,
+    /// Ticks with the engine's epoch.
+    pub(super) clock: Arc<CoarseClock>,
     linker: Linker<Context>,
     /// Compiled code by content, the least recently used first.
     compiled: Mutex<VecDeque<(Hash, Component)>>,
@@ -42,13 +45,15 @@ impl Sandbox {
         wasi::add_to_linker(&mut linker)?;
         Everything::add_to_linker::<_, HasSelf<_>>(&mut linker, |context| context)?;
         spare_copies(&mut linker)?;
-        let weak = engine.weak();
+        let clock = Arc::new(CoarseClock::new());
+        let (weak, ticking) = (engine.weak(), clock.clone());
         thread::Builder::new()
             .name("epoch".to_owned())
-            .spawn(move || tick(&weak))
+            .spawn(move || tick(&weak, &ticking))
             .context("starting the thread that ends long calls of plugins")?;
         Ok(Arc::new(Self {
             engine,
+            clock,
             linker,
             compiled: Mutex::default(),
         }))
@@ -107,9 +112,10 @@ fn config() -> Config {
 }
 
 /// Ticks until the engine is gone.
-fn tick(engine: &EngineWeak) {
+fn tick(engine: &EngineWeak, clock: &CoarseClock) {
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
+        clock.tick();
         drop(engine);
         thread::sleep(TICK);
     }

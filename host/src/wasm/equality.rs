@@ -15,6 +15,7 @@ use equipoise_session::Session;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::budget::Budget;
 use super::defaults;
 use super::engine::Sandbox;
 use super::policy::{PluginSelector, PluginSession, SeatedJudge};
@@ -45,7 +46,7 @@ fn seat(name: &str, role: Role, setup: Setup) -> Seat {
     let on_quarantine: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
     let version = Version::load(&SANDBOX, &Arc::new(plugin), &content, &on_quarantine);
     let version = Arc::new(version.expect("it loads"));
-    Seat::new(&version, role, &Arc::new(setup)).expect("it can take the role")
+    Seat::new(&version, role, &Arc::new(setup), Budget::unlimited()).expect("it can take the role")
 }
 
 fn native(name: &str) -> Box<dyn Selector> {

@@ -5,6 +5,7 @@ use equipoise_sdk::{Affinity, Setup};
 use wasmtime::{Result, Store};
 
 use super::ambient::Ambient;
+use super::clock::Nanos;
 use super::context::Context;
 use super::fault::{Fault, FaultKind};
 use super::limits::{Space, Time};
@@ -200,6 +201,11 @@ impl Instance {
     /// Bytes of memory it has.
     pub(super) fn memory(&self) -> usize {
         self.store.data().space.taken()
+    }
+
+    /// The thread's processor time at the first tick that the last call saw.
+    pub(super) fn first_tick(&self) -> Option<Nanos> {
+        self.store.data().time.first_tick()
     }
 
     fn call<R>(

@@ -7,6 +7,7 @@ use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeReques
 use equipoise_sdk::{Peer, Setup};
 
 use super::ambient::Ambient;
+use super::budget::Budget;
 use super::seat::Seat;
 use super::version::{Role, Version};
 
@@ -17,7 +18,7 @@ use super::version::{Role, Version};
 /// # Errors
 /// It does not start, refuses its setup, makes a fault, or answers what may not be.
 pub(crate) fn rehearse(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -> Result<usize> {
-    let mut seat = Seat::new(version, role, setup)?;
+    let mut seat = Seat::new(version, role, setup, Budget::unlimited())?;
     let (request, host) = (FakeRequest::get("/"), FakeHost::with_random(0));
     let candidates = candidates(setup);
     let ambient = Ambient {

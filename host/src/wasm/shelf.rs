@@ -270,6 +270,15 @@ impl Shelf {
 
 /// Whether versions of the one are such as the other would be made: their settings alone may differ.
 fn is_made_alike(one: &Plugin, other: &Plugin) -> bool {
-    let bounds = |plugin: &Plugin| (plugin.memory, plugin.deadline, plugin.max_faults);
+    let bounds = |plugin: &Plugin| {
+        let Plugin {
+            memory,
+            deadline,
+            cpu_budget,
+            max_faults,
+            ..
+        } = *plugin;
+        (memory, deadline, cpu_budget, max_faults)
+    };
     one.file == other.file && bounds(one) == bounds(other)
 }

@@ -9,9 +9,11 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
+use super::budget::{Budget, Budgets};
+use super::clock::Nanos;
 use super::context::Context;
 use super::engine::Sandbox;
-use super::fault::{Fault, describe, note_fault};
+use super::fault::{Fault, FaultKind, describe, note_fault};
 use super::record::Record;
 use super::shelf::LARGEST;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
@@ -74,6 +76,7 @@ pub(crate) struct Version {
     pub(super) pre: InstancePre<Context>,
     pub(super) exports: Exports,
     pub(crate) record: Record,
+    pub(super) budgets: Budgets,
     /// Called when the version is put out of service.
     on_quarantine: Arc<dyn Fn() + Send + Sync>,
 }
@@ -111,6 +114,7 @@ impl Version {
             pre,
             exports,
             record: Record::new(plugin.max_faults),
+            budgets: Budgets::new(plugin),
             on_quarantine: on_quarantine.clone(),
         })
     }
@@ -145,6 +149,18 @@ impl Version {
     /// The first 12 hexadecimal digits of its hash: what it is called in the log.
     pub(crate) fn short_hash(&self) -> String {
         short_hash(&self.hash)
+    }
+
+    /// A call was not made since its budget is overdrawn. Counts that, and as a fault if it has been so for too long.
+    pub(super) fn note_over_budget(&self, role: Role, budget: &Budget, now: Nanos) {
+        note_fault(FaultKind::OverBudget);
+        self.record.count_over_budget();
+        let second = budget.deny(now);
+        if second.is_some_and(|second| self.record.is_first_over_budget(second)) {
+            let share = self.plugin.cpu_budget;
+            let detail = format!("took more than {share} % of a processor for most of a second");
+            self.note_fault(role, &Fault::new(FaultKind::OverBudget, detail));
+        }
     }
 
     /// Counts a fault and says so; puts the version out of service when there are too many.

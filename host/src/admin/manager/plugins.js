@@ -29,6 +29,7 @@ const FIGURES = [
   ["p50", ({ p50_us }) => microseconds(p50_us)],
   ["p99", ({ p99_us }) => microseconds(p99_us)],
   ["Declined", ({ declined }) => count(declined)],
+  ["Over budget", ({ over_budget }) => count(over_budget)],
   ["Faults", ({ faults }) => faultWords(faults)],
   ["Swaps", ({ swaps }) => swaps],
   ["Sessions", ({ sessions }) => (sessions === undefined ? "–" : count(sessions))],

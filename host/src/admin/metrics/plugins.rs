@@ -12,7 +12,7 @@ use crate::wasm::{FaultKind, Record};
 type OfPlugin = fn(&Record) -> u64;
 
 /// Counters of plugins: name, help, and where the number comes from.
-const COUNTERS: [(&str, &str, OfPlugin); 3] = [
+const COUNTERS: [(&str, &str, OfPlugin); 4] = [
     (
         "plugin_calls",
         "Calls of the plugin, faults included",
@@ -22,6 +22,11 @@ const COUNTERS: [(&str, &str, OfPlugin); 3] = [
         "plugin_declined",
         "Calls that left the decision to the fallback",
         Record::declined,
+    ),
+    (
+        "plugin_over_budget",
+        "Calls that were not made, since the plugin was over its cpu-budget",
+        Record::over_budget,
     ),
     (
         "plugin_swaps",
@@ -37,6 +42,11 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
         for (plugin, version) in snapshot.loaded_plugins() {
             family.count(&[label(plugin)], number(&version.record))?;
         }
+    }
+    let help = "Time that calls of the plugin took, as charged to its cpu-budget";
+    let mut family = Family::counter(encoder, "plugin_cpu_seconds", help)?;
+    for (plugin, version) in snapshot.loaded_plugins() {
+        family.count(&[label(plugin)], version.record.seconds())?;
     }
     let help = "Mistakes of the plugin, by kind";
     let mut family = Family::counter(encoder, "plugin_faults", help)?;

@@ -33,6 +33,10 @@ const BATCHES: usize = 16;
 /// How much work waits for the thread at most.
 const MOST_WAITING: usize = 4096;
 
+/// After a judge that took so long there is a pause, so that control, which may wait for the same lock, gets it.
+const LONG: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// How long loads are waited for; those that are known are shown then.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -186,7 +190,7 @@ fn conclude(
     cluster: &Cluster,
     ask: impl FnOnce(&mut Judgement, &Services) -> Vec<Transition>,
 ) {
-    let services = Services::at(snapshot.now());
+    let (services, begun) = (Services::at(snapshot.now()), Instant::now());
     let transitions = {
         let judgement = cluster.judgement.lock();
         ask(
@@ -203,5 +207,8 @@ fn conclude(
             &transition.reason,
             services.now,
         );
+    }
+    if begun.elapsed() >= LONG {
+        thread::sleep(PAUSE);
     }
 }

@@ -21,8 +21,8 @@ const SLOW: u32 = 5_000_000;
 /// A deadline that none of these plugins comes near, not even on a slow machine.
 const DEADLINE: &str = "deadline = \"100ms\"";
 
-/// The default.
-const BUDGET: &str = "cpu-budget = \"10%\"";
+/// A tenth of the default: so they are over it even where a busy machine leaves them little time.
+const BUDGET: &str = "cpu-budget = \"1%\"";
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
 
@@ -114,10 +114,7 @@ fn assert_is_put_out_of_service(component: &Component, keys: &str, faults: usize
     let plain = serve_until(&proxy, "it is out of service", is_out);
     assert!(plain > 0);
     let line = proxy.await_fault("p", &version(&component.build()), "over-budget");
-    assert!(
-        line.contains("took more than 10 % of a processor"),
-        "{line}"
-    );
+    assert!(line.contains("took more than 1 % of a processor"), "{line}");
     let kinds = [
         "trap",
         "deadline",
@@ -364,12 +361,12 @@ fn judge(takes: &str) -> Component {
 }
 
 /// Goal: a judge that takes long holds up no check, no heartbeat and nobody who asks at the admin listener. Method: a judge that takes
-/// a second each time, and members of another balancer that have 200 ms for each check.
+/// a second each time, and members of another balancer that have a second for each check.
 #[test]
 fn a_judge_that_takes_long_holds_up_nobody_else() {
     let [b1, other] = Origin::some();
     let checked = format!(
-        "[balancer.other]\nhcmethod = \"GET\"\nhcinterval = \"100ms\"\nhctimeout = \"200ms\"\n[[balancer.other.member]]\nurl = \"{}\"",
+        "[balancer.other]\nhcmethod = \"GET\"\nhcinterval = \"100ms\"\nhctimeout = \"1s\"\n[[balancer.other.member]]\nurl = \"{}\"",
         other.url()
     );
     let judge = judge(&endless_loop());
@@ -402,6 +399,9 @@ fn a_judge_that_takes_long_holds_up_nobody_else() {
         "{answers} while the judge took three seconds"
     );
     assert!(other.hits() >= checks + 5, "{checks} to {}", other.hits());
+    // It can be exchanged meanwhile.
+    assert_eq!(clients.get("/").status(), 200);
+    proxy.install("judge", &self::judge("").build());
     let text = proxy.stderr.text();
     assert_eq!(proxy.stderr.count("is unhealthy"), 0, "{text}");
 }

@@ -195,7 +195,7 @@ impl Admin {
         match path {
             // Whoever watches over the process knows no token.
             "/healthz" if is_read => return text(StatusCode::OK, "ok\n"),
-            "/readyz" if is_read => return ready(&snapshot),
+            "/readyz" if is_read => return self.ready(&snapshot),
             _ => {}
         }
         let config = snapshot.config.admin.as_ref();
@@ -296,6 +296,24 @@ impl Admin {
         guard::refusal_of_change(parts).or_else(|| self.foreign(parts))
     }
 
+    /// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
+    fn ready(&self, snapshot: &Snapshot) -> Answer {
+        let plugins = snapshot.config.plugins.iter().zip(&snapshot.versions);
+        let missing = plugins.filter(|(_, version)| version.is_none());
+        let lines: String = missing
+            .map(
+                |(plugin, _)| match self.api.is_being_compiled(&plugin.name) {
+                    true => format!("plugin {} is being compiled\n", plugin.name),
+                    false => format!("plugin {} is not loaded\n", plugin.name),
+                },
+            )
+            .collect();
+        match lines.is_empty() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, lines),
+        }
+    }
+
     /// The page at a path, or a file of it.
     fn file(&self, path: &str) -> Option<Answer> {
         let manager = self.manager.as_ref()?;
@@ -311,13 +329,5 @@ impl Admin {
             .is_some_and(|(given, manager)| manager.is_known(given));
         let reason = "this does not come from the page of this program: load it again";
         (!is_known).then(|| problem(StatusCode::FORBIDDEN, reason))
-    }
-}
-
-/// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
-fn ready(snapshot: &Snapshot) -> Answer {
-    match snapshot.is_ready() {
-        true => text(StatusCode::OK, "ready\n"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, "a plugin is not loaded\n"),
     }
 }

@@ -19,6 +19,7 @@ use crate::demo;
 use crate::server::{Inherited, Server};
 use crate::signals::{Event, Signals};
 use crate::supervisor::Supervisor;
+use crate::wasm::compiler;
 use plugin::PluginCommand;
 
 /// A programmable HTTP load balancer.
@@ -45,6 +46,9 @@ enum Command {
     /// Look after plugins: WebAssembly components that decide in place of the built-in policies.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Compile a component from standard input to standard output: how the program starts itself for each plugin.
+    #[command(hide = true)]
+    CompileComponent(compiler::child::Arguments),
     /// Start three sample members and a balancer in front of them, to try things out.
     Demo,
 }
@@ -57,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Plugin(command) => plugin::run(command),
         Command::Demo => demo::run(),
+        Command::CompileComponent(arguments) => return compiler::child::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,7 +107,11 @@ pub(crate) fn serve(
         .map(AccessLog::open)
         .transpose()?;
     let (log, _written_when_dropped) = log.unzip();
-    let server = Server::start(setting, log.clone(), inherited)?;
+    let (setting_of_server, log_of_server) = (setting.clone(), log.clone());
+    // Where plugins are waited for, that takes long.
+    let server = signals
+        .during(move || Server::start(&setting_of_server, log_of_server, inherited))
+        .map_err(|name| anyhow!("{name}: stopped while starting"))??;
     say_addresses(&server, config)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;
@@ -133,7 +142,11 @@ fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) 
             }
             // Its process is the program now, and tells how it fares.
             Event::Succeeded => return tracing::info!("draining"),
-            Event::Reload => supervisor.reloading(|| server.reload()),
+            Event::Reload => {
+                supervisor.reloading();
+                let supervisor = supervisor.clone();
+                server.reload(move || supervisor.ready());
+            }
             Event::Restart => restart(signals, server, supervisor.clone()),
             Event::Due if server.is_alive() => supervisor.alive(),
             Event::Due => {

@@ -10,6 +10,7 @@ mod command;
 mod fixed;
 mod hands;
 mod overlay;
+mod parked;
 mod persistence;
 mod resource;
 mod setting;
@@ -18,10 +19,10 @@ mod tls_files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
@@ -32,6 +33,7 @@ use crate::wasm::{self, Book};
 use crate::watcher::{Waker, Watcher};
 use command::Order;
 use hands::Hands;
+use parked::ParkedTasks;
 
 pub(crate) use changes::{Edit, Settings};
 pub(crate) use command::{Command, Refusal};
@@ -84,12 +86,18 @@ pub(crate) struct Refused {
 }
 
 impl Preparation {
-    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. What cannot be loaded is said in the log, and its balancers are served by
-    /// their fallbacks until the file is put right.
+    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. Those that have to be compiled are
+    /// waited for up to `patience`; their balancers are served by their fallbacks until they are there. What cannot be loaded
+    /// is said in the log, and its balancers are served by their fallbacks until the file is put right.
     ///
     /// # Errors
     /// The plugins' sandbox cannot be started.
-    pub(crate) fn new(setting: &Setting, live: Live, tls: TlsFiles) -> Result<Self> {
+    pub(crate) fn new(
+        setting: &Setting,
+        live: Live,
+        tls: TlsFiles,
+        patience: Duration,
+    ) -> Result<Self> {
         let (orders, waiting) = sync_channel(MOST_WAITING);
         let watcher = Watcher::new(None, wasm::LARGEST);
         let waker = watcher.waker();
@@ -105,14 +113,15 @@ impl Preparation {
             watcher,
             waiting,
             standing: handle.standing.clone(),
-            sandbox: None,
+            compilations: None,
+            parked: ParkedTasks::default(),
             shelves: Vec::new(),
             tls,
             on_quarantine: Arc::new(move || waker.wake()),
             listeners: None,
             is_over: Arc::default(),
         };
-        hands.begin()?;
+        hands.begin(patience)?;
         Ok(Self { handle, hands })
     }
 
@@ -169,26 +178,31 @@ impl Handle {
             command,
             by: by.to_owned(),
             expected,
-            reply,
-        })?;
+            tries: 0,
+            reply: Box::new(|outcome| {
+                // The operator may have gone.
+                let _ = reply.send(outcome);
+            }),
+        });
         outcome.await.unwrap_or(Err(Refusal::Busy))
     }
 
-    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log. Not for threads
-    /// that serve.
-    pub(crate) fn reload(&self) {
-        let (reply, outcome) = oneshot::channel();
-        let sent = self.send(Order {
+    /// Has the configuration file read again; what comes of it is in the log. Does not wait: `done` is called when it is over,
+    /// from any thread.
+    pub(crate) fn reload(&self, done: impl FnOnce() + Send + 'static) {
+        self.send(Order {
             command: Command::Reload,
             by: String::new(),
             expected: None,
-            reply,
+            tries: 0,
+            reply: Box::new(|outcome| {
+                // What else comes of it has been logged.
+                if let Err(refusal @ (Refusal::Busy | Refusal::Conflict(_))) = outcome {
+                    tracing::error!("the configuration is not read again: {refusal}");
+                }
+                done();
+            }),
         });
-        match sent {
-            // What comes of it has been logged.
-            Ok(()) => drop(outcome.blocking_recv()),
-            Err(refusal) => tracing::error!("the configuration is not read again: {refusal}"),
-        }
     }
 
     /// The last version of the configuration file that was refused, unless another one was taken since.
@@ -201,10 +215,13 @@ impl Handle {
         lock(&self.standing.books).get(plugin).cloned()
     }
 
-    fn send(&self, order: Order) -> Result<(), Refusal> {
-        self.orders.try_send(order).map_err(|_| Refusal::Busy)?;
-        self.waker.wake();
-        Ok(())
+    fn send(&self, order: Order) {
+        match self.orders.try_send(order) {
+            Ok(()) => self.waker.wake(),
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
+                (order.reply)(Err(Refusal::Busy));
+            }
+        }
     }
 }
 

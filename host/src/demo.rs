@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
-use crate::config::{AccessLog, LogFormat, Sink};
+use crate::config::{AccessLog, LogFormat, Sink, Start};
 use crate::control::Setting;
 use crate::server::Inherited;
 use scratch::Scratch;
@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result<()> {
     let text = configuration(address, admin, &members, &scratch);
     let file = scratch.write_configuration(&text)?;
     let setting = Setting::read(&file)?.with(|config| {
+        config.start = Start::Wait;
         config.access_log = Some(AccessLog {
             sink: Sink::Stdout,
             format: LogFormat::Decision,

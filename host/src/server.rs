@@ -42,6 +42,7 @@ use anyhow::{Context as _, Result};
 
 use crate::access_log::AccessLog;
 use crate::admin;
+use crate::config;
 use crate::control::{self, Control, Setting, TlsFiles};
 use crate::health::{self, Estate, Health};
 use crate::live::Live;
@@ -75,6 +76,10 @@ const GRACE_AFTER_SUCCESSION: Duration = Duration::from_secs(10);
 
 /// How long a program that is to take over may take until it could serve.
 const SUCCESSION: Duration = Duration::from_secs(60);
+
+/// How long a program that is to take over waits for plugins to be compiled, while the one before serves: half of
+/// [`SUCCESSION`].
+const COMPILING_BEFORE_TAKEOVER: Duration = Duration::from_secs(30);
 
 /// A running server. Dropped without [`drain`](Self::drain), it ends by and by, and nobody waits for it.
 pub struct Server {
@@ -118,7 +123,12 @@ impl Server {
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
         let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
         let live = Live::new(snapshot);
-        let control = control::Preparation::new(setting, live.clone(), tls)?;
+        let patience = match (config.start, &predecessor) {
+            (config::Start::Wait, _) => Duration::MAX,
+            (config::Start::AtOnce, Some(_)) => COMPILING_BEFORE_TAKEOVER,
+            (config::Start::AtOnce, None) => Duration::ZERO,
+        };
+        let control = control::Preparation::new(setting, live.clone(), tls, patience)?;
         let (portal, visits) = admin::portal();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
         let workers = pulses.iter().enumerate().map(|(number, pulse)| {
@@ -162,9 +172,9 @@ impl Server {
         self.listeners.addresses()
     }
 
-    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log.
-    pub fn reload(&self) {
-        self.control.handle().reload();
+    /// Has the configuration file read again; what comes of it is in the log. Does not wait: `done` is called when it is over.
+    pub fn reload(&self, done: impl FnOnce() + Send + 'static) {
+        self.control.handle().reload(done);
     }
 
     /// Whether every worker gets to its work.

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,26 @@ impl Signals {
                 _ = hangup.recv() => Event::Reload,
                 _ = user.recv() => Event::Restart,
                 () = due => Event::Due,
+            }
+        })
+    }
+
+    /// What `work` comes to, which blocks, if no signal ends the program before that.
+    ///
+    /// # Errors
+    /// The signal's name; the work goes on until the process ends.
+    pub(crate) fn during<R: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, &'static str> {
+        let Self { runtime, end, .. } = self;
+        runtime.block_on(async {
+            select! {
+                done = tokio::task::spawn_blocking(work) => match done {
+                    Ok(done) => Ok(done),
+                    Err(panicked) => panic::resume_unwind(panicked.into_panic()),
+                },
+                name = end.next() => Err(name),
             }
         })
     }

@@ -133,11 +133,6 @@ impl Snapshot {
     pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
         &self.config.plugins[plugin].name
     }
-
-    /// Whether every plugin is loaded.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.versions.iter().all(Option::is_some)
-    }
 }
 
 impl Draft {

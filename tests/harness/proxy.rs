@@ -22,9 +22,15 @@ const LISTENING: &str = "listening on ";
 /// The program with these arguments, not started yet.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
-    command.args(arguments).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("CACHE_DIRECTORY", PLUGIN_CACHE);
     command
 }
+
+/// Where tests keep compiled plugins: each is compiled once, not by every test.
+const PLUGIN_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugin-cache");
 
 /// A running program. It is killed when this is dropped; a test fails if the program has panicked.
 pub(crate) struct Proxy {
@@ -171,6 +177,26 @@ impl Proxy {
         let times = behind_name.split_whitespace().skip(11).take(2);
         let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// The processes that compile plugins for the program.
+    pub(crate) fn compilers(&self) -> Vec<Pid> {
+        let program = self.process().as_raw_pid();
+        let is_compiler = |process: &Pid| {
+            let read = |name| fs::read_to_string(format!("/proc/{process}/{name}"));
+            let stat = read("stat").unwrap_or_default();
+            // Behind the name in parentheses and the state.
+            let behind_name = stat.rsplit(')').next().unwrap_or_default();
+            let parent = behind_name.split_whitespace().nth(1);
+            parent.and_then(|parent| parent.parse().ok()) == Some(program)
+                && read("cmdline").is_ok_and(|line| line.contains("compile-component"))
+        };
+        let processes = fs::read_dir("/proc").expect("Linux").flatten();
+        let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
+        numbers
+            .filter_map(Pid::from_raw)
+            .filter(is_compiler)
+            .collect()
     }
 
     /// Sends a signal to the program, or to the last one that took over from it.
@@ -352,13 +378,18 @@ impl Start {
             plugins,
             ..
         } = self;
+        // Most tests are about plugins that are there.
+        let start = match plugins.is_empty() || top.contains("start =") {
+            true => "",
+            false => "start = \"wait\"\n",
+        };
         if let Some(whole) = &self.whole {
-            return format!("{whole}\n{plugins}");
+            return format!("{start}{whole}\n{plugins}");
         }
         let default = format!("[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n{route}");
         let routes = self.routes.as_ref().unwrap_or(&default);
         format!(
-            "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{listen}\n{routes}\n\
+            "{start}{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{listen}\n{routes}\n\
              [balancer.cluster]\n{balancer}\n{members}\n{plugins}"
         )
     }

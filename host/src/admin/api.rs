@@ -42,6 +42,12 @@ impl Api {
         }
     }
 
+    /// Whether a version of a plugin is being compiled.
+    pub(super) fn is_being_compiled(&self, plugin: &str) -> bool {
+        let book = self.control.book(plugin);
+        book.is_some_and(|book| book.pages().compiling.is_some())
+    }
+
     /// Answers the request of an operator, as the log calls them, for what is at this endpoint, which knows its method.
     pub(super) async fn answer(
         &self,

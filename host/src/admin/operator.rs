@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, de};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use super::answer::{Answer, made, not_allowed, nothing, problem, refused};
 use super::api::{Api, Outcome, no_balancer, no_member, no_plugin, place_of};
@@ -17,6 +18,7 @@ use super::endpoint::Endpoint;
 use crate::control::{Command, Edit, Refusal, Resource, Settings};
 use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
+use crate::watcher::Content;
 
 /// How deep tables and lists may stand in each other.
 const DEEPEST: usize = 8;
@@ -121,7 +123,10 @@ impl Operator<'_> {
                 };
                 let bytes = body::whole(body, &Bounds::UPLOAD).await?;
                 let plugin = name.to_string();
-                let command = Command::Upload { plugin, bytes };
+                // Hashing takes long for a large one.
+                let content = spawn_blocking(|| Arc::new(Content::of(bytes))).await;
+                let content = content.map_err(|_| Box::new(refused(&Refusal::Busy)))?;
+                let command = Command::Upload { plugin, content };
                 self.order(command, expected).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }

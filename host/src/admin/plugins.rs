@@ -25,8 +25,10 @@ pub(super) struct PluginView<'snapshot> {
     roles: Vec<&'static str>,
     /// The version in force, by the first 12 digits of its hash; none while nothing is loaded.
     version: Option<String>,
-    /// `serving`, `out of service` or `not loaded`.
+    /// `serving`, `out of service`, `compiling` or `not loaded`.
     state: &'static str,
+    /// The version that is being compiled, by the first 12 digits of its hash; none while nothing is.
+    compiling: Option<String>,
     /// The balancers that name it.
     used_by: Vec<&'snapshot str>,
     /// Over all versions: calls, those that were left to the fallback, and faults by kind.
@@ -87,10 +89,12 @@ impl<'snapshot> PluginView<'snapshot> {
             }),
             version: version.map(|version| version.short_hash()),
             state: match snapshot.plugin_state(place) {
+                PluginState::Unloaded if pages.compiling.is_some() => "compiling",
                 PluginState::Unloaded => "not loaded",
                 PluginState::Quarantined => "out of service",
                 PluginState::Serving => "serving",
             },
+            compiling: pages.compiling,
             used_by: balancers
                 .filter(|balancer| names(balancer, place))
                 .map(|balancer| &*balancer.settings.name)

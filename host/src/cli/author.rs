@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -42,7 +41,7 @@ impl Subject {
             deadline: self.deadline,
             ..Plugin::new(name, self.file)
         };
-        Examination::of_file(&Arc::new(plugin)).with_context(|| format!("{shown} cannot serve"))
+        Examination::of_file(&plugin).with_context(|| format!("{shown} cannot serve"))
     }
 }
 

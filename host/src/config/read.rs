@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::compiler::read_compiler;
 use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
@@ -24,11 +25,12 @@ use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
 use super::traces::read_traces;
-use super::value::{duration, whole};
-use super::{Config, Mistakes};
+use super::value::{choice, duration, whole};
+use super::{Config, Mistakes, Start};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
+    "start",
     "shutdown-timeout",
     "access-log",
     "limits",
@@ -43,7 +45,10 @@ pub(super) const KEYS: &[&str] = &[
     "balancer",
     "hctemplate",
     "plugin",
+    "compiler",
 ];
+
+const STARTS: &[(&str, Start)] = &[("at-once", Start::AtOnce), ("wait", Start::Wait)];
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -107,6 +112,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
     let shutdown_timeout = file.read("shutdown-timeout", duration(Duration::ZERO));
     Config {
         workers: workers.unwrap_or_else(cores),
+        start: file.read("start", choice(STARTS)).unwrap_or_default(),
+        compiler: read_compiler(file, path),
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(30)),
         access_log: read_access_log(file, path),
         limits: read_limits(file),

@@ -46,6 +46,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[hctemplate.NAME]", &super::check::KEYS),
     ("hcexpect", super::check::EXPECT_KEYS),
     ("[plugin.NAME]", super::plugin::KEYS),
+    ("[compiler]", compiler::KEYS),
 ];
 
 /// A file without mistakes that the tests spoil.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::oneshot;
 
 use super::changes::Edit;
 use super::resource::Resource;
 use super::source::Unusable;
 use crate::config::Mistakes;
+use crate::watcher::Content;
 
 /// Something to do.
 #[derive(Debug)]
@@ -21,7 +21,10 @@ pub(crate) enum Command {
     /// Take a change back: the one that differences call so, or all.
     TakeBack(Option<String>),
     /// Put this content into a plugin's file, and into service.
-    Upload { plugin: String, bytes: Vec<u8> },
+    Upload {
+        plugin: String,
+        content: Arc<Content>,
+    },
     /// Put back a version of a plugin that served before: the one with this beginning of its hash, or the last.
     RollBack {
         plugin: String,
@@ -46,8 +49,9 @@ impl fmt::Display for Command {
             Self::Edit(edit) => write!(f, "{edit}"),
             Self::TakeBack(Some(key)) => write!(f, "{key} is as in the file again"),
             Self::TakeBack(None) => f.write_str("everything is as in the file again"),
-            Self::Upload { plugin, bytes } => {
-                write!(f, "plugin {plugin}: {} bytes were uploaded", bytes.len())
+            Self::Upload { plugin, content } => {
+                let bytes = content.bytes.len();
+                write!(f, "plugin {plugin}: {bytes} bytes were uploaded")
             }
             Self::RollBack { plugin, .. } => {
                 write!(f, "plugin {plugin}: a version of before was put back")
@@ -57,15 +61,16 @@ impl fmt::Display for Command {
 }
 
 /// A command, on its way to control.
-#[derive(Debug)]
 pub(super) struct Order {
     pub(super) command: Command,
     /// What the log calls whoever says so; empty for nobody in particular.
     pub(super) by: String,
     /// Done only if this is as the operator has seen it.
     pub(super) expected: Option<(Resource, String)>,
-    /// Hears what became of it.
-    pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
+    /// How often it had to wait for plugins to be compiled.
+    pub(super) tries: u8,
+    /// Called with what became of it. Must not wait.
+    pub(super) reply: Box<dyn FnOnce(Result<(), Refusal>) + Send>,
 }
 
 /// Why a command was not carried out. Nothing has changed then.

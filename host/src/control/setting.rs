@@ -8,10 +8,10 @@ use anyhow::{Error, Result, anyhow};
 use super::fixed::Fixed;
 use super::persistence;
 use super::source::Source;
-use crate::config::{Config, Mistakes, Plugin};
+use crate::config::{self, Config, Mistakes, Plugin};
 use crate::snapshot::{Snapshot, Versions};
 use crate::tls::{self, Contents};
-use crate::wasm::{OnQuarantine, Sandbox, Shelf, Version};
+use crate::wasm::{Cache, Compiler, Sandbox, Shelf, Version};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
@@ -108,12 +108,11 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
-    let sandbox = Sandbox::new()?;
-    let nobody: OnQuarantine = Arc::new(|| {});
+    let sandbox = sandbox(&config.compiler)?;
     let mut versions = Versions::new();
     let mut mistakes = Vec::new();
     for plugin in &config.plugins {
-        let loaded = Shelf::new(plugin).load_file(&sandbox, &nobody);
+        let loaded = Shelf::new(plugin).load_file(&sandbox);
         if let Err(error) = &loaded {
             mistakes.push(cannot_serve(plugin, error));
         }
@@ -121,6 +120,21 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
     }
     mistakes.extend(unfit(config, &setting.source, &versions));
     Ok(mistakes)
+}
+
+/// Where plugins run that are compiled in this way. A cache that cannot be used is told of in the log.
+///
+/// # Errors
+/// There is no engine for this machine.
+pub(super) fn sandbox(config: &config::Compiler) -> Result<Arc<Sandbox>> {
+    let cache = config.cache.path().and_then(|folder| {
+        let cache = Cache::open(&folder);
+        let warn = |error: &Error| {
+            tracing::warn!("plugin cache: not used, every start compiles all plugins: {error:#}");
+        };
+        cache.inspect_err(warn).ok()
+    });
+    Sandbox::new(Compiler::new(config), cache)
 }
 
 /// The plugins of a configuration whose versions cannot serve where it names them: which, and why.

@@ -4,20 +4,19 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
 use super::context::Context;
-use super::engine::Sandbox;
+use super::engine::{Code, Sandbox};
 use super::fault::{Fault, describe, note_fault};
 use super::record::Record;
-use super::shelf::LARGEST;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::voice::Voice;
 use crate::config::Plugin;
-use crate::watcher::{Content, Hash, read};
+use crate::watcher::{Content, Hash};
 
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";
@@ -79,7 +78,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Compiles and checks the content of a plugin's file. No code of the plugin runs yet.
+    /// Checks what the content of a plugin's file was compiled to. No code of the plugin runs yet.
     ///
     /// # Errors
     /// Why it is no plugin, in words that its author can act on.
@@ -87,20 +86,17 @@ impl Version {
         sandbox: &Arc<Sandbox>,
         plugin: &Arc<Plugin>,
         content: &Content,
+        Code(component): &Code,
         on_quarantine: &Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
-        check_preamble(&content.bytes)?;
-        let component = sandbox
-            .compile(&content.bytes, content.hash)
-            .map_err(|error| anyhow!("it is no valid component: {}", describe(&error)))?;
-        check_imports(&component, sandbox.engine())?;
-        let pre = sandbox.link(&component).map_err(|error| {
+        check_imports(component, sandbox.engine())?;
+        let pre = sandbox.link(component).map_err(|error| {
             anyhow!(
                 "its imports are not as wit/v0.1 has them: {}",
                 describe(&error)
             )
         })?;
-        let exports = find_exports(&component, sandbox.engine(), &pre)?;
+        let exports = find_exports(component, sandbox.engine(), &pre)?;
         Ok(Self {
             sandbox: sandbox.clone(),
             plugin: plugin.clone(),
@@ -113,16 +109,6 @@ impl Version {
             record: Record::new(plugin.max_faults),
             on_quarantine: on_quarantine.clone(),
         })
-    }
-
-    /// As [`load`](Self::load), with what is in the plugin's file now, and nobody to tell when it is put out of service.
-    ///
-    /// # Errors
-    /// Why the file cannot be read, or is no plugin.
-    pub(crate) fn of_file(sandbox: &Arc<Sandbox>, plugin: &Arc<Plugin>) -> Result<Self> {
-        let content = read(&plugin.file, LARGEST).context("it cannot be read")?;
-        let on_quarantine: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
-        Self::load(sandbox, plugin, &content, &on_quarantine)
     }
 
     /// The roles it can take.
@@ -166,28 +152,6 @@ pub(super) fn short_hash(hash: &Hash) -> String {
         let _ = write!(digits, "{byte:02x}");
         digits
     })
-}
-
-/// Tells apart what people put into plugin files by mistake.
-fn check_preamble(bytes: &[u8]) -> Result<()> {
-    const MAGIC: &[u8] = b"\0asm";
-    const COMPONENT: &[u8] = b"\x0d\0\x01\0";
-    const MODULE: &[u8] = b"\x01\0\0\0";
-    ensure!(!bytes.is_empty(), "the file is empty");
-    let shown = &bytes[..bytes.len().min(MAGIC.len())];
-    ensure!(
-        MAGIC.starts_with(shown),
-        "it is no WebAssembly: it begins with {:?}",
-        String::from_utf8_lossy(shown)
-    );
-    match bytes.get(4..8) {
-        None => bail!("it is cut off after {} bytes", bytes.len()),
-        Some(COMPONENT) => Ok(()),
-        Some(MODULE) => bail!(
-            "it is a core module, not a component: build it for wasm32-wasip2, or make it one by `wasm-tools component new`"
-        ),
-        Some(other) => bail!("it is of a WebAssembly version that is not known: {other:02x?}"),
-    }
 }
 
 /// Refuses what a plugin may not import, by name.

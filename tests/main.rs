@@ -11,6 +11,7 @@ mod bodies;
 mod breaking_off;
 mod capacity;
 mod command_line;
+mod compiling;
 mod connections;
 mod demo;
 mod error_state;

@@ -22,6 +22,9 @@ use crate::supervisor::Supervisor;
 use crate::wasm::compiler;
 use plugin::PluginCommand;
 
+/// The first file descriptor behind standard input, output and error.
+const FIRST_FILE: i32 = 3;
+
 /// A programmable HTTP load balancer.
 #[derive(Debug, Parser)]
 #[command(name = "equipoise", version)]
@@ -56,6 +59,8 @@ enum Command {
 /// Runs the program with the arguments of the process: 0 for success, 1 for what went wrong, 2 for wrong arguments.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    // What the program starts gets what it is given, and nothing that this one happens to have been started with.
+    close_fds::set_fds_cloexec(FIRST_FILE, &[]);
     let result = match arguments.command {
         Command::Run { config } => serve_file(&config),
         Command::Check { config } => check(&config),
@@ -97,7 +102,7 @@ pub(crate) fn serve(
     inherited: Inherited,
     announce: impl FnOnce(&Server) -> io::Result<()>,
 ) -> Result<()> {
-    let mut signals = Signals::catch().context("catching signals")?;
+    let signals = Signals::catch().context("catching signals")?;
     let supervisor = Arc::new(Supervisor::of_process());
     let config = setting.config();
     raise_file_limit(config);
@@ -109,9 +114,10 @@ pub(crate) fn serve(
     let (log, _written_when_dropped) = log.unzip();
     let (setting_of_server, log_of_server) = (setting.clone(), log.clone());
     // Where plugins are waited for, that takes long.
-    let server = signals
+    let (mut signals, server) = signals
         .during(move || Server::start(&setting_of_server, log_of_server, inherited))
-        .map_err(|name| anyhow!("{name}: stopped while starting"))??;
+        .map_err(|name| anyhow!("{name}: stopped while starting"))?;
+    let server = server?;
     say_addresses(&server, config)
         .and_then(|()| announce(&server))
         .context("writing to standard output")?;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::kill_process;
+pub(crate) use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::{Client, Origin, PATIENCE, Response, eventually};
@@ -181,22 +181,7 @@ impl Proxy {
 
     /// The processes that compile plugins for the program.
     pub(crate) fn compilers(&self) -> Vec<Pid> {
-        let program = self.process().as_raw_pid();
-        let is_compiler = |process: &Pid| {
-            let read = |name| fs::read_to_string(format!("/proc/{process}/{name}"));
-            let stat = read("stat").unwrap_or_default();
-            // Behind the name in parentheses and the state.
-            let behind_name = stat.rsplit(')').next().unwrap_or_default();
-            let parent = behind_name.split_whitespace().nth(1);
-            parent.and_then(|parent| parent.parse().ok()) == Some(program)
-                && read("cmdline").is_ok_and(|line| line.contains("compile-component"))
-        };
-        let processes = fs::read_dir("/proc").expect("Linux").flatten();
-        let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
-        numbers
-            .filter_map(Pid::from_raw)
-            .filter(is_compiler)
-            .collect()
+        compilers_of(self.process())
     }
 
     /// Sends a signal to the program, or to the last one that took over from it.
@@ -270,6 +255,30 @@ impl Drop for Proxy {
     }
 }
 
+/// The processes that compile plugins for a program.
+pub(crate) fn compilers_of(program: Pid) -> Vec<Pid> {
+    let is_compiler = |process: &Pid| {
+        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}"));
+        let stat = read("stat").unwrap_or_default();
+        // Behind the name in parentheses and the state.
+        let behind_name = stat.rsplit(')').next().unwrap_or_default();
+        let parent = behind_name.split_whitespace().nth(1);
+        parent.and_then(|parent| parent.parse().ok()) == Some(program.as_raw_pid())
+            && read("cmdline").is_ok_and(|line| line.contains("compile-component"))
+    };
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
+    numbers
+        .filter_map(Pid::from_raw)
+        .filter(is_compiler)
+        .collect()
+}
+
+/// Sends a signal to a process.
+pub(crate) fn send(process: Pid, signal: Signal) {
+    kill_process(process, signal).expect("the process is there");
+}
+
 /// Which member served, by the name it answered with; the status where that is not 200.
 pub(crate) fn server(response: &Response) -> String {
     match response.status() {
@@ -293,6 +302,7 @@ pub(crate) struct Start {
     balancer: String,
     members: String,
     plugins: String,
+    environment: Vec<(String, String)>,
     preparations: Vec<Preparation>,
 }
 
@@ -350,6 +360,12 @@ impl Start {
     /// Adds a plugin with more keys. It is in the file `NAME.wasm` beside the configuration, which is not written yet.
     pub(crate) fn plugin(mut self, name: &str, keys: &str) -> Self {
         self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{keys}\n");
+        self
+    }
+
+    /// Sets a variable of the program's environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -416,7 +432,9 @@ impl Start {
         for prepare in self.preparations {
             prepare(directory.path());
         }
-        command.arg(write_config(directory.path(), &toml));
+        command
+            .arg(write_config(directory.path(), &toml))
+            .envs(self.environment);
         Proxy::run(command, toml.matches("[[listen]]").count(), directory)
     }
 }

@@ -30,8 +30,8 @@ use super::{Config, Mistakes, Start};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
-    "start",
     "shutdown-timeout",
+    "start",
     "access-log",
     "limits",
     "listen",

@@ -2,8 +2,8 @@
 //!
 //! A component that is expensive to compile, or that makes the compiler fail, costs the serving process nothing: the program
 //! starts itself as `equipoise compile-component`, which takes the component on standard input and leaves its code on standard
-//! output. That process has bounds on memory, processor time and what it writes, inherits no file but these and no
-//! environment, stands back behind whatever serves ([`child`]), and is ended when it takes too long, when its code is no
+//! output. That process has bounds on memory, processor time and what it writes, inherits no file but these and nothing of
+//! the environment, stands back behind whatever serves ([`child`]), and is ended when it takes too long, when its code is no
 //! longer wanted, and when the program ends.
 
 pub(crate) mod child;
@@ -121,6 +121,8 @@ impl Bounds {
             .arg(format!("--seconds={}", self.time.as_secs()))
             .arg(format!("--parent={}", std::process::id()))
             .env_clear()
+            // Address space is taken as it is needed: the bound on it is one on memory.
+            .env("MIMALLOC_ARENA_RESERVE", "0")
             .current_dir("/");
         command
     }

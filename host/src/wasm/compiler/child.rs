@@ -1,6 +1,7 @@
 //! `equipoise compile-component`: the process that compiles one component and ends.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::panic;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use rlimit::Resource;
+use rustix::param::page_size;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
 use rustix::thread::set_no_new_privs;
 use wasmtime::Engine;
@@ -81,9 +83,10 @@ fn confine(arguments: &Arguments) -> Result<()> {
     // Without it plugins are compiled all the same.
     let _ = set_no_new_privs(true);
     let _ = setpriority_process(None, NICENESS);
+    let address_space = memory.saturating_add(taken_address_space()?);
     for (resource, soft, hard) in [
         (Resource::CORE, 0, 0),
-        (Resource::AS, memory, memory),
+        (Resource::AS, address_space, address_space),
         // The softer limit ends the process by a signal that says why, the harder one by SIGKILL.
         (Resource::CPU, seconds, seconds + 1),
         (Resource::FSIZE, MAX_ENTRY, MAX_ENTRY),
@@ -96,6 +99,17 @@ fn confine(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("setting the limit of {}", resource.as_name()))?;
     }
     Ok(())
+}
+
+/// Bytes of address space that the program itself takes.
+fn taken_address_space() -> Result<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").context("reading /proc/self/statm")?;
+    let pages = statm
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.context("/proc/self/statm is not as the kernel has it")?;
+    Ok(pages.saturating_mul(page_size() as u64))
 }
 
 fn read() -> Result<Vec<u8>> {

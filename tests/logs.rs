@@ -157,12 +157,18 @@ fn a_log_that_is_not_read_has_a_gap_that_it_tells_of() {
         assert!(asked < 20_000, "{asked} requests, and nothing was lost");
     }
     assert!(proxy.memory() < MEMORY, "{} bytes", proxy.memory());
-    let lost = lost(&proxy, "stderr", "full");
+    let before = lost(&proxy, "stderr", "full");
     proxy.read_stalled();
     let line = proxy.stderr.line_with("log lines were lost");
+    let told = line
+        .split("lines=")
+        .nth(1)
+        .and_then(|rest| rest.strip_suffix(" sink=\"stderr\""));
+    let told: u64 = told.and_then(|number| number.parse().ok()).expect(&line);
+    let after = lost(&proxy, "stderr", "full");
     assert!(
-        line.contains(&format!("lines={lost} sink=\"stderr\"")),
-        "{line} of {lost}"
+        (before..=after).contains(&told),
+        "{before} to {after}: {line}"
     );
     assert_eq!(client.get("/").status(), 503);
     proxy.signal(Signal::TERM);
@@ -200,6 +206,22 @@ fn an_access_log_that_is_not_read_is_bounded() {
     // The rest is lost at the end.
     let line = proxy.stderr.line_with("log lines were lost");
     assert!(line.ends_with("lines=2001 sink=\"stdout\""), "{line}");
+}
+
+#[test]
+fn a_broken_log_does_not_keep_another_program_from_taking_over() {
+    for outlet in Outlet::BROKEN {
+        let [b1] = Origin::some();
+        let mut proxy = Proxy::before(&[&b1])
+            .top("access-log = { file = \"stdout\" }")
+            .start_writing_to([outlet, Outlet::Read], &[]);
+        assert_eq!(proxy.served(5), ["b1"; 5]);
+        let first = proxy.process();
+        proxy.restart();
+        assert_eq!(proxy.served(5), ["b1"; 5]);
+        Proxy::wait_for(first);
+        assert_eq!(proxy.served(5), ["b1"; 5]);
+    }
 }
 
 #[test]

@@ -36,3 +36,40 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     let message = shown::text(message, MAX_MESSAGE);
     format!("the thread {name} panicked at {place}: {message}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What would be logged of a panic with this message in this thread. Other threads' are told as before.
+    fn described(message: &str) -> String {
+        let (this, before) = (thread::current().id(), panic::take_hook());
+        let described = Arc::new(Mutex::new(String::new()));
+        let heard = described.clone();
+        panic::set_hook(Box::new(move |panic| {
+            match thread::current().id() == this {
+                true => *heard.lock().unwrap() = describe(panic),
+                false => before(panic),
+            }
+        }));
+        let panicked = panic::catch_unwind(|| panic!("{message}"));
+        assert!(panicked.is_err());
+        described.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn a_panic_is_one_bounded_line_that_names_thread_and_place() {
+        let work = || described(&format!("a\nb{}", "x".repeat(10_000)));
+        let thread = thread::Builder::new().name("worker-7".to_owned());
+        let line = thread.spawn(work).unwrap().join().unwrap();
+        let start = "the thread worker-7 panicked at host/src/log/panics.rs:";
+        assert!(line.starts_with(start), "{line}");
+        assert!(
+            line.contains(": a\\u{a}bxxx") && line.ends_with("x…"),
+            "{line}"
+        );
+        assert!(line.len() < 700 && !line.contains('\n'), "{line}");
+    }
+}

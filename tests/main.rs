@@ -30,6 +30,7 @@ mod http2;
 mod interim;
 mod limits;
 mod live;
+mod logs;
 mod metrics;
 mod names;
 mod nonsense;

@@ -40,7 +40,7 @@ use crate::config::Limits;
 use crate::control::Handle;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientBody, ClientIo, Listening, Place, Places, accept};
+use crate::server::{ClientBody, ClientIo, Listening, Liveness, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::Api;
@@ -67,6 +67,7 @@ pub(crate) struct Admin {
     /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
     manager: Option<Manager>,
     heartbeats: Rc<Heartbeats>,
+    liveness: Liveness,
 }
 
 /// How long those who ask may take to hear their answers once nobody else is let in.
@@ -166,7 +167,12 @@ async fn serve_connection(
 
 impl Admin {
     /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
-    pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        control: Handle,
+        heartbeats: Rc<Heartbeats>,
+        liveness: Liveness,
+    ) -> Self {
         let manager = Manager::new()
             .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
@@ -175,6 +181,7 @@ impl Admin {
             api: Api::new(live.clone(), control),
             live,
             heartbeats,
+            liveness,
         }
     }
 
@@ -194,7 +201,7 @@ impl Admin {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         match path {
             // Whoever watches over the process knows no token.
-            "/healthz" if is_read => return text(StatusCode::OK, "ok\n"),
+            "/healthz" if is_read => return alive(&self.liveness),
             "/readyz" if is_read => return self.ready(&snapshot),
             _ => {}
         }
@@ -329,5 +336,31 @@ impl Admin {
             .is_some_and(|(given, manager)| manager.is_known(given));
         let reason = "this does not come from the page of this program: load it again";
         (!is_known).then(|| problem(StatusCode::FORBIDDEN, reason))
+    }
+}
+
+/// Whether everything lives that the program cannot do without.
+fn alive(liveness: &Liveness) -> Answer {
+    match liveness.dead() {
+        None => text(StatusCode::OK, "ok\n"),
+        Some(part) => {
+            let reason = format!("{part} is dead: start the program again\n");
+            text(StatusCode::SERVICE_UNAVAILABLE, reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn healthz_says_what_is_dead() {
+        let liveness = Liveness::default();
+        assert_eq!(alive(&liveness).status(), StatusCode::OK);
+        liveness.note_dead("control");
+        let answer = alive(&liveness);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.body(), "control is dead: start the program again\n");
     }
 }

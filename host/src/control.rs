@@ -28,7 +28,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 
 use crate::live::Live;
-use crate::server::Listeners;
+use crate::server::{Listeners, Liveness};
 use crate::wasm::{self, Book};
 use crate::watcher::{Waker, Watcher};
 use command::Order;
@@ -134,14 +134,18 @@ impl Preparation {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start(self, listeners: Listeners) -> Result<Control> {
+    pub(crate) fn start(self, listeners: Listeners, liveness: &Liveness) -> Result<Control> {
         let Self { handle, mut hands } = self;
         hands.listeners = Some(listeners);
         let is_over = hands.is_over.clone();
+        let guard = liveness.guard("control");
         thread::Builder::new()
             .name("control".to_owned())
             .stack_size(STACK)
-            .spawn(move || hands.work())
+            .spawn(move || {
+                let _guard = guard;
+                hands.work();
+            })
             .context("starting the thread that changes what is in force")?;
         Ok(Control { handle, is_over })
     }

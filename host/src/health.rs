@@ -29,7 +29,7 @@ use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 use crate::names;
-use crate::server::{Gift, Inherited, Role};
+use crate::server::{Gift, Inherited, Liveness, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
@@ -106,6 +106,7 @@ impl Health {
         control: Handle,
         sockets: Sockets,
         visits: mpsc::Receiver<Visit>,
+        liveness: Liveness,
     ) -> Result<(Self, Estate)> {
         let Sockets {
             datagrams,
@@ -124,8 +125,9 @@ impl Health {
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
         let attending = move || {
+            let _guard = liveness.guard("health");
             run(async || {
-                attend(live, control, datagrams, listener, visits, ends).await;
+                attend(live, control, datagrams, listener, visits, liveness, ends).await;
                 drop(ended_when_dropped);
             });
         };
@@ -174,22 +176,28 @@ async fn attend(
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     visits: mpsc::Receiver<Visit>,
+    liveness: Liveness,
     mut ends: oneshot::Receiver<Infallible>,
 ) {
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(names::supervise(live.clone()));
-    tasks.spawn_local(checks::supervise(live.clone()));
-    tasks.spawn_local(rounds::judge_exchanges(live.view()));
+    let names = names::supervise(live.clone());
+    tasks.spawn_local(liveness.clone().guarded("resolving names", names));
+    let checks = checks::supervise(live.clone());
+    tasks.spawn_local(liveness.clone().guarded("checking members", checks));
+    let rounds = rounds::judge_exchanges(live.view());
+    tasks.spawn_local(liveness.clone().guarded("judging members", rounds));
     let heartbeats = Rc::new(Heartbeats::new(live.clone()));
     match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
         Ok(Some(socket)) => {
-            tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
+            let listening = datagrams::listen(socket, heartbeats.clone());
+            tasks.spawn_local(liveness.clone().guarded("hearing heartbeats", listening));
         }
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
     }
-    let office = Rc::new(Admin::new(live, control, heartbeats));
-    tasks.spawn_local(office.clone().receive(visits));
+    let office = Rc::new(Admin::new(live, control, heartbeats, liveness.clone()));
+    let receiving = office.clone().receive(visits);
+    tasks.spawn_local(liveness.guarded("the manager", receiving));
     // Nothing is ever sent: this is the end of the sender. The tasks end with it.
     let Some(listener) = admin else {
         let _ = ends.await;

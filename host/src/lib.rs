@@ -21,6 +21,7 @@ mod grammar;
 mod health;
 mod heartbeat;
 mod live;
+mod log;
 mod meters;
 mod names;
 mod path;

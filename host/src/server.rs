@@ -18,6 +18,7 @@ mod inherited;
 mod interim;
 mod linger;
 mod listeners;
+mod liveness;
 mod outlet;
 mod places;
 mod pulse;
@@ -57,6 +58,7 @@ pub(crate) use client_io::ClientIo;
 pub(crate) use frames::FrameGuard;
 pub(crate) use inherited::{Gift, Role};
 pub(crate) use listeners::Listeners;
+pub(crate) use liveness::Liveness;
 pub(crate) use places::{Place, Places};
 pub(crate) use responder::{Becoming, Responder, TunnelEnd};
 pub(crate) use strict::{Scanner, is_host};
@@ -86,6 +88,7 @@ pub struct Server {
     listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
     pulses: Vec<Pulse>,
+    liveness: Liveness,
     live: Live,
     /// Changes what is in force until the last request is served.
     control: Control,
@@ -130,6 +133,7 @@ impl Server {
         };
         let control = control::Preparation::new(setting, live.clone(), tls, patience)?;
         let (portal, visits) = admin::portal();
+        let liveness = Liveness::default();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
         let workers = pulses.iter().enumerate().map(|(number, pulse)| {
             let share = worker::Share {
@@ -139,6 +143,7 @@ impl Server {
                 access_log: access_log.clone(),
                 shutdown_timeout: config.shutdown_timeout,
                 pulse: pulse.clone(),
+                liveness: liveness.clone(),
                 portal: portal.clone(),
             };
             thread::Builder::new()
@@ -151,14 +156,20 @@ impl Server {
             predecessor.relieve()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, estate) =
-            Health::start(live.clone(), control.handle().clone(), sockets, visits)?;
-        let control = control.start(listeners.clone())?;
+        let (health, estate) = Health::start(
+            live.clone(),
+            control.handle().clone(),
+            sockets,
+            visits,
+            liveness.clone(),
+        )?;
+        let control = control.start(listeners.clone(), &liveness)?;
         listeners.inherited().settle();
         Ok(Self {
             listeners,
             workers,
             pulses,
+            liveness,
             live,
             control,
             health: Some(health),
@@ -177,9 +188,9 @@ impl Server {
         self.control.handle().reload(done);
     }
 
-    /// Whether every worker gets to its work.
+    /// Whether no thread has died that the program needs, and every worker gets to its work.
     pub fn is_alive(&self) -> bool {
-        self.pulses.iter().all(Pulse::is_alive)
+        self.liveness.dead().is_none() && self.pulses.iter().all(Pulse::is_alive)
     }
 
     /// Starts the program anew, from where its file is now, with the same arguments. When the new one could serve, it does,

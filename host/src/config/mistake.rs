@@ -33,9 +33,10 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Why a configuration file cannot be used: every mistake in it, in the order of the file, or why it cannot be read.
+/// Why a configuration file cannot be used: the mistakes in it, in the order of the file, or why it cannot be read.
 ///
-/// Displays one line for each, with the file's name, line and column first.
+/// Displays one line for each, with the file's name, line and column first. Of more than a hundred, it has the first, and how
+/// many more there are.
 #[derive(Debug)]
 pub struct Mistakes {
     file: PathBuf,
@@ -45,7 +46,11 @@ pub struct Mistakes {
 #[derive(Debug)]
 enum Cause {
     Unreadable(io::Error),
-    Found(Vec<Mistake>),
+    Found {
+        first: Vec<Mistake>,
+        /// How many more there are.
+        more: usize,
+    },
 }
 
 impl Mistakes {
@@ -56,18 +61,18 @@ impl Mistakes {
         }
     }
 
-    pub(super) fn found(file: &Path, mistakes: Vec<Mistake>) -> Self {
+    pub(super) fn found(file: &Path, first: Vec<Mistake>, more: usize) -> Self {
         Self {
             file: file.to_owned(),
-            cause: Cause::Found(mistakes),
+            cause: Cause::Found { first, more },
         }
     }
 
-    /// The mistakes found in the file; none where it could not be read at all.
+    /// The mistakes found in the file, at most a hundred; none where it could not be read at all.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         match &self.cause {
             Cause::Unreadable(_) => [].iter(),
-            Cause::Found(mistakes) => mistakes.iter(),
+            Cause::Found { first, .. } => first.iter(),
         }
     }
 }
@@ -82,7 +87,12 @@ impl fmt::Display for Mistakes {
             let separator = if index > 0 { "\n" } else { "" };
             write!(f, "{separator}{file}:{mistake}")?;
         }
-        Ok(())
+        match self.cause {
+            Cause::Found {
+                more: more @ 1.., ..
+            } => write!(f, "\n{file}: and {more} more mistakes"),
+            Cause::Found { .. } | Cause::Unreadable(_) => Ok(()),
+        }
     }
 }
 

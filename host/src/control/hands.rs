@@ -23,6 +23,7 @@ use super::{Refused, Standing, lock};
 use crate::config::{Config, Plugin};
 use crate::live::Live;
 use crate::server::Listeners;
+use crate::shown;
 use crate::snapshot::{Snapshot, Versions};
 use crate::tls::{self, Contents};
 use crate::wasm::{self, Compilation, Compilations, Loaded, OnQuarantine, Shelf};
@@ -329,13 +330,13 @@ impl Hands {
         let contents = Contents::read(tls::files(&config));
         let unusable = tls::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
-            return Err(Refusal::Unfit(unusable.join("\n")).into());
+            return Err(Refusal::Unfit(shown::list(&unusable)).into());
         }
         let (source, config) = (Arc::new(source), Arc::new(config));
         let draft = before.draft(config.clone(), source.clone(), versions.clone());
         let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
             [] => Refusal::Unfit(format!("{error:#}")),
-            mistakes => Refusal::Unfit(mistakes.join("\n")),
+            mistakes => Refusal::Unfit(shown::list(mistakes)),
         })?;
         let listeners = self.listeners.as_ref();
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
@@ -385,7 +386,7 @@ impl Hands {
             }
         }
         if !mistakes.is_empty() {
-            return Err(Refusal::Unfit(mistakes.join("\n")).into());
+            return Err(Refusal::Unfit(shown::list(&mistakes)).into());
         }
         match needs.is_empty() {
             true => Ok(plan),

@@ -9,6 +9,7 @@ use super::fixed::Fixed;
 use super::persistence;
 use super::source::Source;
 use crate::config::{self, Config, Mistakes, Plugin};
+use crate::shown;
 use crate::snapshot::{Snapshot, Versions};
 use crate::tls::{self, Contents};
 use crate::wasm::{Cache, Compiler, Sandbox, Shelf, Version};
@@ -98,7 +99,7 @@ pub(crate) fn check_files(setting: &Setting) -> Result<()> {
     mistakes.extend(unusable_plugins(setting)?);
     match mistakes.is_empty() {
         true => Ok(()),
-        false => Err(anyhow!(mistakes.join("\n"))),
+        false => Err(anyhow!(shown::list(&mistakes))),
     }
 }
 
@@ -173,7 +174,7 @@ pub(super) fn cannot_serve(plugin: &Plugin, error: &Error) -> String {
 
 /// Says what is no longer changed, since it is gone.
 pub(super) fn note_lost(lost: &[String]) {
-    for what in lost {
+    for what in shown::list(lost).lines() {
         tracing::warn!(
             "what was changed of {what} is dropped: the configuration file has it no longer"
         );

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 
 use crate::config::Config;
+use crate::shown;
 use crate::tls::{self, Contents};
 use crate::watcher::{Content, Hash, Unreadable};
 
@@ -30,7 +31,7 @@ impl TlsFiles {
         let mut files = Self::default();
         match files.take(config) {
             true => Ok(files),
-            false => Err(anyhow!(files.unusable.join("\n"))),
+            false => Err(anyhow!(shown::list(&files.unusable))),
         }
     }
 
@@ -47,7 +48,8 @@ impl TlsFiles {
     pub(super) fn take_again(&mut self, config: &Config) -> bool {
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
         let is_whole = self.take(config);
-        for mistake in self.unusable.iter().filter(|it| !told.contains(*it)) {
+        let new = self.unusable.iter().filter(|it| !told.contains(*it));
+        for mistake in shown::list(&new.cloned().collect::<Vec<_>>()).lines() {
             tracing::error!("{mistake}; what served before goes on");
         }
         is_whole

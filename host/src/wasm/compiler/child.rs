@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }));
     match confine(arguments).and_then(|()| read()) {
         Ok(component) => match compile(&component) {
-            Ok(code) => match io::stdout().lock().write_all(&code) {
+            Ok(code) => match write(&code) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => end(error, ExitCode::FAILURE),
             },
@@ -119,11 +119,19 @@ fn read() -> Result<Vec<u8>> {
     Ok(component)
 }
 
+#[expect(clippy::disallowed_methods, reason = "this process serves nothing")]
+fn write(code: &[u8]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(code)?;
+    output.flush()
+}
+
 fn end(reason: impl Display, code: ExitCode) -> ExitCode {
     say(&reason);
     code
 }
 
+#[expect(clippy::disallowed_methods, reason = "this process serves nothing")]
 fn say(what: &dyn Display) {
     // Where nobody can be told, the exit code is left to tell.
     let _ = writeln!(io::stderr(), "{what}");

@@ -415,6 +415,9 @@ pub struct Plugin {
     pub max_faults: usize,
     /// `instances`: who shares an instance. Default: all workers, one for each balancer.
     pub instances: Instances,
+    /// `hide-headers`: header fields of requests that the plugin does not see, in lower case. At most 64. Default:
+    /// `authorization` and `proxy-authorization`.
+    pub hide_headers: Vec<String>,
 }
 
 /// `[compiler]`: how plugins are compiled, in a process of its own.

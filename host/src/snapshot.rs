@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::clock;
 use crate::config::{Balancer, Config, Limits, Route};
 use crate::control::Source;
 use crate::explain::Explain;
@@ -160,7 +161,7 @@ impl Draft {
         Ok(Self {
             clusters: clusters.collect::<Result<_>>()?,
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
-            started: before.map_or_else(Instant::now, Snapshot::started),
+            started: before.map_or_else(clock::origin, Snapshot::started),
             meters: before.map_or_else(
                 || Arc::new(Meters::new(config.workers.get())),
                 |before| before.meters.clone(),

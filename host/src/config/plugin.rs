@@ -20,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "deadline",
     "max-faults",
     "instances",
+    "hide-headers",
 ];
 
 const INSTANCES: &[(&str, Instances)] = &[
@@ -31,6 +32,12 @@ const SETTINGS: TextBounds = TextBounds {
     entries: 64,
     value: 4096,
 };
+
+/// Header fields that plugins do not see unless the operator says so: what is in them lets others act as the client.
+const HIDDEN: [&str; 2] = ["authorization", "proxy-authorization"];
+
+/// The most names in `hide-headers`.
+const MOST_HIDDEN: usize = 64;
 
 /// What `memory` may be, in bytes.
 const MEMORY: RangeInclusive<usize> = 1 << 20..=1 << 30;
@@ -49,7 +56,14 @@ impl Plugin {
             deadline: Duration::from_millis(5),
             max_faults: 5,
             instances: Instances::default(),
+            hide_headers: HIDDEN.map(str::to_owned).to_vec(),
         }
+    }
+
+    /// Whether the header field of this name, in whatever case, is hidden from the plugin.
+    pub(crate) fn hides(&self, header: &str) -> bool {
+        let mut hidden = self.hide_headers.iter();
+        hidden.any(|name| name.eq_ignore_ascii_case(header))
     }
 
     /// `memory` as it is written in a configuration file, such as `16MiB`.
@@ -91,8 +105,26 @@ fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
         deadline: deadline.unwrap_or(default.deadline),
         max_faults: max_faults.unwrap_or(default.max_faults),
         instances: instances.unwrap_or(default.instances),
+        hide_headers: read_hide_headers(table).unwrap_or(default.hide_headers),
         ..default
     }
+}
+
+/// Reads `hide-headers`; `None` where it is missing.
+fn read_hide_headers(table: &Table<'_>) -> Option<Vec<String>> {
+    const KEY: &str = "hide-headers";
+    if !table.has(KEY) {
+        return None;
+    }
+    let names = table.list(KEY, "[\"authorization\"]", text_as(name::field));
+    if names.len() > MOST_HIDDEN {
+        let count = names.len();
+        table.refuse(
+            KEY,
+            format!("must have at most {MOST_HIDDEN} names, not {count}"),
+        );
+    }
+    Some(names)
 }
 
 fn component(file: &str, path: &Path) -> Reading<PathBuf> {

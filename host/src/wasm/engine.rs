@@ -48,8 +48,9 @@ impl Sandbox {
     /// Starts the engine, and the thread that ticks for as long as it lives. `cache` keeps code for other programs.
     ///
     /// # Errors
-    /// The machine is none that code can be compiled for, or the thread cannot be started.
+    /// The machine is none that code can be compiled for, has no random numbers, or the thread cannot be started.
     pub(crate) fn new(compiler: Compiler, cache: Option<Cache>) -> Result<Arc<Self>> {
+        wasi::prepare().context("asking the operating system for random numbers")?;
         let engine = Engine::new(&config()).map_err(anyhow::Error::from)?;
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker)?;

@@ -46,6 +46,7 @@ impl Instance {
             Space::new(plugin.memory),
             Time::new(plugin.deadline),
             version.voice.clone(),
+            plugin.clone(),
         );
         let mut store = Store::new(version.sandbox.engine(), context);
         store.limiter(|context| &mut context.space);

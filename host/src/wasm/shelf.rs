@@ -272,5 +272,5 @@ impl Shelf {
 /// Whether versions of the one are such as the other would be made: their settings alone may differ.
 fn is_made_alike(one: &Plugin, other: &Plugin) -> bool {
     let bounds = |plugin: &Plugin| (plugin.memory, plugin.deadline, plugin.max_faults);
-    one.file == other.file && bounds(one) == bounds(other)
+    one.file == other.file && bounds(one) == bounds(other) && one.hide_headers == other.hide_headers
 }

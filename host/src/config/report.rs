@@ -1,10 +1,11 @@
 //! The mistakes of one file, gathered while it is read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::Path;
 
 use super::mistake::{Mistake, Mistakes};
+use crate::bounded::{self, LIST};
 
 /// How much of a value a mistake shows, in characters.
 const SHOWN: usize = 60;
@@ -16,8 +17,10 @@ pub(super) struct Report<'t> {
     lines: Vec<usize>,
     /// Whether part of the text is not TOML, so that what seems to be missing may just not be understood.
     incomplete: bool,
-    /// With the place in the text each was found at.
+    /// With the place in the text each was found at; the first [`LIST`] that were found.
     mistakes: RefCell<Vec<(usize, Mistake)>>,
+    /// How many were found after them.
+    more: Cell<usize>,
 }
 
 impl<'t> Report<'t> {
@@ -30,6 +33,7 @@ impl<'t> Report<'t> {
             lines: std::iter::once(0).chain(starts).collect(),
             incomplete: false,
             mistakes: RefCell::default(),
+            more: Cell::new(0),
         }
     }
 
@@ -84,24 +88,37 @@ impl<'t> Report<'t> {
         self.mistakes.borrow().is_empty()
     }
 
+    /// Whether so many mistakes were found that no more are told; others need only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.mistakes.borrow().len() == LIST
+    }
+
+    /// A mistake was found that is not told.
+    pub(super) fn count(&self) {
+        self.more.set(self.more.get() + 1);
+    }
+
     /// The mistakes in the order of the text, which is that of `file`.
     pub(super) fn into_mistakes(self, file: &Path) -> Mistakes {
         let mut mistakes = self.mistakes.into_inner();
         mistakes.sort_by_key(|(offset, _)| *offset);
         let mistakes = mistakes.into_iter().map(|(_, mistake)| mistake);
-        Mistakes::found(file, mistakes.collect())
+        Mistakes::found(file, mistakes.collect(), self.more.get())
     }
 
     fn push(&self, offset: usize, key: Option<String>, written: Option<&str>, remedy: &str) {
+        if self.is_full() {
+            return self.count();
+        }
         let line = self.line(offset);
         let start = self.lines[line - 1];
         let before = &self.text[start..self.text.floor_char_boundary(offset)];
         let mistake = Mistake {
             line,
             column: before.trim_end_matches(['\r', '\n']).chars().count() + 1,
-            key,
+            key: key.map(|key| bounded::message(&key).into_owned()),
             value: written.map(shorten),
-            remedy: remedy.chars().map(visible).collect(),
+            remedy: bounded::message(remedy).chars().map(visible).collect(),
         };
         self.mistakes.borrow_mut().push((offset, mistake));
     }

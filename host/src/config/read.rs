@@ -1,7 +1,6 @@
 //! From the text of a file to a [`Config`], or to every mistake in it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -26,6 +25,7 @@ use super::table::Table;
 use super::traces::read_traces;
 use super::value::{duration, whole};
 use super::{Config, Mistakes};
+use crate::watcher::{self, Unreadable};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
@@ -129,11 +129,11 @@ fn cores() -> NonZeroUsize {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    match watcher::read(path, LARGEST) {
+        Ok(content) => Ok(content.bytes),
+        Err(Unreadable::TooLarge { .. }) => Err(too_large()),
+        Err(reason) => Err(reason.into()),
+    }
 }
 
 fn too_large() -> io::Error {

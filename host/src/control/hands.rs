@@ -1,6 +1,6 @@
 //! The work of the thread: what it has in hand, and each thing it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
@@ -13,16 +13,18 @@ use serde_json::Value;
 use super::changes::{Changes, Edit, Settings};
 use super::command::{Command, Order, Refusal};
 use super::fixed::{self, Fixed};
-use super::persistence;
-use super::resource::Resource;
+use super::replace::{Replaced, replace};
 use super::setting::{cannot_serve, note_lost, unfit};
 use super::source::Source;
+use super::startup::persist;
+use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
-use super::{Refused, Standing, lock};
+use super::{Refused, Standing, aside, lock};
+use crate::bounded;
 use crate::config::{Config, Plugin};
 use crate::live::Live;
 use crate::server::Listeners;
-use crate::snapshot::{Snapshot, Versions};
+use crate::snapshot::{OnRefusal, Snapshot, Versions};
 use crate::tls::{self, Contents};
 use crate::wasm::{self, Loaded, OnQuarantine, Sandbox, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
@@ -77,6 +79,7 @@ impl Hands {
 
     /// The life of the thread.
     pub(super) fn work(mut self) {
+        self.start_up();
         while !self.is_over.load(Relaxed) {
             match self.watcher.wait() {
                 Some(change) => self.see(change),
@@ -84,7 +87,7 @@ impl Hands {
                     self.relieve();
                     while let Ok(order) = self.waiting.try_recv() {
                         let told = order.command.to_string();
-                        let outcome = self.carry_out(order.command, order.expected);
+                        let outcome = self.carry_out(order.command, &order.terms);
                         if outcome.is_ok() && !told.is_empty() {
                             tracing::info!("{told}: by the operator at {}", order.by);
                         }
@@ -123,25 +126,31 @@ impl Hands {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        command: Command,
-        expected: Option<(Resource, String)>,
-    ) -> Result<(), Refusal> {
-        if let Some((resource, tag)) = expected
-            && resource
-                .tag(&self.live.load())
-                .is_some_and(|now| now != tag)
+    fn carry_out(&mut self, command: Command, terms: &Terms) -> Result<Vec<LeftOut>, Refusal> {
+        if !matches!(command, Command::Reload) {
+            lock(&self.standing.state).check_successor()?;
+        }
+        let before = self.live.load();
+        aside::check_names(&terms.set_aside, &before)?;
+        if let Some((resource, tag)) = &terms.expected
+            && resource.tag(&before).is_some_and(|now| now != *tag)
         {
             return Err(Refusal::Stale);
         }
         match command {
+            Command::AddBalancer { name, settings } => {
+                return self.add_balancer(&name, settings, terms);
+            }
+            Command::AddMembers { balancer, members } => {
+                return self.add_members(&balancer, members, terms);
+            }
             Command::Reload => self.reload(),
-            Command::Edit(edit) => self.edit(edit),
-            Command::TakeBack(key) => self.take_back(key.as_deref()),
+            Command::Edit(edit) => self.edit_all(vec![edit], terms),
+            Command::TakeBack(key) => self.take_back(key.as_deref(), terms),
             Command::Upload { plugin, bytes } => self.upload(&plugin, bytes),
             Command::RollBack { plugin, version } => self.roll_back(&plugin, version.as_deref()),
-        }
+        }?;
+        Ok(Vec::new())
     }
 
     /// Reads the configuration file again.
@@ -193,25 +202,28 @@ impl Hands {
         })?;
         let text = Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)?;
         let (source, config, lost) = Source::new(path, &text, &before.source.changes)?;
+        self.put(source, config, OnRefusal::Refuse)?;
         note_lost(&lost);
-        self.put(source, config)
+        Ok(())
     }
 
     /// Changes the configuration.
-    fn edit(&mut self, mut edit: Edit) -> Result<(), Refusal> {
+    pub(super) fn edit_all(&mut self, mut edits: Vec<Edit>, terms: &Terms) -> Result<(), Refusal> {
         let before = self.live.load();
-        if let Edit::Member {
-            balancer,
-            url,
-            patch,
-        } = &mut edit
-        {
-            settle_status(&before, balancer, url, patch)?;
+        for edit in &mut edits {
+            if let Edit::Member {
+                balancer,
+                url,
+                patch,
+            } = edit
+            {
+                settle_status(&before, balancer, url, patch)?;
+            }
         }
-        self.change(&before.source.changes_with(edit))
+        self.change(&before.source.changes_with_all(edits), terms)
     }
 
-    fn take_back(&mut self, key: Option<&str>) -> Result<(), Refusal> {
+    fn take_back(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), Refusal> {
         let before = self.live.load();
         let changes = match key {
             None => Changes::default(),
@@ -220,19 +232,24 @@ impl Hands {
                 changes.ok_or_else(|| Refusal::Unknown(format!("{key} is not changed")))?
             }
         };
-        self.change(&changes)
+        self.change(&changes, terms)
     }
 
     /// Puts the file's text with other changes into force, and keeps them.
-    fn change(&mut self, changes: &Changes) -> Result<(), Refusal> {
+    fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Refusal> {
         let before = self.live.load();
         let (path, file) = (&before.source.path, before.source.file());
         let (source, config, _) = Source::new(path, file, changes)?;
-        self.put(source, config)
+        self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
 
-    /// Puts a configuration into force: all of it, or nothing.
-    fn put(&mut self, source: Source, mut config: Config) -> Result<(), Refusal> {
+    /// Puts a configuration into force: all of it, or nothing. What plugins refuse is refused, unless they are set aside.
+    pub(super) fn put(
+        &mut self,
+        source: Source,
+        mut config: Config,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<(), Refusal> {
         let before = self.live.load();
         let wanted = Fixed::of(&config);
         fixed::keep(&mut config, &before.config);
@@ -244,26 +261,35 @@ impl Hands {
             return Err(Refusal::Unfit(unusable.join("\n")));
         }
         let (source, config) = (Arc::new(source), Arc::new(config));
-        let draft = before.draft(config.clone(), source.clone(), versions.clone());
-        let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
-            [] => Refusal::Unfit(format!("{error:#}")),
-            mistakes => Refusal::Unfit(mistakes.join("\n")),
+        let draft = before.draft_unless_refused(
+            config.clone(),
+            source.clone(),
+            versions.clone(),
+            on_refusal,
+        );
+        let draft = draft.map_err(|error| {
+            let unfit = unfit(&before, &config, &source, &versions, on_refusal);
+            aside::refusal(&error, unfit, on_refusal)
         })?;
         let listeners = self.listeners.as_ref();
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
         let prepared = prepared.transpose();
         let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-        let persist = |config: &Config| config.admin.as_ref()?.persist.clone();
         let is_kept = source.changes == before.source.changes
             && (source.changes.is_empty() || persist(&config) == persist(&before.config));
-        if let Some(persist) = &persist(&config)
+        if let Some(persist) = persist(&config)
             && !is_kept
         {
-            persistence::write(persist, &source.changes).map_err(|error| {
-                Refusal::Failed(format!("persist: {error:#}; nothing has changed"))
-            })?;
+            match lock(&self.standing.state).write(persist, &source.changes) {
+                Ok(replaced) => tell_replaced(persist, &replaced),
+                // What the configuration file says is not up to the other program.
+                Err(Refusal::Conflict(reason)) if matches!(on_refusal, OnRefusal::Refuse) => {
+                    tracing::warn!("{reason}");
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
@@ -351,7 +377,7 @@ impl Hands {
         let is_whole = self.tls.take_again(config);
         let (source, versions) = (before.source.clone(), before.versions.clone());
         match before.draft(config.clone(), source, versions) {
-            Ok(draft) => self.live.put(draft.come_into_force()),
+            Ok(draft) => self.come_into_force(draft),
             Err(error) => tracing::error!("{error:#}; what served before goes on"),
         }
         if let Some(listeners) = &self.listeners {
@@ -386,7 +412,7 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions)?;
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         Ok(())
     }
 
@@ -421,7 +447,7 @@ impl Hands {
             .map_err(|error| Refusal::Failed(format!("{error:#}")))?;
         let shelf = &self.shelves[place];
         let loaded = shelf.load(&sandbox, &content, &self.on_quarantine);
-        let loaded = loaded.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
+        let loaded = loaded.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         self.put_in_file(place, loaded, "uploaded")
     }
 
@@ -442,15 +468,16 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions);
-        let draft = draft.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
+        let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         let file = &self.shelves[place].plugin.file;
-        persistence::replace(file, &loaded.content.bytes).map_err(|error| {
+        let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
             let file = file.display();
             Refusal::Failed(format!(
                 "{file} cannot be written: {error}; nothing has changed"
             ))
         })?;
-        self.live.put(draft.come_into_force());
+        tell_replaced(file, &replaced);
+        self.come_into_force(draft);
         self.shelve(place, loaded, how);
         Ok(())
     }
@@ -466,6 +493,19 @@ impl Hands {
             Some(sandbox) => Ok(sandbox.clone()),
             None => Ok(self.sandbox.insert(Sandbox::new()?).clone()),
         }
+    }
+}
+
+/// Tells what is not as it should be of a file that was replaced.
+fn tell_replaced(file: &Path, replaced: &Replaced) {
+    let file = file.display();
+    for lost in &replaced.lost {
+        tracing::warn!("{file} was replaced, but does not keep {lost}");
+    }
+    if let Some(error) = &replaced.unsure {
+        tracing::error!(
+            "{file} was replaced, but may be as it was before after a power failure: {error}"
+        );
     }
 }
 

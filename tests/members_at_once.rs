@@ -117,6 +117,9 @@ fn with_partial_those_that_cannot_be_had_are_left_out_and_named() {
         Some(2)
     );
     assert_eq!(told["refused"][0]["url"], "ftp://192.0.2.1");
+    api.proxy
+        .stderr
+        .line_with("8 members are added, but for 6 that cannot be had");
     let mut served = api.proxy.served(3);
     served.sort();
     assert_eq!(served, ["b1", "b2", "b3"]);

@@ -81,7 +81,7 @@ fn a_start_waits_for_nothing_that_is_no_file() {
             "a certificate",
             Some(whole(
                 "",
-                "tls = { certificate = \"odd\", key = \"odd\" }",
+                "tls = { certificates = [{ cert = \"odd\", key = \"odd\" }] }",
                 "tls = { verify = false }",
             )),
         ),

@@ -42,12 +42,14 @@ pub(super) fn refusal_of_visit(
     let (address, networks) = (from.ip().to_canonical(), &manager.networks);
     let is_in_a_network = networks.iter().any(|network| network.contains(&address));
     let is_open = networks.is_empty() && !manager.local;
-    if !is_open && !is_in_a_network && !(manager.local && address.is_loopback()) {
-        return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
-    }
-    if !is_open && !is_in_a_network && is_forwarded(request) {
-        let reason = "a proxy has forwarded this, so it may come from anywhere: ask this program itself, or have `require` name the proxy's address, or \"token\" alone";
-        return Some(problem(StatusCode::FORBIDDEN, reason));
+    if !is_open && !is_in_a_network {
+        if !manager.local || !address.is_loopback() {
+            return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
+        }
+        if is_forwarded(request) {
+            let reason = "a proxy has forwarded this, so it may come from anywhere: ask this program itself, or have `require` name the proxy's address, or \"token\" alone";
+            return Some(problem(StatusCode::FORBIDDEN, reason));
+        }
     }
     let reason = "ask by an address, as localhost, or by one of the `hosts` of [manager]";
     (!is_called_so(request, &manager.hosts)).then(|| problem(StatusCode::FORBIDDEN, reason))

@@ -41,6 +41,19 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether what it changes is kept in the state file.
+    pub(super) fn is_kept(&self) -> bool {
+        match self {
+            Self::Reload | Self::Upload { .. } | Self::RollBack { .. } => false,
+            Self::Edit(_)
+            | Self::AddBalancer { .. }
+            | Self::AddMembers { .. }
+            | Self::TakeBack(_) => true,
+        }
+    }
+}
+
 impl From<Unusable> for Refusal {
     fn from(unusable: Unusable) -> Self {
         match unusable {

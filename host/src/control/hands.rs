@@ -88,8 +88,12 @@ impl Hands {
                     while let Ok(order) = self.waiting.try_recv() {
                         let told = order.command.to_string();
                         let outcome = self.carry_out(order.command, &order.terms);
-                        if outcome.is_ok() && !told.is_empty() {
-                            tracing::info!("{told}: by the operator at {}", order.by);
+                        if let (Ok(left_out), false) = (&outcome, told.is_empty()) {
+                            let left_out = match left_out.len() {
+                                0 => String::new(),
+                                count => format!(", but for {count} that cannot be had"),
+                            };
+                            tracing::info!("{told}{left_out}: by the operator at {}", order.by);
                         }
                         // Whoever asked may have gone.
                         let _ = order.reply.send(outcome);
@@ -129,6 +133,9 @@ impl Hands {
     fn carry_out(&mut self, command: Command, terms: &Terms) -> Result<Vec<LeftOut>, Refusal> {
         if !matches!(command, Command::Reload) {
             lock(&self.standing.state).check_successor()?;
+        }
+        if command.is_kept() {
+            self.own_state()?;
         }
         let before = self.live.load();
         aside::check_names(&terms.set_aside, &before)?;

@@ -121,11 +121,11 @@ impl Hands {
             }
             leave_out(&mut wanted, &mut left_out, blamed);
         }
-        // There is a first one: whoever asks for none is refused before.
-        Err(left_out
-            .into_iter()
-            .next()
-            .map_or(Refusal::Busy, |it| it.reason))
+        let first = left_out.into_iter().min_by_key(|it| it.place);
+        Err(first.map_or_else(
+            || Refusal::Unfit("there is no member to be added".to_owned()),
+            |it| it.reason,
+        ))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What control does first: it makes the state file its own, brings up to date what is in force, and clears what was left.
 //!
-//! This program has read the state file when it started. The one that it takes over from may have changed it since, and has
-//! let go of it just now.
+//! This program has read the state file when it started. Another one may have changed it since: the one that it takes over from,
+//! which has let go of it just now, or one that had it until then.
 
 use std::path::{Path, PathBuf};
 
+use super::command::Refusal;
 use super::hands::Hands;
 use super::source::Source;
 use super::{lock, persistence, replace};
@@ -21,18 +22,26 @@ impl Hands {
         for shelf in &self.shelves {
             replace::sweep(&shelf.plugin.file);
         }
+        if let Err(refusal) = self.own_state() {
+            tracing::warn!("{refusal}");
+        }
+    }
+
+    /// Makes the state file this program's own, if there is one; and what is in it is in force then, whoever has written it.
+    ///
+    /// # Errors
+    /// It is another program's, or cannot be locked.
+    pub(super) fn own_state(&mut self) -> Result<(), Refusal> {
         let config = self.live.load().config.clone();
         let Some(file) = persist(&config) else {
-            return;
+            return Ok(());
         };
-        let held = lock(&self.standing.state).hold(file);
-        match held {
-            Ok(()) => {
-                replace::sweep(file);
-                self.catch_up(file);
-            }
-            Err(refusal) => tracing::warn!("{refusal}"),
+        let is_new = lock(&self.standing.state).hold(file)?;
+        if is_new {
+            replace::sweep(file);
+            self.catch_up(file);
         }
+        Ok(())
     }
 
     /// Puts into force what a state file has in it now; sets it aside where it is of no use.

@@ -31,16 +31,17 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Makes this the only program that writes this state file.
+    /// Makes this the only program that writes this state file. Whether it was not that before, so that others may have written.
     ///
     /// # Errors
     /// [`Refusal::Conflict`]: another program is that. [`Refusal::Failed`]: there can be no lock.
-    pub(super) fn hold(&mut self, file: &Path) -> Result<(), Refusal> {
+    pub(super) fn hold(&mut self, file: &Path) -> Result<bool, Refusal> {
         self.check_successor()?;
-        if !self.holds(file) {
-            self.held = Some((file.to_owned(), lock(file)?));
+        if self.holds(file) {
+            return Ok(false);
         }
-        Ok(())
+        self.held = Some((file.to_owned(), lock(file)?));
+        Ok(true)
     }
 
     /// Keeps changes in this state file, and in no other from then on.
@@ -179,8 +180,8 @@ mod tests {
         let (file, link) = (folder.path().join("state"), folder.path().join("link"));
         std::os::unix::fs::symlink("state", &link).unwrap();
         let (mut first, mut second) = (State::default(), State::default());
-        first.hold(&file).unwrap();
-        first.hold(&file).unwrap();
+        assert!(first.hold(&file).unwrap());
+        assert!(!first.hold(&file).unwrap());
         first.write(&file, &changes("first")).unwrap();
         for path in [&file, &link] {
             let reason = conflict(second.write(path, &changes("second")));

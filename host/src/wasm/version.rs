@@ -25,7 +25,7 @@ use crate::watcher::{Content, Hash, read};
 const PACKAGE: &str = "equipoise:balancer/";
 
 /// Characters of the name of an import or export, as far as it is shown.
-const LONGEST_NAME: usize = 200;
+const LONGEST_NAME: usize = 100;
 
 /// The versions of it that are understood: 0.1 with any patch number.
 const UNDERSTOOD: &str = "0.1";

@@ -49,6 +49,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -302,7 +303,9 @@ pub struct Manager {
     pub path: String,
     /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
-    /// `require`: where clients have to come from; empty for anywhere. Default: this machine.
+    /// `require`: whether clients of this machine may, whose requests no proxy has forwarded. Default: they alone.
+    pub local: bool,
+    /// `require`: networks that clients may come from; where there are none, and not `local`, they may from anywhere.
     pub networks: Vec<IpNet>,
     /// `require`: whether they have to know the token of [`Admin`].
     pub requires_token: bool,

@@ -5,16 +5,22 @@
 //! that nobody has to think of two at once. What is in force is the file's text with what operators changed laid over it
 //! (`source`); both are read by the same rules, and refused with the same words.
 
+mod aside;
 mod changes;
 mod command;
 mod fixed;
 mod hands;
+mod members;
 mod overlay;
 mod parked;
 mod persistence;
+mod replace;
 mod resource;
 mod setting;
 mod source;
+mod startup;
+mod state;
+mod terms;
 mod tls_files;
 
 use std::collections::BTreeMap;
@@ -34,13 +40,16 @@ use crate::watcher::{Waker, Watcher};
 use command::Order;
 use hands::Hands;
 use parked::ParkedTasks;
+use state::State;
 
 pub(crate) use changes::{Edit, Settings};
 pub(crate) use command::{Command, Refusal};
+pub(crate) use members::NewMember;
 pub(crate) use resource::Resource;
 pub use setting::Setting;
 pub(crate) use setting::check_files;
 pub(crate) use source::{Difference, Source};
+pub(crate) use terms::{LeftOut, Terms};
 pub(crate) use tls_files::TlsFiles;
 
 /// The stack of the thread, in bytes: that of a program's first thread, which reads the first configuration.
@@ -76,6 +85,8 @@ struct Standing {
     refused: Mutex<Option<Refused>>,
     /// By the plugins' names.
     books: Mutex<BTreeMap<String, Arc<Book>>>,
+    /// Whether this program may write the state file. Locked while it does.
+    state: Mutex<State>,
 }
 
 /// A version of the configuration file that was refused.
@@ -167,7 +178,8 @@ impl Drop for Control {
 }
 
 impl Handle {
-    /// Has a command carried out, if what it is about is still as `expected`. What it changes is in force when this is done.
+    /// Has a command carried out under these terms. What it changes is in force when this is done; answers what was left out,
+    /// where the terms allow that.
     ///
     /// # Errors
     /// Why it was not carried out: nothing has changed then.
@@ -175,13 +187,13 @@ impl Handle {
         &self,
         by: &str,
         command: Command,
-        expected: Option<(Resource, String)>,
-    ) -> Result<(), Refusal> {
+        terms: Terms,
+    ) -> Result<Vec<LeftOut>, Refusal> {
         let (reply, outcome) = oneshot::channel();
         self.send(Order {
             command,
             by: by.to_owned(),
-            expected,
+            terms,
             tries: 0,
             reply: Box::new(|outcome| {
                 // The operator may have gone.
@@ -197,7 +209,7 @@ impl Handle {
         self.send(Order {
             command: Command::Reload,
             by: String::new(),
-            expected: None,
+            terms: Terms::default(),
             tries: 0,
             reply: Box::new(|outcome| {
                 // What else comes of it has been logged.
@@ -207,6 +219,17 @@ impl Handle {
                 done();
             }),
         });
+    }
+
+    /// Another program is about to take over, and writes the state file from now on: this one does not, and carries out no more
+    /// of what operators ask for.
+    pub(crate) fn hand_over(&self) {
+        lock(&self.standing.state).hand_over();
+    }
+
+    /// The other program does not take over after all.
+    pub(crate) fn take_back(&self) {
+        lock(&self.standing.state).take_back();
     }
 
     /// The last version of the configuration file that was refused, unless another one was taken since.

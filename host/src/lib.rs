@@ -14,6 +14,7 @@ pub mod bench;
 pub mod fuzz;
 
 mod admin;
+mod bounded;
 mod clock;
 mod deadline;
 mod demo;

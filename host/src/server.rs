@@ -203,9 +203,10 @@ impl Server {
             return tracing::warn!("another program is starting to take over already");
         }
         let (gifts, succession) = (self.gifts(), self.succession.clone());
+        let control = self.control.handle().clone();
         let hand_over = move || match gifts
             .context("handing over the sockets")
-            .and_then(|gifts| hand_over(gifts, &succession))
+            .and_then(|gifts| hand_over(gifts, &succession, &control))
         {
             Ok(process) => {
                 tracing::info!(process, "another program serves in place of this one");
@@ -264,10 +265,12 @@ impl Server {
 }
 
 /// Starts the program anew, and lets it serve.
-fn hand_over(gifts: Vec<Gift>, succession: &Succession) -> Result<u32> {
+fn hand_over(gifts: Vec<Gift>, succession: &Succession, control: &control::Handle) -> Result<u32> {
     let successor = Successor::start(gifts, SUCCESSION)?;
     let process = successor.process();
-    successor.go()?;
+    // Before the other serves: it is the one to change things then.
+    control.hand_over();
+    successor.go().inspect_err(|_| control.take_back())?;
     succession.has_succeeded.store(true, SeqCst);
     Ok(process)
 }

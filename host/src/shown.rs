@@ -2,18 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// The most entries of a list that are shown.
-pub(crate) const MAX_LISTED: usize = 100;
-
-/// A list, one entry a line: the first hundred, and how many more there are.
-pub(crate) fn list(entries: &[String]) -> String {
-    let shown = &entries[..entries.len().min(MAX_LISTED)];
-    match entries.len() - shown.len() {
-        0 => shown.join("\n"),
-        more => format!("{}\nand {more} more", shown.join("\n")),
-    }
-}
-
 /// The text in so many characters at most, with control characters made visible.
 pub(crate) fn text(text: &str, longest: usize) -> String {
     let mut shown = String::new();
@@ -43,16 +31,6 @@ pub(crate) fn path(path: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_has_a_hundred_entries_and_says_how_many_more_there_are() {
-        for (count, lines, last) in [(1, 1, "0"), (100, 100, "99"), (1000, 101, "and 900 more")] {
-            let entries: Vec<_> = (0..count).map(|number: u32| number.to_string()).collect();
-            let text = list(&entries);
-            assert_eq!(text.lines().count(), lines);
-            assert_eq!(text.lines().last(), Some(last));
-        }
-    }
 
     #[test]
     fn what_is_shown_is_bounded_and_visible() {

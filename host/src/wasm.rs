@@ -43,4 +43,4 @@ pub(crate) use examination::Examination;
 pub(crate) use fault::{FaultKind, take_fault};
 pub(crate) use record::Record;
 pub(crate) use shelf::{Book, LARGEST, Loaded, OnQuarantine, Shelf};
-pub(crate) use version::Version;
+pub(crate) use version::{Role, Version};

@@ -31,6 +31,8 @@ pub(super) struct PluginView<'snapshot> {
     compiling: Option<String>,
     /// The balancers that name it.
     used_by: Vec<&'snapshot str>,
+    /// Those of them that it is set aside for, whose fallbacks decide.
+    set_aside: Vec<AsideView<'snapshot>>,
     /// Over all versions: calls, those that were left to the fallback, and faults by kind.
     calls: u64,
     declined: u64,
@@ -52,6 +54,14 @@ pub(super) struct PluginView<'snapshot> {
 struct RefusedView {
     at: f64,
     detail: String,
+}
+
+/// A balancer that a plugin is set aside for.
+#[derive(Debug, Serialize)]
+struct AsideView<'snapshot> {
+    balancer: &'snapshot str,
+    /// What it refused, and why.
+    reason: &'snapshot str,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +108,14 @@ impl<'snapshot> PluginView<'snapshot> {
             used_by: balancers
                 .filter(|balancer| names(balancer, place))
                 .map(|balancer| &*balancer.settings.name)
+                .collect(),
+            set_aside: snapshot
+                .aside()
+                .filter(|aside| aside.plugin == plugin.name)
+                .map(|aside| AsideView {
+                    balancer: aside.balancer,
+                    reason: aside.reason,
+                })
                 .collect(),
             calls: record.map_or(0, |record| record.calls()),
             declined: record.map_or(0, |record| record.declined()),

@@ -1,7 +1,6 @@
 //! From the text of a file to a [`Config`], or to every mistake in it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -27,6 +26,7 @@ use super::table::Table;
 use super::traces::read_traces;
 use super::value::{choice, duration, whole};
 use super::{Config, Mistakes, Start};
+use crate::watcher::{self, Unreadable};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
@@ -136,11 +136,11 @@ fn cores() -> NonZeroUsize {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    match watcher::read(path, LARGEST) {
+        Ok(content) => Ok(content.bytes),
+        Err(Unreadable::TooLarge { .. }) => Err(too_large()),
+        Err(reason) => Err(reason.into()),
+    }
 }
 
 fn too_large() -> io::Error {

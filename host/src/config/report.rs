@@ -5,16 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::mistake::{Mistake, Mistakes};
-use crate::shown::MAX_LISTED;
+use crate::bounded::{self, LIST};
 
 /// How much of a value a mistake shows, in characters.
 const SHOWN: usize = 60;
-
-/// The most bytes of a key that a mistake shows.
-const MAX_KEY: usize = 256;
-
-/// The most bytes of what a mistake says.
-const MAX_REMEDY: usize = 1024;
 
 /// Gathers mistakes by their place in the text: as many as are shown, so that a bad file costs no more than a good one.
 pub(super) struct Report<'t> {
@@ -99,6 +93,16 @@ impl<'t> Report<'t> {
         self.found.borrow().first.is_empty()
     }
 
+    /// Whether so many mistakes were found that no more are told; others need only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().first.len() == LIST
+    }
+
+    /// A mistake was found that is not told.
+    pub(super) fn count(&self) {
+        self.found.borrow_mut().more += 1;
+    }
+
     /// The mistakes in the order of the text, which is that of `file`.
     pub(super) fn into_mistakes(self, file: &Path) -> Mistakes {
         let Found { mut first, more } = self.found.take();
@@ -121,9 +125,9 @@ impl<'t> Report<'t> {
     fn push(&self, offset: usize, key: Option<String>, written: Option<&str>, remedy: &str) {
         let mut found = self.found.borrow_mut();
         let place = found.first.partition_point(|(other, _)| *other <= offset);
-        if found.first.len() == MAX_LISTED {
+        if found.first.len() == LIST {
             found.more += 1;
-            if place == MAX_LISTED {
+            if place == LIST {
                 return;
             }
             found.first.pop();
@@ -132,21 +136,12 @@ impl<'t> Report<'t> {
             // Looking for the place takes as long as the line is: that is for those that stay.
             line: 0,
             column: 0,
-            key: key.map(|key| cut(key, MAX_KEY)),
+            key: key.map(|key| bounded::message(&key).into_owned()),
             value: written.map(shorten),
-            remedy: cut(remedy.chars().map(visible).collect(), MAX_REMEDY),
+            remedy: bounded::message(remedy).chars().map(visible).collect(),
         };
         found.first.insert(place, (offset, mistake));
     }
-}
-
-/// The text in so many bytes at most, and a mark where there was more.
-fn cut(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
-        text.push('…');
-    }
-    text
 }
 
 /// The first line of what is written, of bearable length and without control characters.

@@ -1,7 +1,7 @@
 //! The work of the thread: what it has in hand, and each thing it does.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
@@ -15,16 +15,18 @@ use super::changes::{Changes, Edit, Settings};
 use super::command::{Command, Order, Refusal};
 use super::fixed::{self, Fixed};
 use super::parked::{Halt, ParkedTasks, Task};
-use super::persistence;
+use super::replace::{Replaced, replace};
 use super::setting::{cannot_serve, note_lost, sandbox, unfit};
 use super::source::Source;
+use super::startup::persist;
+use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
-use super::{Refused, Standing, lock};
+use super::{Refused, Standing, aside, lock};
+use crate::bounded;
 use crate::config::{Config, Plugin};
 use crate::live::Live;
 use crate::server::Listeners;
-use crate::shown;
-use crate::snapshot::{Snapshot, Versions};
+use crate::snapshot::{OnRefusal, Snapshot, Versions};
 use crate::tls::{self, Contents};
 use crate::wasm::{self, Compilation, Compilations, Loaded, OnQuarantine, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
@@ -100,6 +102,7 @@ impl Hands {
 
     /// The life of the thread.
     pub(super) fn work(mut self) {
+        self.guarded(Self::start_up);
         while !self.is_over.load(Relaxed) {
             match self.watcher.wait() {
                 Some(change) => self.guarded(|it| it.see(change)),
@@ -132,6 +135,7 @@ impl Hands {
             match task {
                 Task::Order(order) => self.carry_out(order),
                 Task::File => self.see_file(None),
+                Task::State(file) => self.catch_up(&file),
                 Task::Plugin(plugin, content) => {
                     let mut shelves = self.shelves.iter();
                     let is_it = |shelf: &Shelf| {
@@ -147,7 +151,7 @@ impl Hands {
     }
 
     /// Has a task wait for components.
-    fn park(&mut self, task: Task, needs: Vec<Hash>) {
+    pub(super) fn park(&mut self, task: Task, needs: Vec<Hash>) {
         self.parked.park(task, needs);
         self.forget_unwanted();
     }
@@ -198,35 +202,51 @@ impl Hands {
     /// Does what is asked for, now or when plugins are compiled for it, and answers.
     fn carry_out(&mut self, order: Order) {
         match self.attempt(&order) {
-            Ok(()) => {
+            Ok(left_out) => {
                 let told = order.command.to_string();
                 if !told.is_empty() {
-                    tracing::info!("{told}: by the operator at {}", order.by);
+                    let but = match left_out.len() {
+                        0 => String::new(),
+                        count => format!(", but for {count} that cannot be had"),
+                    };
+                    tracing::info!("{told}{but}: by the operator at {}", order.by);
                 }
-                (order.reply)(Ok(()));
+                (order.reply)(Ok(left_out));
             }
             Err(Halt::Refused(refusal)) => (order.reply)(Err(refusal)),
             Err(Halt::Compiling(needs)) => self.park(Task::Order(order), needs),
         }
     }
 
-    fn attempt(&mut self, order: &Order) -> Result<(), Halt> {
-        if let Some((resource, tag)) = &order.expected
-            && resource
-                .tag(&self.live.load())
-                .is_some_and(|now| now != *tag)
+    fn attempt(&mut self, order: &Order) -> Result<Vec<LeftOut>, Halt> {
+        let Order { command, terms, .. } = order;
+        if !matches!(command, Command::Reload) {
+            lock(&self.standing.state).check_successor()?;
+        }
+        if command.is_kept() {
+            self.own_state()?;
+        }
+        let before = self.live.load();
+        aside::check_names(&terms.set_aside, &before)?;
+        if let Some((resource, tag)) = &terms.expected
+            && resource.tag(&before).is_some_and(|now| now != *tag)
         {
             return Err(Refusal::Stale.into());
         }
-        match &order.command {
-            Command::Reload => self.reload(),
-            Command::Edit(edit) => self.edit(edit.clone()),
-            Command::TakeBack(key) => self.take_back(key.as_deref()),
-            Command::Upload { plugin, content } => self.upload(plugin, content),
-            Command::RollBack { plugin, version } => {
-                Ok(self.roll_back(plugin, version.as_deref())?)
+        match command {
+            Command::AddBalancer { name, settings } => {
+                return self.add_balancer(name, settings.clone(), terms);
             }
+            Command::AddMembers { balancer, members } => {
+                return self.add_members(balancer, members.clone(), terms);
+            }
+            Command::Reload => self.reload()?,
+            Command::Edit(edit) => self.edit_all(vec![edit.clone()], terms)?,
+            Command::TakeBack(key) => self.take_back(key.as_deref(), terms)?,
+            Command::Upload { plugin, content } => self.upload(plugin, content)?,
+            Command::RollBack { plugin, version } => self.roll_back(plugin, version.as_deref())?,
         }
+        Ok(Vec::new())
     }
 
     /// Reads the configuration file again.
@@ -282,25 +302,28 @@ impl Hands {
         })?;
         let text = Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)?;
         let (source, config, lost) = Source::new(path, &text, &before.source.changes)?;
+        self.put(source, config, OnRefusal::Refuse)?;
         note_lost(&lost);
-        self.put(source, config)
+        Ok(())
     }
 
     /// Changes the configuration.
-    fn edit(&mut self, mut edit: Edit) -> Result<(), Halt> {
+    pub(super) fn edit_all(&mut self, mut edits: Vec<Edit>, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
-        if let Edit::Member {
-            balancer,
-            url,
-            patch,
-        } = &mut edit
-        {
-            settle_status(&before, balancer, url, patch)?;
+        for edit in &mut edits {
+            if let Edit::Member {
+                balancer,
+                url,
+                patch,
+            } = edit
+            {
+                settle_status(&before, balancer, url, patch)?;
+            }
         }
-        self.change(&before.source.changes_with(edit))
+        self.change(&before.source.changes_with_all(edits), terms)
     }
 
-    fn take_back(&mut self, key: Option<&str>) -> Result<(), Halt> {
+    fn take_back(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
         let changes = match key {
             None => Changes::default(),
@@ -309,19 +332,24 @@ impl Hands {
                 changes.ok_or_else(|| Refusal::Unknown(format!("{key} is not changed")))?
             }
         };
-        self.change(&changes)
+        self.change(&changes, terms)
     }
 
     /// Puts the file's text with other changes into force, and keeps them.
-    fn change(&mut self, changes: &Changes) -> Result<(), Halt> {
+    fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
         let (path, file) = (&before.source.path, before.source.file());
         let (source, config, _) = Source::new(path, file, changes)?;
-        self.put(source, config)
+        self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
 
-    /// Puts a configuration into force: all of it, or nothing.
-    fn put(&mut self, source: Source, mut config: Config) -> Result<(), Halt> {
+    /// Puts a configuration into force: all of it, or nothing. What plugins refuse is refused, unless they are set aside.
+    pub(super) fn put(
+        &mut self,
+        source: Source,
+        mut config: Config,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<(), Halt> {
         let before = self.live.load();
         let wanted = Fixed::of(&config);
         fixed::keep(&mut config, &before.config);
@@ -330,29 +358,38 @@ impl Hands {
         let contents = Contents::read(tls::files(&config));
         let unusable = tls::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
-            return Err(Refusal::Unfit(shown::list(&unusable)).into());
+            return Err(Refusal::Unfit(bounded::list(&unusable, "\n")).into());
         }
         let (source, config) = (Arc::new(source), Arc::new(config));
-        let draft = before.draft(config.clone(), source.clone(), versions.clone());
-        let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
-            [] => Refusal::Unfit(format!("{error:#}")),
-            mistakes => Refusal::Unfit(shown::list(mistakes)),
+        let draft = before.draft_unless_refused(
+            config.clone(),
+            source.clone(),
+            versions.clone(),
+            on_refusal,
+        );
+        let draft = draft.map_err(|error| {
+            let unfit = unfit(&before, &config, &source, &versions, on_refusal);
+            aside::refusal(&error, unfit, on_refusal)
         })?;
         let listeners = self.listeners.as_ref();
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
         let prepared = prepared.transpose();
         let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-        let persist = |config: &Config| config.admin.as_ref()?.persist.clone();
         let is_kept = source.changes == before.source.changes
             && (source.changes.is_empty() || persist(&config) == persist(&before.config));
-        if let Some(persist) = &persist(&config)
+        if let Some(persist) = persist(&config)
             && !is_kept
         {
-            persistence::write(persist, &source.changes).map_err(|error| {
-                Refusal::Failed(format!("persist: {error:#}; nothing has changed"))
-            })?;
+            match lock(&self.standing.state).write(persist, &source.changes) {
+                Ok(replaced) => tell_replaced(persist, &replaced),
+                // What the configuration file says is not up to the other program.
+                Err(Refusal::Conflict(reason)) if matches!(on_refusal, OnRefusal::Refuse) => {
+                    tracing::warn!("{reason}");
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
         }
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
@@ -386,7 +423,7 @@ impl Hands {
             }
         }
         if !mistakes.is_empty() {
-            return Err(Refusal::Unfit(shown::list(&mistakes)).into());
+            return Err(Refusal::Unfit(bounded::list(&mistakes, "\n")).into());
         }
         match needs.is_empty() {
             true => Ok(plan),
@@ -462,7 +499,7 @@ impl Hands {
         let is_whole = self.tls.take_again(config);
         let (source, versions) = (before.source.clone(), before.versions.clone());
         match before.draft(config.clone(), source, versions) {
-            Ok(draft) => self.live.put(draft.come_into_force()),
+            Ok(draft) => self.come_into_force(draft),
             Err(error) => tracing::error!("{error:#}; what served before goes on"),
         }
         if let Some(listeners) = &self.listeners {
@@ -502,7 +539,7 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions)?;
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         Ok(())
     }
 
@@ -534,7 +571,7 @@ impl Hands {
         let shelf = self.shelves[place].clone();
         let loaded = self.load(&shelf, content).map_err(|error| match error {
             Unloaded::Compiling(hash) => Halt::Compiling(vec![hash]),
-            Unloaded::Refused(error) => Refusal::Unfit(format!("{error:#}")).into(),
+            Unloaded::Refused(error) => Refusal::Unfit(bounded::error(&error)).into(),
         })?;
         Ok(self.put_in_file(place, loaded, "uploaded")?)
     }
@@ -556,15 +593,16 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions);
-        let draft = draft.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
+        let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         let file = &self.shelves[place].plugin.file;
-        persistence::replace(file, &loaded.content.bytes).map_err(|error| {
+        let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
             let file = file.display();
             Refusal::Failed(format!(
                 "{file} cannot be written: {error}; nothing has changed"
             ))
         })?;
-        self.live.put(draft.come_into_force());
+        tell_replaced(file, &replaced);
+        self.come_into_force(draft);
         self.shelve(place, loaded, how);
         Ok(())
     }
@@ -598,6 +636,19 @@ enum Unloaded {
 impl From<anyhow::Error> for Unloaded {
     fn from(error: anyhow::Error) -> Self {
         Self::Refused(error)
+    }
+}
+
+/// Tells what is not as it should be of a file that was replaced.
+fn tell_replaced(file: &Path, replaced: &Replaced) {
+    let file = file.display();
+    for lost in &replaced.lost {
+        tracing::warn!("{file} was replaced, but does not keep {lost}");
+    }
+    if let Some(error) = &replaced.unsure {
+        tracing::error!(
+            "{file} was replaced, but may be as it was before after a power failure: {error}"
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 //! there yet changes nothing; it is parked, and done again from its beginning when the code is there. So it meets the
 //! configuration that is in force by then, and is refused where it does not fit that any more.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::command::{Order, Refusal};
@@ -42,6 +43,8 @@ pub(super) enum Task {
     Order(Order),
     /// The configuration file has changed.
     File,
+    /// The state file, which is this, has changed.
+    State(PathBuf),
     /// The file of a plugin has this content.
     Plugin(Arc<Plugin>, Arc<Content>),
 }
@@ -68,6 +71,10 @@ impl ParkedTasks {
             Task::File => {
                 self.0.retain(|it| !matches!(it.task, Task::File));
                 Task::File
+            }
+            Task::State(file) => {
+                self.0.retain(|it| !matches!(it.task, Task::State(_)));
+                Task::State(file)
             }
             Task::Plugin(plugin, content) => {
                 self.drop_plugin(&plugin.name);
@@ -101,7 +108,7 @@ impl ParkedTasks {
     pub(super) fn plugins(&self) -> Vec<&str> {
         let names = self.0.iter().filter_map(|parked| match &parked.task {
             Task::Plugin(plugin, _) => Some(&*plugin.name),
-            Task::Order(_) | Task::File => None,
+            Task::Order(_) | Task::File | Task::State(_) => None,
         });
         names.collect()
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
+use crate::bounded;
 use crate::config::Config;
-use crate::shown;
 use crate::tls::{self, Contents};
 use crate::watcher::{Content, Hash, Unreadable};
 
@@ -31,7 +31,7 @@ impl TlsFiles {
         let mut files = Self::default();
         match files.take(config) {
             true => Ok(files),
-            false => Err(anyhow!(shown::list(&files.unusable))),
+            false => Err(anyhow!(bounded::list(&files.unusable, "\n"))),
         }
     }
 
@@ -49,7 +49,7 @@ impl TlsFiles {
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
         let is_whole = self.take(config);
         let new = self.unusable.iter().filter(|it| !told.contains(*it));
-        for mistake in shown::list(&new.cloned().collect::<Vec<_>>()).lines() {
+        for mistake in bounded::list(new, "\n").lines() {
             tracing::error!("{mistake}; what served before goes on");
         }
         is_whole

@@ -11,6 +11,7 @@ use super::compiler::Cancel;
 use super::engine::{Code, Sandbox};
 use super::record::WINDOW;
 use super::version::{Version, short_hash};
+use crate::bounded;
 use crate::config::Plugin;
 use crate::watcher::{Content, read};
 
@@ -78,7 +79,9 @@ impl Book {
         self.lock().clone()
     }
 
-    fn note(&self, version: String, what: String) {
+    /// Something happened to a version.
+    pub(crate) fn note(&self, version: String, what: &str) {
+        let what = bounded::message(what).into_owned();
         let mut pages = self.lock();
         if pages.events.len() == EVENTS {
             pages.events.pop_front();
@@ -192,7 +195,7 @@ impl Shelf {
             self.previous.pop_front();
         }
         self.told = false;
-        self.book.note(hash, how.to_owned());
+        self.book.note(hash, how);
         let mut pages = self.book.lock();
         (pages.refused, pages.compiling) = (None, None);
         pages.previous = self.hashes();
@@ -209,9 +212,9 @@ impl Shelf {
     /// A content of the file is refused: says so, and who serves.
     pub(crate) fn refuse(&self, content: &Content, error: &anyhow::Error) {
         let (name, version) = (&self.plugin.name, short_hash(&content.hash));
-        let serving = self.serving();
-        tracing::error!("plugin {name}: version {version} is refused: {error:#}; {serving}");
-        self.note_refused(version, &format!("{error:#}"));
+        let (serving, reason) = (self.serving(), bounded::error(error));
+        tracing::error!("plugin {name}: version {version} is refused: {reason}; {serving}");
+        self.note_refused(version, &reason);
     }
 
     /// The file cannot be read: says so, and who serves.
@@ -223,9 +226,10 @@ impl Shelf {
     }
 
     fn note_refused(&self, version: String, reason: &str) {
-        self.book.note(version, format!("refused: {reason}"));
+        let reason = bounded::message(reason);
+        self.book.note(version, &format!("refused: {reason}"));
         let mut pages = self.book.lock();
-        pages.refused = Some((SystemTime::now(), reason.to_owned()));
+        pages.refused = Some((SystemTime::now(), reason.into_owned()));
         pages.compiling = None;
     }
 
@@ -247,7 +251,7 @@ impl Shelf {
         let out = format!(
             "plugin {name}: version {version} is out of service after {faults} faults within {seconds} s"
         );
-        self.book.note(version, "out of service".to_owned());
+        self.book.note(version, "out of service");
         let previous = self.previous.pop_back();
         self.book.lock().previous = self.hashes();
         Some((out, previous))

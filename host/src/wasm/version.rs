@@ -15,11 +15,16 @@ use super::fault::{Fault, describe, note_fault};
 use super::record::Record;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::voice::Voice;
+use crate::bounded;
 use crate::config::Plugin;
+use crate::shown;
 use crate::watcher::{Content, Hash};
 
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";
+
+/// Characters of the name of an import or export, as far as it is shown.
+const LONGEST_NAME: usize = 100;
 
 /// The versions of it that are understood: 0.1 with any patch number.
 const UNDERSTOOD: &str = "0.1";
@@ -160,6 +165,7 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<()> {
         if let Some(interface) = name.strip_prefix(PACKAGE) {
             check_version(interface, "imports")?;
         } else if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
+            let name = shown::text(name, LONGEST_NAME);
             bail!(
                 "it imports `{name}`, which plugins are not granted: they may use wit/v0.1 and, of WASI, {}",
                 GRANTED.join(", ").replace('/', "")
@@ -183,6 +189,7 @@ fn check_version(interface: &str, verb: &str) -> Result<()> {
         .split_once('@')
         .map_or("none", |(_, version)| version);
     let understood = version.strip_prefix(UNDERSTOOD);
+    let interface = shown::text(interface, LONGEST_NAME);
     ensure!(
         understood.is_some_and(|patch| patch.starts_with('.')),
         "it {verb} `{PACKAGE}{interface}`; this program understands version {UNDERSTOOD}"
@@ -196,17 +203,18 @@ fn find_exports(
     engine: &Engine,
     pre: &InstancePre<Context>,
 ) -> Result<Exports> {
+    let kind = component.component_type();
     let mut names = Vec::new();
-    for (name, item) in component.component_type().exports(engine) {
+    for (name, item) in kind.exports(engine) {
         if let (Some(interface), ComponentItem::ComponentInstance(_)) =
             (name.strip_prefix(PACKAGE), &item.ty)
         {
             check_version(interface, "exports")?;
         }
-        names.push(format!("`{name}`"));
+        names.push(name);
     }
     let has = |interface: &str| {
-        let prefix = format!("`{PACKAGE}{interface}@");
+        let prefix = format!("{PACKAGE}{interface}@");
         names.iter().any(|name| name.starts_with(&prefix))
     };
     /// The indices of an interface that is exported.
@@ -235,7 +243,10 @@ fn find_exports(
     if found.selector.is_none() && found.session.is_none() && found.health.is_none() {
         let list = match names.is_empty() {
             true => "nothing".to_owned(),
-            false => names.join(", "),
+            false => {
+                let names = names.iter().map(|name| shown::text(name, LONGEST_NAME));
+                bounded::list(names.map(|name| format!("`{name}`")), ", ")
+            }
         };
         bail!("it exports {list}, but none of selector, session and health of {PACKAGE}…@0.1.0");
     }

@@ -30,7 +30,7 @@ use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 use crate::names;
-use crate::server::{Gift, Inherited, Role};
+use crate::server::{Gift, Inherited, Liveness, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
@@ -109,6 +109,7 @@ impl Health {
         control: Handle,
         sockets: Sockets,
         visits: mpsc::Receiver<Visit>,
+        liveness: Liveness,
     ) -> Result<(Self, Estate)> {
         let Sockets {
             datagrams,
@@ -126,10 +127,19 @@ impl Health {
         }
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
-        let judges = Judges::start(live.clone())?;
+        let background = Background {
+            judges: Judges::start(live.clone(), &liveness)?,
+            live,
+            control,
+            datagrams,
+            admin: listener,
+            visits,
+            liveness,
+        };
         let attending = move || {
+            let _guard = background.liveness.guard("health");
             run(async || {
-                attend(live, control, judges, datagrams, listener, visits, ends).await;
+                background.attend(ends).await;
                 drop(ended_when_dropped);
             });
         };
@@ -171,36 +181,55 @@ fn run(attend: impl AsyncFnOnce()) {
     runtime.block_on(attend());
 }
 
-/// Does everything until the sender is dropped.
-async fn attend(
+/// What the thread works with.
+struct Background {
     live: Live,
     control: Handle,
     judges: Judges,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     visits: mpsc::Receiver<Visit>,
-    mut ends: oneshot::Receiver<Infallible>,
-) {
-    let mut tasks = JoinSet::new();
-    tasks.spawn_local(names::supervise(live.clone()));
-    tasks.spawn_local(checks::supervise(live.clone(), judges.clone()));
-    let heartbeats = Rc::new(Heartbeats::new(live.clone()));
-    match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
-        Ok(Some(socket)) => {
-            tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
+    liveness: Liveness,
+}
+
+impl Background {
+    /// Does everything until the sender is dropped.
+    async fn attend(self, mut ends: oneshot::Receiver<Infallible>) {
+        let Self {
+            live,
+            control,
+            judges,
+            datagrams,
+            admin,
+            visits,
+            liveness,
+        } = self;
+        let mut tasks = JoinSet::new();
+        let names = names::supervise(live.clone());
+        tasks.spawn_local(liveness.clone().guarded("resolving names", names));
+        let checks = checks::supervise(live.clone(), judges.clone());
+        tasks.spawn_local(liveness.clone().guarded("checking members", checks));
+        let heartbeats = Rc::new(Heartbeats::new(live.clone()));
+        match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
+            Ok(Some(socket)) => {
+                let listening = datagrams::listen(socket, heartbeats.clone());
+                tasks.spawn_local(liveness.clone().guarded("hearing heartbeats", listening));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
         }
-        Ok(None) => {}
-        Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
-    }
-    let office = Rc::new(Admin::new(live, control, judges, heartbeats));
-    tasks.spawn_local(office.clone().receive(visits));
-    // Nothing is ever sent: this is the end of the sender. The tasks end with it.
-    let Some(listener) = admin else {
-        let _ = ends.await;
-        return;
-    };
-    if let Err(error) = admin::serve(listener, office, &mut ends).await {
-        tracing::error!(%error, "the admin listener cannot be served");
-        let _ = ends.await;
+        let office = Admin::new(live, control, judges, heartbeats, liveness.clone());
+        let office = Rc::new(office);
+        let receiving = office.clone().receive(visits);
+        tasks.spawn_local(liveness.guarded("the manager", receiving));
+        // Nothing is ever sent: this is the end of the sender. The tasks end with it.
+        let Some(listener) = admin else {
+            let _ = ends.await;
+            return;
+        };
+        if let Err(error) = admin::serve(listener, office, &mut ends).await {
+            tracing::error!(%error, "the admin listener cannot be served");
+            let _ = ends.await;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,33 @@ impl Signals {
                 () = due => Event::Due,
             }
         })
+    }
+
+    /// What `work` comes to, which blocks, if no signal ends the program before that.
+    ///
+    /// # Errors
+    /// The signal's name; the work goes on until the process ends.
+    pub(crate) fn during<R: Send + 'static>(
+        mut self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<(Self, R), &'static str> {
+        let result = self.runtime.block_on(async {
+            select! {
+                done = tokio::task::spawn_blocking(work) => match done {
+                    Ok(done) => Ok(done),
+                    Err(panicked) => panic::resume_unwind(panicked.into_panic()),
+                },
+                name = self.end.next() => Err(name),
+            }
+        });
+        match result {
+            Ok(done) => Ok((self, done)),
+            Err(name) => {
+                // Dropped, it would wait for the work.
+                self.runtime.shutdown_background();
+                Err(name)
+            }
+        }
     }
 
     /// Runs `work`, which blocks, to its end, but for no longer than until the next signal that ends the program: then says

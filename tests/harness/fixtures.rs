@@ -439,3 +439,11 @@ pub(crate) fn restore_refuses() -> Component {
     let says = with_text(b"written by a stranger", "call $error");
     counting().function("state#restore", &says)
 }
+
+/// A component that chooses this position, and takes long to compile.
+pub(crate) fn large(position: u32, functions: usize) -> Component {
+    let step = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 7)) (local.get 0)))";
+    let steps = step.repeat(20);
+    let function = format!("(func (param i32) (result i32) {steps} (local.get 0))");
+    answering(position).declaring(&function.repeat(functions))
+}

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
 use super::configuration::ConfigurationView;
+use super::connections::Connection;
 use super::endpoint::Endpoint;
 use super::explain;
 use super::operator::Operator;
@@ -32,6 +33,14 @@ pub(super) struct Api {
     pub(super) uploads: Semaphore,
 }
 
+/// Who asks.
+pub(super) struct Caller<'connection> {
+    /// What the log calls them.
+    pub(super) name: String,
+    /// Their connection to the admin listener; none where they come by another.
+    pub(super) connection: Option<&'connection Connection>,
+}
+
 /// An answer, or why there is none such.
 pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
@@ -45,10 +54,16 @@ impl Api {
         }
     }
 
-    /// Answers the request of an operator, as the log calls them, for what is at this endpoint, which knows its method.
+    /// Whether a version of a plugin is being compiled.
+    pub(super) fn is_being_compiled(&self, plugin: &str) -> bool {
+        let book = self.control.book(plugin);
+        book.is_some_and(|book| book.pages().compiling.is_some())
+    }
+
+    /// Answers the request of an operator for what is at this endpoint, which knows its method.
     pub(super) async fn answer(
         &self,
-        by: &str,
+        caller: &Caller<'_>,
         endpoint: Endpoint<'_>,
         parts: &Parts,
         body: ClientBody,
@@ -62,7 +77,7 @@ impl Api {
                 self.show(&endpoint)
             }
             _ => {
-                let operator = Operator { api: self, by };
+                let operator = Operator { api: self, caller };
                 operator.change(endpoint, parts, body).await
             }
         };

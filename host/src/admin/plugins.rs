@@ -25,10 +25,14 @@ pub(super) struct PluginView<'snapshot> {
     roles: Vec<&'static str>,
     /// The version in force, by the first 12 digits of its hash; none while nothing is loaded.
     version: Option<String>,
-    /// `serving`, `out of service` or `not loaded`.
+    /// `serving`, `out of service`, `compiling` or `not loaded`.
     state: &'static str,
+    /// The version that is being compiled, by the first 12 digits of its hash; none while nothing is.
+    compiling: Option<String>,
     /// The balancers that name it.
     used_by: Vec<&'snapshot str>,
+    /// Those of them that it is set aside for, whose fallbacks decide.
+    set_aside: Vec<AsideView<'snapshot>>,
     /// Over all versions: calls, those that were left to the fallback, and faults by kind.
     calls: u64,
     declined: u64,
@@ -54,6 +58,14 @@ pub(super) struct PluginView<'snapshot> {
 struct RefusedView {
     at: f64,
     detail: String,
+}
+
+/// A balancer that a plugin is set aside for.
+#[derive(Debug, Serialize)]
+struct AsideView<'snapshot> {
+    balancer: &'snapshot str,
+    /// What it refused, and why.
+    reason: &'snapshot str,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,13 +103,23 @@ impl<'snapshot> PluginView<'snapshot> {
             }),
             version: version.map(|version| version.short_hash()),
             state: match snapshot.plugin_state(place) {
+                PluginState::Unloaded if pages.compiling.is_some() => "compiling",
                 PluginState::Unloaded => "not loaded",
                 PluginState::Quarantined => "out of service",
                 PluginState::Serving => "serving",
             },
+            compiling: pages.compiling,
             used_by: balancers
                 .filter(|balancer| names(balancer, place))
                 .map(|balancer| &*balancer.settings.name)
+                .collect(),
+            set_aside: snapshot
+                .aside()
+                .filter(|aside| aside.plugin == plugin.name)
+                .map(|aside| AsideView {
+                    balancer: aside.balancer,
+                    reason: aside.reason,
+                })
                 .collect(),
             calls: record.map_or(0, |record| record.calls()),
             declined: record.map_or(0, |record| record.declined()),

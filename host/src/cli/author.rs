@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -50,7 +49,7 @@ impl Subject {
             deadline: self.deadline,
             ..Plugin::new(name, self.file)
         };
-        Examination::of_file(&Arc::new(plugin)).with_context(|| format!("{shown} cannot serve"))
+        Examination::of_file(&plugin).with_context(|| format!("{shown} cannot serve"))
     }
 }
 
@@ -59,10 +58,10 @@ impl Subject {
 /// # Errors
 /// It could not serve.
 pub(super) fn check(subject: Subject) -> Result<()> {
-    super::log_to_stderr("info");
+    crate::log::to_stderr("info");
     let file = subject.file.display().to_string();
     let found = subject.examine()?;
-    describe(&mut io::stdout().lock(), &file, &found).context("writing to standard output")
+    describe(&mut super::stdout(), &file, &found).context("writing to standard output")
 }
 
 fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result<()> {
@@ -93,10 +92,10 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
 /// # Errors
 /// It could not serve.
 pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
-    super::log_to_stderr("warn");
+    crate::log::to_stderr("warn");
     let found = subject.examine()?;
     let timings = bench::time(&found.version, candidates)?;
-    let mut out = io::stdout().lock();
+    let mut out = super::stdout();
     write_timings(&mut out, &timings).context("writing to standard output")
 }
 

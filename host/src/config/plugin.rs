@@ -24,6 +24,7 @@ pub(super) const KEYS: &[&str] = &[
     "cpu-budget",
     "max-faults",
     "instances",
+    "hide-headers",
 ];
 
 const INSTANCES: &[(&str, Instances)] = &[
@@ -35,6 +36,12 @@ const SETTINGS: TextBounds = TextBounds {
     entries: 64,
     value: 4096,
 };
+
+/// Header fields that plugins do not see unless the operator says so: what is in them lets others act as the client.
+const HIDDEN: [&str; 2] = ["authorization", "proxy-authorization"];
+
+/// The most names in `hide-headers`.
+const MOST_HIDDEN: usize = 64;
 
 /// What `memory` may be, in bytes.
 const MEMORY: RangeInclusive<usize> = 1 << 20..=Plugin::MOST_MEMORY;
@@ -57,12 +64,19 @@ impl Plugin {
             cpu_budget: 10,
             max_faults: 5,
             instances: Instances::default(),
+            hide_headers: HIDDEN.map(str::to_owned).to_vec(),
         }
     }
 
     /// The most bytes that `memory` may be without `memory-unlimited`. A bulk operation on more takes longer than most
     /// deadlines.
     pub(crate) const MOST_MEMORY: usize = 256 << 20;
+
+    /// Whether the header field of this name, in whatever case, is hidden from the plugin.
+    pub(crate) fn hides(&self, header: &str) -> bool {
+        let mut hidden = self.hide_headers.iter();
+        hidden.any(|name| name.eq_ignore_ascii_case(header))
+    }
 
     /// `memory` as it is written in a configuration file with `memory-unlimited`, such as `16MiB`.
     ///
@@ -106,6 +120,7 @@ fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
         cpu_budget: cpu_budget.unwrap_or(default.cpu_budget),
         max_faults: max_faults.unwrap_or(default.max_faults),
         instances: instances.unwrap_or(default.instances),
+        hide_headers: read_hide_headers(table).unwrap_or(default.hide_headers),
         ..default
     }
 }
@@ -119,6 +134,23 @@ fn memory(is_unlimited: bool) -> impl Fn(&DeValue<'_>) -> Reading<usize> {
             Err(_) => remedy,
         }),
     }
+}
+
+/// Reads `hide-headers`; `None` where it is missing.
+fn read_hide_headers(table: &Table<'_>) -> Option<Vec<String>> {
+    const KEY: &str = "hide-headers";
+    if !table.has(KEY) {
+        return None;
+    }
+    let names = table.list(KEY, "[\"authorization\"]", text_as(name::field));
+    if names.len() > MOST_HIDDEN {
+        let count = names.len();
+        table.refuse(
+            KEY,
+            format!("must have at most {MOST_HIDDEN} names, not {count}"),
+        );
+    }
+    Some(names)
 }
 
 fn component(file: &str, path: &Path) -> Reading<PathBuf> {

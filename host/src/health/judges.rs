@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::live::{Live, View};
 use crate::proxy::Services;
+use crate::server::Liveness;
 use crate::snapshot::{Cluster, Snapshot};
 
 /// How often exchanges are taken to the judges.
@@ -64,16 +65,20 @@ impl Judges {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(super) fn start(live: Live) -> Result<Self> {
+    pub(super) fn start(live: Live, liveness: &Liveness) -> Result<Self> {
         let (queue, work) = sync_channel(MOST_WAITING);
         let left_out = Arc::new(AtomicU64::new(0));
         let judges = Self {
             queue,
             left_out: left_out.clone(),
         };
+        let guard = liveness.guard("judging members");
         thread::Builder::new()
             .name("judges".to_owned())
-            .spawn(move || run(live.view(), &work, &left_out))
+            .spawn(move || {
+                let _guard = guard;
+                run(live.view(), &work, &left_out);
+            })
             .context("starting the thread that asks judges")?;
         Ok(judges)
     }

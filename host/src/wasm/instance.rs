@@ -47,6 +47,7 @@ impl Instance {
             Space::new(plugin.memory),
             Time::new(plugin.deadline),
             version.voice.clone(),
+            plugin.clone(),
         );
         let mut store = Store::new(version.sandbox.engine(), context);
         store.limiter(|context| &mut context.space);

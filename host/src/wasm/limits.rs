@@ -12,7 +12,7 @@ use super::engine::TICK;
 const TABLE_ELEMENTS: usize = 200_000;
 
 /// Core instances, tables and memories of a component. Python has the most, some 25 core instances.
-const PARTS: usize = 100;
+pub(super) const PARTS: usize = 100;
 
 /// The memory of one instance, all its linear memories together.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use equipoise_balancer::PluginJudge;
 use equipoise_sdk::{Selector, SessionReader, Setup};
 
@@ -44,6 +44,25 @@ impl Version {
     /// Why the version is not fit for that.
     pub(crate) fn judge(self: &Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginJudge>> {
         Ok(Box::new(SeatedJudge(self.seat(Role::Health, setup, 0)?)))
+    }
+
+    /// Whether it has the export that a role needs.
+    ///
+    /// # Errors
+    /// It has not; says which it has.
+    pub(crate) fn check_role(&self, role: Role) -> Result<()> {
+        let roles = self.roles();
+        ensure!(
+            roles.contains(&role),
+            "it has no export `equipoise:balancer/{}@0.1.0`; it is fit to be: {}",
+            role.name(),
+            roles
+                .iter()
+                .map(|role| role.name())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        Ok(())
     }
 
     fn seat(self: &Arc<Self>, role: Role, setup: &Arc<Setup>, number: usize) -> Result<Seat> {

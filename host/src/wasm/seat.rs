@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use equipoise_sdk::{Level, Setup};
 use thiserror::Error;
 
@@ -59,17 +59,7 @@ impl Seat {
         setup: &Arc<Setup>,
         budget: Arc<Budget>,
     ) -> Result<Self> {
-        let roles = version.roles();
-        ensure!(
-            roles.contains(&role),
-            "it has no export `equipoise:balancer/{}@0.1.0`; it is fit to be: {}",
-            role.name(),
-            roles
-                .iter()
-                .map(|role| role.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
+        version.check_role(role)?;
         let mut seat = Self {
             version: version.clone(),
             role,

@@ -36,6 +36,7 @@ const FIGURES = [
   ["Version", ({ version }) => version ?? "none"],
   ["Roles", ({ roles }) => roles?.join(", ") || "–"],
   ["Used by", ({ used_by }) => used_by?.join(", ") || "nobody"],
+  ["Set aside for", ({ set_aside }) => set_aside?.map(({ balancer }) => balancer).join(", ") || "nobody"],
   ["File", ({ file }) => file],
 ];
 

@@ -62,6 +62,12 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
         let serves = u8::from(!version.record.is_quarantined());
         family.measure(&[label(plugin)], serves.into())?;
     }
+    let help = "Balancers that the plugin is set aside for, since it refused a change";
+    let mut family = Family::gauge(encoder, "plugin_set_aside", help)?;
+    for (plugin, _) in snapshot.loaded_plugins() {
+        let aside = snapshot.aside().filter(|aside| aside.plugin == plugin);
+        family.measure(&[label(plugin)], aside.count() as f64)?;
+    }
     let help = "Time that calls of the plugin take; of one call in 16";
     let mut family = Family::histogram(encoder, "plugin_call_seconds", help)?;
     for (plugin, version) in snapshot.loaded_plugins() {

@@ -30,6 +30,10 @@ fn balancer(line: &str) -> Balancer {
     good(&with_canary(BALANCER, line).0).balancers.remove(0)
 }
 
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
 fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     pairs.iter().map(owned).collect()
@@ -47,6 +51,7 @@ fn a_plugin_has_the_defaults_of_the_documentation() {
         cpu_budget: 10,
         max_faults: 5,
         instances: Instances::PerBalancer,
+        hide_headers: strings(&["authorization", "proxy-authorization"]),
     };
     assert_eq!(config.plugins, [expected]);
     assert_eq!(good(GOOD).plugins, []);
@@ -62,7 +67,8 @@ memory = \"1GiB\"
 cpu-budget = \"25%\"
 deadline = \"1s\"
 max-faults = 1000
-instances = \"per-worker\"",
+instances = \"per-worker\"
+hide-headers = [\"Cookie\", \"x-secret\"]",
     );
     assert_eq!(
         plugin.settings,
@@ -78,6 +84,8 @@ instances = \"per-worker\"",
     );
     let most = with_setting("memory = \"256MiB\"\ncpu-budget = \"100%\"");
     assert_eq!((most.memory, most.cpu_budget), (256 << 20, 100));
+    assert_eq!(plugin.hide_headers, ["cookie", "x-secret"]);
+    assert!(with_setting("hide-headers = []").hide_headers.is_empty());
     let least = with_setting("memory = \"1MiB\"\ndeadline = \"1ms\"\nmax-faults = 1");
     assert_eq!(
         (least.memory, least.deadline, least.max_faults),
@@ -237,6 +245,11 @@ fn a_mistake_in_a_value_names_it_and_the_remedy() {
         ),
         (
             PLUGIN,
+            "hide-headers = \"authorization\"",
+            "must be a list such as [\"authorization\"]",
+        ),
+        (
+            PLUGIN,
             "setting = {}",
             "unknown key `setting`; did you mean `settings`?",
         ),
@@ -364,6 +377,18 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
             "27:22: plugin.canary.settings.names = [\"a\"]: must be a text in quotes",
         ),
         (
+            with_canary(PLUGIN, "hide-headers = [\"cookie\", \"a:\"]").0,
+            "27:27: plugin.canary.hide-headers[1] = \"a:\": must be the name of a header field: letters, digits and `-`",
+        ),
+        (
+            with_canary(PLUGIN, "hide-headers = [\"\"]").0,
+            "27:17: plugin.canary.hide-headers[0] = \"\": must be the name of a header field: letters, digits and `-`",
+        ),
+        (
+            with_canary(PLUGIN, "hide-headers = [1]").0,
+            "27:17: plugin.canary.hide-headers[0] = 1: must be a text in quotes",
+        ),
+        (
             settings("{ \"\" = \"a\" }"),
             "27:19: plugin.canary.settings.\"\" = \"a\": its name must have 1 to 256 bytes",
         ),
@@ -403,7 +428,7 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
 }
 
 #[test]
-fn settings_and_metadata_are_bounded() {
+fn settings_metadata_and_hidden_headers_are_bounded() {
     let table = |count: usize, value: &str| {
         let entries: Vec<_> = (0..count).map(|i| format!("k{i} = \"{value}\"")).collect();
         format!("{{ {} }}", entries.join(", "))
@@ -431,6 +456,13 @@ fn settings_and_metadata_are_bounded() {
             "{found:#?}"
         );
     }
+    let names = |count| with_canary(PLUGIN, &format!("hide-headers = {:?}", vec!["a"; count])).0;
+    good(&names(64));
+    let found = mistakes(&names(65));
+    assert!(
+        found.len() == 1 && found[0].ends_with("must have at most 64 names, not 65"),
+        "{found:#?}"
+    );
     let long_name = format!("settings = {{ {} = \"a\" }}", "n".repeat(257));
     let found = mistakes(&with_canary(PLUGIN, &long_name).0);
     assert!(

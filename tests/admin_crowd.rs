@@ -14,6 +14,9 @@ const TOKEN: &str = "correct-horse-battery-staple";
 /// How many of each kind there are all the time: with five kinds, many more than the listener has room for.
 const EACH: usize = 50;
 
+/// How long they wait before they go on, or come again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// How clients dawdle: what they send at first, what from then on, again and again, and whether they read.
 #[derive(Clone, Copy)]
 struct Way {
@@ -85,8 +88,7 @@ impl Crowd {
                         *client = come(address, way).ok();
                     }
                 }
-                if stopped.recv_timeout(Duration::from_millis(20)) != Err(RecvTimeoutError::Timeout)
-                {
+                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }

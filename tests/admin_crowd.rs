@@ -197,6 +197,9 @@ fn operators_change_things_while_others_dawdle() {
     let address = said.rsplit("address=").next().expect("the address");
     let address = address.trim().parse().expect("an address");
     let crowds = WAYS.map(|(_, way)| Crowd::gather(address, way));
+    eventually("more are there than there is room for", || {
+        (connected(&proxy, address) >= 64).then_some(())
+    });
     // One connection for all of it, kept alive; it is known by its token.
     let mut operator = client(&proxy);
     for number in 0..30 {

@@ -14,6 +14,9 @@ const TOKEN: &str = "correct-horse-battery-staple";
 /// How many of each kind there are all the time: with five kinds, many more than the listener has room for.
 const EACH: usize = 50;
 
+/// How long they wait before they go on, or come again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// How clients dawdle: what they send at first, what from then on, again and again, and whether they read.
 #[derive(Clone, Copy)]
 struct Way {
@@ -85,8 +88,7 @@ impl Crowd {
                         *client = come(address, way).ok();
                     }
                 }
-                if stopped.recv_timeout(Duration::from_millis(20)) != Err(RecvTimeoutError::Timeout)
-                {
+                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
@@ -195,6 +197,9 @@ fn operators_change_things_while_others_dawdle() {
     let address = said.rsplit("address=").next().expect("the address");
     let address = address.trim().parse().expect("an address");
     let crowds = WAYS.map(|(_, way)| Crowd::gather(address, way));
+    eventually("more are there than there is room for", || {
+        (connected(&proxy, address) >= 64).then_some(())
+    });
     // One connection for all of it, kept alive; it is known by its token.
     let mut operator = client(&proxy);
     for number in 0..30 {

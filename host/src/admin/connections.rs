@@ -95,9 +95,9 @@ impl Connections {
         }
         let is_crowd = count >= CROWD * self.most;
         let had_time = |it: &State| is_crowd || now.saturating_duration_since(it.since) >= GRACE;
-        let idle = staying.filter(|it| it.standing.get() < Standing::AtWork && had_time(it));
-        let weakest = idle.clone().map(|it| it.standing.get()).min()?;
-        let candidates = idle.filter(|it| it.standing.get() == weakest);
+        let weakest = staying.clone().map(|it| it.standing.get()).min()?;
+        let weakest = Some(weakest).filter(|it| *it < Standing::AtWork)?;
+        let candidates = staying.filter(|it| it.standing.get() == weakest && had_time(it));
         let mut by_address = BTreeMap::<_, (usize, &Rc<State>)>::new();
         for state in candidates {
             by_address.entry(state.from).or_insert((0, state)).0 += 1;
@@ -225,6 +225,8 @@ mod tests {
         assert_eq!(closed(1, "a", 0), [0; 0]);
         assert_eq!(closed(1, "a", 1), [0]);
         assert_eq!(closed(2, "a b c", 0), [0, 1]);
+        // One that has shown that it may ask is not closed for those who have not.
+        assert_eq!(closed(2, "A B c", 0), [0; 0]);
         assert_eq!(closed(1, "a! b! c! d", 0), [3]);
     }
 

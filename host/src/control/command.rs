@@ -44,6 +44,17 @@ pub(crate) enum Command {
     },
 }
 
+impl Refusal {
+    /// The same, for those who may think that a part was done.
+    pub(super) fn with_nothing_changed(self) -> Self {
+        match self {
+            Self::Conflict(reason) => Self::Conflict(format!("{reason}; nothing has changed")),
+            Self::Failed(reason) => Self::Failed(format!("{reason}; nothing has changed")),
+            other => other,
+        }
+    }
+}
+
 impl Command {
     /// Whether what it changes is kept in the state file.
     pub(super) fn is_kept(&self) -> bool {

@@ -224,7 +224,7 @@ impl Hands {
             lock(&self.standing.state).check_successor()?;
         }
         if command.is_kept() {
-            self.own_state()?;
+            self.own_state().map_err(Refusal::with_nothing_changed)?;
         }
         let before = self.live.load();
         aside::check_names(&terms.set_aside, &before)?;
@@ -386,7 +386,7 @@ impl Hands {
                 Err(Refusal::Conflict(reason)) if matches!(on_refusal, OnRefusal::Refuse) => {
                     tracing::warn!("{reason}");
                 }
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(refusal.with_nothing_changed().into()),
             }
         }
         self.come_into_force(draft);

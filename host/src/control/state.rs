@@ -55,7 +55,7 @@ impl State {
             false => Some((file.to_owned(), lock(file)?)),
         };
         let written = persistence::write(file, changes)
-            .map_err(|error| Refusal::Failed(format!("persist: {error:#}; nothing has changed")))?;
+            .map_err(|error| Refusal::Failed(format!("persist: {error:#}")))?;
         if new.is_some() {
             self.held = new;
         }
@@ -100,7 +100,7 @@ fn lock(file: &Path) -> Result<File, Refusal> {
     if let Ok(metadata) = fs::metadata(&state) {
         watcher::check_type(metadata.file_type()).map_err(|reason| {
             let file = file.display();
-            Refusal::Failed(format!("persist: {file}: {reason}; nothing has changed"))
+            Refusal::Failed(format!("persist: {file}: {reason}"))
         })?;
     }
     let mut path = state.into_os_string();
@@ -108,9 +108,7 @@ fn lock(file: &Path) -> Result<File, Refusal> {
     let path = PathBuf::from(path);
     let failed = |error: io::Error| {
         let path = path.display();
-        Refusal::Failed(format!(
-            "persist: {path} cannot be locked: {error}; nothing has changed"
-        ))
+        Refusal::Failed(format!("persist: {path} cannot be locked: {error}"))
     };
     let mut lock = open(&path).map_err(failed)?;
     match lock.try_lock() {
@@ -151,7 +149,7 @@ fn is_taken(file: &Path, mut lock: &File) -> Refusal {
         _ => String::new(),
     };
     Refusal::Conflict(format!(
-        "persist: another program{process} keeps its changes in {}: change things there, or give this program a state file of its own; nothing has changed",
+        "persist: another program{process} keeps its changes in {}: change things there, or give this program a state file of its own",
         file.display()
     ))
 }

@@ -23,9 +23,9 @@ const COLD: &str = "[compiler]\ncache = \"cache\"";
 /// Keeps none.
 const NO_CACHE: &str = "[compiler]\ncache = \"off\"";
 
-/// A component that takes a second or more to compile.
+/// A component that takes long enough to compile to be stopped in the midst of it.
 fn slow() -> Component {
-    large(0, 1500)
+    large(0, 500)
 }
 
 /// b1, which the plugin chooses, and b2, which the fallback prefers.
@@ -376,7 +376,7 @@ fn reload_with_a_new_plugin_is_in_force_when_that_is_compiled() {
         .file("p.wasm", answering(0).build())
         .start();
     assert_eq!(proxy.served(1), ["b1"]);
-    fs::write(proxy.path("new.wasm"), large(1, 1500).build()).expect("written");
+    fs::write(proxy.path("new.wasm"), large(1, 500).build()).expect("written");
     let file = proxy.path("equipoise.toml");
     let toml = fs::read_to_string(&file).expect("the configuration");
     let toml = toml

@@ -33,21 +33,29 @@ fn a_plugin_that_is_refused_in_many_words_is_told_of_in_few() {
         .component("p", &answering(0), "")
         .start();
     let api = Api::of(proxy);
-    let component = wordy(120, 90_000);
     let upload = |content: &[u8]| {
         let told = api.call("PUT", "/api/v1/plugins/p", &[WASM], content);
         let detail = told.refused(422).to_owned();
         assert!(detail.len() <= MESSAGE, "{} bytes", detail.len());
         detail
     };
-    let detail = upload(&component);
+    let detail = upload(&wordy(120, 1000));
     assert!(detail.contains("it exports `a0-nnn"), "{detail}");
     assert!(detail.contains("bytes more)"), "{detail}");
-    api.proxy.write("p", &component);
-    let line = api.proxy.stderr.line_with(" is refused: it exports");
-    assert!(line.len() <= 2 * MESSAGE, "{} bytes", line.len());
-    let told = api.get("/api/v1/plugins").ok().to_string();
-    assert!(told.len() < 8 * MESSAGE, "{} bytes", told.len());
+    // Names that are longer are refused before they are compiled.
+    let detail = upload(&wordy(120, 90_000));
+    assert!(detail.contains("has 90003 bytes"), "{detail}");
+    for (component, reason) in [
+        (wordy(120, 1000), "it exports"),
+        (wordy(120, 90_000), "the name"),
+    ] {
+        api.proxy.write("p", &component);
+        let line = format!(" is refused: {reason}");
+        let line = api.proxy.stderr.line_with(&line);
+        assert!(line.len() <= 2 * MESSAGE, "{} bytes", line.len());
+        let told = api.get("/api/v1/plugins").ok().to_string();
+        assert!(told.len() < 8 * MESSAGE, "{} bytes", told.len());
+    }
     // One that says much when it refuses.
     let component = answering(0).configure(&with_long_text(1 << 20, "call $error"));
     upload(&component.build());

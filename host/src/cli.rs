@@ -132,19 +132,21 @@ pub(crate) fn serve(
     output: &mut Output,
     announce: impl FnOnce(&Server) -> String,
 ) -> Result<()> {
-    let signals = Signals::catch().context("catching signals")?;
+    let mut signals = Signals::catch().context("catching signals")?;
     let supervisor = Arc::new(Supervisor::of_process());
     let config = setting.config();
     raise_file_limit(config);
     let access_log = config.access_log.as_ref();
     let access_log = access_log.map(|log| AccessLog::open(log, output));
-    let access_log = access_log.transpose()?;
-    let setting_of_server = setting.clone();
-    // Where plugins are waited for, that takes long.
-    let (mut signals, server) = signals
-        .during(move || Server::start(&setting_of_server, access_log, inherited))
-        .map_err(|name| anyhow!("{name}: stopped while starting"))?;
-    let server = server?;
+    let server = Server::start(
+        setting,
+        access_log.transpose()?,
+        inherited,
+        &mut || match signals.stopped() {
+            Some(name) => Err(anyhow!("{name}: stopped while starting")),
+            None => Ok(()),
+        },
+    )?;
     output.print(&(addresses(&server, config) + &announce(&server)));
     supervisor.ready();
     attend(&mut signals, &server, &supervisor);

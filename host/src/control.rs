@@ -98,16 +98,18 @@ pub(crate) struct Refused {
 
 impl Preparation {
     /// Loads the plugins of the snapshot in force, which was made of these files for TLS. Those that have to be compiled are
-    /// waited for up to `patience`; their balancers are served by their fallbacks until they are there. What cannot be loaded
-    /// is said in the log, and its balancers are served by their fallbacks until the file is put right.
+    /// waited for up to `patience`, as long as `go_on` has no error; their balancers are served by their fallbacks until they
+    /// are there. What cannot be loaded is said in the log, and its balancers are served by their fallbacks until the file is
+    /// put right.
     ///
     /// # Errors
-    /// The plugins' sandbox cannot be started.
+    /// The plugins' sandbox cannot be started, or that of `go_on`.
     pub(crate) fn new(
         setting: &Setting,
         live: Live,
         tls: TlsFiles,
         patience: Duration,
+        go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let (orders, waiting) = sync_channel(MOST_WAITING);
         let watcher = Watcher::new(None, wasm::LARGEST);
@@ -132,7 +134,8 @@ impl Preparation {
             listeners: None,
             is_over: Arc::default(),
         };
-        hands.begin(patience)?;
+        hands.begin()?;
+        hands.await_compiled(patience, go_on)?;
         Ok(Self { handle, hands })
     }
 

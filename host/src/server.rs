@@ -108,15 +108,17 @@ struct Succession {
 
 impl Server {
     /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns. If this
-    /// program takes over from another, that one is told, and accepts no more.
+    /// program takes over from another, that one is told, and accepts no more. `go_on` is asked again and again while plugins
+    /// are waited for.
     ///
     /// # Errors
-    /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, or the other program does not hand
-    /// over any more.
+    /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, the other program does not hand
+    /// over any more, or `go_on` has an error.
     pub fn start(
         setting: &Setting,
         access_log: Option<AccessLog>,
         mut inherited: Inherited,
+        go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let config = setting.config();
         let predecessor = inherited.predecessor();
@@ -131,7 +133,7 @@ impl Server {
             (config::Start::AtOnce, Some(_)) => COMPILING_BEFORE_TAKEOVER,
             (config::Start::AtOnce, None) => Duration::ZERO,
         };
-        let control = control::Preparation::new(setting, live.clone(), tls, patience)?;
+        let control = control::Preparation::new(setting, live.clone(), tls, patience, go_on)?;
         let (portal, visits) = admin::portal();
         let liveness = Liveness::default();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+
+/// How long a look for a signal takes: enough for the runtime to hear of one that has come.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// SIGTERM, SIGINT, SIGHUP and SIGUSR2, caught from the moment this is made.
 #[derive(Debug)]
@@ -99,31 +101,11 @@ impl Signals {
         })
     }
 
-    /// What `work` comes to, which blocks, if no signal ends the program before that.
-    ///
-    /// # Errors
-    /// The signal's name; the work goes on until the process ends.
-    pub(crate) fn during<R: Send + 'static>(
-        mut self,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<(Self, R), &'static str> {
-        let result = self.runtime.block_on(async {
-            select! {
-                done = tokio::task::spawn_blocking(work) => match done {
-                    Ok(done) => Ok(done),
-                    Err(panicked) => panic::resume_unwind(panicked.into_panic()),
-                },
-                name = self.end.next() => Err(name),
-            }
-        });
-        match result {
-            Ok(done) => Ok((self, done)),
-            Err(name) => {
-                // Dropped, it would wait for the work.
-                self.runtime.shutdown_background();
-                Err(name)
-            }
-        }
+    /// The signal that has come to end the program, if one has.
+    pub(crate) fn stopped(&mut self) -> Option<&'static str> {
+        let Self { runtime, end, .. } = self;
+        let come = runtime.block_on(async { timeout(GLANCE, end.next()).await });
+        come.ok()
     }
 
     /// Runs `work`, which blocks, to its end, but for no longer than until the next signal that ends the program: then says

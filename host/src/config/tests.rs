@@ -1172,7 +1172,10 @@ fn a_thousand_mistakes_are_told_in_a_hundred() {
         );
         assert_eq!(told.len(), (count + 1).min(100));
         let lines: Vec<_> = refused.to_string().lines().map(str::to_owned).collect();
-        let last = more.map(|more| format!("conf/c.toml: and {more} more mistakes"));
+        let last = more.map(|more| match more {
+            1 => "conf/c.toml: and 1 more mistake".to_owned(),
+            more => format!("conf/c.toml: and {more} more mistakes"),
+        });
         assert_eq!(lines.len(), told.len() + usize::from(last.is_some()));
         assert!(last.is_none_or(|last| Some(&last) == lines.last()));
     }

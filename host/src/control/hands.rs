@@ -31,6 +31,9 @@ use crate::tls::{self, Contents};
 use crate::wasm::{self, Compilation, Compilations, Loaded, OnQuarantine, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
 
+/// How often a start that waits for plugins looks whether it is to go on.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// What the thread has in hand.
 pub(super) struct Hands {
     pub(super) live: Live,
@@ -58,8 +61,8 @@ pub(super) struct Hands {
 type Plan = Vec<(Shelf, Option<Loaded>)>;
 
 impl Hands {
-    /// Loads the plugins, waiting up to `patience` for those that have to be compiled, and begins to watch files.
-    pub(super) fn begin(&mut self, patience: Duration) -> Result<()> {
+    /// Loads the plugins, or has them compiled, and begins to watch files.
+    pub(super) fn begin(&mut self) -> Result<()> {
         let snapshot = self.live.load();
         self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
         self.follow();
@@ -78,12 +81,16 @@ impl Hands {
                 }
             }
         }
-        self.await_compiled(patience);
         Ok(())
     }
 
-    /// Waits until every plugin is compiled or refused, and says which ones are not after `patience`.
-    fn await_compiled(&mut self, patience: Duration) {
+    /// Waits until every plugin is compiled or refused, and says which ones are not after `patience`. Ends with an error of
+    /// `go_on`, which is asked meanwhile.
+    pub(super) fn await_compiled(
+        &mut self,
+        patience: Duration,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         let begun = Instant::now();
         while let Some(compilations) = &mut self.compilations
             && !self.parked.is_empty()
@@ -91,13 +98,16 @@ impl Hands {
             let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let plugins = self.parked.plugins().join(", ");
-                return tracing::info!(
+                tracing::info!(
                     "the start does not wait until plugins are compiled ({plugins}): their fallbacks serve until then"
                 );
+                break;
             }
-            compilations.wait(left);
+            compilations.wait(left.min(GLANCE));
             self.resume();
+            go_on()?;
         }
+        Ok(())
     }
 
     /// The life of the thread.

@@ -23,8 +23,9 @@ use rustix::process::Signal;
 use super::cache::MAX_ENTRY;
 use crate::config;
 
-/// How much longer than its processor time a compilation may take: on a machine that is busy with others.
+/// How much longer than its processor time a compilation may take, and a while: on a machine that is busy with others.
 const WALL: u32 = 4;
+const WALL_IN_ANY_CASE: Duration = Duration::from_secs(60);
 
 /// How often a compilation is looked at: from the first to the second, in proportion to how long it has been going on.
 const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
@@ -129,7 +130,7 @@ impl Bounds {
 
     /// Waits until the compiler has ended, or ends it.
     fn wait(self, child: &mut Child, cancel: &Cancel) -> Result<ExitStatus> {
-        let (begun, most) = (Instant::now(), self.time * WALL);
+        let (begun, most) = (Instant::now(), self.time * WALL + WALL_IN_ANY_CASE);
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);

@@ -19,7 +19,7 @@ use crate::harness::{Origin, Proxy, eventually};
 const SLOW: u32 = 5_000_000;
 
 /// A deadline that none of these plugins comes near, not even on a slow machine.
-const DEADLINE: &str = "deadline = \"100ms\"";
+const DEADLINE: &str = "deadline = \"250ms\"";
 
 /// A tenth of the default: so they are over it even where a busy machine leaves them little time.
 const BUDGET: &str = "cpu-budget = \"1%\"";

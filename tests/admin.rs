@@ -465,3 +465,38 @@ fn the_manager_at_a_listener_for_clients_is_for_those_it_is_meant_for() {
     let token = format!("Authorization: Bearer {TOKEN}");
     assert_eq!(known.exchange(line, &[&token]).status(), 200);
 }
+
+/// Goal: a proxy on this machine does not make the whole world local. Method: another of these programs stands in front.
+#[test]
+fn the_manager_is_not_local_to_those_whom_a_proxy_speaks_for() {
+    let [b1] = Origin::some();
+    let back = |require: &str| {
+        Proxy::before(&[&b1])
+            .routes(&format!(
+                "[manager]\nhosts = [\"lb.test\"]\n{require}\n[[route]]\npath = \"/\"\nbalancer = \"cluster\""
+            ))
+            .start()
+    };
+    let before = |back: &Proxy| {
+        let url = format!("http://{}", back.address());
+        Proxy::before(&[]).member_at(&url, "").start()
+    };
+    for require in ["", "require = [\"local\"]"] {
+        let back = back(require);
+        assert_eq!(back.get("/balancer-manager").status(), 200);
+        let front = before(&back);
+        assert_eq!(front.get("/").text(), "b1");
+        for path in ["", "/style.css", "/api/v1/balancers"] {
+            let refused = front.get(&format!("/balancer-manager{path}"));
+            assert_eq!(refused.status(), 403, "{require} {path}");
+            assert!(refused.text().contains("a proxy has forwarded this"));
+        }
+        // Whatever else the client says.
+        let fields = ["Connection: close, x-forwarded-for, via, forwarded"];
+        let refused = front.exchange("GET /balancer-manager", &fields);
+        assert_eq!(refused.status(), 403, "{require}");
+    }
+    // A proxy that decides who may is named by its address.
+    let named = back("require = [\"127.0.0.1\"]");
+    assert_eq!(before(&named).get("/balancer-manager").status(), 200);
+}

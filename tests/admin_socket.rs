@@ -17,7 +17,7 @@ fn start(members: &[&Origin]) -> Start {
 
 /// The answer to a request over the socket, all of it.
 #[track_caller]
-fn ask(proxy: &Proxy, line: &str, fields: &str, body: &str) -> String {
+pub(crate) fn ask(proxy: &Proxy, line: &str, fields: &str, body: &str) -> String {
     let mut stream = UnixStream::connect(proxy.path("admin.sock")).expect("somebody listens");
     stream
         .set_read_timeout(Some(PATIENCE))

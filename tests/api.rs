@@ -13,33 +13,33 @@ use crate::harness::{Origin, Proxy};
 const CLUSTER: &str = "/api/v1/balancers/cluster";
 
 /// A proxy whose API is called.
-struct Api {
-    proxy: Proxy,
+pub(crate) struct Api {
+    pub(crate) proxy: Proxy,
     document: Value,
 }
 
 /// What the API answered: status, entity tag, body.
-struct Told {
-    status: u16,
+pub(crate) struct Told {
+    pub(crate) status: u16,
     tag: Option<String>,
     location: Option<String>,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Api {
-    fn of(proxy: Proxy) -> Self {
+    pub(crate) fn of(proxy: Proxy) -> Self {
         let document = ask(&proxy, "GET /api/openapi.json", &[]).text();
         let document = serde_json::from_str(&document).expect("JSON");
         Self { proxy, document }
     }
 
     #[track_caller]
-    fn get(&self, path: &str) -> Told {
+    pub(crate) fn get(&self, path: &str) -> Told {
         self.call("GET", path, &[], b"")
     }
 
     #[track_caller]
-    fn send(&self, method: &str, path: &str, body: &Value) -> Told {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Told {
         let body = body.to_string();
         self.call(
             method,
@@ -51,7 +51,7 @@ impl Api {
 
     /// Calls the API, and holds the answer to the document.
     #[track_caller]
-    fn call(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> Told {
+    pub(crate) fn call(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> Told {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n{fields}\r\n",
@@ -110,13 +110,13 @@ impl Api {
 impl Told {
     /// The reason, where something was refused with this status.
     #[track_caller]
-    fn refused(&self, status: u16) -> &str {
+    pub(crate) fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.body);
         self.body["detail"].as_str().expect("a detail")
     }
 
     #[track_caller]
-    fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!(
             (200..300).contains(&self.status),
             "{} {}",

@@ -11,11 +11,14 @@ const NOTHING: &str = "(call $list (i32.const 0) (i32.const 0))";
 /// Answers the list of one transition that lies at 2048.
 const SAID: &str = "(call $list (i32.const 2048) (i32.const 1))";
 
+/// Calls of a build for debugging take long on a busy machine.
+const DEADLINE: &str = "deadline = \"100ms\"";
+
 /// These members, judged by the plugin `judge`.
 fn judged(members: [&Origin; 2], judge: &Component) -> Start {
     Proxy::before(&members)
         .balancer("health = { plugin = \"judge\" }")
-        .component("judge", judge, "")
+        .component("judge", judge, DEADLINE)
 }
 
 /// A judge that answers so when it is told of requests, or of none.
@@ -138,7 +141,7 @@ fn client_that_goes_away_is_no_failure_of_the_member() {
         let b2 = Origin::live("b2");
         let proxy = Proxy::before(&[])
             .balancer("health = { plugin = \"judge\" }")
-            .component("judge", &witness(), "")
+            .component("judge", &witness(), DEADLINE)
             .member(&b1, "")
             .member(&b2, "status = \"+H\"")
             .start();

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::admin::{ask, client, member, start};
-use crate::harness::component::{Component, none};
+use crate::harness::component::{Component, answer, none};
 use crate::harness::fixtures::{answering, answering_none};
 use crate::harness::proxy::Lines;
 use crate::harness::{Client, Load, Origin, Proxy, Response, Signal, eventually, program};
@@ -236,7 +236,7 @@ fn plugins_come_and_go_with_the_file() {
             "[balancer.cluster]",
             "[balancer.cluster]\nlbmethod = { plugin = \"p\" }",
         );
-        format!("{named}\n[plugin.p]\nfile = \"{plugin}\"\n{keys}\n")
+        format!("{named}\n[plugin.p]\nfile = \"{plugin}\"\ncpu-budget = \"100%\"\n{keys}\n")
     };
     write(&proxy, &with("p.wasm", ""));
     assert_eq!(proxy.served(3), ["b2"; 3]);
@@ -258,6 +258,22 @@ fn plugins_come_and_go_with_the_file() {
     write(&proxy, &with("p.wasm", "deadline = \"20ms\""));
     proxy.install("p", &answering(0).build());
     assert_eq!(proxy.served(2), ["b1"; 2]);
+}
+
+#[test]
+fn what_a_plugin_sees_changes_with_the_file() {
+    let [b1, b2] = Origin::some();
+    let component = answering(0).when_header("Authorization", "Bearer x", &answer(1));
+    let proxy = start(&[&b1, &b2])
+        .balancer("lbmethod = { plugin = \"p\" }")
+        .component("p", &component, "hide-headers = []")
+        .start();
+    let asked = |proxy: &Proxy| proxy.served_to(1, "GET /", &["Authorization: Bearer x"]);
+    assert_eq!(asked(&proxy), ["b2"]);
+    rewrite(&proxy, |text| text.replace("hide-headers = []", ""));
+    assert_eq!(asked(&proxy), ["b1"]);
+    rewrite(&proxy, |text| format!("{text}\nhide-headers = [\"x\"]"));
+    assert_eq!(asked(&proxy), ["b2"]);
 }
 
 /// What a plugin remembers goes on when the members change: they are told to it anew.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::component::{Component, answer, with_text};
-use crate::harness::fixtures::{answering, answering_none, counting};
+use crate::harness::fixtures::{answering, answering_none, counting, large};
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Start, server};
 use crate::harness::{Client, Gate, MEGABYTE, Origin, Proxy, Response, Signal, eventually};
@@ -24,7 +24,7 @@ fn mounted(origins: &[Origin; 2], prepare: impl FnOnce(&Path) + 'static) -> Star
     Proxy::with(&format!(
         "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
          [[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
-         [plugin.p]\nfile = \"mount/p.wasm\"\n\
+         [plugin.p]\nfile = \"mount/p.wasm\"\ncpu-budget = \"100%\"\n\
          [balancer.cluster]\n{CHOOSES}\n\
          [[balancer.cluster.member]]\nurl = \"{}\"\n\
          [[balancer.cluster.member]]\nurl = \"{}\"\n",
@@ -446,7 +446,7 @@ fn ten_plugins(member: &Origin) -> String {
     let plugin = |plugin| {
         format!(
             "[[route]]\npath = \"/p{plugin}\"\nbalancer = \"p{plugin}\"\n\
-             [plugin.p{plugin}]\nfile = \"p{plugin}.wasm\"\n\
+             [plugin.p{plugin}]\nfile = \"p{plugin}.wasm\"\ncpu-budget = \"100%\"\n\
              [balancer.p{plugin}]\nlbmethod = {{ plugin = \"p{plugin}\" }}\n\
              [[balancer.p{plugin}.member]]\nurl = \"{url}\"\n"
         )
@@ -455,19 +455,11 @@ fn ten_plugins(member: &Origin) -> String {
     format!("workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n{plugins}")
 }
 
-/// A component that takes long to compile.
-fn large(functions: usize) -> Component {
-    let step = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 7)) (local.get 0)))";
-    let steps = step.repeat(20);
-    let function = format!("(func (param i32) (result i32) {steps} (local.get 0))");
-    answering(1).declaring(&function.repeat(functions))
-}
-
 /// Goal: a component that takes long to compile keeps nobody waiting. Method: no request takes half as long as it takes until
 /// that serves.
 #[test]
 fn a_large_component_is_compiled_while_the_one_before_serves() {
-    let large = large(1000).build();
+    let large = large(1, 1000).build();
     let origins = Origin::some();
     let small = answering(0).build();
     let proxy = mounted(&origins, move |mount| write_plainly(mount, &small)).start();
@@ -491,19 +483,17 @@ fn a_large_component_is_compiled_while_the_one_before_serves() {
 #[test]
 fn a_component_that_is_being_compiled_does_not_put_the_end_off() {
     let b1 = Origin::live("b1");
-    let large = large(4000).build();
+    let large = large(1, 4000).build();
     let mut proxy = Proxy::before(&[&b1])
         .balancer(CHOOSES)
         .component("p", &answering(0), "")
         .start();
     assert_eq!(proxy.served(1), ["b1"]);
-    let before = proxy.processor_time();
     proxy.write("p", &large);
-    eventually("it is being compiled", || {
-        (proxy.processor_time() > before + Duration::from_millis(200)).then_some(())
-    });
+    let compiler = eventually("it is being compiled", || proxy.compilers().pop());
     proxy.signal(Signal::TERM);
     assert!(proxy.wait().success());
+    Proxy::wait_for(compiler);
     let version = version(&large);
     assert!(
         !proxy.stderr.whole().contains(&version),

@@ -111,6 +111,82 @@ fn the_fallback_chooses_among_those_that_a_plugin_leaves() {
     }
 }
 
+/// Goal: a plugin sees of a client's credentials what the operator shows it, however it asks. Method: the member it chooses
+/// tells what it saw: 1 and 2 stand for credentials, 4 and 8 for cookies.
+#[test]
+fn header_fields_are_hidden_from_a_plugin_as_configured() {
+    let sees = |bit: u32, name: &str, ask: &str| {
+        let ask = with_text(name.as_bytes(), &format!("{ANSWER} call ${ask}"));
+        let seen = format!("(i32.mul (i32.load8_u {ANSWER}) (i32.const {bit}))");
+        format!("{ask} (local.set $j (i32.or (local.get $j) {seen}))")
+    };
+    let component = Component::selector(&format!(
+        "{}{}{}{} (call $some (local.get $j))",
+        sees(1, "AUTHORIZATION", "header"),
+        sees(2, "proxy-Authorization", "header-hash"),
+        sees(4, "sid", "cookie"),
+        sees(8, "Cookie", "header"),
+    ));
+    let members = Origin::some::<16>();
+    for (keys, seen) in [
+        ("", 4 + 8),
+        ("hide-headers = []", 1 + 2 + 4 + 8),
+        ("hide-headers = [\"x-other\"]", 1 + 2 + 4 + 8),
+        ("hide-headers = [\"Cookie\"]", 1 + 2),
+        ("hide-headers = [\"proxy-AUTHORIZATION\", \"cookie\"]", 1),
+    ] {
+        let proxy = Proxy::before(&members.each_ref())
+            .balancer(CHOOSES)
+            .component("p", &component, keys)
+            .start();
+        let fields = [
+            "authorization: Basic eDp5",
+            "Proxy-Authorization: Bearer x",
+            "COOKIE: sid=1",
+        ];
+        let response = proxy.exchange("GET /", &fields);
+        assert_eq!(server(&response), format!("b{}", 1 + seen), "{keys}");
+    }
+}
+
+/// Goal: one clock tells the time in every call, whatever it is about. Method: a plugin that traps when the clock has gone back
+/// is loaded, rehearsed and asked, and again when the program has been running for a while.
+#[test]
+fn the_clock_of_a_plugin_never_goes_back() {
+    let tells = "(if (i64.lt_u (call $now-ms) (global.get $latest)) (then unreachable))
+        (global.set $latest (call $now-ms))";
+    let component = Component::selector(&format!("{tells} {}", answer(1)))
+        .also("schedule")
+        .function("schedule#load", &format!("{tells} i64.const 0"))
+        .declaring("(global $latest (mut i64) (i64.const 0))")
+        .configure(&format!("{tells} call $ok"));
+    let [b1, b2] = Origin::some();
+    let proxy = Proxy::before(&[&b1, &b2])
+        .balancer(CHOOSES)
+        .component("p", &component, "")
+        .start();
+    assert_eq!(proxy.served(2), ["b2"; 2]);
+    proxy.install("p", &component.padded(1).build());
+    assert_eq!(proxy.served(2), ["b2"; 2]);
+    assert_eq!(proxy.stderr.count("fault as"), 0);
+}
+
+/// The members get what plugins do not see, and so do the program's own policies.
+#[test]
+fn what_is_hidden_from_plugins_is_hidden_from_nobody_else() {
+    let [b1, b2] = Origin::some();
+    let proxy = Proxy::before(&[])
+        .balancer("lbmethod = { plugin = \"p\" }\nstickysession = \"ROUTE\"")
+        .member(&b1, "route = \"r1\"")
+        .member(&b2, "route = \"r2\"")
+        .component("p", &answering(0), "hide-headers = [\"cookie\"]")
+        .start();
+    let response = proxy.exchange("GET /", &["Cookie: ROUTE=a.r2"]);
+    assert_eq!(server(&response), "b2");
+    let request = b2.only_request();
+    assert_eq!(request.head.field("cookie"), Some("ROUTE=a.r2"));
+}
+
 /// The position a plugin answers is among the members that may be chosen, so that it cannot choose another.
 #[test]
 fn a_plugin_is_asked_about_those_who_may_be_chosen() {

@@ -1,4 +1,4 @@
-//! The README shows what there is.
+//! The README, and the page about security, tell of what there is.
 
 use std::fs;
 use std::path::Path;
@@ -60,4 +60,33 @@ fn the_configuration_in_the_readme_is_the_example_but_for_comments() {
         )),
         keys(&file("examples/mycluster.toml"))
     );
+}
+
+/// The names of tests on a line of a page, each with the file it is said to be in.
+fn tests_on(line: &str) -> Vec<(&str, &str)> {
+    let is_name = |code: &str| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        code.contains('_') && code.bytes().all(letter)
+    };
+    let (mut within, mut found) = (None, Vec::new());
+    for code in line.split('`').skip(1).step_by(2) {
+        if code.contains('/') && code.ends_with(".rs") {
+            within = Some(code);
+        } else if let Some(file) = within.filter(|_| is_name(code)) {
+            found.push((file, code));
+        }
+    }
+    found
+}
+
+/// A promise whose test has gone, or has another name, is none.
+#[test]
+fn every_test_that_the_page_about_security_names_is_there() {
+    let page = file("docs/security.md");
+    let named: Vec<_> = page.lines().flat_map(tests_on).collect();
+    assert!(named.len() > 40, "{named:?}");
+    for (place, name) in named {
+        let head = format!("fn {name}(");
+        assert!(file(place).contains(&head), "{place} has no test {name}");
+    }
 }

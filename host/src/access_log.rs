@@ -1,10 +1,8 @@
 //! The access log: one line a request, written when its answer has ended.
 
 use std::fmt::{Display, Write as _};
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use equipoise_balancer::Choice;
 use equipoise_sdk::Affinity;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
@@ -15,52 +13,34 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use tokio::time::Instant;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::{self, LogFormat, Sink};
+use crate::log::{Output, Writer};
 use crate::server::Client;
 
-/// Lines that may wait to be written. When the disk is slower than the requests for so long, lines are dropped rather than
-/// requests held up.
-const WAITING_LINES: usize = 100_000;
-
 /// Where request lines go, and how they look. A clone writes to the same place.
+///
+/// A line says of a request what is in its head, so `limits.header-size` bounds it.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    writer: NonBlocking,
+    writer: Writer,
     format: LogFormat,
 }
 
 impl AccessLog {
-    /// Opens the log. The guard must be kept: when it is dropped, what is yet to be written is written.
+    /// Opens the log.
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn open(config: &config::AccessLog) -> Result<(Self, WorkerGuard)> {
-        let builder = NonBlockingBuilder::default()
-            .buffered_lines_limit(WAITING_LINES)
-            .thread_name("access-log");
-        let (writer, guard) = match &config.sink {
-            Sink::Stdout => builder.finish(io::stdout()),
-            Sink::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                builder.finish(
-                    file.with_context(|| format!("opening the access log {}", path.display()))?,
-                )
-            }
+    pub(crate) fn open(config: &config::AccessLog, output: &mut Output) -> Result<Self> {
+        let writer = match &config.sink {
+            Sink::Stdout => output.stdout(),
+            Sink::File(path) => output.append_to(path)?,
         };
-        Ok((
-            Self {
-                writer,
-                format: config.format,
-            },
-            guard,
-        ))
-    }
-
-    /// Lines dropped so far, because more than 100,000 were waiting to be written.
-    pub(crate) fn dropped_lines(&self) -> usize {
-        self.writer.error_counter().dropped_lines()
+        Ok(Self {
+            writer,
+            format: config.format,
+        })
     }
 }
 
@@ -251,10 +231,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let mut line = self.line();
-        line.push('\n');
-        // The writer never fails: it hands the line to a thread, or counts it as dropped.
-        let _ = self.log.writer.write_all(line.as_bytes());
+        self.log.writer.write(&self.line());
     }
 }
 

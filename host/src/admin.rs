@@ -1,14 +1,17 @@
 //! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
 
+mod added;
 mod answer;
 mod api;
 mod balancers;
 mod body;
 mod configuration;
+mod connections;
 mod endpoint;
 mod explain;
 mod guard;
 mod heartbeat;
+mod json;
 mod manager;
 mod metrics;
 mod openapi;
@@ -16,13 +19,14 @@ mod operator;
 mod plugins;
 mod portal;
 mod socket;
+mod terms;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::ORIGIN;
 use http::request::Parts;
@@ -32,29 +36,38 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::config::Limits;
 use crate::control::Handle;
+use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientBody, ClientIo, Listening, Place, Places, accept};
+use crate::server::{ClientBody, ClientIo, Listening, Liveness, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
-use api::Api;
+use api::{Api, Caller};
+use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
 use manager::Manager;
 use metrics::Metrics;
 pub(crate) use portal::{Portal, Visit, portal};
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
-/// Connections open at once; more wait in the kernel.
+/// Connections open at once, for more than a moment.
 const CONNECTIONS: usize = 64;
 
-/// How long anybody may stall: within a head, a body, an answer, or between requests.
+/// The most of all, with those that are being closed for others; more wait in the kernel.
+const PLACES: usize = (CROWD + 1) * CONNECTIONS;
+
+/// How long anybody may stall: within a body, an answer, or between requests.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a head may take: it is short, and until it is there nobody knows who asks.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of a request's head.
 const HEADER_SIZE: usize = 16 * 1024;
@@ -67,6 +80,7 @@ pub(crate) struct Admin {
     /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
     manager: Option<Manager>,
     heartbeats: Rc<Heartbeats>,
+    liveness: Liveness,
 }
 
 /// How long those who ask may take to hear their answers once nobody else is let in.
@@ -102,26 +116,29 @@ where
     L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
     let limits = Arc::new(limits());
-    let places = Places::new(CONNECTIONS);
+    let places = Places::new(PLACES);
+    let connections = Connections::new(CONNECTIONS);
     accept(
         listener,
         places.clone(),
         closing,
         |stream, address, place| {
+            let from: Peer = address.into();
             spawn_local(serve_connection(
                 stream,
-                address.into(),
+                from,
                 admin.clone(),
                 limits.clone(),
+                connections.admit(from.ip(), Instant::now()),
                 place,
             ));
         },
     )
     .await;
     // Where every place can be had, nobody is there.
-    let mut taken = Vec::with_capacity(CONNECTIONS);
+    let mut taken = Vec::with_capacity(PLACES);
     let all_have_gone = async {
-        while taken.len() < CONNECTIONS {
+        while taken.len() < PLACES {
             taken.push(places.take().await);
         }
     };
@@ -132,7 +149,7 @@ fn limits() -> Limits {
     Limits {
         connections: CONNECTIONS,
         header_size: HEADER_SIZE,
-        header_timeout: PATIENCE,
+        header_timeout: HEAD_PATIENCE,
         keepalive_timeout: PATIENCE,
         client_timeout: PATIENCE,
         ..Limits::default()
@@ -144,12 +161,13 @@ async fn serve_connection(
     from: Peer,
     admin: Rc<Admin>,
     limits: Arc<Limits>,
+    connection: Connection,
     _place: Place,
 ) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let admin = admin.clone();
+    let service = service_fn(|request: Request<Incoming>| {
+        let (admin, connection) = (&admin, &connection);
         let request = request.map(ClientBody::from);
-        async move { Ok::<_, Infallible>(admin.answer(from, request).await) }
+        async move { Ok::<_, Infallible>(admin.answer(from, connection, request).await) }
     });
     // Time is kept by `ClientIo`.
     let served = http1::Builder::new()
@@ -157,29 +175,45 @@ async fn serve_connection(
         .half_close(true)
         .max_header_size(HEADER_SIZE)
         .max_buf_size(HEADER_SIZE)
-        .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%from, %error, "an admin connection ended");
+        .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service);
+    select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%from, %error, "an admin connection ended");
+        },
+        () = connection.closing() => {
+            tracing::debug!(%from, "an admin connection is closed for another");
+        }
     }
 }
 
 impl Admin {
     /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
-    pub(crate) fn new(live: Live, control: Handle, heartbeats: Rc<Heartbeats>) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        control: Handle,
+        judges: Judges,
+        heartbeats: Rc<Heartbeats>,
+        liveness: Liveness,
+    ) -> Self {
         let manager = Manager::new()
             .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
             manager: manager.ok(),
             metrics: Metrics::new(live.clone()),
-            api: Api::new(live.clone(), control),
+            api: Api::new(live.clone(), control, judges),
             live,
             heartbeats,
+            liveness,
         }
     }
 
     /// Answers a request: the only table of what is where.
-    async fn answer(&self, from: Peer, request: Request<ClientBody>) -> Answer {
+    async fn answer(
+        &self,
+        from: Peer,
+        connection: &Connection,
+        request: Request<ClientBody>,
+    ) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = self.live.load();
@@ -194,8 +228,8 @@ impl Admin {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         match path {
             // Whoever watches over the process knows no token.
-            "/healthz" if is_read => return text(StatusCode::OK, "ok\n"),
-            "/readyz" if is_read => return ready(&snapshot),
+            "/healthz" if is_read => return alive(&self.liveness),
+            "/readyz" if is_read => return self.ready(&snapshot),
             _ => {}
         }
         let config = snapshot.config.admin.as_ref();
@@ -215,6 +249,7 @@ impl Admin {
         if let Some(refusal) = guard::refusal(&parts, from, hosts, token) {
             return refusal;
         }
+        connection.note_known();
         let Some(endpoint) = endpoint else {
             return match is_read {
                 true if path == openapi::PATH => openapi::answer(),
@@ -228,8 +263,11 @@ impl Admin {
         match self.refusal_of_change(&parts) {
             Some(refusal) => refusal,
             None => {
-                let by = from.to_string();
-                self.api.answer(&by, endpoint, &parts, body).await
+                let caller = Caller {
+                    name: from.to_string(),
+                    connection: Some(connection),
+                };
+                self.api.answer(&caller, endpoint, &parts, body).await
             }
         }
     }
@@ -282,8 +320,11 @@ impl Admin {
         match refusal.or_else(|| self.refusal_of_change(&parts)) {
             Some(refusal) => refusal,
             None => {
-                let by = from.ip().to_string();
-                self.api.answer(&by, endpoint, &parts, body).await
+                let caller = Caller {
+                    name: from.ip().to_string(),
+                    connection: None,
+                };
+                self.api.answer(&caller, endpoint, &parts, body).await
             }
         }
     }
@@ -294,6 +335,24 @@ impl Admin {
             return None;
         }
         guard::refusal_of_change(parts).or_else(|| self.foreign(parts))
+    }
+
+    /// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
+    fn ready(&self, snapshot: &Snapshot) -> Answer {
+        let plugins = snapshot.config.plugins.iter().zip(&snapshot.versions);
+        let missing = plugins.filter(|(_, version)| version.is_none());
+        let lines: String = missing
+            .map(
+                |(plugin, _)| match self.api.is_being_compiled(&plugin.name) {
+                    true => format!("plugin {} is being compiled\n", plugin.name),
+                    false => format!("plugin {} is not loaded\n", plugin.name),
+                },
+            )
+            .collect();
+        match lines.is_empty() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, lines),
+        }
     }
 
     /// The page at a path, or a file of it.
@@ -314,10 +373,28 @@ impl Admin {
     }
 }
 
-/// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
-fn ready(snapshot: &Snapshot) -> Answer {
-    match snapshot.is_ready() {
-        true => text(StatusCode::OK, "ready\n"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, "a plugin is not loaded\n"),
+/// Whether everything lives that the program cannot do without.
+fn alive(liveness: &Liveness) -> Answer {
+    match liveness.dead() {
+        None => text(StatusCode::OK, "ok\n"),
+        Some(part) => {
+            let reason = format!("{part} is dead: start the program again\n");
+            text(StatusCode::SERVICE_UNAVAILABLE, reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn healthz_says_what_is_dead() {
+        let liveness = Liveness::default();
+        assert_eq!(alive(&liveness).status(), StatusCode::OK);
+        liveness.note_dead("control");
+        let answer = alive(&liveness);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.body(), "control is dead: start the program again\n");
     }
 }

@@ -3,23 +3,28 @@
 mod author;
 mod plugin;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt::Write as _;
+use std::io::{self, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::control::{self, Setting};
 use crate::demo;
+use crate::log::{self, Output};
 use crate::server::{Inherited, Server};
 use crate::signals::{Event, Signals};
 use crate::supervisor::Supervisor;
+use crate::wasm::compiler;
 use plugin::PluginCommand;
+
+/// The first file descriptor behind standard input, output and error.
+const FIRST_FILE: i32 = 3;
 
 /// A programmable HTTP load balancer.
 #[derive(Debug, Parser)]
@@ -45,6 +50,9 @@ enum Command {
     /// Look after plugins: WebAssembly components that decide in place of the built-in policies.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Compile a component from standard input to standard output: how the program starts itself for each plugin.
+    #[command(hide = true)]
+    CompileComponent(compiler::child::Arguments),
     /// Start three sample members and a balancer in front of them, to try things out.
     Demo,
 }
@@ -52,34 +60,65 @@ enum Command {
 /// Runs the program with the arguments of the process: 0 for success, 1 for what went wrong, 2 for wrong arguments.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    // What the program starts gets what it is given, and nothing that this one happens to have been started with.
+    close_fds::set_fds_cloexec(FIRST_FILE, &[]);
     let result = match arguments.command {
-        Command::Run { config } => serve_file(&config),
+        Command::Run { config } => {
+            // Before there are other threads.
+            let inherited = Inherited::take().context("taking over sockets");
+            return serving("info", |output| {
+                serve(&Setting::read(&config)?, inherited?, output, |_| {
+                    String::new()
+                })
+            });
+        }
+        Command::Demo => return serving(demo::LOG_LEVELS, demo::run),
         Command::Check { config } => check(&config),
         Command::Plugin(command) => plugin::run(command),
-        Command::Demo => demo::run(),
+        Command::CompileComponent(arguments) => return compiler::child::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Where standard error is gone, the exit code is left to tell.
-            let _ = writeln!(io::stderr(), "{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
 }
 
-fn serve_file(path: &Path) -> Result<()> {
-    log_to_stderr("info");
-    // Before there are other threads.
-    let inherited = Inherited::take().context("taking over sockets")?;
-    serve(&Setting::read(path)?, inherited, |_| Ok(()))
+/// Runs what serves: all that it writes goes through queues, from the beginning to the end.
+fn serving(level: &str, serve: impl FnOnce(&mut Output) -> Result<()>) -> ExitCode {
+    let mut output = match Output::take(level).context("starting to log") {
+        Ok(output) => output,
+        Err(error) => return fail(&error),
+    };
+    let result = serve(&mut output);
+    if let Err(error) = &result {
+        output.complain(error);
+    }
+    output.finish();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Says why a command fails that does not serve.
+#[expect(clippy::disallowed_methods, reason = "nobody is kept waiting by it")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // Where standard error is gone, the exit code is left to tell.
+    let _ = writeln!(io::stderr(), "{error:#}");
+    ExitCode::FAILURE
+}
+
+/// Where commands print to that do not serve.
+#[expect(clippy::disallowed_methods, reason = "nobody is kept waiting by it")]
+fn stdout() -> StdoutLock<'static> {
+    io::stdout().lock()
 }
 
 fn check(path: &Path) -> Result<()> {
-    log_to_stderr("warn");
+    log::to_stderr("warn");
     let text = Config::read_text(path)?;
     control::check_files(&Setting::parse(&text, path)?)?;
-    writeln!(io::stdout(), "{} is fine", path.display()).context("writing to standard output")
+    writeln!(stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 
 /// Serves, with these sockets where they fit, until a signal says to stop or another program has taken over; a signal while
@@ -90,37 +129,30 @@ fn check(path: &Path) -> Result<()> {
 pub(crate) fn serve(
     setting: &Setting,
     inherited: Inherited,
-    announce: impl FnOnce(&Server) -> io::Result<()>,
+    output: &mut Output,
+    announce: impl FnOnce(&Server) -> String,
 ) -> Result<()> {
     let mut signals = Signals::catch().context("catching signals")?;
     let supervisor = Arc::new(Supervisor::of_process());
     let config = setting.config();
     raise_file_limit(config);
-    let log = config
-        .access_log
-        .as_ref()
-        .map(AccessLog::open)
-        .transpose()?;
-    let (log, _written_when_dropped) = log.unzip();
-    let server = Server::start(setting, log.clone(), inherited)?;
-    say_addresses(&server, config)
-        .and_then(|()| announce(&server))
-        .context("writing to standard output")?;
+    let access_log = config.access_log.as_ref();
+    let access_log = access_log.map(|log| AccessLog::open(log, output));
+    let server = Server::start(
+        setting,
+        access_log.transpose()?,
+        inherited,
+        &mut || match signals.stopped() {
+            Some(name) => Err(anyhow!("{name}: stopped while starting")),
+            None => Ok(()),
+        },
+    )?;
+    output.print(&(addresses(&server, config) + &announce(&server)));
     supervisor.ready();
     attend(&mut signals, &server, &supervisor);
-    let drained = signals
+    signals
         .run(|| server.drain())
-        .map_err(|name| anyhow!("{name} again: stopped without draining"));
-    if let Some(lines) = log
-        .map(|log| log.dropped_lines())
-        .filter(|&lines| lines > 0)
-    {
-        tracing::warn!(
-            lines,
-            "the access log could not be written as fast as requests came"
-        );
-    }
-    drained
+        .map_err(|name| anyhow!("{name} again: stopped without draining"))
 }
 
 /// Does what signals ask for, until the server is to end.
@@ -133,11 +165,17 @@ fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) 
             }
             // Its process is the program now, and tells how it fares.
             Event::Succeeded => return tracing::info!("draining"),
-            Event::Reload => supervisor.reloading(|| server.reload()),
+            Event::Reload => {
+                supervisor.reloading();
+                let supervisor = supervisor.clone();
+                server.reload(move || supervisor.ready());
+            }
             Event::Restart => restart(signals, server, supervisor.clone()),
             Event::Due if server.is_alive() => supervisor.alive(),
             Event::Due => {
-                tracing::error!("a worker is stuck: nobody is told that the program lives")
+                tracing::error!(
+                    "a thread is stuck or dead: the watchdog is not told that the program lives"
+                );
             }
         }
     }
@@ -151,17 +189,18 @@ fn restart(signals: &Signals, server: &Server, supervisor: Arc<Supervisor>) {
     });
 }
 
-fn say_addresses(server: &Server, config: &Config) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+/// A line for each listener, with its URL.
+fn addresses(server: &Server, config: &Config) -> String {
+    let mut text = String::new();
     for (address, listener) in server.addresses().iter().zip(&config.listeners) {
         let scheme = if listener.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        writeln!(stdout, "listening on {scheme}://{address}")?;
+        let _ = writeln!(text, "listening on {scheme}://{address}");
     }
-    stdout.flush()
+    text
 }
 
 /// Lets the process open as many files as the system allows: every connection is one, to clients and to members.
@@ -175,15 +214,4 @@ fn raise_file_limit(config: &Config) {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
-}
-
-/// Sends the log to standard error, at `level` where RUST_LOG says nothing else.
-pub(crate) fn log_to_stderr(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // An error means that there is a log already, which is fine.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .try_init();
 }

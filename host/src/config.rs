@@ -20,6 +20,7 @@ mod admin;
 mod apache;
 mod balancer;
 mod check;
+mod compiler;
 mod explain;
 mod heartbeat;
 mod limits;
@@ -48,6 +49,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -56,6 +58,8 @@ pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 pub struct Config {
     /// Worker threads. Default: the cores the process may use.
     pub workers: NonZeroUsize,
+    /// What a start does about plugins that have to be compiled first.
+    pub start: Start,
     /// How long requests in flight may take to end once the program is told to stop. Default 30 s.
     pub shutdown_timeout: Duration,
     /// Where requests are logged. Default: nowhere.
@@ -80,8 +84,20 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The plugins, in the order of the file; some may not be used by any balancer.
     pub plugins: Vec<Plugin>,
+    /// How plugins are compiled.
+    pub compiler: Compiler,
     /// The balancers, in the order of the file.
     pub balancers: Vec<Balancer>,
+}
+
+/// `start`: what a start does about plugins whose code is not in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// It serves at once; the fallbacks decide until the plugins are compiled.
+    #[default]
+    AtOnce,
+    /// It waits until each plugin is compiled or refused before it accepts connections.
+    Wait,
 }
 
 /// `access-log`: one line a request.
@@ -287,7 +303,9 @@ pub struct Manager {
     pub path: String,
     /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
-    /// `require`: where clients have to come from; empty for anywhere. Default: this machine.
+    /// `require`: whether clients of this machine may, whose requests no proxy has forwarded. Default: they alone.
+    pub local: bool,
+    /// `require`: networks that clients may come from; where there are none, and not `local`, they may from anywhere.
     pub networks: Vec<IpNet>,
     /// `require`: whether they have to know the token of [`Admin`].
     pub requires_token: bool,
@@ -392,14 +410,53 @@ pub struct Plugin {
     pub file: PathBuf,
     /// `settings`: what it is configured with, by name. At most 64 of up to 4096 bytes. Default: none.
     pub settings: BTreeMap<String, String>,
-    /// `memory`: bytes of linear memory that one instance may have. Default 16 MiB; 1 MiB to 1 GiB.
+    /// `memory`: bytes of linear memory that one instance may have. Default 16 MiB; 1 MiB to 256 MiB, or to 1 GiB with
+    /// `memory-unlimited`.
     pub memory: usize,
     /// `deadline`: processor time that one call may take. Default 5 ms; 1 ms to 1 s.
     pub deadline: Duration,
+    /// `cpu-budget`: percent of one processor that its calls may take in sum. Default 10; 1 to 100, which is no bound.
+    pub cpu_budget: u8,
     /// `max-faults`: so many faults within 10 s put the version out of service. Default 5; 1 to 1000.
     pub max_faults: usize,
     /// `instances`: who shares an instance. Default: all workers, one for each balancer.
     pub instances: Instances,
+    /// `hide-headers`: header fields of requests that the plugin does not see, in lower case. At most 64. Default:
+    /// `authorization` and `proxy-authorization`.
+    pub hide_headers: Vec<String>,
+}
+
+/// `[compiler]`: how plugins are compiled, in a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiler {
+    /// `cache`: where compiled plugins are kept; relative to the configuration file.
+    pub cache: CacheFolder,
+    /// `memory`: bytes of memory that compiling one may take. Default 2 GiB; 256 MiB to 64 GiB.
+    pub memory: usize,
+    /// `time`: processor time that compiling one may take. Default 5 min; 1 s to 24 h.
+    pub time: Duration,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self {
+            cache: CacheFolder::default(),
+            memory: 2 << 30,
+            time: Duration::from_secs(300),
+        }
+    }
+}
+
+/// `cache`: where compiled plugins are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CacheFolder {
+    /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/equipoise` or `$HOME/.cache/equipoise`; nowhere if none of them is set.
+    #[default]
+    Default,
+    /// `cache = "off"`: nowhere.
+    Off,
+    /// A folder.
+    At(PathBuf),
 }
 
 /// `instances`: how many instances of a plugin a balancer has.

@@ -5,40 +5,51 @@
 //! that nobody has to think of two at once. What is in force is the file's text with what operators changed laid over it
 //! (`source`); both are read by the same rules, and refused with the same words.
 
+mod aside;
 mod changes;
 mod command;
 mod fixed;
 mod hands;
+mod members;
 mod overlay;
+mod parked;
 mod persistence;
+mod replace;
 mod resource;
 mod setting;
 mod source;
+mod startup;
+mod state;
+mod terms;
 mod tls_files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 
 use crate::live::Live;
-use crate::server::Listeners;
+use crate::server::{Listeners, Liveness};
 use crate::wasm::{self, Book};
 use crate::watcher::{Waker, Watcher};
 use command::Order;
 use hands::Hands;
+use parked::ParkedTasks;
+use state::State;
 
 pub(crate) use changes::{Edit, Settings};
 pub(crate) use command::{Command, Refusal};
+pub(crate) use members::NewMember;
 pub(crate) use resource::Resource;
 pub use setting::Setting;
 pub(crate) use setting::check_files;
 pub(crate) use source::{Difference, Source};
+pub(crate) use terms::{LeftOut, Terms};
 pub(crate) use tls_files::TlsFiles;
 
 /// The stack of the thread, in bytes: that of a program's first thread, which reads the first configuration.
@@ -74,6 +85,8 @@ struct Standing {
     refused: Mutex<Option<Refused>>,
     /// By the plugins' names.
     books: Mutex<BTreeMap<String, Arc<Book>>>,
+    /// Whether this program may write the state file. Locked while it does.
+    state: Mutex<State>,
 }
 
 /// A version of the configuration file that was refused.
@@ -84,12 +97,20 @@ pub(crate) struct Refused {
 }
 
 impl Preparation {
-    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. What cannot be loaded is said in the log, and its balancers are served by
-    /// their fallbacks until the file is put right.
+    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. Those that have to be compiled are
+    /// waited for up to `patience`, as long as `go_on` has no error; their balancers are served by their fallbacks until they
+    /// are there. What cannot be loaded is said in the log, and its balancers are served by their fallbacks until the file is
+    /// put right.
     ///
     /// # Errors
-    /// The plugins' sandbox cannot be started.
-    pub(crate) fn new(setting: &Setting, live: Live, tls: TlsFiles) -> Result<Self> {
+    /// The plugins' sandbox cannot be started, or that of `go_on`.
+    pub(crate) fn new(
+        setting: &Setting,
+        live: Live,
+        tls: TlsFiles,
+        patience: Duration,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
         let (orders, waiting) = sync_channel(MOST_WAITING);
         let watcher = Watcher::new(None, wasm::LARGEST);
         let waker = watcher.waker();
@@ -105,7 +126,8 @@ impl Preparation {
             watcher,
             waiting,
             standing: handle.standing.clone(),
-            sandbox: None,
+            compilations: None,
+            parked: ParkedTasks::default(),
             shelves: Vec::new(),
             tls,
             on_quarantine: Arc::new(move || waker.wake()),
@@ -113,6 +135,7 @@ impl Preparation {
             is_over: Arc::default(),
         };
         hands.begin()?;
+        hands.await_compiled(patience, go_on)?;
         Ok(Self { handle, hands })
     }
 
@@ -125,14 +148,18 @@ impl Preparation {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start(self, listeners: Listeners) -> Result<Control> {
+    pub(crate) fn start(self, listeners: Listeners, liveness: &Liveness) -> Result<Control> {
         let Self { handle, mut hands } = self;
         hands.listeners = Some(listeners);
         let is_over = hands.is_over.clone();
+        let guard = liveness.guard("control");
         thread::Builder::new()
             .name("control".to_owned())
             .stack_size(STACK)
-            .spawn(move || hands.work())
+            .spawn(move || {
+                let _guard = guard;
+                hands.work();
+            })
             .context("starting the thread that changes what is in force")?;
         Ok(Control { handle, is_over })
     }
@@ -154,7 +181,8 @@ impl Drop for Control {
 }
 
 impl Handle {
-    /// Has a command carried out, if what it is about is still as `expected`. What it changes is in force when this is done.
+    /// Has a command carried out under these terms. What it changes is in force when this is done; answers what was left out,
+    /// where the terms allow that.
     ///
     /// # Errors
     /// Why it was not carried out: nothing has changed then.
@@ -162,33 +190,49 @@ impl Handle {
         &self,
         by: &str,
         command: Command,
-        expected: Option<(Resource, String)>,
-    ) -> Result<(), Refusal> {
+        terms: Terms,
+    ) -> Result<Vec<LeftOut>, Refusal> {
         let (reply, outcome) = oneshot::channel();
         self.send(Order {
             command,
             by: by.to_owned(),
-            expected,
-            reply,
-        })?;
+            terms,
+            tries: 0,
+            reply: Box::new(|outcome| {
+                // The operator may have gone.
+                let _ = reply.send(outcome);
+            }),
+        });
         outcome.await.unwrap_or(Err(Refusal::Busy))
     }
 
-    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log. Not for threads
-    /// that serve.
-    pub(crate) fn reload(&self) {
-        let (reply, outcome) = oneshot::channel();
-        let sent = self.send(Order {
+    /// Has the configuration file read again; what comes of it is in the log. Does not wait: `done` is called when it is over,
+    /// from any thread.
+    pub(crate) fn reload(&self, done: impl FnOnce() + Send + 'static) {
+        self.send(Order {
             command: Command::Reload,
             by: String::new(),
-            expected: None,
-            reply,
+            terms: Terms::default(),
+            tries: 0,
+            reply: Box::new(|outcome| {
+                // What else comes of it has been logged.
+                if let Err(refusal @ (Refusal::Busy | Refusal::Conflict(_))) = outcome {
+                    tracing::error!("the configuration is not read again: {refusal}");
+                }
+                done();
+            }),
         });
-        match sent {
-            // What comes of it has been logged.
-            Ok(()) => drop(outcome.blocking_recv()),
-            Err(refusal) => tracing::error!("the configuration is not read again: {refusal}"),
-        }
+    }
+
+    /// Another program is about to take over, and writes the state file from now on: this one does not, and carries out no more
+    /// of what operators ask for.
+    pub(crate) fn hand_over(&self) {
+        lock(&self.standing.state).hand_over();
+    }
+
+    /// The other program does not take over after all.
+    pub(crate) fn take_back(&self) {
+        lock(&self.standing.state).take_back();
     }
 
     /// The last version of the configuration file that was refused, unless another one was taken since.
@@ -201,10 +245,13 @@ impl Handle {
         lock(&self.standing.books).get(plugin).cloned()
     }
 
-    fn send(&self, order: Order) -> Result<(), Refusal> {
-        self.orders.try_send(order).map_err(|_| Refusal::Busy)?;
-        self.waker.wake();
-        Ok(())
+    fn send(&self, order: Order) {
+        match self.orders.try_send(order) {
+            Ok(()) => self.waker.wake(),
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
+                (order.reply)(Err(Refusal::Busy));
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod scratch;
 
 use std::convert::Infallible;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::thread;
@@ -18,8 +18,9 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
-use crate::config::{AccessLog, LogFormat, Sink};
+use crate::config::{AccessLog, LogFormat, Sink, Start};
 use crate::control::Setting;
+use crate::log::Output;
 use crate::server::Inherited;
 use scratch::Scratch;
 
@@ -29,12 +30,14 @@ const FAVOURITE_PORT: u16 = 8080;
 /// The port the admin listener takes if it is free.
 const FAVOURITE_ADMIN_PORT: u16 = 8081;
 
+/// What is logged where RUST_LOG says nothing else.
+pub(crate) const LOG_LEVELS: &str = "warn,equipoise::wasm=info,equipoise::control=info";
+
 /// Runs the demo until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// A socket or a thread cannot be had.
-pub(crate) fn run() -> Result<()> {
-    cli::log_to_stderr("warn,equipoise::wasm=info,equipoise::control=info");
+pub(crate) fn run(output: &mut Output) -> Result<()> {
     let scratch = Scratch::write()?;
     let members = ["1", "2", "3"]
         .map(start_member)
@@ -47,12 +50,13 @@ pub(crate) fn run() -> Result<()> {
     let text = configuration(address, admin, &members, &scratch);
     let file = scratch.write_configuration(&text)?;
     let setting = Setting::read(&file)?.with(|config| {
+        config.start = Start::Wait;
         config.access_log = Some(AccessLog {
             sink: Sink::Stdout,
             format: LogFormat::Decision,
         });
     });
-    cli::serve(&setting, Inherited::default(), |server| {
+    cli::serve(&setting, Inherited::default(), output, |server| {
         let url = server
             .addresses()
             .first()
@@ -60,30 +64,21 @@ pub(crate) fn run() -> Result<()> {
             .unwrap_or_default();
         introduce(&url, &text, &file, admin, &scratch)
     })?;
-    writeln!(io::stdout(), "stopped").context("writing to standard output")
+    output.print("stopped");
+    Ok(())
 }
 
 /// Says what is running and what to try.
-fn introduce(
-    url: &str,
-    text: &str,
-    file: &Path,
-    admin: SocketAddr,
-    scratch: &Scratch,
-) -> io::Result<()> {
+fn introduce(url: &str, text: &str, file: &Path, admin: SocketAddr, scratch: &Scratch) -> String {
     let (source, folder) = (scratch.source(), scratch.folder());
     let (source, folder, file) = (source.display(), folder.display(), file.display());
-    let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "\nThree sample members are running behind a balancer with this configuration:\n"
-    )?;
-    for line in text.lines() {
-        writeln!(out, "    {line}")?;
-    }
-    writeln!(
-        out,
-        "\nTry, in another terminal:\n
+    let shown: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "
+Three sample members are running behind a balancer with this configuration:
+
+{shown}
+Try, in another terminal:\n
     curl {url}/                                   # each request to the next member, member 1 twice as often
     curl -c jar -b jar {url}/                     # the first answer sets a cookie, the next ones stay at its member
     curl -H 'Cookie: ROUTEID=.2' {url}/           # a session of member 2
@@ -110,9 +105,8 @@ The balancer-manager does the same in a browser:
 
     http://{admin}/balancer-manager
 
-Each decision is shown below as it happens. Ctrl-C ends the demo.\n"
-    )?;
-    out.flush()
+Each decision is shown below as it happens. Ctrl-C ends the demo.\n\n"
+    )
 }
 
 fn configuration(

@@ -7,7 +7,7 @@
 mod story;
 mod view;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
@@ -18,6 +18,9 @@ pub(crate) use view::{StoryView, Summary};
 
 /// How many decisions a list has at most: the newest.
 const LISTED: usize = 1000;
+
+/// How many bytes of decisions are kept, however many that are. With few members 100,000 of them need less.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// Random bits at the start of an id, so that ids of two runs differ.
 const RUN_BITS: u32 = 36;
@@ -31,6 +34,11 @@ pub(crate) struct Explain {
     next: AtomicU64,
     /// Where a decision is: at its number modulo their count.
     kept: Box<[Mutex<Option<Arc<Story>>>]>,
+    /// The number of the oldest decision that may be kept.
+    oldest: AtomicU64,
+    /// Bytes of all that are kept, and how many there may be.
+    bytes: AtomicUsize,
+    most_bytes: usize,
 }
 
 impl Explain {
@@ -41,10 +49,13 @@ impl Explain {
             run: fastrand::u64(..1 << RUN_BITS),
             next: AtomicU64::new(0),
             kept: (0..config.decisions).map(|_| Mutex::default()).collect(),
+            oldest: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            most_bytes: MOST_BYTES,
         })
     }
 
-    /// Keeps a story in place of the oldest one; its id.
+    /// Keeps a story in place of the oldest one, and of more where they have too many bytes together; its id.
     pub(crate) fn keep(&self, mut story: Box<Story>) -> String {
         let number = self.next.fetch_add(1, Relaxed);
         story.number = number;
@@ -52,11 +63,40 @@ impl Explain {
         let mut place = self.place(number);
         // A worker that was held up meanwhile has a story that is too old already.
         let is_newer = place.as_ref().is_none_or(|kept| kept.number < number);
-        let before = if is_newer { place.replace(story) } else { None };
+        let before = if is_newer {
+            self.bytes.fetch_add(story.bytes(), Relaxed);
+            place.replace(story)
+        } else {
+            None
+        };
         // Whatever it was, it is dropped when the lock is free again.
         drop(place);
-        drop(before);
+        self.dismiss(before);
+        self.make_room(number);
         self.id(number)
+    }
+
+    /// Drops the oldest decisions until the rest have few enough bytes, but not the `newest`.
+    fn make_room(&self, newest: u64) {
+        let first = newest.saturating_sub(self.kept.len() as u64 - 1);
+        self.oldest.fetch_max(first, Relaxed);
+        while self.bytes.load(Relaxed) > self.most_bytes {
+            let is_older = |number: u64| (number < newest).then_some(number + 1);
+            let Ok(number) = self.oldest.fetch_update(Relaxed, Relaxed, is_older) else {
+                return;
+            };
+            let mut place = self.place(number);
+            let story = place.take_if(|story| story.number == number);
+            drop(place);
+            self.dismiss(story);
+        }
+    }
+
+    /// A story is kept no longer.
+    fn dismiss(&self, story: Option<Arc<Story>>) {
+        if let Some(story) = story {
+            self.bytes.fetch_sub(story.bytes(), Relaxed);
+        }
     }
 
     /// The newest decisions, the newest first; 1,000 at most.
@@ -135,6 +175,26 @@ mod tests {
         );
         let listed: Vec<_> = explain.list().into_iter().map(|one| one.id).collect();
         assert_eq!(listed, [ids[4].clone(), ids[3].clone(), ids[2].clone()]);
+    }
+
+    #[test]
+    fn decisions_that_are_large_push_older_ones_out() {
+        let mut explain = explain(100);
+        explain.most_bytes = 100_000;
+        let ids: Vec<_> = (0..50)
+            .map(|_| explain.keep(Box::new(Story::sized(9_000))))
+            .collect();
+        let kept = ids.iter().filter(|id| explain.find(id).is_some()).count();
+        assert!((8..=11).contains(&kept), "{kept}");
+        assert!(ids[50 - kept..].iter().all(|id| explain.find(id).is_some()));
+        // One that is too large alone is kept alone.
+        let huge = explain.keep(Box::new(Story::sized(1_000_000)));
+        assert!(explain.find(&huge).is_some());
+        assert_eq!(explain.list().len(), 1);
+        let small = explain.keep(Box::default());
+        assert!(explain.find(&huge).is_none() && explain.find(&small).is_some());
+        let held = explain.bytes.load(Relaxed);
+        assert_eq!(held, size_of::<Story>());
     }
 
     #[test]

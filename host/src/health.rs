@@ -1,14 +1,15 @@
-//! Health: the thread that learns how members are, off the way of requests: it checks them, hears their heartbeats and asks
-//! their judges.
+//! Health: how members are, off the way of requests. One thread checks them, hears their heartbeats, and serves the admin
+//! listener; another ([`Judges`]) asks their judges, which may be plugins and take their time.
 //!
-//! Requests that end leave their outcome in [`Exchanges`]; checks end on the thread itself. Ten times a second the thread
-//! takes what is there to the balancer's judge ([`equipoise_balancer::Judgement`]) and tells the balancer what follows.
-//! What changes is logged and remembered by the [`Chronicle`].
+//! Requests that end leave their outcome in [`Exchanges`], checks in a queue. Both are taken to the balancer's judge
+//! ([`equipoise_balancer::Judgement`]), and the balancer is told what follows. What changes is logged and remembered by the
+//! [`Chronicle`].
 
 mod checks;
 mod chronicle;
 mod exchanges;
-mod rounds;
+mod judges;
+mod loads;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -29,10 +30,12 @@ use crate::control::Handle;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
 use crate::names;
-use crate::server::{Gift, Inherited, Role};
+use crate::server::{Gift, Inherited, Liveness, Role};
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
+pub(crate) use judges::Judges;
+pub(crate) use loads::Loads;
 
 /// How long the thread may take to end: longer than the admin listener waits for those who are there.
 const LONGEST_END: Duration = Duration::from_secs(2);
@@ -97,15 +100,16 @@ impl Sockets {
 }
 
 impl Health {
-    /// Starts the thread. Says what is left of its sockets.
+    /// Starts the thread, and that of the judges, which ends with it. Says what is left of its sockets.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub(crate) fn start(
         live: Live,
         control: Handle,
         sockets: Sockets,
         visits: mpsc::Receiver<Visit>,
+        liveness: Liveness,
     ) -> Result<(Self, Estate)> {
         let Sockets {
             datagrams,
@@ -123,9 +127,19 @@ impl Health {
         }
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
+        let background = Background {
+            judges: Judges::start(live.clone(), &liveness)?,
+            live,
+            control,
+            datagrams,
+            admin: listener,
+            visits,
+            liveness,
+        };
         let attending = move || {
+            let _guard = background.liveness.guard("health");
             run(async || {
-                attend(live, control, datagrams, listener, visits, ends).await;
+                background.attend(ends).await;
                 drop(ended_when_dropped);
             });
         };
@@ -167,36 +181,55 @@ fn run(attend: impl AsyncFnOnce()) {
     runtime.block_on(attend());
 }
 
-/// Does everything until the sender is dropped.
-async fn attend(
+/// What the thread works with.
+struct Background {
     live: Live,
     control: Handle,
+    judges: Judges,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     visits: mpsc::Receiver<Visit>,
-    mut ends: oneshot::Receiver<Infallible>,
-) {
-    let mut tasks = JoinSet::new();
-    tasks.spawn_local(names::supervise(live.clone()));
-    tasks.spawn_local(checks::supervise(live.clone()));
-    tasks.spawn_local(rounds::judge_exchanges(live.view()));
-    let heartbeats = Rc::new(Heartbeats::new(live.clone()));
-    match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
-        Ok(Some(socket)) => {
-            tasks.spawn_local(datagrams::listen(socket, heartbeats.clone()));
+    liveness: Liveness,
+}
+
+impl Background {
+    /// Does everything until the sender is dropped.
+    async fn attend(self, mut ends: oneshot::Receiver<Infallible>) {
+        let Self {
+            live,
+            control,
+            judges,
+            datagrams,
+            admin,
+            visits,
+            liveness,
+        } = self;
+        let mut tasks = JoinSet::new();
+        let names = names::supervise(live.clone());
+        tasks.spawn_local(liveness.clone().guarded("resolving names", names));
+        let checks = checks::supervise(live.clone(), judges.clone());
+        tasks.spawn_local(liveness.clone().guarded("checking members", checks));
+        let heartbeats = Rc::new(Heartbeats::new(live.clone()));
+        match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
+            Ok(Some(socket)) => {
+                let listening = datagrams::listen(socket, heartbeats.clone());
+                tasks.spawn_local(liveness.clone().guarded("hearing heartbeats", listening));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
         }
-        Ok(None) => {}
-        Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
-    }
-    let office = Rc::new(Admin::new(live, control, heartbeats));
-    tasks.spawn_local(office.clone().receive(visits));
-    // Nothing is ever sent: this is the end of the sender. The tasks end with it.
-    let Some(listener) = admin else {
-        let _ = ends.await;
-        return;
-    };
-    if let Err(error) = admin::serve(listener, office, &mut ends).await {
-        tracing::error!(%error, "the admin listener cannot be served");
-        let _ = ends.await;
+        let office = Admin::new(live, control, judges, heartbeats, liveness.clone());
+        let office = Rc::new(office);
+        let receiving = office.clone().receive(visits);
+        tasks.spawn_local(liveness.guarded("the manager", receiving));
+        // Nothing is ever sent: this is the end of the sender. The tasks end with it.
+        let Some(listener) = admin else {
+            let _ = ends.await;
+            return;
+        };
+        if let Err(error) = admin::serve(listener, office, &mut ends).await {
+            tracing::error!(%error, "the admin listener cannot be served");
+            let _ = ends.await;
+        }
     }
 }

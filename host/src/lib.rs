@@ -14,6 +14,8 @@ pub mod bench;
 pub mod fuzz;
 
 mod admin;
+mod bounded;
+mod clock;
 mod deadline;
 mod demo;
 mod explain;
@@ -21,6 +23,7 @@ mod grammar;
 mod health;
 mod heartbeat;
 mod live;
+mod log;
 mod meters;
 mod names;
 mod path;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use equipoise_sdk::health::{Answer, Failure, Probe};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::upstream::{ConnectError, reach};
 
@@ -23,6 +23,7 @@ mod expectation;
 mod grpc;
 mod http2;
 mod pace;
+mod patience;
 mod target;
 
 #[cfg(test)]
@@ -141,10 +142,8 @@ pub(crate) async fn watch(
 async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool) {
     let start = Instant::now();
     let stage = Cell::new(Stage::Connection);
-    let result = match timeout(target.timeout, ask(target, &stage)).await {
-        Ok(result) => result,
-        Err(_) => Err(too_late(stage.get(), target.timeout)),
-    };
+    let result = patience::within(target.timeout, ask(target, &stage)).await;
+    let result = result.unwrap_or_else(|| Err(too_late(stage.get(), target.timeout)));
     let latency = start.elapsed();
     let is_ours = matches!(&result, Err(trouble) if trouble.is_ours);
     let detail = match &result {

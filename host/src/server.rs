@@ -18,6 +18,7 @@ mod inherited;
 mod interim;
 mod linger;
 mod listeners;
+mod liveness;
 mod outlet;
 mod places;
 mod pulse;
@@ -42,6 +43,7 @@ use anyhow::{Context as _, Result};
 
 use crate::access_log::AccessLog;
 use crate::admin;
+use crate::config;
 use crate::control::{self, Control, Setting, TlsFiles};
 use crate::health::{self, Estate, Health};
 use crate::live::Live;
@@ -56,6 +58,7 @@ pub(crate) use client_io::ClientIo;
 pub(crate) use frames::FrameGuard;
 pub(crate) use inherited::{Gift, Role};
 pub(crate) use listeners::Listeners;
+pub(crate) use liveness::Liveness;
 pub(crate) use places::{Place, Places};
 pub(crate) use responder::{Becoming, Responder, TunnelEnd};
 pub(crate) use strict::{Scanner, is_host};
@@ -76,11 +79,16 @@ const GRACE_AFTER_SUCCESSION: Duration = Duration::from_secs(10);
 /// How long a program that is to take over may take until it could serve.
 const SUCCESSION: Duration = Duration::from_secs(60);
 
+/// How long a program that is to take over waits for plugins to be compiled, while the one before serves: half of
+/// [`SUCCESSION`].
+const COMPILING_BEFORE_TAKEOVER: Duration = Duration::from_secs(30);
+
 /// A running server. Dropped without [`drain`](Self::drain), it ends by and by, and nobody waits for it.
 pub struct Server {
     listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
     pulses: Vec<Pulse>,
+    liveness: Liveness,
     live: Live,
     /// Changes what is in force until the last request is served.
     control: Control,
@@ -100,15 +108,17 @@ struct Succession {
 
 impl Server {
     /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns. If this
-    /// program takes over from another, that one is told, and accepts no more.
+    /// program takes over from another, that one is told, and accepts no more. `go_on` is asked again and again while plugins
+    /// are waited for.
     ///
     /// # Errors
-    /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, or the other program does not hand
-    /// over any more.
+    /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, the other program does not hand
+    /// over any more, or `go_on` has an error.
     pub fn start(
         setting: &Setting,
         access_log: Option<AccessLog>,
         mut inherited: Inherited,
+        go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let config = setting.config();
         let predecessor = inherited.predecessor();
@@ -118,8 +128,14 @@ impl Server {
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
         let snapshot = Snapshot::new(setting.config.clone(), setting.source.clone())?;
         let live = Live::new(snapshot);
-        let control = control::Preparation::new(setting, live.clone(), tls)?;
+        let patience = match (config.start, &predecessor) {
+            (config::Start::Wait, _) => Duration::MAX,
+            (config::Start::AtOnce, Some(_)) => COMPILING_BEFORE_TAKEOVER,
+            (config::Start::AtOnce, None) => Duration::ZERO,
+        };
+        let control = control::Preparation::new(setting, live.clone(), tls, patience, go_on)?;
         let (portal, visits) = admin::portal();
+        let liveness = Liveness::default();
         let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
         let workers = pulses.iter().enumerate().map(|(number, pulse)| {
             let share = worker::Share {
@@ -129,6 +145,7 @@ impl Server {
                 access_log: access_log.clone(),
                 shutdown_timeout: config.shutdown_timeout,
                 pulse: pulse.clone(),
+                liveness: liveness.clone(),
                 portal: portal.clone(),
             };
             thread::Builder::new()
@@ -141,14 +158,20 @@ impl Server {
             predecessor.relieve()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, estate) =
-            Health::start(live.clone(), control.handle().clone(), sockets, visits)?;
-        let control = control.start(listeners.clone())?;
+        let (health, estate) = Health::start(
+            live.clone(),
+            control.handle().clone(),
+            sockets,
+            visits,
+            liveness.clone(),
+        )?;
+        let control = control.start(listeners.clone(), &liveness)?;
         listeners.inherited().settle();
         Ok(Self {
             listeners,
             workers,
             pulses,
+            liveness,
             live,
             control,
             health: Some(health),
@@ -162,14 +185,14 @@ impl Server {
         self.listeners.addresses()
     }
 
-    /// Has the configuration file read again, and waits until that is done; what comes of it is in the log.
-    pub fn reload(&self) {
-        self.control.handle().reload();
+    /// Has the configuration file read again; what comes of it is in the log. Does not wait: `done` is called when it is over.
+    pub fn reload(&self, done: impl FnOnce() + Send + 'static) {
+        self.control.handle().reload(done);
     }
 
-    /// Whether every worker gets to its work.
+    /// Whether no thread has died that the program needs, and every worker gets to its work.
     pub fn is_alive(&self) -> bool {
-        self.pulses.iter().all(Pulse::is_alive)
+        self.liveness.dead().is_none() && self.pulses.iter().all(Pulse::is_alive)
     }
 
     /// Starts the program anew, from where its file is now, with the same arguments. When the new one could serve, it does,
@@ -182,9 +205,10 @@ impl Server {
             return tracing::warn!("another program is starting to take over already");
         }
         let (gifts, succession) = (self.gifts(), self.succession.clone());
+        let control = self.control.handle().clone();
         let hand_over = move || match gifts
             .context("handing over the sockets")
-            .and_then(|gifts| hand_over(gifts, &succession))
+            .and_then(|gifts| hand_over(gifts, &succession, &control))
         {
             Ok(process) => {
                 tracing::info!(process, "another program serves in place of this one");
@@ -243,10 +267,12 @@ impl Server {
 }
 
 /// Starts the program anew, and lets it serve.
-fn hand_over(gifts: Vec<Gift>, succession: &Succession) -> Result<u32> {
+fn hand_over(gifts: Vec<Gift>, succession: &Succession, control: &control::Handle) -> Result<u32> {
     let successor = Successor::start(gifts, SUCCESSION)?;
     let process = successor.process();
-    successor.go()?;
+    // Before the other serves: it is the one to change things then.
+    control.hand_over();
+    successor.go().inspect_err(|_| control.take_back())?;
     succession.has_succeeded.store(true, SeqCst);
     Ok(process)
 }

@@ -1,4 +1,4 @@
-//! What clients send, as it is shown to those who run the site: in bounded space, and without what may be a secret.
+//! What is shown to those who run the site, in bounded space; of what clients send, without what may be a secret.
 
 use std::fmt::Write as _;
 

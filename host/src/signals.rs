@@ -9,7 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+
+/// How long a look for a signal takes: enough for the runtime to hear of one that has come.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// SIGTERM, SIGINT, SIGHUP and SIGUSR2, caught from the moment this is made.
 #[derive(Debug)]
@@ -96,6 +99,13 @@ impl Signals {
                 () = due => Event::Due,
             }
         })
+    }
+
+    /// The signal that has come to end the program, if one has.
+    pub(crate) fn stopped(&mut self) -> Option<&'static str> {
+        let Self { runtime, end, .. } = self;
+        let come = runtime.block_on(async { timeout(GLANCE, end.next()).await });
+        come.ok()
     }
 
     /// Runs `work`, which blocks, to its end, but for no longer than until the next signal that ends the program: then says

@@ -4,6 +4,7 @@
 //! comes into force without fail. What counts and remembers is handed from one snapshot to the next by the identity of
 //! balancers (their names) and members (their balancer and where they are).
 
+mod aside;
 mod cluster;
 mod recipe;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::clock;
 use crate::config::{Balancer, Config, Limits, Route};
 use crate::control::Source;
 use crate::explain::Explain;
@@ -22,6 +24,7 @@ use crate::wasm::Version;
 use cluster::ClusterDraft;
 use recipe::Kitchen;
 
+pub(crate) use aside::{Aside, OnRefusal};
 pub(crate) use cluster::Cluster;
 
 /// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
@@ -80,7 +83,8 @@ impl Snapshot {
     /// A file for the TLS of members cannot be used.
     pub(crate) fn new(config: Arc<Config>, source: Arc<Source>) -> Result<Self> {
         let versions = vec![None; config.plugins.len()];
-        Ok(Draft::after(None, config, source, versions)?.come_into_force())
+        let draft = Draft::after(None, config, source, versions, OnRefusal::Refuse)?;
+        Ok(draft.come_into_force())
     }
 
     /// What may come after this one: another configuration, other versions of its plugins, or other contents of the files for
@@ -95,7 +99,26 @@ impl Snapshot {
         source: Arc<Source>,
         versions: Versions,
     ) -> Result<Draft> {
-        Draft::after(Some(self), config, source, versions)
+        self.draft_unless_refused(config, source, versions, OnRefusal::Refuse)
+    }
+
+    /// The same, where plugins that refuse it may be set aside.
+    ///
+    /// # Errors
+    /// As [`draft`](Self::draft).
+    pub(crate) fn draft_unless_refused(
+        &self,
+        config: Arc<Config>,
+        source: Arc<Source>,
+        versions: Versions,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Draft> {
+        Draft::after(Some(self), config, source, versions, on_refusal)
+    }
+
+    /// The plugins that are set aside, each for a balancer.
+    pub(crate) fn aside(&self) -> impl Iterator<Item = Aside<'_>> {
+        self.clusters.iter().flat_map(|cluster| cluster.aside())
     }
 
     /// The balancer of this name, and its place.
@@ -133,11 +156,6 @@ impl Snapshot {
     pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
         &self.config.plugins[plugin].name
     }
-
-    /// Whether every plugin is loaded.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.versions.iter().all(Option::is_some)
-    }
 }
 
 impl Draft {
@@ -146,12 +164,14 @@ impl Draft {
         config: Arc<Config>,
         source: Arc<Source>,
         versions: Versions,
+        on_refusal: OnRefusal<'_>,
     ) -> Result<Self> {
         let contents = Contents::read(tls::files(&config));
         let kitchen = Kitchen {
             config: &config,
             versions: &versions,
             contents: &contents,
+            on_refusal,
         };
         let draft = |balancer: &Balancer| {
             let name = &balancer.settings.name;
@@ -165,7 +185,7 @@ impl Draft {
         Ok(Self {
             clusters: clusters.collect::<Result<_>>()?,
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
-            started: before.map_or_else(Instant::now, Snapshot::started),
+            started: before.map_or_else(clock::origin, Snapshot::started),
             meters: before.map_or_else(
                 || Arc::new(Meters::new(config.workers.get())),
                 |before| before.meters.clone(),

@@ -36,7 +36,7 @@ impl Supervisor {
         self.watchdog.map(|within| within / 2)
     }
 
-    /// Says that the program serves.
+    /// Says that the program serves, or does so again after a reload.
     pub(crate) fn ready(&self) {
         self.tell("READY=1");
     }
@@ -56,14 +56,11 @@ impl Supervisor {
         self.tell(&format!("MAINPID={process}"));
     }
 
-    /// Says that the configuration is read again for as long as `reload` takes, whatever comes of it.
-    pub(crate) fn reloading<R>(&self, reload: impl FnOnce() -> R) -> R {
+    /// Says that the configuration is read again; [`ready`](Self::ready) says that this is over, whatever came of it.
+    pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
-        let result = reload();
-        self.ready();
-        result
     }
 
     fn tell(&self, message: &str) {

@@ -1,14 +1,20 @@
 //! Policies as WebAssembly components: compiled, checked, sandboxed, and exchanged when their files change.
 //!
-//! From a file's content to a decision: `shelf` (the versions at hand) → `version` (compiled and checked, what it is fit for) →
-//! `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
+//! From a file's content to a decision: `complexity` (whether it may be compiled) → `compiler` (in a child process) or `cache`
+//! (on disk) → `shelf` (the versions at hand) → `version` (checked, what it is fit for) → `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
 //! every answer checked). `engine` has the bounds of the sandbox, `limits` those of an instance, `context` what an instance
-//! may call; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
+//! may call; `budget` what all calls together may take, as `watch` sees it; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
 //!
 //! Nothing here knows HTTP, and nothing outside knows wasmtime.
 
 mod ambient;
 pub(crate) mod bench;
+mod budget;
+mod cache;
+mod clock;
+mod compilations;
+pub(crate) mod compiler;
+mod complexity;
 mod context;
 pub(crate) mod defaults;
 mod engine;
@@ -30,10 +36,14 @@ mod since_v0_1_0;
 mod version;
 mod voice;
 mod wasi;
+mod watch;
 
+pub(crate) use cache::Cache;
+pub(crate) use compilations::{Compilation, Compilations};
+pub(crate) use compiler::Compiler;
 pub(crate) use engine::Sandbox;
 pub(crate) use examination::Examination;
 pub(crate) use fault::{FaultKind, take_fault};
 pub(crate) use record::Record;
 pub(crate) use shelf::{Book, LARGEST, Loaded, OnQuarantine, Shelf};
-pub(crate) use version::Version;
+pub(crate) use version::{Role, Version};

@@ -25,7 +25,7 @@ mod tests;
 mod watched;
 
 use bell::Bell;
-pub(crate) use content::{Content, Hash, Unreadable, hash, read};
+pub(crate) use content::{Content, Hash, Unreadable, check_type, hash, read, read_once};
 use events::Events;
 use watched::Watched;
 

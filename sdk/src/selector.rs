@@ -42,6 +42,12 @@ pub trait Selector: Send {
         0
     }
 
+    /// The same of several members, from the first on, of as many as can be told: the host asks by this. A policy answers
+    /// [`load`](Self::load).
+    fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+        ids.iter().map(|&id| self.load(id)).collect()
+    }
+
     /// Starts over, as after a change of method or when a member returns to service.
     fn reset(&mut self) {}
 

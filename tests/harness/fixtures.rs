@@ -124,6 +124,15 @@ pub(crate) fn forging_log() -> Component {
     Component::selector(&format!("(i32.const 2) {log} {}", answer(0)))
 }
 
+/// A body that keeps a processor busy for so many turns of a loop, of a nanosecond or so, and leaves nothing.
+pub(crate) fn burning(turns: u32) -> String {
+    format!(
+        "(local.set $i (i32.const {turns}))
+        (loop $again
+            (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))"
+    )
+}
+
 // Selectors that go wrong.
 
 /// Traps as a panic does.
@@ -429,4 +438,12 @@ pub(crate) fn restore_loops() -> Component {
 pub(crate) fn restore_refuses() -> Component {
     let says = with_text(b"written by a stranger", "call $error");
     counting().function("state#restore", &says)
+}
+
+/// A component that chooses this position, and takes long to compile.
+pub(crate) fn large(position: u32, functions: usize) -> Component {
+    let step = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 7)) (local.get 0)))";
+    let steps = step.repeat(20);
+    let function = format!("(func (param i32) (result i32) {steps} (local.get 0))");
+    answering(position).declaring(&function.repeat(functions))
 }

@@ -13,6 +13,7 @@ pub(crate) mod http2;
 mod itself;
 mod load;
 pub(crate) mod origin;
+mod outlet;
 pub(crate) mod plugin;
 pub(crate) mod proxy;
 mod rehearsal;
@@ -26,6 +27,7 @@ pub(crate) use dns::{Dns, Said};
 pub(crate) use gate::Gate;
 pub(crate) use load::Load;
 pub(crate) use origin::{Exchange, Log, Origin, State};
+pub(crate) use outlet::Outlet;
 pub(crate) use proxy::{Proxy, Signal, program};
 
 /// How long anybody waits for anything before the test fails: long enough for a loaded machine.

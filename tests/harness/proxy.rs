@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::mem;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::process::kill_process;
+pub(crate) use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::{Client, Origin, PATIENCE, Response, eventually};
+use super::{Client, Origin, Outlet, PATIENCE, Response, eventually};
 
 /// What the program prints for each listener, before its URL.
 const LISTENING: &str = "listening on ";
@@ -22,9 +24,15 @@ const LISTENING: &str = "listening on ";
 /// The program with these arguments, not started yet.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
-    command.args(arguments).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("CACHE_DIRECTORY", PLUGIN_CACHE);
     command
 }
+
+/// Where tests keep compiled plugins: each is compiled once, not by every test.
+const PLUGIN_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugin-cache");
 
 /// A running program. It is killed when this is dropped; a test fails if the program has panicked.
 pub(crate) struct Proxy {
@@ -34,6 +42,8 @@ pub(crate) struct Proxy {
     pub(crate) stdout: Lines,
     /// What the program complained about.
     pub(crate) stderr: Lines,
+    /// The ends of its standard output and standard error that are not read.
+    stalled: [Option<PipeReader>; 2],
     directory: TempDir,
     /// The programs that took over from it, one after the other.
     successors: Vec<Pid>,
@@ -62,17 +72,8 @@ impl Proxy {
 
     /// Starts the program in `directory` and waits until each listener is ready.
     #[track_caller]
-    pub(crate) fn run(mut command: Command, listeners: usize, directory: TempDir) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let mut proxy = Self {
-            stdout: Lines::of(child.stdout.take().expect("piped")),
-            stderr: Lines::of(child.stderr.take().expect("piped")),
-            addresses: Vec::new(),
-            child,
-            directory,
-            successors: Vec::new(),
-        };
+    pub(crate) fn run(command: Command, listeners: usize, directory: TempDir) -> Self {
+        let mut proxy = Self::spawn(command, directory, [Outlet::Read; 2]);
         proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
             let ready = |line: &String| {
                 let (_, url) = line.split_once(LISTENING)?;
@@ -82,6 +83,31 @@ impl Proxy {
             (addresses.len() >= listeners).then_some(addresses)
         });
         proxy
+    }
+
+    /// Starts the program in `directory` with these as its standard output and standard error.
+    fn spawn(mut command: Command, directory: TempDir, outlets: [Outlet; 2]) -> Self {
+        let [stdout, stderr] = outlets.map(Outlet::open);
+        command.stdout(stdout.theirs).stderr(stderr.theirs);
+        let child = command.spawn().expect("the program starts");
+        // With it go our copies of what the program was given, so that it alone keeps them open.
+        drop(command);
+        Self {
+            stdout: stdout.read.map_or_else(Lines::default, Lines::of),
+            stderr: stderr.read.map_or_else(Lines::default, Lines::of),
+            stalled: [stdout.stalled, stderr.stalled],
+            addresses: Vec::new(),
+            child,
+            directory,
+            successors: Vec::new(),
+        }
+    }
+
+    /// Reads what has not been read so far of standard output and standard error.
+    pub(crate) fn read_stalled(&mut self) {
+        let [stdout, stderr] = [0, 1].map(|place| self.stalled[place].take().map(Lines::of));
+        self.stdout = stdout.unwrap_or_else(|| self.stdout.clone());
+        self.stderr = stderr.unwrap_or_else(|| self.stderr.clone());
     }
 
     /// The address of the first listener.
@@ -173,6 +199,11 @@ impl Proxy {
         Duration::from_millis(ticks * 10)
     }
 
+    /// The processes that compile plugins for the program.
+    pub(crate) fn compilers(&self) -> Vec<Pid> {
+        compilers_of(self.process())
+    }
+
     /// Sends a signal to the program, or to the last one that took over from it.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.process(), signal).expect("the program runs");
@@ -244,6 +275,30 @@ impl Drop for Proxy {
     }
 }
 
+/// The processes that compile plugins for a program.
+pub(crate) fn compilers_of(program: Pid) -> Vec<Pid> {
+    let is_compiler = |process: &Pid| {
+        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}"));
+        let stat = read("stat").unwrap_or_default();
+        // Behind the name in parentheses and the state.
+        let behind_name = stat.rsplit(')').next().unwrap_or_default();
+        let parent = behind_name.split_whitespace().nth(1);
+        parent.and_then(|parent| parent.parse().ok()) == Some(program.as_raw_pid())
+            && read("cmdline").is_ok_and(|line| line.contains("compile-component"))
+    };
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
+    numbers
+        .filter_map(Pid::from_raw)
+        .filter(is_compiler)
+        .collect()
+}
+
+/// Sends a signal to a process.
+pub(crate) fn send(process: Pid, signal: Signal) {
+    kill_process(process, signal).expect("the process is there");
+}
+
 /// Which member served, by the name it answered with; the status where that is not 200.
 pub(crate) fn server(response: &Response) -> String {
     match response.status() {
@@ -254,6 +309,9 @@ pub(crate) fn server(response: &Response) -> String {
 
 /// What is done to the folder of the configuration before the program starts.
 type Preparation = Box<dyn FnOnce(&Path)>;
+
+/// Where a listener is that may have any free port.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A configuration being written.
 #[derive(Default)]
@@ -267,6 +325,7 @@ pub(crate) struct Start {
     balancer: String,
     members: String,
     plugins: String,
+    environment: Vec<(String, String)>,
     preparations: Vec<Preparation>,
 }
 
@@ -322,8 +381,21 @@ impl Start {
     }
 
     /// Adds a plugin with more keys. It is in the file `NAME.wasm` beside the configuration, which is not written yet.
+    ///
+    /// In a build for debugging a call takes many times what it should, so all of a processor is its budget unless the keys say
+    /// another.
     pub(crate) fn plugin(mut self, name: &str, keys: &str) -> Self {
-        self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{keys}\n");
+        let budget = match keys.contains("cpu-budget") {
+            true => "",
+            false => "cpu-budget = \"100%\"\n",
+        };
+        self.plugins += &format!("[plugin.{name}]\nfile = \"{name}.wasm\"\n{budget}{keys}\n");
+        self
+    }
+
+    /// Sets a variable of the program's environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -352,13 +424,18 @@ impl Start {
             plugins,
             ..
         } = self;
+        // Most tests are about plugins that are there.
+        let start = match plugins.is_empty() || top.contains("start =") {
+            true => "",
+            false => "start = \"wait\"\n",
+        };
         if let Some(whole) = &self.whole {
-            return format!("{whole}\n{plugins}");
+            return format!("{start}{whole}\n{plugins}");
         }
         let default = format!("[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n{route}");
         let routes = self.routes.as_ref().unwrap_or(&default);
         format!(
-            "{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{listen}\n{routes}\n\
+            "{start}{top}\n[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n{listen}\n{routes}\n\
              [balancer.cluster]\n{balancer}\n{members}\n{plugins}"
         )
     }
@@ -379,20 +456,53 @@ impl Start {
     }
 
     #[track_caller]
-    fn start_by(self, mut command: Command) -> Proxy {
-        let directory = TempDir::new().expect("a directory");
+    fn start_by(mut self, mut command: Command) -> Proxy {
         let toml = self.toml();
+        command.envs(mem::take(&mut self.environment));
+        let directory = self.write(&toml);
+        command.arg(directory.path().join(CONFIG));
+        Proxy::run(command, toml.matches("[[listen]]").count(), directory)
+    }
+
+    /// As [`start`](Self::start), with these as standard output and standard error. What the program prints may never be read,
+    /// so it is given a socket to listen on; whoever connects waits until it does.
+    pub(crate) fn start_writing_to(mut self, outlets: [Outlet; 2]) -> Proxy {
+        let listener = TcpListener::bind(ANY_PORT).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let toml = self.toml().replacen(ANY_PORT, &address.to_string(), 1);
+        let environment = mem::take(&mut self.environment);
+        let directory = self.write(&toml);
+        let mut command = program(&["run"]);
+        command.arg(directory.path().join(CONFIG));
+        let mapping = FdMapping {
+            parent_fd: listener.into(),
+            child_fd: 3,
+        };
+        let mapped = command.fd_mappings(vec![mapping]);
+        let command_with_socket = mapped.expect("one number").env("LISTEN_FDS", "1");
+        command_with_socket.envs(environment);
+        let mut proxy = Proxy::spawn(command, directory, outlets);
+        proxy.addresses = vec![address];
+        proxy
+    }
+
+    /// Writes the configuration and all that is beside it.
+    fn write(self, toml: &str) -> TempDir {
+        let directory = TempDir::new().expect("a directory");
         for prepare in self.preparations {
             prepare(directory.path());
         }
-        command.arg(write_config(directory.path(), &toml));
-        Proxy::run(command, toml.matches("[[listen]]").count(), directory)
+        write_config(directory.path(), toml);
+        directory
     }
 }
 
+/// The name of the configuration file.
+const CONFIG: &str = "equipoise.toml";
+
 /// Writes a configuration file.
 pub(crate) fn write_config(directory: &Path, toml: &str) -> PathBuf {
-    let path = directory.join("equipoise.toml");
+    let path = directory.join(CONFIG);
     fs::write(&path, toml).expect("a file can be written");
     path
 }
@@ -403,17 +513,28 @@ pub(crate) struct Lines {
     state: Arc<(Mutex<Printed>, Condvar)>,
 }
 
-#[derive(Default)]
 struct Printed {
     lines: Vec<String>,
     ended: bool,
 }
 
+impl Default for Lines {
+    /// Those of a program that is not read.
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
 impl Lines {
+    fn new(ended: bool) -> Self {
+        let lines = Vec::new();
+        Self {
+            state: Arc::new((Mutex::new(Printed { lines, ended }), Condvar::new())),
+        }
+    }
+
     fn of(output: impl Read + Send + 'static) -> Self {
-        let lines = Self {
-            state: Arc::default(),
-        };
+        let lines = Self::new(false);
         let writer = lines.clone();
         thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {

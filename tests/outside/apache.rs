@@ -128,6 +128,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         MODULES.join(", ")
     );
     // Straight to the terminal: print macros are captured until a test fails.
+    #[expect(clippy::disallowed_methods, reason = "a test may wait")]
     let _ = writeln!(std::io::stderr(), "{need}");
     let has_modules = MODULES.iter().all(|module| {
         Path::new(MODULE_DIRECTORY)

@@ -28,6 +28,9 @@ pub(crate) struct Equipoise {
     directory: TempDir,
 }
 
+/// Where tests keep compiled plugins: each is compiled once, not by every test.
+const PLUGIN_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugin-cache");
+
 impl Equipoise {
     /// Starts with this cluster and logs errors only.
     pub(crate) fn start(cluster: &Cluster) -> Self {
@@ -46,12 +49,15 @@ impl Equipoise {
     /// The same with listeners of the configuration's own.
     pub(crate) fn serve(directory: TempDir, configuration: &str, level: &str) -> Self {
         let file = directory.path().join("equipoise.toml");
-        fs::write(&file, format!("workers = 2\n{configuration}")).expect("writing a file");
+        // Plugins are there with the first request.
+        let top = "workers = 2\nstart = \"wait\"\n";
+        fs::write(&file, format!("{top}{configuration}")).expect("writing a file");
         let log = fs::File::create(directory.path().join(LOG)).expect("creating a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_equipoise"))
             .arg("run")
             .arg(&file)
             .env("RUST_LOG", level)
+            .env("CACHE_DIRECTORY", PLUGIN_CACHE)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -95,7 +95,7 @@ fn judged(members: [&Member; 2], interval: &str) -> Equipoise {
         .collect();
     let configuration = format!(
         "[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
-         [plugin.judge]\nfile = \"judge.wasm\"\ndeadline = \"1s\"\n\
+         [plugin.judge]\nfile = \"judge.wasm\"\ndeadline = \"1s\"\ncpu-budget = \"100%\"\n\
          settings = {{ field = \"status\", value = \"up\", p99-ms = \"350\" }}\n\
          [balancer.cluster]\nhealth = {{ plugin = \"judge\" }}\n\
          hcmethod = \"GET\"\nhcuri = \"/health\"\nhcinterval = \"{interval}\"\n{members}"

@@ -12,7 +12,8 @@
 //!
 //! Plugins have no counterpart in Apache: [`plugins`] compares the same policy in several languages instead.
 //!
-//! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]).
+//! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]), and the program soaked for two in everything that may
+//! happen at once ([`soak`]).
 //! What protocols really are, programs and libraries say that everybody uses: curl, h2load, openssl and sslyze, nginx and
 //! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
 //!
@@ -49,6 +50,7 @@ mod proxy_protocol;
 mod random;
 mod rewriting;
 mod sets;
+mod soak;
 mod status;
 mod sticky;
 mod tls;

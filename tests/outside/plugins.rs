@@ -84,10 +84,10 @@ impl Balancer {
             .map(|position| MEMBERS.live(position))
             .map(|address| format!("[[balancer.cluster.member]]\nurl = \"http://{address}\"\n"))
             .collect();
-        // QuickJS is slow in the host of a debug build: the usual deadline is none to it.
+        // QuickJS is slow in the host of a debug build: the usual deadline and budget are none to it.
         let configuration = format!(
             "[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
-             [plugin.policy]\nfile = \"policy.wasm\"\nmemory = \"64MiB\"\ndeadline = \"1s\"\n\
+             [plugin.policy]\nfile = \"policy.wasm\"\nmemory = \"64MiB\"\ndeadline = \"1s\"\ncpu-budget = \"100%\"\n\
              settings = {{ header = \"{header}\" }}\n\
              [balancer.cluster]\nlbmethod = {{ plugin = \"policy\", fallback = \"byrequests\" }}\n{members}"
         );

@@ -333,9 +333,17 @@ impl Balancer {
         members.filter_map(|member| member.until_retry(now)).min()
     }
 
-    /// Where a member stands in the method's schedule: Apache's `lbstatus`, over all workers. For display.
-    pub fn load(&self, id: u32) -> i64 {
-        self.desks.iter().map(|desk| lock(desk).load(id)).sum()
+    /// Where members stand in the method's schedule: Apache's `lbstatus`, over all workers, of as many as the method tells, from
+    /// the first on. For display.
+    ///
+    /// The method is asked in one turn, in which no decision is made.
+    pub fn loads(&self, ids: &[u32]) -> Vec<i64> {
+        let loads = self.desks.iter().map(|desk| lock(desk).loads(ids));
+        let sum = |one: Vec<i64>, other: Vec<i64>| {
+            let both = one.into_iter().zip(other);
+            both.map(|(one, other)| one.saturating_add(other)).collect()
+        };
+        loads.reduce(sum).unwrap_or_default()
     }
 
     /// A heartbeat arrived from an address: tells every member there, or only the one at `port` where the heartbeat names

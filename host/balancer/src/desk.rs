@@ -100,8 +100,8 @@ impl Desk {
         self.fell_back = other.fell_back;
     }
 
-    pub(crate) fn load(&mut self, id: u32) -> i64 {
-        self.selector.load(id)
+    pub(crate) fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+        self.selector.loads(ids)
     }
 }
 

@@ -4,6 +4,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::bounded;
 use crate::config::Mistakes;
 use crate::control::Refusal;
 
@@ -75,9 +76,12 @@ pub(super) struct Problem {
     status: u16,
     title: &'static str,
     detail: String,
-    /// What is wrong with the configuration that was asked for.
+    /// What is wrong with the configuration that was asked for; up to 100 mistakes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mistakes: Vec<MistakeView>,
+    /// How many mistakes there are beyond those.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_mistakes: usize,
 }
 
 /// A mistake in a configuration.
@@ -96,8 +100,9 @@ impl Problem {
         Self {
             status: status.as_u16(),
             title: status.canonical_reason().unwrap_or_default(),
-            detail,
+            detail: bounded::message(&detail).into_owned(),
             mistakes: Vec::new(),
+            more_mistakes: 0,
         }
     }
 
@@ -115,6 +120,7 @@ impl Problem {
         let mut problem = Self::new(status, refusal.to_string());
         if let Refusal::Mistaken(mistakes) = refusal {
             problem.mistakes = views(mistakes);
+            problem.more_mistakes = mistakes.more();
         }
         problem
     }
@@ -124,6 +130,14 @@ impl Problem {
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         written(status, "application/problem+json", self)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn views(mistakes: &Mistakes) -> Vec<MistakeView> {

@@ -10,11 +10,13 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
 use super::configuration::ConfigurationView;
+use super::connections::Connection;
 use super::endpoint::Endpoint;
 use super::explain;
 use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
+use crate::health::Judges;
 use crate::live::Live;
 use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
@@ -26,26 +28,42 @@ const UPLOADS: usize = 2;
 pub(super) struct Api {
     pub(super) live: Live,
     pub(super) control: Handle,
+    judges: Judges,
     /// Places for uploads, which are large.
     pub(super) uploads: Semaphore,
+}
+
+/// Who asks.
+pub(super) struct Caller<'connection> {
+    /// What the log calls them.
+    pub(super) name: String,
+    /// Their connection to the admin listener; none where they come by another.
+    pub(super) connection: Option<&'connection Connection>,
 }
 
 /// An answer, or why there is none such.
 pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
 impl Api {
-    pub(super) fn new(live: Live, control: Handle) -> Self {
+    pub(super) fn new(live: Live, control: Handle, judges: Judges) -> Self {
         Self {
             live,
             control,
+            judges,
             uploads: Semaphore::new(UPLOADS),
         }
     }
 
-    /// Answers the request of an operator, as the log calls them, for what is at this endpoint, which knows its method.
+    /// Whether a version of a plugin is being compiled.
+    pub(super) fn is_being_compiled(&self, plugin: &str) -> bool {
+        let book = self.control.book(plugin);
+        book.is_some_and(|book| book.pages().compiling.is_some())
+    }
+
+    /// Answers the request of an operator for what is at this endpoint, which knows its method.
     pub(super) async fn answer(
         &self,
-        by: &str,
+        caller: &Caller<'_>,
         endpoint: Endpoint<'_>,
         parts: &Parts,
         body: ClientBody,
@@ -54,13 +72,29 @@ impl Api {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {
                 explain::answer(&self.live.load(), parts)
             }
-            Method::GET | Method::HEAD => self.show(&endpoint),
+            Method::GET | Method::HEAD => {
+                self.ask_loads(&endpoint).await;
+                self.show(&endpoint)
+            }
             _ => {
-                let operator = Operator { api: self, by };
+                let operator = Operator { api: self, caller };
                 operator.change(endpoint, parts, body).await
             }
         };
         outcome.unwrap_or_else(|answer| *answer)
+    }
+
+    /// Has it asked anew where the members stand that are to be shown.
+    async fn ask_loads(&self, endpoint: &Endpoint<'_>) {
+        let snapshot = self.live.load();
+        let name = match endpoint {
+            Endpoint::Balancers => None,
+            Endpoint::Balancer(name) | Endpoint::Member(name, _) => Some(name),
+            _ => return,
+        };
+        let clusters = snapshot.clusters.iter();
+        let shown = clusters.filter(|cluster| name.is_none_or(|name| cluster.name() == name));
+        self.judges.ask_loads(shown).await;
     }
 
     /// What is at an endpoint.

@@ -41,6 +41,9 @@ pub(super) struct BalancerView<'snapshot> {
     /// The plugin that judges members.
     #[serde(skip_serializing_if = "Option::is_none")]
     health_plugin: Option<&'snapshot str>,
+    /// The plugins of it that are set aside; the fallback decides in their place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    set_aside: Vec<AsideView<'snapshot>>,
     nofailover: bool,
     maxattempts: usize,
     timeout: String,
@@ -51,6 +54,14 @@ pub(super) struct BalancerView<'snapshot> {
     /// The keys that are written, without members.
     settings: Settings,
     members: Vec<MemberView<'snapshot>>,
+}
+
+/// A plugin that is set aside for a balancer.
+#[derive(Debug, Serialize)]
+struct AsideView<'snapshot> {
+    plugin: &'snapshot str,
+    /// What it refused, and why.
+    reason: &'snapshot str,
 }
 
 /// A member.
@@ -81,8 +92,10 @@ pub(super) struct MemberView<'snapshot> {
     checks: Vec<CheckView>,
     elected: u64,
     busy: u32,
-    /// Where the member stands in the method's schedule: Apache's "Load".
-    load: i64,
+    /// Where the member stood in the method's schedule within the last second or so: Apache's "Load"; none where the method has
+    /// not told yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<i64>,
     /// Bytes sent to the member.
     to: u64,
     /// Bytes read from the member.
@@ -185,6 +198,13 @@ impl<'snapshot> BalancerView<'snapshot> {
                 SessionSource::Names { .. } => None,
             }),
             health_plugin: config.judge.map(plugin),
+            set_aside: cluster
+                .aside()
+                .map(|aside| AsideView {
+                    plugin: aside.plugin,
+                    reason: aside.reason,
+                })
+                .collect(),
             nofailover: balancer.settings().nofailover,
             maxattempts: config.max_attempts,
             timeout: words(config.timeout),
@@ -230,7 +250,7 @@ impl<'snapshot> MemberView<'snapshot> {
             checks,
             elected: counters.elected(),
             busy: counters.busy(),
-            load: cluster.balancer.load(member.id),
+            load: cluster.loads.of(member.id),
             to: counters.transferred(),
             from: counters.read(),
             latency_us: counters.latency_us(),

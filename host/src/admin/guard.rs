@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, HeaderName, ORIGIN, VIA, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode};
-use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
 use super::Peer;
@@ -38,12 +39,41 @@ pub(super) fn refusal_of_visit(
     from: SocketAddr,
     manager: &Manager,
 ) -> Option<Answer> {
-    let is_near = |network: &IpNet| network.contains(&from.ip().to_canonical());
-    if !manager.networks.is_empty() && !manager.networks.iter().any(is_near) {
-        return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
+    let (address, networks) = (from.ip().to_canonical(), &manager.networks);
+    let is_in_a_network = networks.iter().any(|network| network.contains(&address));
+    let is_open = networks.is_empty() && !manager.local;
+    if !is_open && !is_in_a_network {
+        if !manager.local || !address.is_loopback() {
+            return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
+        }
+        if is_forwarded(request) {
+            let reason = "a proxy has forwarded this, so it may come from anywhere: ask this program itself, or have `require` name the proxy's address, or \"token\" alone";
+            return Some(problem(StatusCode::FORBIDDEN, reason));
+        }
     }
     let reason = "ask by an address, as localhost, or by one of the `hosts` of [manager]";
     (!is_called_so(request, &manager.hosts)).then(|| problem(StatusCode::FORBIDDEN, reason))
+}
+
+/// Fields by which proxies tell that they have forwarded a request, besides those that begin with `X-Forwarded`.
+const FORWARDING: [HeaderName; 9] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("x-original-forwarded-for"),
+    HeaderName::from_static("x-envoy-external-address"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
+
+/// Whether a proxy tells, by any field, that it has forwarded the request: it comes from the proxy, and who has sent it is
+/// somewhere else.
+fn is_forwarded(request: &Parts) -> bool {
+    let tells =
+        |name: &HeaderName| name.as_str().starts_with("x-forwarded") || FORWARDING.contains(name);
+    request.headers.keys().any(tells)
 }
 
 /// Why a request is refused for want of the token; none where it has it, or there is none.
@@ -117,4 +147,80 @@ fn knows(request: &Parts, token: &Token) -> bool {
     let field = request.headers.get(AUTHORIZATION);
     let given = field.and_then(|field| field.as_bytes().strip_prefix(b"Bearer "));
     given.is_some_and(|given| given.ct_eq(token.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn manager(local: bool, networks: &[&str]) -> Manager {
+        let networks = networks.iter().map(|it| it.parse().expect("a network"));
+        Manager {
+            path: "/balancer-manager".to_owned(),
+            hosts: Vec::new(),
+            local,
+            networks: networks.collect(),
+            requires_token: false,
+        }
+    }
+
+    /// Whether a request from there with such a field may use the manager.
+    fn may(manager: &Manager, from: &str, field: Option<&str>) -> bool {
+        let mut request = Request::get("/balancer-manager").header(HOST, "localhost");
+        if let Some(name) = field {
+            request = request.header(name, "192.0.2.7");
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let from = SocketAddr::new(from.parse().expect("an address"), 1234);
+        refusal_of_visit(&parts, from, manager).is_none()
+    }
+
+    #[test]
+    fn a_request_that_was_forwarded_is_not_local() {
+        let local = manager(true, &[]);
+        for from in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(may(&local, from, None), "{from}");
+            assert!(may(&local, from, Some("accept")), "{from}");
+            for field in [
+                "Forwarded",
+                "Via",
+                "X-Forwarded-For",
+                "X-Forwarded-Host",
+                "X-Forwarded-Proto",
+                "X-Forwarded-Port",
+                "X-Forwarded-Server",
+                "X-Forwarded-Anything",
+                "X-Forwarded",
+                "X-Real-IP",
+                "X-Client-IP",
+                "X-Cluster-Client-IP",
+                "True-Client-IP",
+                "CF-Connecting-IP",
+            ] {
+                assert!(!may(&local, from, Some(field)), "{from} {field}");
+            }
+        }
+        assert!(!may(&local, "192.0.2.1", None));
+    }
+
+    /// A network is one of those who connect, whoever they speak for.
+    #[test]
+    fn a_proxy_may_ask_that_is_named_by_its_address() {
+        let table: [(&[&str], bool, &str, bool); 6] = [
+            (&["127.0.0.1/32"], false, "127.0.0.1", true),
+            (&["127.0.0.1/32"], true, "127.0.0.1", true),
+            (&["10.0.0.0/8"], true, "127.0.0.1", false),
+            (&["10.0.0.0/8"], true, "10.1.1.1", true),
+            (&["10.0.0.0/8"], false, "11.1.1.1", false),
+            // The token alone is asked for.
+            (&[], false, "192.0.2.1", true),
+        ];
+        for (networks, local, from, expected) in table {
+            let manager = manager(local, networks);
+            let may = may(&manager, from, Some("X-Forwarded-For"));
+            assert_eq!(may, expected, "{networks:?} {local} {from}");
+        }
+    }
 }

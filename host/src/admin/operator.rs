@@ -3,29 +3,31 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::IF_MATCH;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, de};
-use serde_json::Value;
+use tokio::task::spawn_blocking;
 
-use super::answer::{Answer, made, not_allowed, nothing, problem, refused};
-use super::api::{Api, Outcome, no_balancer, no_member, no_plugin, place_of};
+use super::added::Added;
+use super::answer::{self, Answer, made, not_allowed, nothing, problem, refused};
+use super::api::{Api, Caller, Outcome, no_balancer, no_member, no_plugin, place_of};
 use super::body::{self, Bounds};
 use super::endpoint::Endpoint;
-use crate::control::{Command, Edit, Refusal, Resource, Settings};
+use super::json;
+use super::terms::terms;
+use crate::control::{Command, Edit, LeftOut, NewMember, Refusal, Resource, Settings, Terms};
 use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
+use crate::watcher::Content;
 
-/// How deep tables and lists may stand in each other.
-const DEEPEST: usize = 8;
+/// How many members may be added at once.
+const MOST_MEMBERS: usize = 1_000;
 
 /// Somebody who changes what runs.
 pub(super) struct Operator<'request> {
     pub(super) api: &'request Api,
-    /// What the log calls them.
-    pub(super) by: &'request str,
+    pub(super) caller: &'request Caller<'request>,
 }
 
 /// A new balancer.
@@ -36,9 +38,9 @@ struct NewBalancer {
     settings: Settings,
 }
 
-/// A new member.
+/// A new member, as it is written.
 #[derive(Deserialize)]
-struct NewMember {
+struct Member {
     url: String,
     #[serde(flatten)]
     settings: Settings,
@@ -59,23 +61,26 @@ impl Operator<'_> {
         parts: &Parts,
         body: ClientBody,
     ) -> Outcome {
-        let expected = |resource| expected(parts, resource);
+        let about = |resource| terms(parts, Some(resource));
         match endpoint {
             Endpoint::Reload => {
-                self.order(Command::Reload, None).await?;
+                self.order(Command::Reload, Terms::default()).await?;
                 self.api.show(&Endpoint::Configuration)
             }
             Endpoint::Changes => {
-                let expected = expected(Resource::Configuration);
+                let terms = about(Resource::Configuration);
                 let command = Command::TakeBack(key_asked_for(parts));
-                self.order(command, expected).await?;
+                self.order(command, terms).await?;
                 self.api.show(&Endpoint::Configuration)
             }
-            Endpoint::Balancers => self.add_balancer(read(body).await?).await,
+            Endpoint::Balancers => {
+                let new = read(body).await?;
+                self.add_balancer(new, terms(parts, None)).await
+            }
             Endpoint::Balancer(name) => {
-                let expected = expected(Resource::Balancer(name.to_string()));
+                let terms = about(Resource::Balancer(name.to_string()));
                 if parts.method == Method::DELETE {
-                    return self.remove_balancer(&name, expected).await;
+                    return self.remove_balancer(&name, terms).await;
                 }
                 let patch = patch(
                     read(body).await?,
@@ -87,16 +92,25 @@ impl Operator<'_> {
                     name: name.to_string(),
                     patch,
                 };
-                self.order(Command::Edit(edit), expected).await?;
+                self.order(Command::Edit(edit), terms).await?;
                 self.api.show(&Endpoint::Balancer(name))
             }
-            Endpoint::Members(name) => self.add_member(&name, read(body).await?).await,
+            Endpoint::Members(name) => {
+                let bytes = body::whole(body, &Bounds::CHANGE).await?;
+                self.balancer(&name)?;
+                let (members, are_listed) = json::one_or_more(&bytes, MOST_MEMBERS)?;
+                let terms = terms(parts, None);
+                match are_listed {
+                    true => self.add_members(&name, members, terms).await,
+                    false => self.add_member(&name, members, terms).await,
+                }
+            }
             Endpoint::Member(name, id) => {
-                let expected = expected(Resource::Member(name.to_string(), id));
+                let terms = about(Resource::Member(name.to_string(), id));
                 if parts.method == Method::DELETE {
                     let (balancer, url) = self.member(&name, id)?;
                     let edit = Edit::RemoveMember { balancer, url };
-                    self.order(Command::Edit(edit), expected).await?;
+                    self.order(Command::Edit(edit), terms).await?;
                     return Ok(nothing());
                 }
                 let patch = patch(
@@ -110,27 +124,30 @@ impl Operator<'_> {
                     url,
                     patch,
                 };
-                self.order(Command::Edit(edit), expected).await?;
+                self.order(Command::Edit(edit), terms).await?;
                 self.api.show(&Endpoint::Member(name, id))
             }
             Endpoint::Plugin(name) => {
-                let expected = expected(Resource::Plugin(name.to_string()));
+                let terms = about(Resource::Plugin(name.to_string()));
                 place_of(&self.api.live.load(), &name).ok_or_else(|| no_plugin(&name))?;
                 let Ok(_place) = self.api.uploads.try_acquire() else {
                     return Err(Box::new(refused(&Refusal::Busy)));
                 };
                 let bytes = body::whole(body, &Bounds::UPLOAD).await?;
                 let plugin = name.to_string();
-                let command = Command::Upload { plugin, bytes };
-                self.order(command, expected).await?;
+                // Hashing takes long for a large one.
+                let content = spawn_blocking(|| Arc::new(Content::of(bytes))).await;
+                let content = content.map_err(|_| Box::new(refused(&Refusal::Busy)))?;
+                let command = Command::Upload { plugin, content };
+                self.order(command, terms).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }
             Endpoint::Rollback(name) => {
-                let expected = expected(Resource::Plugin(name.to_string()));
+                let terms = about(Resource::Plugin(name.to_string()));
                 let Rollback { version } = read_or_default(body).await?;
                 let plugin = name.to_string();
                 let command = Command::RollBack { plugin, version };
-                self.order(command, expected).await?;
+                self.order(command, terms).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }
             Endpoint::Configuration | Endpoint::Plugins | Endpoint::Explain => {
@@ -139,36 +156,36 @@ impl Operator<'_> {
         }
     }
 
-    async fn add_balancer(&self, new: NewBalancer) -> Outcome {
+    async fn add_balancer(&self, new: NewBalancer, terms: Terms) -> Outcome {
         let NewBalancer { name, settings } = new;
         if self.api.live.load().cluster(&name).is_some() {
             let detail = format!("there is a balancer {name} already");
             return Err(Box::new(problem(StatusCode::CONFLICT, detail)));
         }
-        let edit = Edit::AddBalancer {
+        let command = Command::AddBalancer {
             name: name.clone(),
             settings,
         };
-        self.order(Command::Edit(edit), None).await?;
+        let left_out = self.order(command, terms).await?;
         let path = format!("/api/v1/balancers/{}", encoded(&name));
-        Ok(made(
-            self.api.show(&Endpoint::Balancer(name.into()))?,
-            &path,
-        ))
+        let answer = match left_out.is_empty() {
+            true => self.api.show(&Endpoint::Balancer(name.into()))?,
+            false => {
+                let snapshot = self.balancer(&name)?;
+                let added = Added::balancer(&snapshot, &name, &left_out);
+                answer::json(StatusCode::CREATED, &added)
+            }
+        };
+        Ok(made(answer, &path))
     }
 
-    async fn remove_balancer(&self, name: &str, expected: Option<(Resource, String)>) -> Outcome {
+    async fn remove_balancer(&self, name: &str, terms: Terms) -> Outcome {
         self.balancer(name)?;
         let edit = Edit::RemoveBalancer {
             name: name.to_owned(),
         };
-        let outcome = self
-            .api
-            .control
-            .order(self.by, Command::Edit(edit), expected)
-            .await;
-        match outcome {
-            Ok(()) => Ok(nothing()),
+        match self.carried_out(Command::Edit(edit), terms).await {
+            Ok(_) => Ok(nothing()),
             // There is nothing in the request that could be wrong: what stands against it is the rest.
             Err(Refusal::Mistaken(mistakes)) => {
                 Err(Box::new(refused(&Refusal::Conflict(mistakes.to_string()))))
@@ -177,24 +194,17 @@ impl Operator<'_> {
         }
     }
 
-    async fn add_member(&self, name: &str, new: NewMember) -> Outcome {
-        self.balancer(name)?;
-        let NewMember { url, settings } = new;
-        let snapshot = self.api.live.load();
-        let known = snapshot.cluster(name).is_some_and(|(_, cluster)| {
-            let mut members = cluster.balancer.members().iter();
-            members.any(|member| member.settings.name == url)
-        });
-        if known {
-            let detail = format!("{url} is a member of {name} already");
-            return Err(Box::new(problem(StatusCode::CONFLICT, detail)));
-        }
-        let edit = Edit::AddMember {
-            balancer: name.to_owned(),
-            url: url.clone(),
-            settings,
+    /// Adds the one member of a list, and shows it.
+    async fn add_member(&self, name: &str, members: Vec<Member>, terms: Terms) -> Outcome {
+        let url = members
+            .first()
+            .map_or_else(String::new, |it| it.url.clone());
+        // There is nothing that could be added without it.
+        let terms = Terms {
+            is_partial: false,
+            ..terms
         };
-        self.order(Command::Edit(edit), None).await?;
+        self.order(adding(name, members), terms).await?;
         let snapshot = self.api.live.load();
         let id = snapshot.cluster(name).and_then(|(_, cluster)| {
             let mut members = cluster.balancer.members().iter();
@@ -209,14 +219,26 @@ impl Operator<'_> {
         Ok(made(answer, &path))
     }
 
-    /// Has a command carried out.
-    async fn order(
-        &self,
-        command: Command,
-        expected: Option<(Resource, String)>,
-    ) -> Result<(), Box<Answer>> {
-        let outcome = self.api.control.order(self.by, command, expected).await;
+    /// Adds several members, and shows those that were added and those that were left out.
+    async fn add_members(&self, name: &str, members: Vec<Member>, terms: Terms) -> Outcome {
+        let urls: Vec<_> = members.iter().map(|member| member.url.clone()).collect();
+        let left_out = self.order(adding(name, members), terms).await?;
+        let snapshot = self.balancer(name)?;
+        let added = Added::members(&snapshot, name, &urls, &left_out);
+        Ok(answer::json(StatusCode::CREATED, &added))
+    }
+
+    /// Has a command carried out. Answers what was left out, where the terms allow that.
+    async fn order(&self, command: Command, terms: Terms) -> Result<Vec<LeftOut>, Box<Answer>> {
+        let outcome = self.carried_out(command, terms).await;
         outcome.map_err(|refusal| Box::new(refused(&refusal)))
+    }
+
+    async fn carried_out(&self, command: Command, terms: Terms) -> Result<Vec<LeftOut>, Refusal> {
+        let Caller { name, connection } = self.caller;
+        // The client has said all that it has to say, and waits for us.
+        let _work = connection.map(|connection| connection.work());
+        self.api.control.order(name, command, terms).await
     }
 
     fn balancer(&self, name: &str) -> Result<Arc<Snapshot>, Box<Answer>> {
@@ -236,14 +258,14 @@ impl Operator<'_> {
     }
 }
 
-/// What the operator has seen, where the request says so.
-fn expected(parts: &Parts, resource: Resource) -> Option<(Resource, String)> {
-    let seen = parts.headers.get(IF_MATCH)?.to_str().unwrap_or_default();
-    if seen.trim() == "*" {
-        return None;
+/// The command that adds these members.
+fn adding(balancer: &str, members: Vec<Member>) -> Command {
+    let members = members.into_iter();
+    let member = |Member { url, settings }| NewMember { url, settings };
+    Command::AddMembers {
+        balancer: balancer.to_owned(),
+        members: members.map(member).collect(),
     }
-    let tag = seen.trim().trim_matches('"');
-    Some((resource, tag.to_owned()))
 }
 
 /// The `key` in the query.
@@ -264,20 +286,10 @@ fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<An
     }
 }
 
-/// Whether a value holds others in others, more than so many deep.
-fn is_deeper(value: &Value, most: usize) -> bool {
-    let is_deeper = |inner: &Value| most == 0 || is_deeper(inner, most - 1);
-    match value {
-        Value::Object(entries) => entries.values().any(is_deeper),
-        Value::Array(elements) => elements.iter().any(is_deeper),
-        _ => false,
-    }
-}
-
 /// The body as JSON.
 async fn read<T: DeserializeOwned>(body: ClientBody) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
-    parse(&bytes)
+    json::object(&bytes)
 }
 
 /// The same of a body that may be missing.
@@ -287,21 +299,8 @@ async fn read_or_default<T: DeserializeOwned + Default>(
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
     match bytes.is_empty() {
         true => Ok(T::default()),
-        false => parse(&bytes),
+        false => json::object(&bytes),
     }
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Answer>> {
-    // An object is what all of them are; said so before serde tells it in its own words.
-    let value: Result<Value, _> = serde_json::from_slice(bytes);
-    let object = value.and_then(|value| match value {
-        Value::Object(_) if is_deeper(&value, DEEPEST) => Err(de::Error::custom(
-            "the body has tables in tables in tables beyond what any configuration has",
-        )),
-        Value::Object(_) => serde_json::from_value(value),
-        _ => Err(de::Error::custom("the body must be a JSON object")),
-    });
-    object.map_err(|error| Box::new(problem(StatusCode::BAD_REQUEST, error.to_string())))
 }
 
 fn encoded(name: &str) -> impl fmt::Display {

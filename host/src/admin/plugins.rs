@@ -25,13 +25,21 @@ pub(super) struct PluginView<'snapshot> {
     roles: Vec<&'static str>,
     /// The version in force, by the first 12 digits of its hash; none while nothing is loaded.
     version: Option<String>,
-    /// `serving`, `out of service` or `not loaded`.
+    /// `serving`, `out of service`, `compiling` or `not loaded`.
     state: &'static str,
+    /// The version that is being compiled, by the first 12 digits of its hash; none while nothing is.
+    compiling: Option<String>,
     /// The balancers that name it.
     used_by: Vec<&'snapshot str>,
+    /// Those of them that it is set aside for, whose fallbacks decide.
+    set_aside: Vec<AsideView<'snapshot>>,
     /// Over all versions: calls, those that were left to the fallback, and faults by kind.
     calls: u64,
     declined: u64,
+    /// Calls that were not made, since the plugin was over its budget.
+    over_budget: u64,
+    /// Seconds that its calls took, as they were charged to its budget.
+    cpu_seconds: f64,
     faults: BTreeMap<String, u64>,
     /// How long calls of the version in force take: half of them, and 99 %, take no longer.
     p50_us: f64,
@@ -50,6 +58,14 @@ pub(super) struct PluginView<'snapshot> {
 struct RefusedView {
     at: f64,
     detail: String,
+}
+
+/// A balancer that a plugin is set aside for.
+#[derive(Debug, Serialize)]
+struct AsideView<'snapshot> {
+    balancer: &'snapshot str,
+    /// What it refused, and why.
+    reason: &'snapshot str,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,16 +103,28 @@ impl<'snapshot> PluginView<'snapshot> {
             }),
             version: version.map(|version| version.short_hash()),
             state: match snapshot.plugin_state(place) {
+                PluginState::Unloaded if pages.compiling.is_some() => "compiling",
                 PluginState::Unloaded => "not loaded",
                 PluginState::Quarantined => "out of service",
                 PluginState::Serving => "serving",
             },
+            compiling: pages.compiling,
             used_by: balancers
                 .filter(|balancer| names(balancer, place))
                 .map(|balancer| &*balancer.settings.name)
                 .collect(),
+            set_aside: snapshot
+                .aside()
+                .filter(|aside| aside.plugin == plugin.name)
+                .map(|aside| AsideView {
+                    balancer: aside.balancer,
+                    reason: aside.reason,
+                })
+                .collect(),
             calls: record.map_or(0, |record| record.calls()),
             declined: record.map_or(0, |record| record.declined()),
+            over_budget: record.map_or(0, |record| record.over_budget()),
+            cpu_seconds: record.map_or(0.0, |record| record.seconds()),
             faults: record.map_or_else(BTreeMap::new, faults),
             p50_us: record.map_or(0.0, |record| record.p50_us()),
             p99_us: record.map_or(0.0, |record| record.p99_us()),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::{Request, StatusCode};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, problem};
@@ -50,10 +51,18 @@ impl Portal {
             request,
             answer,
         };
-        let busy = |_| problem(StatusCode::SERVICE_UNAVAILABLE, "too many ask: try again");
-        if self.0.try_send(visit).is_err() {
-            return busy(());
+        match self.0.try_send(visit) {
+            Ok(()) => answered.await.unwrap_or_else(|_| ended()),
+            Err(TrySendError::Closed(_)) => ended(),
+            Err(TrySendError::Full(_)) => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "too many ask: try again")
+            }
         }
-        answered.await.unwrap_or_else(|_| busy(()))
     }
+}
+
+/// The answer of a program that answers no admin requests any more.
+fn ended() -> Answer {
+    let reason = "this program ends: ask again, for another program that has taken over";
+    problem(StatusCode::SERVICE_UNAVAILABLE, reason)
 }

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::config::Plugin;
@@ -19,9 +18,12 @@ pub(super) struct Subject {
     /// A setting for `configure`; may be given more than once.
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
-    /// The memory an instance may have.
+    /// The memory an instance may have, up to 256MiB.
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = Plugin::parse_memory)]
     memory: usize,
+    /// Lets it have up to 1GiB.
+    #[arg(long)]
+    memory_unlimited: bool,
     /// The processor time a call may take.
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = Plugin::parse_deadline)]
     deadline: Duration,
@@ -36,13 +38,18 @@ impl Subject {
             .to_string_lossy()
             .into_owned();
         let shown = self.file.display().to_string();
+        let memory = self.memory;
+        ensure!(
+            self.memory_unlimited || memory <= Plugin::MOST_MEMORY,
+            "--memory may be up to 256MiB, or up to 1GiB with --memory-unlimited"
+        );
         let plugin = Plugin {
             settings: self.settings.into_iter().collect(),
-            memory: self.memory,
+            memory,
             deadline: self.deadline,
             ..Plugin::new(name, self.file)
         };
-        Examination::of_file(&Arc::new(plugin)).with_context(|| format!("{shown} cannot serve"))
+        Examination::of_file(&plugin).with_context(|| format!("{shown} cannot serve"))
     }
 }
 
@@ -51,10 +58,10 @@ impl Subject {
 /// # Errors
 /// It could not serve.
 pub(super) fn check(subject: Subject) -> Result<()> {
-    super::log_to_stderr("info");
+    crate::log::to_stderr("info");
     let file = subject.file.display().to_string();
     let found = subject.examine()?;
-    describe(&mut io::stdout().lock(), &file, &found).context("writing to standard output")
+    describe(&mut super::stdout(), &file, &found).context("writing to standard output")
 }
 
 fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result<()> {
@@ -85,10 +92,10 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
 /// # Errors
 /// It could not serve.
 pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
-    super::log_to_stderr("warn");
+    crate::log::to_stderr("warn");
     let found = subject.examine()?;
     let timings = bench::time(&found.version, candidates)?;
-    let mut out = io::stdout().lock();
+    let mut out = super::stdout();
     write_timings(&mut out, &timings).context("writing to standard output")
 }
 

@@ -45,7 +45,7 @@ pub(super) enum PluginCommand {
 pub(super) fn run(command: PluginCommand) -> Result<()> {
     match command {
         PluginCommand::List => {
-            list(defaults::all(), io::stdout().lock()).context("writing to standard output")
+            list(defaults::all(), super::stdout()).context("writing to standard output")
         }
         PluginCommand::Export { name, file, force } => export(&name, &file, force),
         PluginCommand::Check(subject) => author::check(subject),
@@ -81,7 +81,7 @@ fn list(plugins: &[DefaultPlugin], mut out: impl Write) -> io::Result<()> {
 fn export(name: &str, file: &Path, force: bool) -> Result<()> {
     let plugin = defaults::find(name).ok_or_else(|| unknown(name))?;
     if file == Path::new("-") {
-        let mut out = io::stdout().lock();
+        let mut out = super::stdout();
         return out
             .write_all(plugin.component)
             .and_then(|()| out.flush())

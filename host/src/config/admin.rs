@@ -1,17 +1,20 @@
 //! `[admin]`.
 
-use std::fs;
 use std::path::Path;
 
 use super::name;
 use super::table::Table;
 use super::value::{Reading, text_as};
 use super::{Admin, AdminAddress, Token};
+use crate::watcher;
 
 pub(super) const KEYS: &[&str] = &["address", "hosts", "token-file", "persist"];
 
 /// How long a token is, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
+
+/// The largest file that a token is read from, in bytes: some white space around it is fine.
+const LARGEST: u64 = 64 * 1024;
 
 /// Reads `[admin]` out of the file at `path`, to whose folder the token's file is relative.
 pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
@@ -53,12 +56,13 @@ fn address(text: &str, path: &Path) -> Reading<AdminAddress> {
 
 /// The secret in a file, without the white space around it.
 fn token(file: &Path) -> Reading<Token> {
-    let content = fs::read_to_string(file).map_err(|error| {
+    let content = watcher::read(file, LARGEST).map_err(|error| {
         format!(
             "must be a file that can be read: {}: {error}",
             file.display()
         )
     })?;
+    let content = String::from_utf8_lossy(&content.bytes);
     let token = content.trim();
     let is_plain = token.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_plain || !LENGTH.contains(&token.len()) {

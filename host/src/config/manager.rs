@@ -16,8 +16,10 @@ const REQUIRE: &str = "[\"local\", \"10.0.0.0/8\", \"token\"]";
 
 /// Who may use the manager.
 enum Rule {
-    /// Those of these networks.
-    Networks(Vec<IpNet>),
+    /// Those of this machine.
+    Local,
+    /// Those of this network.
+    Network(IpNet),
     /// Those who know the admin token.
     Token,
 }
@@ -34,18 +36,17 @@ pub(super) fn read_manager(file: &Table<'_>, admin: Option<&Admin>) -> Option<Ma
         let remedy = "names a token that nobody has: write [admin] with its token-file, too";
         table.refuse_dangling("require", remedy);
     }
+    let is_local = |rule: &Rule| matches!(rule, Rule::Local);
+    let local = rules.is_empty() || rules.iter().any(is_local);
     let networks = rules.into_iter().filter_map(|rule| match rule {
-        Rule::Networks(networks) => Some(networks),
-        Rule::Token => None,
+        Rule::Network(network) => Some(network),
+        Rule::Local | Rule::Token => None,
     });
-    let mut networks: Vec<_> = networks.flatten().collect();
-    if networks.is_empty() && !requires_token {
-        networks = local();
-    }
     Some(Manager {
         path: path.unwrap_or_else(|| "/balancer-manager".to_owned()),
         hosts,
-        networks,
+        local,
+        networks: networks.collect(),
         requires_token,
     })
 }
@@ -68,22 +69,12 @@ fn mount(text: &str) -> Reading<String> {
 fn rule(value: &DeValue<'_>) -> Reading<Rule> {
     match text(value)? {
         "token" => Ok(Rule::Token),
-        "local" => Ok(Rule::Networks(local())),
+        "local" => Ok(Rule::Local),
         other => {
             let network = network(other);
             let form =
                 "must be \"local\", \"token\", or an IP network or address, such as \"10.0.0.0/8\"";
-            network
-                .map(|network| Rule::Networks(vec![network]))
-                .map_err(|_| form.to_owned())
+            network.map(Rule::Network).map_err(|_| form.to_owned())
         }
     }
-}
-
-/// This machine.
-fn local() -> Vec<IpNet> {
-    ["127.0.0.0/8", "::1/128"]
-        .iter()
-        .filter_map(|network| network.parse().ok())
-        .collect()
 }

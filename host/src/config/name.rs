@@ -111,6 +111,15 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(legal)
 }
 
+/// The name of a header field, in lower case.
+pub(super) fn field(text: &str) -> Reading<String> {
+    if is_token(text) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("must be the name of a header field: letters, digits and `-`".to_owned())
+    }
+}
+
 /// A cookie's name: a token of RFC 9110.
 pub(super) fn cookie_name(text: &str) -> Reading<String> {
     if is_token(text) {

@@ -1,7 +1,6 @@
 //! From the text of a file to a [`Config`], or to every mistake in it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -12,6 +11,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::compiler::read_compiler;
 use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
 use super::limits::read_limits;
@@ -24,12 +24,14 @@ use super::route::read_routes;
 use super::syntax::sound_part;
 use super::table::Table;
 use super::traces::read_traces;
-use super::value::{duration, whole};
-use super::{Config, Mistakes};
+use super::value::{choice, duration, whole};
+use super::{Config, Mistakes, Start};
+use crate::watcher::{self, Unreadable};
 
 pub(super) const KEYS: &[&str] = &[
     "workers",
     "shutdown-timeout",
+    "start",
     "access-log",
     "limits",
     "listen",
@@ -43,7 +45,10 @@ pub(super) const KEYS: &[&str] = &[
     "balancer",
     "hctemplate",
     "plugin",
+    "compiler",
 ];
+
+const STARTS: &[(&str, Start)] = &[("at-once", Start::AtOnce), ("wait", Start::Wait)];
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -107,6 +112,8 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
     let shutdown_timeout = file.read("shutdown-timeout", duration(Duration::ZERO));
     Config {
         workers: workers.unwrap_or_else(cores),
+        start: file.read("start", choice(STARTS)).unwrap_or_default(),
+        compiler: read_compiler(file, path),
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(30)),
         access_log: read_access_log(file, path),
         limits: read_limits(file),
@@ -129,11 +136,11 @@ fn cores() -> NonZeroUsize {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    match watcher::read(path, LARGEST) {
+        Ok(content) => Ok(content.bytes),
+        Err(Unreadable::TooLarge { .. }) => Err(too_large()),
+        Err(reason) => Err(reason.into()),
+    }
 }
 
 fn too_large() -> io::Error {

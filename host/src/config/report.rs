@@ -5,19 +5,28 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::mistake::{Mistake, Mistakes};
+use crate::bounded::{self, LIST};
 
 /// How much of a value a mistake shows, in characters.
 const SHOWN: usize = 60;
 
-/// Gathers mistakes by their place in the text.
+/// Gathers mistakes by their place in the text: as many as are shown, so that a bad file costs no more than a good one.
 pub(super) struct Report<'t> {
     text: &'t str,
     /// Where each line starts.
     lines: Vec<usize>,
     /// Whether part of the text is not TOML, so that what seems to be missing may just not be understood.
     incomplete: bool,
-    /// With the place in the text each was found at.
-    mistakes: RefCell<Vec<(usize, Mistake)>>,
+    found: RefCell<Found>,
+}
+
+/// What is wrong with the text.
+#[derive(Default)]
+struct Found {
+    /// The first mistakes in the order of the text, no more than are shown, with the place each is at.
+    first: Vec<(usize, Mistake)>,
+    /// How many there are behind them.
+    more: usize,
 }
 
 impl<'t> Report<'t> {
@@ -29,7 +38,7 @@ impl<'t> Report<'t> {
             text,
             lines: std::iter::once(0).chain(starts).collect(),
             incomplete: false,
-            mistakes: RefCell::default(),
+            found: RefCell::default(),
         }
     }
 
@@ -81,29 +90,57 @@ impl<'t> Report<'t> {
 
     /// Whether no mistake was found.
     pub(super) fn is_empty(&self) -> bool {
-        self.mistakes.borrow().is_empty()
+        self.found.borrow().first.is_empty()
+    }
+
+    /// Whether so many mistakes were found that no more are told; others need only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().first.len() == LIST
+    }
+
+    /// A mistake was found that is not told.
+    pub(super) fn count(&self) {
+        self.found.borrow_mut().more += 1;
     }
 
     /// The mistakes in the order of the text, which is that of `file`.
     pub(super) fn into_mistakes(self, file: &Path) -> Mistakes {
-        let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by_key(|(offset, _)| *offset);
-        let mistakes = mistakes.into_iter().map(|(_, mistake)| mistake);
-        Mistakes::found(file, mistakes.collect())
+        let Found { mut first, more } = self.found.take();
+        for (offset, mistake) in &mut first {
+            (mistake.line, mistake.column) = self.place(*offset);
+        }
+        let first = first.into_iter().map(|(_, mistake)| mistake);
+        Mistakes::found(file, first.collect(), more)
     }
 
-    fn push(&self, offset: usize, key: Option<String>, written: Option<&str>, remedy: &str) {
+    /// The line and the column of an offset, both counted from 1.
+    fn place(&self, offset: usize) -> (usize, usize) {
         let line = self.line(offset);
         let start = self.lines[line - 1];
         let before = &self.text[start..self.text.floor_char_boundary(offset)];
+        let column = before.trim_end_matches(['\r', '\n']).chars().count() + 1;
+        (line, column)
+    }
+
+    fn push(&self, offset: usize, key: Option<String>, written: Option<&str>, remedy: &str) {
+        let mut found = self.found.borrow_mut();
+        let place = found.first.partition_point(|(other, _)| *other <= offset);
+        if found.first.len() == LIST {
+            found.more += 1;
+            if place == LIST {
+                return;
+            }
+            found.first.pop();
+        }
         let mistake = Mistake {
-            line,
-            column: before.trim_end_matches(['\r', '\n']).chars().count() + 1,
-            key,
+            // Looking for the place takes as long as the line is: that is for those that stay.
+            line: 0,
+            column: 0,
+            key: key.map(|key| bounded::message(&key).into_owned()),
             value: written.map(shorten),
-            remedy: remedy.chars().map(visible).collect(),
+            remedy: bounded::message(remedy).chars().map(visible).collect(),
         };
-        self.mistakes.borrow_mut().push((offset, mistake));
+        found.first.insert(place, (offset, mistake));
     }
 }
 

@@ -54,8 +54,13 @@ impl<'d> Table<'d> {
     /// The same table, with every key reported that is not one of `keys`.
     pub(super) fn holding(self, keys: &[&str]) -> Self {
         for key in self.keys() {
-            if !keys.contains(&key) {
-                self.refuse(key, unknown(key, keys));
+            if keys.contains(&key) {
+                continue;
+            }
+            match self.report.is_full() {
+                // Finding out what may have been meant takes its time.
+                true => self.report.count(),
+                false => self.refuse(key, unknown(key, keys)),
             }
         }
         self

@@ -46,6 +46,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[hctemplate.NAME]", &super::check::KEYS),
     ("hcexpect", super::check::EXPECT_KEYS),
     ("[plugin.NAME]", super::plugin::KEYS),
+    ("[compiler]", compiler::KEYS),
 ];
 
 /// A file without mistakes that the tests spoil.
@@ -1149,6 +1150,60 @@ fn mutate(text: &str, from: &Index, length: usize, snippet: &str) -> String {
     let start = text.floor_char_boundary(from.index(text.len() + 1));
     let end = text.floor_char_boundary(start + length);
     format!("{}{snippet}{}", &text[..start], &text[end..])
+}
+
+/// Unknown keys, in an order that is neither that of the text nor its reverse, before a mistake of the last section.
+fn many_mistakes(count: usize) -> String {
+    let key = |number: usize| format!("k{:06} = 1\n", (number * 7919) % 1_000_003);
+    let keys: String = (0..count).map(key).collect();
+    format!("{keys}{GOOD}loadfactor = 0\n")
+}
+
+#[test]
+fn a_thousand_mistakes_are_told_in_a_hundred() {
+    for (count, more) in [(98, None), (99, None), (100, Some(1)), (999, Some(900))] {
+        let refused = parse(&many_mistakes(count)).unwrap_err();
+        let told: Vec<_> = refused.iter().map(|mistake| mistake.line).collect();
+        let expected: Vec<_> = (1..=count.min(100)).collect();
+        assert_eq!(
+            told[..expected.len()],
+            expected,
+            "the first, in their order"
+        );
+        assert_eq!(told.len(), (count + 1).min(100));
+        let lines: Vec<_> = refused.to_string().lines().map(str::to_owned).collect();
+        let last = more.map(|more| match more {
+            1 => "conf/c.toml: and 1 more mistake".to_owned(),
+            more => format!("conf/c.toml: and {more} more mistakes"),
+        });
+        assert_eq!(lines.len(), told.len() + usize::from(last.is_some()));
+        assert!(last.is_none_or(|last| Some(&last) == lines.last()));
+    }
+}
+
+/// Goal: what is wrong can be told in bounded space, whatever is written. Method: thousands of mistakes on one line, the last first,
+/// and words of a megabyte.
+#[test]
+fn mistakes_are_told_in_bounded_space() {
+    let keys: String = (0..20_000)
+        .rev()
+        .map(|number| format!("k{number:06} = 1, "))
+        .collect();
+    let word = "x".repeat(1_000_000);
+    for text in [
+        format!("limits = {{ {keys} x = 1 }}\n"),
+        format!("{word} = 1\n"),
+        format!("[balancer.{word}]\n{word} = 1\n"),
+        format!("workers = \"{word}\"\n"),
+        format!("[[route]]\nbalancer = \"{word}\"\n"),
+        format!("[plugin.{word}]\nfile = 1\n"),
+        format!("[balancer.{word}.{word}.{word}]\n"),
+        format!("x = \"{word}\n"),
+    ] {
+        let refused = parse(&text).unwrap_err();
+        let bytes = refused.to_string().len();
+        assert!(bytes < 100_000, "{bytes} bytes for {}", &text[..60]);
+    }
 }
 
 /// Every mistake lies within the text.

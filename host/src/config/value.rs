@@ -140,14 +140,25 @@ pub(super) fn duration_within(
 
 /// A part of a whole, such as `"50%"`, in percent.
 pub(super) fn percent(value: &DeValue<'_>) -> Reading<u8> {
-    let written = value.as_str().and_then(|text| text.strip_suffix('%'));
-    let number = written.and_then(|number| number.trim().parse().ok());
-    number.filter(|number| *number <= 100).ok_or_else(|| {
-        match integer(value).filter(|number| (0..=100).contains(number)) {
-            Some(number) => format!("must be a percentage: write \"{number}%\""),
-            None => "must be a percentage from \"0%\" to \"100%\"".to_owned(),
-        }
-    })
+    percent_within(0..=100)(value)
+}
+
+/// The same within a range.
+pub(super) fn percent_within(range: RangeInclusive<u8>) -> impl Fn(&DeValue<'_>) -> Reading<u8> {
+    move |value| {
+        let written = value.as_str().and_then(|text| text.strip_suffix('%'));
+        let number = written.and_then(|number| number.trim().parse().ok());
+        let bare = integer(value).and_then(|number| u8::try_from(number).ok());
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| match bare.filter(|number| range.contains(number)) {
+                Some(number) => format!("must be a percentage: write \"{number}%\""),
+                None => {
+                    let (least, most) = (range.start(), range.end());
+                    format!("must be a percentage from \"{least}%\" to \"{most}%\"")
+                }
+            })
+    }
 }
 
 /// A number of bytes within `range`.

@@ -164,8 +164,8 @@ impl Changes {
 
     /// These and another one.
     #[must_use]
-    pub(crate) fn with(&self, edit: Edit) -> Self {
-        let mut changes = self.clone();
+    pub(crate) fn with(mut self, edit: Edit) -> Self {
+        let changes = &mut self;
         match edit {
             Edit::AddBalancer { name, settings } => {
                 let added = BalancerChanges {
@@ -211,7 +211,7 @@ impl Changes {
                 member.settings.clear();
             }
         }
-        changes
+        self
     }
 
     fn balancer(&mut self, name: String) -> &mut BalancerChanges {

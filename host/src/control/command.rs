@@ -4,12 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::oneshot;
 
-use super::changes::Edit;
-use super::resource::Resource;
+use super::changes::{Edit, Settings};
+use super::members::NewMember;
 use super::source::Unusable;
+use super::terms::{LeftOut, Terms};
 use crate::config::Mistakes;
+use crate::shown;
+use crate::watcher::Content;
+
+/// Characters of a name in a log line.
+const LONGEST: usize = 300;
 
 /// Something to do.
 #[derive(Debug)]
@@ -18,15 +23,49 @@ pub(crate) enum Command {
     Reload,
     /// Change the configuration.
     Edit(Edit),
+    /// Add a balancer: its settings, with a list of members under `member`.
+    AddBalancer { name: String, settings: Settings },
+    /// Add members to a balancer.
+    AddMembers {
+        balancer: String,
+        members: Vec<NewMember>,
+    },
     /// Take a change back: the one that differences call so, or all.
     TakeBack(Option<String>),
     /// Put this content into a plugin's file, and into service.
-    Upload { plugin: String, bytes: Vec<u8> },
+    Upload {
+        plugin: String,
+        content: Arc<Content>,
+    },
     /// Put back a version of a plugin that served before: the one with this beginning of its hash, or the last.
     RollBack {
         plugin: String,
         version: Option<String>,
     },
+}
+
+impl Refusal {
+    /// The same, for those who may think that a part was done.
+    pub(super) fn with_nothing_changed(self) -> Self {
+        match self {
+            Self::Conflict(reason) => Self::Conflict(format!("{reason}; nothing has changed")),
+            Self::Failed(reason) => Self::Failed(format!("{reason}; nothing has changed")),
+            other => other,
+        }
+    }
+}
+
+impl Command {
+    /// Whether what it changes is kept in the state file.
+    pub(super) fn is_kept(&self) -> bool {
+        match self {
+            Self::Reload | Self::Upload { .. } | Self::RollBack { .. } => false,
+            Self::Edit(_)
+            | Self::AddBalancer { .. }
+            | Self::AddMembers { .. }
+            | Self::TakeBack(_) => true,
+        }
+    }
 }
 
 impl From<Unusable> for Refusal {
@@ -44,10 +83,32 @@ impl fmt::Display for Command {
         match self {
             Self::Reload => Ok(()),
             Self::Edit(edit) => write!(f, "{edit}"),
-            Self::TakeBack(Some(key)) => write!(f, "{key} is as in the file again"),
+            Self::AddBalancer { name, .. } => {
+                write!(f, "balancer {} is added", shown::text(name, LONGEST))
+            }
+            Self::AddMembers { balancer, members } => {
+                let balancer = shown::text(balancer, LONGEST);
+                match &members[..] {
+                    [member] => {
+                        let url = shown::text(&member.url, LONGEST);
+                        write!(f, "balancer {balancer}: member {url} is added")
+                    }
+                    members => {
+                        write!(
+                            f,
+                            "balancer {balancer}: {} members are added",
+                            members.len()
+                        )
+                    }
+                }
+            }
+            Self::TakeBack(Some(key)) => {
+                write!(f, "{} is as in the file again", shown::text(key, LONGEST))
+            }
             Self::TakeBack(None) => f.write_str("everything is as in the file again"),
-            Self::Upload { plugin, bytes } => {
-                write!(f, "plugin {plugin}: {} bytes were uploaded", bytes.len())
+            Self::Upload { plugin, content } => {
+                let bytes = content.bytes.len();
+                write!(f, "plugin {plugin}: {bytes} bytes were uploaded")
             }
             Self::RollBack { plugin, .. } => {
                 write!(f, "plugin {plugin}: a version of before was put back")
@@ -57,15 +118,15 @@ impl fmt::Display for Command {
 }
 
 /// A command, on its way to control.
-#[derive(Debug)]
 pub(super) struct Order {
     pub(super) command: Command,
     /// What the log calls whoever says so; empty for nobody in particular.
     pub(super) by: String,
-    /// Done only if this is as the operator has seen it.
-    pub(super) expected: Option<(Resource, String)>,
-    /// Hears what became of it.
-    pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
+    pub(super) terms: Terms,
+    /// How often it had to wait for plugins to be compiled.
+    pub(super) tries: u8,
+    /// Called with what became of it: what was left out, where that may be, or why it was not carried out. Must not wait.
+    pub(super) reply: Box<dyn FnOnce(Result<Vec<LeftOut>, Refusal>) + Send>,
 }
 
 /// Why a command was not carried out. Nothing has changed then.

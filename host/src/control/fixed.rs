@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use crate::config::{AccessLog, AdminAddress, Config};
+use crate::config::{AccessLog, AdminAddress, Compiler, Config};
 
 /// What a configuration says of what is fixed when the program starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub(super) struct Fixed {
     admin: Option<AdminAddress>,
     /// Where heartbeats come to.
     heartbeat: Option<SocketAddr>,
+    /// How plugins are compiled.
+    compiler: Compiler,
 }
 
 impl Fixed {
@@ -24,6 +26,7 @@ impl Fixed {
             access_log: config.access_log.clone(),
             admin: config.admin.as_ref().map(|admin| admin.address.clone()),
             heartbeat: heartbeat.and_then(|heartbeat| heartbeat.listen),
+            compiler: config.compiler.clone(),
         }
     }
 
@@ -34,6 +37,7 @@ impl Fixed {
             ("access-log", self.access_log != before.access_log),
             ("the address of admin", self.admin != before.admin),
             ("listen of heartbeat", self.heartbeat != before.heartbeat),
+            ("compiler", self.compiler != before.compiler),
         ] {
             if is_new {
                 tracing::warn!("{what} changes when the program is started again");
@@ -47,6 +51,7 @@ pub(super) fn keep(config: &mut Config, in_force: &Config) {
     let (wanted, fixed) = (Fixed::of(config), Fixed::of(in_force));
     config.workers = in_force.workers;
     config.access_log.clone_from(&in_force.access_log);
+    config.compiler.clone_from(&in_force.compiler);
     if wanted.admin != fixed.admin {
         config.admin.clone_from(&in_force.admin);
     }

@@ -1,31 +1,38 @@
 //! The work of the thread: what it has in hand, and each thing it does.
 
-use std::path::PathBuf;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use equipoise_balancer::Status;
 use serde_json::Value;
 
 use super::changes::{Changes, Edit, Settings};
 use super::command::{Command, Order, Refusal};
 use super::fixed::{self, Fixed};
-use super::persistence;
-use super::resource::Resource;
-use super::setting::{cannot_serve, note_lost, unfit};
+use super::parked::{Halt, ParkedTasks, Task};
+use super::replace::{Replaced, replace};
+use super::setting::{cannot_serve, note_lost, sandbox, unfit};
 use super::source::Source;
+use super::startup::persist;
+use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
-use super::{Refused, Standing, lock};
+use super::{Refused, Standing, aside, lock};
+use crate::bounded;
 use crate::config::{Config, Plugin};
 use crate::live::Live;
 use crate::server::Listeners;
-use crate::snapshot::{Snapshot, Versions};
+use crate::snapshot::{OnRefusal, Snapshot, Versions};
 use crate::tls::{self, Contents};
-use crate::wasm::{self, Loaded, OnQuarantine, Sandbox, Shelf};
+use crate::wasm::{self, Compilation, Compilations, Loaded, OnQuarantine, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
+
+/// How often a start that waits for plugins looks whether it is to go on.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// What the thread has in hand.
 pub(super) struct Hands {
@@ -38,7 +45,9 @@ pub(super) struct Hands {
     pub(super) waiting: Receiver<Order>,
     pub(super) standing: Arc<Standing>,
     /// None until there are plugins.
-    pub(super) sandbox: Option<Arc<Sandbox>>,
+    pub(super) compilations: Option<Compilations>,
+    /// What waits for them.
+    pub(super) parked: ParkedTasks,
     /// In the order of the configuration.
     pub(super) shelves: Vec<Shelf>,
     pub(super) tls: TlsFiles,
@@ -52,19 +61,19 @@ pub(super) struct Hands {
 type Plan = Vec<(Shelf, Option<Loaded>)>;
 
 impl Hands {
-    /// Loads the plugins and begins to watch files.
+    /// Loads the plugins, or has them compiled, and begins to watch files.
     pub(super) fn begin(&mut self) -> Result<()> {
         let snapshot = self.live.load();
         self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
         self.follow();
         let first = usize::from(self.is_file);
         for place in 0..self.shelves.len() {
-            let sandbox = self.sandbox()?;
+            self.compilations()?;
             let file = &self.shelves[place].plugin.file;
             match watcher::read(file, wasm::LARGEST) {
                 Ok(content) => {
                     self.watcher.note_known(first + place, content.hash);
-                    self.take_content(place, &sandbox, content);
+                    self.take_content(place, Arc::new(content));
                 }
                 Err(error) => {
                     self.watcher.note_said(first + place, &error);
@@ -75,24 +84,92 @@ impl Hands {
         Ok(())
     }
 
+    /// Waits until every plugin is compiled or refused, and says which ones are not after `patience`. Ends with an error of
+    /// `go_on`, which is asked meanwhile.
+    pub(super) fn await_compiled(
+        &mut self,
+        patience: Duration,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        while let Some(compilations) = &mut self.compilations
+            && !self.parked.is_empty()
+        {
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                let plugins = self.parked.plugins().join(", ");
+                tracing::info!(
+                    "the start does not wait until plugins are compiled ({plugins}): their fallbacks serve until then"
+                );
+                break;
+            }
+            compilations.wait(left.min(GLANCE));
+            self.resume();
+            go_on()?;
+        }
+        Ok(())
+    }
+
     /// The life of the thread.
     pub(super) fn work(mut self) {
+        self.guarded(Self::start_up);
         while !self.is_over.load(Relaxed) {
             match self.watcher.wait() {
-                Some(change) => self.see(change),
+                Some(change) => self.guarded(|it| it.see(change)),
                 None => {
-                    self.relieve();
+                    self.guarded(Self::relieve);
+                    self.guarded(Self::resume);
                     while let Ok(order) = self.waiting.try_recv() {
-                        let told = order.command.to_string();
-                        let outcome = self.carry_out(order.command, order.expected);
-                        if outcome.is_ok() && !told.is_empty() {
-                            tracing::info!("{told}: by the operator at {}", order.by);
-                        }
-                        // Whoever asked may have gone.
-                        let _ = order.reply.send(outcome);
+                        self.guarded(|it| it.carry_out(order));
                     }
                 }
             }
+        }
+    }
+
+    /// Does one thing. If that panics, control goes on: what was in force stays so.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
+        if panic::catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            tracing::error!("a change panicked; what was in force stays in force");
+        }
+    }
+
+    /// Does again what waited for components that are compiled by now.
+    fn resume(&mut self) {
+        let Some(compilations) = &mut self.compilations else {
+            return;
+        };
+        compilations.note_ended();
+        let due = self.parked.take_due(|hash| compilations.is_under_way(hash));
+        for task in due {
+            match task {
+                Task::Order(order) => self.carry_out(order),
+                Task::File => self.see_file(None),
+                Task::State(file) => self.catch_up(&file),
+                Task::Plugin(plugin, content) => {
+                    let mut shelves = self.shelves.iter();
+                    let is_it = |shelf: &Shelf| {
+                        shelf.plugin.name == plugin.name && shelf.plugin.file == plugin.file
+                    };
+                    if let Some(place) = shelves.position(is_it) {
+                        self.take_content(place, content);
+                    }
+                }
+            }
+        }
+        self.forget_unwanted();
+    }
+
+    /// Has a task wait for components.
+    pub(super) fn park(&mut self, task: Task, needs: Vec<Hash>) {
+        self.parked.park(task, needs);
+        self.forget_unwanted();
+    }
+
+    /// Ends the compilations that nothing waits for.
+    fn forget_unwanted(&mut self) {
+        if let Some(compilations) = &mut self.compilations {
+            compilations.retain(|hash| self.parked.need(hash));
         }
     }
 
@@ -105,7 +182,7 @@ impl Hands {
                     // Whatever it has when it is back is read, even if that is what it had.
                     self.watcher.forget(change.file);
                 }
-                let _ = self.reload_with(change.content);
+                self.see_file(Some(change.content));
             }
             Some(place) if place >= self.shelves.len() => {
                 let place = place - self.shelves.len();
@@ -114,41 +191,79 @@ impl Hands {
                 }
             }
             Some(place) => match change.content {
-                Ok(content) => match self.sandbox() {
-                    Ok(sandbox) => self.take_content(place, &sandbox, content),
-                    Err(error) => self.shelves[place].refuse(&content, &error),
-                },
+                Ok(content) => self.take_content(place, Arc::new(content)),
                 Err(error) => self.shelves[place].miss(&error),
             },
         }
     }
 
-    fn carry_out(
-        &mut self,
-        command: Command,
-        expected: Option<(Resource, String)>,
-    ) -> Result<(), Refusal> {
-        if let Some((resource, tag)) = expected
-            && resource
-                .tag(&self.live.load())
-                .is_some_and(|now| now != tag)
-        {
-            return Err(Refusal::Stale);
-        }
-        match command {
-            Command::Reload => self.reload(),
-            Command::Edit(edit) => self.edit(edit),
-            Command::TakeBack(key) => self.take_back(key.as_deref()),
-            Command::Upload { plugin, bytes } => self.upload(&plugin, bytes),
-            Command::RollBack { plugin, version } => self.roll_back(&plugin, version.as_deref()),
+    /// The configuration file has this content, or what it has now.
+    fn see_file(&mut self, content: Option<Result<Content, Unreadable>>) {
+        let outcome = match content {
+            Some(content) => self.reload_with(content),
+            None => self.reload(),
+        };
+        // What else comes of it has been logged.
+        if let Err(Halt::Compiling(needs)) = outcome {
+            self.park(Task::File, needs);
         }
     }
 
+    /// Does what is asked for, now or when plugins are compiled for it, and answers.
+    fn carry_out(&mut self, order: Order) {
+        match self.attempt(&order) {
+            Ok(left_out) => {
+                let told = order.command.to_string();
+                if !told.is_empty() {
+                    let but = match left_out.len() {
+                        0 => String::new(),
+                        count => format!(", but for {count} that cannot be had"),
+                    };
+                    tracing::info!("{told}{but}: by the operator at {}", order.by);
+                }
+                (order.reply)(Ok(left_out));
+            }
+            Err(Halt::Refused(refusal)) => (order.reply)(Err(refusal)),
+            Err(Halt::Compiling(needs)) => self.park(Task::Order(order), needs),
+        }
+    }
+
+    fn attempt(&mut self, order: &Order) -> Result<Vec<LeftOut>, Halt> {
+        let Order { command, terms, .. } = order;
+        if !matches!(command, Command::Reload) {
+            lock(&self.standing.state).check_successor()?;
+        }
+        if command.is_kept() {
+            self.own_state().map_err(Refusal::with_nothing_changed)?;
+        }
+        let before = self.live.load();
+        aside::check_names(&terms.set_aside, &before)?;
+        if let Some((resource, tag)) = &terms.expected
+            && resource.tag(&before).is_some_and(|now| now != *tag)
+        {
+            return Err(Refusal::Stale.into());
+        }
+        match command {
+            Command::AddBalancer { name, settings } => {
+                return self.add_balancer(name, settings.clone(), terms);
+            }
+            Command::AddMembers { balancer, members } => {
+                return self.add_members(balancer, members.clone(), terms);
+            }
+            Command::Reload => self.reload()?,
+            Command::Edit(edit) => self.edit_all(vec![edit.clone()], terms)?,
+            Command::TakeBack(key) => self.take_back(key.as_deref(), terms)?,
+            Command::Upload { plugin, content } => self.upload(plugin, content)?,
+            Command::RollBack { plugin, version } => self.roll_back(plugin, version.as_deref())?,
+        }
+        Ok(Vec::new())
+    }
+
     /// Reads the configuration file again.
-    fn reload(&mut self) -> Result<(), Refusal> {
+    fn reload(&mut self) -> Result<(), Halt> {
         if !self.is_file {
             let reason = "the configuration comes from no file";
-            return Err(Refusal::Conflict(reason.to_owned()));
+            return Err(Refusal::Conflict(reason.to_owned()).into());
         }
         let path = self.live.load().source.path.clone();
         let content = watcher::read(&path, wasm::LARGEST);
@@ -159,17 +274,21 @@ impl Hands {
     }
 
     /// The configuration file has this content: puts it into force, or says why not.
-    fn reload_with(&mut self, content: Result<Content, Unreadable>) -> Result<(), Refusal> {
+    fn reload_with(&mut self, content: Result<Content, Unreadable>) -> Result<(), Halt> {
         let outcome = self.take_file(content);
         let mut refused = lock(&self.standing.refused);
         match outcome {
+            Err(Halt::Compiling(needs)) => {
+                tracing::info!("the configuration is read again when its plugins are compiled");
+                Err(Halt::Compiling(needs))
+            }
             Ok(()) => {
                 *refused = None;
                 self.live.load().meters.reloads.note_applied();
                 tracing::info!("the configuration is read again and in force");
                 Ok(())
             }
-            Err(refusal) => {
+            Err(Halt::Refused(refusal)) => {
                 for line in refusal.to_string().lines() {
                     tracing::error!("{line}");
                 }
@@ -180,12 +299,12 @@ impl Hands {
                     at: SystemTime::now(),
                     reason: reason.clone(),
                 });
-                Err(Refusal::Refused(reason))
+                Err(Refusal::Refused(reason).into())
             }
         }
     }
 
-    fn take_file(&mut self, content: Result<Content, Unreadable>) -> Result<(), Refusal> {
+    fn take_file(&mut self, content: Result<Content, Unreadable>) -> Result<(), Halt> {
         let before = self.live.load();
         let path = &before.source.path;
         let content = content.map_err(|error| {
@@ -193,25 +312,28 @@ impl Hands {
         })?;
         let text = Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)?;
         let (source, config, lost) = Source::new(path, &text, &before.source.changes)?;
+        self.put(source, config, OnRefusal::Refuse)?;
         note_lost(&lost);
-        self.put(source, config)
+        Ok(())
     }
 
     /// Changes the configuration.
-    fn edit(&mut self, mut edit: Edit) -> Result<(), Refusal> {
+    pub(super) fn edit_all(&mut self, mut edits: Vec<Edit>, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
-        if let Edit::Member {
-            balancer,
-            url,
-            patch,
-        } = &mut edit
-        {
-            settle_status(&before, balancer, url, patch)?;
+        for edit in &mut edits {
+            if let Edit::Member {
+                balancer,
+                url,
+                patch,
+            } = edit
+            {
+                settle_status(&before, balancer, url, patch)?;
+            }
         }
-        self.change(&before.source.changes_with(edit))
+        self.change(&before.source.changes_with_all(edits), terms)
     }
 
-    fn take_back(&mut self, key: Option<&str>) -> Result<(), Refusal> {
+    fn take_back(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
         let changes = match key {
             None => Changes::default(),
@@ -220,19 +342,24 @@ impl Hands {
                 changes.ok_or_else(|| Refusal::Unknown(format!("{key} is not changed")))?
             }
         };
-        self.change(&changes)
+        self.change(&changes, terms)
     }
 
     /// Puts the file's text with other changes into force, and keeps them.
-    fn change(&mut self, changes: &Changes) -> Result<(), Refusal> {
+    fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
         let (path, file) = (&before.source.path, before.source.file());
         let (source, config, _) = Source::new(path, file, changes)?;
-        self.put(source, config)
+        self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
 
-    /// Puts a configuration into force: all of it, or nothing.
-    fn put(&mut self, source: Source, mut config: Config) -> Result<(), Refusal> {
+    /// Puts a configuration into force: all of it, or nothing. What plugins refuse is refused, unless they are set aside.
+    pub(super) fn put(
+        &mut self,
+        source: Source,
+        mut config: Config,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<(), Halt> {
         let before = self.live.load();
         let wanted = Fixed::of(&config);
         fixed::keep(&mut config, &before.config);
@@ -241,29 +368,38 @@ impl Hands {
         let contents = Contents::read(tls::files(&config));
         let unusable = tls::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
-            return Err(Refusal::Unfit(unusable.join("\n")));
+            return Err(Refusal::Unfit(bounded::list(&unusable, "\n")).into());
         }
         let (source, config) = (Arc::new(source), Arc::new(config));
-        let draft = before.draft(config.clone(), source.clone(), versions.clone());
-        let draft = draft.map_err(|error| match &*unfit(&config, &source, &versions) {
-            [] => Refusal::Unfit(format!("{error:#}")),
-            mistakes => Refusal::Unfit(mistakes.join("\n")),
+        let draft = before.draft_unless_refused(
+            config.clone(),
+            source.clone(),
+            versions.clone(),
+            on_refusal,
+        );
+        let draft = draft.map_err(|error| {
+            let unfit = unfit(&before, &config, &source, &versions, on_refusal);
+            aside::refusal(&error, unfit, on_refusal)
         })?;
         let listeners = self.listeners.as_ref();
         let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
         let prepared = prepared.transpose();
         let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-        let persist = |config: &Config| config.admin.as_ref()?.persist.clone();
         let is_kept = source.changes == before.source.changes
             && (source.changes.is_empty() || persist(&config) == persist(&before.config));
-        if let Some(persist) = &persist(&config)
+        if let Some(persist) = persist(&config)
             && !is_kept
         {
-            persistence::write(persist, &source.changes).map_err(|error| {
-                Refusal::Failed(format!("persist: {error:#}; nothing has changed"))
-            })?;
+            match lock(&self.standing.state).write(persist, &source.changes) {
+                Ok(replaced) => tell_replaced(persist, &replaced),
+                // What the configuration file says is not up to the other program.
+                Err(Refusal::Conflict(reason)) if matches!(on_refusal, OnRefusal::Refuse) => {
+                    tracing::warn!("{reason}");
+                }
+                Err(refusal) => return Err(refusal.with_nothing_changed().into()),
+            }
         }
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
@@ -275,9 +411,9 @@ impl Hands {
     }
 
     /// What a list of plugins would have: what is loaded goes on serving, the rest is loaded.
-    fn plan(&mut self, plugins: &[Plugin]) -> Result<Plan, Refusal> {
+    fn plan(&mut self, plugins: &[Plugin]) -> Result<Plan, Halt> {
         let mut plan = Plan::new();
-        let mut mistakes = Vec::new();
+        let (mut mistakes, mut needs) = (Vec::new(), Vec::new());
         for plugin in plugins {
             let mut known = self.shelves.iter();
             let known = known.find(|shelf| shelf.plugin.name == plugin.name);
@@ -288,19 +424,40 @@ impl Hands {
                 plan.push((shelf, None));
                 continue;
             }
-            let sandbox = self
-                .sandbox()
-                .map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-            match shelf.load_file(&sandbox, &self.on_quarantine) {
+            match self.load_file(&shelf) {
                 Ok(loaded) => plan.push((shelf, Some(loaded))),
                 // It could not serve before, either.
                 Err(_) if was_missing => plan.push((shelf, None)),
-                Err(error) => mistakes.push(cannot_serve(plugin, &error)),
+                Err(Unloaded::Compiling(hash)) => needs.push(hash),
+                Err(Unloaded::Refused(error)) => mistakes.push(cannot_serve(plugin, &error)),
             }
         }
-        match mistakes.is_empty() {
+        if !mistakes.is_empty() {
+            return Err(Refusal::Unfit(bounded::list(&mistakes, "\n")).into());
+        }
+        match needs.is_empty() {
             true => Ok(plan),
-            false => Err(Refusal::Unfit(mistakes.join("\n"))),
+            false => Err(Halt::Compiling(needs)),
+        }
+    }
+
+    /// Makes a version of what is in a plugin's file now.
+    fn load_file(&mut self, shelf: &Shelf) -> Result<Loaded, Unloaded> {
+        let content = watcher::read(&shelf.plugin.file, wasm::LARGEST);
+        let content = content.context("it cannot be read")?;
+        self.load(shelf, &Arc::new(content))
+    }
+
+    /// Makes a version of a content of a plugin's file, if that is compiled.
+    fn load(&mut self, shelf: &Shelf, content: &Arc<Content>) -> Result<Loaded, Unloaded> {
+        let on_quarantine = self.on_quarantine.clone();
+        let compilations = self.compilations()?;
+        match compilations.code(content) {
+            Compilation::Done(code) => {
+                Ok(shelf.load(compilations.sandbox(), content, &code, &on_quarantine)?)
+            }
+            Compilation::Failed(error) => Err(Unloaded::Refused(anyhow!("{error:#}"))),
+            Compilation::UnderWay => Err(Unloaded::Compiling(content.hash)),
         }
     }
 
@@ -319,6 +476,7 @@ impl Hands {
     /// A version serves from now on.
     fn shelve(&mut self, place: usize, loaded: Loaded, how: &str) {
         let file = usize::from(self.is_file) + place;
+        self.parked.drop_plugin(&self.shelves[place].plugin.name);
         self.watcher.note_known(file, loaded.content.hash);
         self.shelves[place].succeed(loaded, how);
     }
@@ -351,7 +509,7 @@ impl Hands {
         let is_whole = self.tls.take_again(config);
         let (source, versions) = (before.source.clone(), before.versions.clone());
         match before.draft(config.clone(), source, versions) {
-            Ok(draft) => self.live.put(draft.come_into_force()),
+            Ok(draft) => self.come_into_force(draft),
             Err(error) => tracing::error!("{error:#}; what served before goes on"),
         }
         if let Some(listeners) = &self.listeners {
@@ -365,19 +523,24 @@ impl Hands {
         }
     }
 
-    /// A plugin's file has this content: makes it the version that serves, or says why not.
-    fn take_content(&mut self, place: usize, sandbox: &Arc<Sandbox>, content: Content) {
-        let content = Arc::new(content);
-        let shelf = &self.shelves[place];
-        let loaded = shelf.load(sandbox, &content, &self.on_quarantine);
-        let installed = loaded.and_then(|loaded| {
+    /// A plugin's file has this content: makes it the version that serves, now or when it is compiled, or says why not.
+    fn take_content(&mut self, place: usize, content: Arc<Content>) {
+        let shelf = self.shelves[place].clone();
+        // What waits for an older content waits in vain.
+        self.parked.drop_plugin(&shelf.plugin.name);
+        let installed = self.load(&shelf, &content).and_then(|loaded| {
             self.install(place, &loaded)?;
             Ok(loaded)
         });
         match installed {
             Ok(loaded) => self.shelve(place, loaded, "loaded"),
-            Err(error) => self.shelves[place].refuse(&content, &error),
+            Err(Unloaded::Compiling(hash)) => {
+                shelf.note_compiling(&content);
+                self.park(Task::Plugin(shelf.plugin, content), vec![hash]);
+            }
+            Err(Unloaded::Refused(error)) => shelf.refuse(&content, &error),
         }
+        self.forget_unwanted();
     }
 
     /// Has a version of a plugin serve the balancers that name it.
@@ -386,7 +549,7 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions)?;
-        self.live.put(draft.come_into_force());
+        self.come_into_force(draft);
         Ok(())
     }
 
@@ -413,16 +576,14 @@ impl Hands {
         }
     }
 
-    fn upload(&mut self, plugin: &str, bytes: Vec<u8>) -> Result<(), Refusal> {
+    fn upload(&mut self, plugin: &str, content: &Arc<Content>) -> Result<(), Halt> {
         let place = self.shelf(plugin)?;
-        let content = Arc::new(Content::of(bytes));
-        let sandbox = self
-            .sandbox()
-            .map_err(|error| Refusal::Failed(format!("{error:#}")))?;
-        let shelf = &self.shelves[place];
-        let loaded = shelf.load(&sandbox, &content, &self.on_quarantine);
-        let loaded = loaded.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
-        self.put_in_file(place, loaded, "uploaded")
+        let shelf = self.shelves[place].clone();
+        let loaded = self.load(&shelf, content).map_err(|error| match error {
+            Unloaded::Compiling(hash) => Halt::Compiling(vec![hash]),
+            Unloaded::Refused(error) => Refusal::Unfit(bounded::error(&error)).into(),
+        })?;
+        Ok(self.put_in_file(place, loaded, "uploaded")?)
     }
 
     fn roll_back(&mut self, plugin: &str, version: Option<&str>) -> Result<(), Refusal> {
@@ -442,15 +603,16 @@ impl Hands {
         let mut versions = before.versions.clone();
         versions[place] = Some(loaded.version.clone());
         let draft = before.draft(before.config.clone(), before.source.clone(), versions);
-        let draft = draft.map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
+        let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         let file = &self.shelves[place].plugin.file;
-        persistence::replace(file, &loaded.content.bytes).map_err(|error| {
+        let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
             let file = file.display();
             Refusal::Failed(format!(
                 "{file} cannot be written: {error}; nothing has changed"
             ))
         })?;
-        self.live.put(draft.come_into_force());
+        tell_replaced(file, &replaced);
+        self.come_into_force(draft);
         self.shelve(place, loaded, how);
         Ok(())
     }
@@ -461,11 +623,42 @@ impl Hands {
         place.ok_or_else(|| Refusal::Unknown(format!("there is no plugin {plugin}")))
     }
 
-    fn sandbox(&mut self) -> Result<Arc<Sandbox>> {
-        match &self.sandbox {
-            Some(sandbox) => Ok(sandbox.clone()),
-            None => Ok(self.sandbox.insert(Sandbox::new()?).clone()),
+    fn compilations(&mut self) -> Result<&mut Compilations> {
+        match &mut self.compilations {
+            Some(compilations) => Ok(compilations),
+            none => {
+                let sandbox = sandbox(&self.live.load().config.compiler)?;
+                let waker = self.watcher.waker();
+                let on_end = Arc::new(move || waker.wake());
+                Ok(none.insert(Compilations::new(sandbox, on_end)))
+            }
         }
+    }
+}
+
+/// Why there is no version of a content.
+enum Unloaded {
+    Refused(anyhow::Error),
+    /// It is being compiled: by its hash.
+    Compiling(Hash),
+}
+
+impl From<anyhow::Error> for Unloaded {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Tells what is not as it should be of a file that was replaced.
+fn tell_replaced(file: &Path, replaced: &Replaced) {
+    let file = file.display();
+    for lost in &replaced.lost {
+        tracing::warn!("{file} was replaced, but does not keep {lost}");
+    }
+    if let Some(error) = &replaced.unsure {
+        tracing::error!(
+            "{file} was replaced, but may be as it was before after a power failure: {error}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! A configuration with where it comes from, before it is in force.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Error, Result, anyhow};
@@ -8,10 +8,12 @@ use anyhow::{Error, Result, anyhow};
 use super::fixed::Fixed;
 use super::persistence;
 use super::source::Source;
-use crate::config::{Config, Mistakes, Plugin};
-use crate::snapshot::{Snapshot, Versions};
+use super::startup::persist;
+use crate::bounded;
+use crate::config::{self, Config, Mistakes, Plugin};
+use crate::snapshot::{OnRefusal, Snapshot, Versions};
 use crate::tls::{self, Contents};
-use crate::wasm::{OnQuarantine, Sandbox, Shelf, Version};
+use crate::wasm::{Cache, Compiler, Sandbox, Shelf, Version};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
@@ -33,26 +35,31 @@ impl Setting {
         let text = Config::read_text(path)?;
         let mut setting = Self::parse(&text, path)?;
         setting.is_file = true;
-        let Some(persist) = setting.persist() else {
+        let Some(persist) = persist(&setting.config).cloned() else {
             return Ok(setting);
         };
-        let changes = persistence::read(&persist);
+        // It may be another program's: what is of no use is set aside by the one that writes it.
+        let changes = match persistence::read(&persist) {
+            Ok(changes) => changes,
+            Err(reason) => {
+                let persist = persist.display();
+                tracing::warn!(
+                    "persist: {persist} cannot be used: {reason}; no run-time change is in force"
+                );
+                return Ok(setting);
+            }
+        };
         match Source::new(path, &text, &changes) {
             Ok((source, config, lost)) => {
                 note_lost(&lost);
                 setting.config = Arc::new(config);
                 setting.source = Arc::new(source);
             }
-            Err(unusable) => {
-                let aside = persistence::set_aside(&persist);
-                let aside = aside.map(|aside| aside.display().to_string());
-                tracing::warn!(
-                    "persist: the changes in {} do not fit {} any more: {unusable}; they were set aside as {}",
-                    persist.display(),
-                    path.display(),
-                    aside.unwrap_or_else(|error| format!("nothing ({error})"))
-                );
-            }
+            Err(unusable) => tracing::warn!(
+                "persist: the changes in {} do not fit {} any more: {unusable}; no run-time change is in force",
+                persist.display(),
+                path.display(),
+            ),
         }
         Ok(setting)
     }
@@ -82,10 +89,6 @@ impl Setting {
         change(Arc::make_mut(&mut self.config));
         self
     }
-
-    fn persist(&self) -> Option<PathBuf> {
-        self.config.admin.as_ref()?.persist.clone()
-    }
 }
 
 /// Looks whether the files that a configuration names could serve where it names them: those for TLS, and plugins.
@@ -98,7 +101,7 @@ pub(crate) fn check_files(setting: &Setting) -> Result<()> {
     mistakes.extend(unusable_plugins(setting)?);
     match mistakes.is_empty() {
         true => Ok(()),
-        false => Err(anyhow!(mistakes.join("\n"))),
+        false => Err(anyhow!(bounded::list(&mistakes, "\n"))),
     }
 }
 
@@ -108,37 +111,65 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
-    let sandbox = Sandbox::new()?;
-    let nobody: OnQuarantine = Arc::new(|| {});
+    let sandbox = sandbox(&config.compiler)?;
     let mut versions = Versions::new();
     let mut mistakes = Vec::new();
     for plugin in &config.plugins {
-        let loaded = Shelf::new(plugin).load_file(&sandbox, &nobody);
+        let loaded = Shelf::new(plugin).load_file(&sandbox);
         if let Err(error) = &loaded {
             mistakes.push(cannot_serve(plugin, error));
         }
         versions.push(loaded.ok().map(|loaded| loaded.version));
     }
-    mistakes.extend(unfit(config, &setting.source, &versions));
+    let source = &setting.source;
+    if let Ok(empty) = Snapshot::new(without_tls(config), source.clone()) {
+        let unfit = unfit(&empty, config, source, &versions, OnRefusal::Refuse);
+        mistakes.extend(unfit.into_iter().map(|unfit| unfit.words));
+    }
     Ok(mistakes)
 }
 
-/// The plugins of a configuration whose versions cannot serve where it names them: which, and why.
+/// Where plugins run that are compiled in this way. A cache that cannot be used is told of in the log.
+///
+/// # Errors
+/// There is no engine for this machine.
+pub(super) fn sandbox(config: &config::Compiler) -> Result<Arc<Sandbox>> {
+    let cache = config.cache.path().and_then(|folder| {
+        let cache = Cache::open(&folder);
+        let warn = |error: &Error| {
+            tracing::warn!("plugin cache: not used, every start compiles all plugins: {error:#}");
+        };
+        cache.inspect_err(warn).ok()
+    });
+    Sandbox::new(Compiler::new(config), cache)
+}
+
+/// A plugin that cannot serve where a configuration names it.
+pub(super) struct Unfit {
+    pub(super) plugin: String,
+    /// Which, where and why.
+    pub(super) words: String,
+}
+
+/// The plugins of a configuration whose versions cannot serve where it names them, as what comes after `before`.
 pub(super) fn unfit(
+    before: &Snapshot,
     config: &Arc<Config>,
     source: &Arc<Source>,
     versions: &[Option<Arc<Version>>],
-) -> Vec<String> {
+    on_refusal: OnRefusal<'_>,
+) -> Vec<Unfit> {
     let config = &without_tls(config);
-    let Ok(snapshot) = Snapshot::new(config.clone(), source.clone()) else {
-        return Vec::new();
-    };
     let plugins = config.plugins.iter().zip(versions).enumerate();
     let unfit = plugins.filter_map(|(place, (plugin, version))| {
         let mut alone = vec![None; config.plugins.len()];
         alone[place] = Some(version.clone()?);
-        let draft = snapshot.draft(config.clone(), source.clone(), alone);
-        Some(cannot_serve(plugin, &draft.err()?))
+        let (config, source) = (config.clone(), source.clone());
+        let draft = before.draft_unless_refused(config, source, alone, on_refusal);
+        Some(Unfit {
+            plugin: plugin.name.clone(),
+            words: cannot_serve(plugin, &draft.err()?),
+        })
     });
     unfit.collect()
 }
@@ -154,12 +185,13 @@ fn without_tls(config: &Arc<Config>) -> Arc<Config> {
 /// Says that a plugin cannot serve.
 pub(super) fn cannot_serve(plugin: &Plugin, error: &Error) -> String {
     let (name, file) = (&plugin.name, plugin.file.display());
-    format!("plugin.{name}: {file} cannot serve: {error:#}")
+    let reason = bounded::error(error);
+    format!("plugin.{name}: {file} cannot serve: {reason}")
 }
 
 /// Says what is no longer changed, since it is gone.
 pub(super) fn note_lost(lost: &[String]) {
-    for what in lost {
+    for what in bounded::list(lost, "\n").lines() {
         tracing::warn!(
             "what was changed of {what} is dropped: the configuration file has it no longer"
         );

@@ -151,10 +151,16 @@ impl Source {
         differences
     }
 
-    /// The changes with another one, as seen from what is in force.
+    /// The changes with others, as seen from what is in force.
+    pub(super) fn changes_with_all(&self, edits: Vec<Edit>) -> Changes {
+        let edits = edits.into_iter().map(|edit| self.completed(edit));
+        edits.fold(self.changes.clone(), Changes::with)
+    }
+
+    /// An edit as it is to be remembered, seen from what is in force.
     ///
     /// A table in place of what is no table, or of nothing, is all there is: what the file has in its table does not come back.
-    pub(super) fn changes_with(&self, mut edit: Edit) -> Changes {
+    fn completed(&self, mut edit: Edit) -> Edit {
         if let Some((patch, changed, written)) = self.patched(&mut edit) {
             for (key, value) in patch.iter_mut() {
                 let is_replaced = changed.get(key).is_some_and(|value| !value.is_object());
@@ -166,7 +172,7 @@ impl Source {
                 }
             }
         }
-        self.changes.with(edit)
+        edit
     }
 
     /// The patch of an edit, what was changed before of what it is about, and what the file says of that.
@@ -446,10 +452,10 @@ url = \"http://b\"
             let source = Source::new(Path::new("shop.toml"), &file, &changes)
                 .unwrap()
                 .0;
-            changes = source.changes_with(Edit::Balancer {
+            changes = source.changes_with_all(vec![Edit::Balancer {
                 name: "shop".into(),
                 patch: patch.as_object().unwrap().clone(),
-            });
+            }]);
         }
         let source = Source::new(Path::new("shop.toml"), &file, &changes)
             .unwrap()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
+use crate::bounded;
 use crate::config::Config;
 use crate::tls::{self, Contents};
 use crate::watcher::{Content, Hash, Unreadable};
@@ -30,7 +31,7 @@ impl TlsFiles {
         let mut files = Self::default();
         match files.take(config) {
             true => Ok(files),
-            false => Err(anyhow!(files.unusable.join("\n"))),
+            false => Err(anyhow!(bounded::list(&files.unusable, "\n"))),
         }
     }
 
@@ -47,7 +48,8 @@ impl TlsFiles {
     pub(super) fn take_again(&mut self, config: &Config) -> bool {
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
         let is_whole = self.take(config);
-        for mistake in self.unusable.iter().filter(|it| !told.contains(*it)) {
+        let new = self.unusable.iter().filter(|it| !told.contains(*it));
+        for mistake in bounded::list(new, "\n").lines() {
             tracing::error!("{mistake}; what served before goes on");
         }
         is_whole

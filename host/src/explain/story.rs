@@ -13,7 +13,7 @@ use crate::server::Client;
 use crate::shown;
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::wasm::take_fault;
+use crate::wasm::{FaultKind, take_fault};
 
 /// Members that a decision tells of; the one that was chosen is told of in any case.
 const MEMBERS: usize = 256;
@@ -183,7 +183,7 @@ impl Story {
         });
         let (policy, because) = match (decision, &cluster.config.method) {
             (Err(refusal), _) => (None, refusal.to_string()),
-            (Ok(choice), method) => self.reason(choice.by, *method, snapshot),
+            (Ok(choice), method) => self.reason(choice.by, *method, snapshot, cluster),
         };
         let standings = std::mem::take(&mut explanation.standings);
         let is_told =
@@ -204,7 +204,13 @@ impl Story {
     }
 
     /// Who chose, and why it was up to him.
-    fn reason(&self, by: By, method: Method, snapshot: &Snapshot) -> (Option<String>, String) {
+    fn reason(
+        &self,
+        by: By,
+        method: Method,
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+    ) -> (Option<String>, String) {
         let (named, fallback, why) = match method {
             Method::Builtin(method) => {
                 let name = method.word().to_owned();
@@ -214,10 +220,18 @@ impl Story {
             Method::Plugin { plugin, fallback } => {
                 let name = snapshot.plugin_name(plugin).to_owned();
                 let why = match (take_fault(), snapshot.plugin_state(plugin)) {
+                    (Some(FaultKind::OverBudget), _) => {
+                        format!("plugin {name} is over its cpu-budget")
+                    }
                     (Some(fault), _) => format!("plugin {name} failed ({})", fault.name()),
                     (None, PluginState::Unloaded) => format!("plugin {name} is not loaded"),
                     (None, PluginState::Quarantined) => format!("plugin {name} is out of service"),
-                    (None, PluginState::Serving) => format!("plugin {name} left it the choice"),
+                    (None, PluginState::Serving) => {
+                        match cluster.aside().any(|aside| aside.plugin == name) {
+                            true => format!("plugin {name} is set aside"),
+                            false => format!("plugin {name} left it the choice"),
+                        }
+                    }
                 };
                 (name, fallback, why)
             }
@@ -270,6 +284,43 @@ impl Story {
     pub(crate) fn note_answer(&mut self, status: u16) {
         self.status = status;
         self.duration = self.begun.elapsed();
+    }
+
+    /// How many bytes it takes, without what it shares with others.
+    pub(super) fn bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let session = match &self.session {
+            Session::Route(text) | Session::Key(text) => text.len(),
+            Session::Off | Session::None | Session::Fault(_) => 0,
+        };
+        let texts = [&self.client, &self.method, &self.host, &self.path].map(String::len);
+        let names = [&self.route, &self.balancer, &self.failure].map(length);
+        let attempts = self.attempts.iter().map(Attempt::bytes).sum::<usize>();
+        size_of::<Self>()
+            + texts.iter().sum::<usize>()
+            + names.iter().sum::<usize>()
+            + session
+            + attempts
+    }
+
+    /// A story that takes about so many bytes.
+    #[cfg(test)]
+    pub(super) fn sized(bytes: usize) -> Self {
+        Self {
+            path: "x".repeat(bytes),
+            ..Self::default()
+        }
+    }
+}
+
+impl Attempt {
+    fn bytes(&self) -> usize {
+        let failure = match &self.outcome {
+            Outcome::Failed { failure, .. } => failure.len(),
+            Outcome::Refused | Outcome::Open | Outcome::Answered { .. } => 0,
+        };
+        let policy = self.policy.as_ref().map_or(0, String::len);
+        size_of::<Self>() + size_of_val(&*self.standings) + policy + self.because.len() + failure
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::rounds::conclude;
+use super::judges::Judges;
 use crate::config::Check;
 use crate::live::{Live, View};
 use crate::probe::{Finding, Target, permits, watch};
@@ -16,10 +16,11 @@ use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::Upstream;
 
 /// Checks every member that is to be checked, as the snapshot in force has it, for ever.
-pub(super) async fn supervise(live: Live) {
+pub(super) async fn supervise(live: Live, judges: Judges) {
     let mut exchanges = live.exchanges();
     let mut checks = Checks {
         view: Rc::new(RefCell::new(live.view())),
+        judges,
         permits: permits(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
@@ -38,6 +39,7 @@ pub(super) async fn supervise(live: Live) {
 /// The checks that are made, each in a task of its own.
 struct Checks {
     view: Rc<RefCell<View>>,
+    judges: Judges,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
     /// By the members' [`Upstream::key`].
@@ -95,12 +97,13 @@ impl Checks {
     ) -> Option<AbortHandle> {
         let is_judged = cluster.config.judge.is_some();
         let target = Target::new(id, upstream.clone(), is_judged, self.permits.clone())?;
-        let (view, started) = (self.view.clone(), snapshot.started());
+        let (view, judges) = (self.view.clone(), self.judges.clone());
+        let started = snapshot.started();
         let balancer = cluster.name().to_owned();
         let note = move |finding| {
             let snapshot = view.borrow_mut().pin();
             if let Some((_, cluster)) = snapshot.cluster(&balancer) {
-                note(&snapshot, cluster, finding);
+                note(&snapshot, cluster, &judges, finding);
             }
         };
         let watching = watch(target, move || started.elapsed(), note);
@@ -108,8 +111,8 @@ impl Checks {
     }
 }
 
-/// A check of a member ended.
-fn note(snapshot: &Snapshot, cluster: &Cluster, finding: Finding) {
+/// A check of a member ended: what it is in error for is known at once, how healthy it is by its judge.
+fn note(snapshot: &Snapshot, cluster: &Cluster, judges: &Judges, finding: Finding) {
     let Finding { probe, detail } = finding;
     let (member, passed) = (probe.member, probe.expected);
     if cluster.member(member).is_none() {
@@ -117,7 +120,5 @@ fn note(snapshot: &Snapshot, cluster: &Cluster, finding: Finding) {
     }
     cluster.chronicle.note_check(member, passed, detail);
     cluster.balancer.note_check(member, passed, snapshot.now());
-    conclude(snapshot, cluster, |judgement, host| {
-        judgement.judge_probes(&[probe], host)
-    });
+    judges.judge(cluster.name(), probe);
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use equipoise_balancer::{Change, Member, Observer, Outcome};
 
+use crate::bounded;
+
 /// How many checks of a member are remembered.
 const CHECKS: usize = 16;
 
@@ -111,7 +113,7 @@ impl Chronicle {
         checks.push_back(Check {
             at: SystemTime::now(),
             passed,
-            detail,
+            detail: bounded::message(&detail).into_owned(),
         });
     }
 
@@ -147,6 +149,7 @@ impl Observer for Chronicle {
         let id = member.map(|member| member.id);
         let last_check = id.and_then(|id| self.last_check(id));
         let cause = describe(member, change, last_check.as_deref());
+        let cause = bounded::message(&cause).into_owned();
         let admitted = {
             let mut chapters = self.chapters();
             let chapter = chapter(&mut chapters, id);
@@ -236,6 +239,17 @@ mod tests {
         assert_eq!(lines.admit(start), None);
         assert_eq!(lines.admit(start + WINDOW), Some(2));
         assert_eq!(lines.admit(start + WINDOW), Some(0));
+    }
+
+    #[test]
+    fn what_a_check_met_is_kept_in_bounded_space() {
+        let chronicle = Chronicle::new("site");
+        for _ in 0..CHECKS + 5 {
+            chronicle.note_check(3, false, "x".repeat(99_000));
+        }
+        let chapter = chronicle.chapter(3).expect("a chapter");
+        let bytes: usize = chapter.checks.iter().map(|check| check.detail.len()).sum();
+        assert!(bytes <= CHECKS * bounded::MESSAGE, "{bytes}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -12,6 +13,11 @@ use hickory_resolver::config::NameServerConfig;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
+
+use crate::watcher;
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// Makes a configuration without servers one that can be read.
 const SOME_SERVER: &[u8] = b"\nnameserver 127.0.0.1\n";
@@ -109,7 +115,9 @@ impl<T> Fresh<T> {
         {
             return content.clone();
         }
-        let content = Rc::new((self.parse)(fs::read(self.path)));
+        let read = watcher::read_once(Path::new(self.path), LARGEST);
+        let read = read.map(|content| content.bytes).map_err(Into::into);
+        let content = Rc::new((self.parse)(read));
         *last = Some((signature, content.clone()));
         content
     }

@@ -52,6 +52,33 @@ async fn target_by_name(authority: &str) -> Target {
     target
 }
 
+/// Goal: an answer that we are too late for is no fault of the member. Method: this thread does nothing for longer than a check
+/// may take, once it has begun; the member answers from a thread of its own.
+#[tokio::test]
+async fn a_check_does_not_fail_by_our_own_delay() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let member = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        // As long as an answer over a network takes: it is not there at once.
+        std::thread::sleep(Duration::from_millis(5));
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+    });
+    let lines = format!("{GET}\nhctimeout = \"100ms\"");
+    let target = target(&address.to_string(), &lines, false);
+    let delay = async {
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    let (finding, ()) = tokio::join!(probe(&target, || Duration::ZERO), delay);
+    assert!(finding.probe.expected, "{}", finding.detail);
+    member.join().unwrap();
+}
+
 async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -39,7 +39,7 @@ fn server(connections: usize) -> Server {
         member()
     );
     let setting = Setting::parse(&text, Path::new("equipoise.toml")).unwrap();
-    Server::start(&setting, None, Inherited::default()).unwrap()
+    Server::start(&setting, None, Inherited::default(), &mut || Ok(())).unwrap()
 }
 
 fn at(addresses: &[&str]) -> Vec<Listener> {

@@ -34,6 +34,7 @@ use crate::server::drain::Guest;
 use crate::server::front::Front;
 use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
+use crate::server::liveness::Liveness;
 use crate::server::places::Place;
 use crate::server::pulse::Pulse;
 use crate::server::stream::ClientStream;
@@ -51,6 +52,7 @@ pub(super) struct Share {
     pub(super) access_log: Option<AccessLog>,
     pub(super) shutdown_timeout: Duration,
     pub(super) pulse: Pulse,
+    pub(super) liveness: Liveness,
     pub(super) portal: Portal,
 }
 
@@ -184,14 +186,20 @@ impl Worker {
 
 /// The life of a worker thread: serves until it is told to stop, then lets what is in flight end.
 pub(super) fn run(share: Share) {
+    let part = format!("worker {}", share.number);
+    let guard = share.liveness.guard(&*part);
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
     {
         Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "a worker has no runtime"),
+        Err(error) => {
+            tracing::error!(%error, "a worker has no runtime");
+            return share.liveness.note_dead(&part);
+        }
     };
     runtime.block_on(serve(share));
+    drop(guard);
 }
 
 async fn serve(share: Share) {
@@ -202,6 +210,7 @@ async fn serve(share: Share) {
         access_log,
         shutdown_timeout,
         pulse,
+        liveness: _,
         portal,
     } = share;
     let worker = Rc::new(Worker::new(number, &live, access_log, portal));

@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use equipoise_balancer::{Balancer, Counters, Judgement, Member, MemberSettings, Methods};
 use equipoise_sdk::{Peer, SessionReader};
 
-use super::recipe::{Kitchen, Recipes, SessionRecipe};
+use super::aside::{Aside, OnRefusal};
+use super::recipe::{Kitchen, Recipes};
 use crate::config::{self, Trust};
-use crate::health::{Chronicle, Exchanges};
+use crate::health::{Chronicle, Exchanges, Loads};
 use crate::meters::BalancerMeters;
 use crate::tls::{Connector, Contents};
 use crate::upstream::Upstream;
@@ -20,13 +21,15 @@ pub(crate) struct Cluster {
     pub(crate) config: Arc<config::Balancer>,
     /// How to reach each member, in configuration order, as [`Balancer::members`].
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    /// Who says which members are healthy; asked by the health thread.
+    /// Who says which members are healthy; asked by a thread of its own.
     pub(crate) judgement: Arc<Mutex<Judgement>>,
     /// Where requests that end are noted for the judge; none where it does not care.
     pub(crate) exchanges: Option<Arc<Exchanges>>,
     /// What happened to the members' health.
     pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) meters: Arc<BalancerMeters>,
+    /// Where the members stand in the method's schedule.
+    pub(crate) loads: Arc<Loads>,
     recipes: Recipes,
     /// The id of the next member that is new; ids are never given to another.
     next_id: u32,
@@ -85,6 +88,16 @@ impl Cluster {
         self.recipes.judge.members()
     }
 
+    /// The plugins that are set aside for this balancer.
+    pub(crate) fn aside(&self) -> impl Iterator<Item = Aside<'_>> {
+        let aside = self.recipes.aside();
+        aside.map(|(plugin, reason)| Aside {
+            balancer: self.name(),
+            plugin,
+            reason,
+        })
+    }
+
     /// The member with this id, and its place.
     pub(crate) fn member(&self, id: u32) -> Option<(usize, &Arc<Member>)> {
         let mut members = self.balancer.members().iter().enumerate();
@@ -104,7 +117,7 @@ impl ClusterDraft {
     ) -> Result<Self> {
         let (members, next_id) = identify(config, before);
         let peers: Vec<_> = members.iter().zip(&config.members).map(peer).collect();
-        let recipes = kitchen.recipes(config, &peers);
+        let mut recipes = kitchen.recipes(config, &peers);
         let connectors = connectors(config, &members, kitchen.contents, before)?;
         if let Some(before) = before
             && *before.config == *config
@@ -116,11 +129,17 @@ impl ClusterDraft {
         let known = before.map(|before| &before.recipes);
         let judge = known.map(|known| &known.judge);
         let judgement = match before.filter(|_| judge == Some(&recipes.judge)) {
-            Some(before) => before.judgement.clone(),
-            None => Arc::new(Mutex::new(recipes.judge.make()?)),
+            Some(before) => {
+                recipes.judge.clone_from(&before.recipes.judge);
+                before.judgement.clone()
+            }
+            None => {
+                let made = recipes.judge.make(judge, kitchen.on_refusal)?;
+                Arc::new(Mutex::new(made))
+            }
         };
         Ok(Self::Changed(Box::new(Changed {
-            policies: Policies::new(&recipes, before)?,
+            policies: Policies::new(&mut recipes, before, kitchen.on_refusal)?,
             config: config.clone(),
             members,
             connectors,
@@ -147,25 +166,37 @@ impl ClusterDraft {
 }
 
 impl Policies {
-    fn new(recipes: &Recipes, before: Option<&Arc<Cluster>>) -> Result<Self> {
-        let session = || {
-            let session = recipes.session.as_ref().map(SessionRecipe::make);
-            session.transpose().map(Option::flatten)
-        };
+    /// Those of a balancer with these recipes, of which those that are as before are made of nothing.
+    fn new(
+        recipes: &mut Recipes,
+        before: Option<&Arc<Cluster>>,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Self> {
         let Some(before) = before else {
             return Ok(Self::First {
-                methods: recipes.methods.make()?,
-                session: session()?,
+                methods: recipes.methods.make(None, on_refusal)?,
+                session: recipes.make_session(None, on_refusal)?,
             });
         };
-        let (methods_differ, sessions_differ) = (
-            before.recipes.methods != recipes.methods,
-            before.recipes.session != recipes.session,
-        );
+        let known = &before.recipes;
+        let methods = match known.methods == recipes.methods {
+            true => {
+                recipes.methods.clone_from(&known.methods);
+                None
+            }
+            false => Some(recipes.methods.make(Some(&known.methods), on_refusal)?),
+        };
+        let session = match known.session == recipes.session {
+            true => {
+                recipes.session.clone_from(&known.session);
+                None
+            }
+            false => Some(recipes.make_session(known.session.as_ref(), on_refusal)?),
+        };
         Ok(Self::After {
             before: before.clone(),
-            methods: methods_differ.then(|| recipes.methods.make()).transpose()?,
-            session: sessions_differ.then(session).transpose()?,
+            methods,
+            session,
         })
     }
 
@@ -181,6 +212,7 @@ impl Changed {
     fn come_into_force(self, now: Duration) -> Cluster {
         let before = self.policies.before();
         let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
+        let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
         let (upstreams, members) = (self.upstreams(&meters), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.judge.is_some();
@@ -222,6 +254,7 @@ impl Changed {
             exchanges: cares.then(|| exchanges.unwrap_or_default()),
             chronicle,
             meters,
+            loads,
             recipes: self.recipes,
             next_id: self.next_id,
         }

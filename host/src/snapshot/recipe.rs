@@ -12,9 +12,11 @@ use equipoise_sdk::health::Judge as _;
 use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
 use equipoise_session::Session;
 
+use super::aside::OnRefusal;
+use crate::bounded;
 use crate::config::{self, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky};
 use crate::tls::Contents;
-use crate::wasm::Version;
+use crate::wasm::{Role, Version};
 
 /// Where recipes come from: a configuration and the versions of its plugins that serve.
 #[derive(Clone, Copy)]
@@ -23,6 +25,7 @@ pub(super) struct Kitchen<'draft> {
     pub(super) versions: &'draft [Option<Arc<Version>>],
     /// Of the files for TLS.
     pub(super) contents: &'draft Contents,
+    pub(super) on_refusal: OnRefusal<'draft>,
 }
 
 /// How the policies of a balancer are made.
@@ -65,10 +68,12 @@ pub(super) struct Guest {
     setup: Arc<Setup>,
     /// How many of it.
     instances: usize,
+    /// Why it is set aside, where it is.
+    aside: Option<Arc<str>>,
 }
 
 impl PartialEq for Guest {
-    /// A version that is loaded again is another one.
+    /// A version that is loaded again is another one. One that is set aside is still the same.
     fn eq(&self, other: &Self) -> bool {
         self.version.as_ref().map(Arc::as_ptr) == other.version.as_ref().map(Arc::as_ptr)
             && self.setup == other.setup
@@ -80,6 +85,67 @@ impl Guest {
     /// Whether this is the same plugin, in whatever version: it knows what to make of what that remembers.
     fn is(&self, other: Option<&Self>) -> bool {
         other.is_some_and(|other| self.name == other.name)
+    }
+
+    /// Makes something of the plugin in this role, where it was `before` until now. `None` where it is not asked: it is not
+    /// loaded, out of service, or set aside, which it may be from now on.
+    ///
+    /// # Errors
+    /// Why it is not fit for that.
+    fn make<T>(
+        &mut self,
+        role: Role,
+        before: Option<&Self>,
+        on_refusal: OnRefusal<'_>,
+        make: impl FnOnce(&Arc<Version>, &Self) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let aside = before.filter(|it| self.is(Some(it)) && it.aside.is_some());
+        let Some(version) = &self.version else {
+            return Ok(None);
+        };
+        if let Some(same) = aside.filter(|it| self == *it) {
+            self.aside.clone_from(&same.aside);
+            return Ok(None);
+        }
+        let made = match version.record.is_quarantined() {
+            // It answers nothing any more, whatever it is told.
+            true => version.check_role(role).map(|()| None),
+            false => make(version, self).map(Some),
+        };
+        made.or_else(|error| {
+            if !on_refusal.sets_aside(&self.name, aside.is_some()) {
+                return Err(error);
+            }
+            self.aside = Some(bounded::error(&error).into());
+            Ok(None)
+        })
+    }
+}
+
+impl Recipes {
+    /// The plugins that are set aside, and why.
+    pub(super) fn aside(&self) -> impl Iterator<Item = (&str, &str)> {
+        let session = match &self.session {
+            Some(SessionRecipe::Plugin(guest)) => Some(guest),
+            Some(SessionRecipe::Names(_)) | None => None,
+        };
+        let guests = [&self.methods.plugin, &self.judge.plugin].map(Option::as_ref);
+        let guests = guests.into_iter().chain([session]).flatten();
+        guests.filter_map(|guest| Some((&*guest.name, &**guest.aside.as_ref()?)))
+    }
+
+    /// How the balancer reads sessions, if it does.
+    ///
+    /// # Errors
+    /// Why the plugin is not fit for that.
+    pub(super) fn make_session(
+        &mut self,
+        before: Option<&SessionRecipe>,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Option<Box<dyn SessionReader>>> {
+        let session = self.session.as_mut();
+        let session = session.map(|session| session.make(before, on_refusal));
+        session.transpose().map(Option::flatten)
     }
 }
 
@@ -122,6 +188,7 @@ impl Kitchen<'_> {
                 Instances::PerBalancer => 1,
                 Instances::PerWorker => self.config.workers.get(),
             },
+            aside: None,
         }
     }
 }
@@ -131,24 +198,30 @@ impl MethodRecipe {
     ///
     /// # Errors
     /// Why the plugin is not fit for that.
-    pub(super) fn make(&self) -> Result<Vec<Methods>> {
-        let Some(guest) = &self.plugin else {
+    pub(super) fn make(
+        &mut self,
+        before: Option<&Self>,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Vec<Methods>> {
+        let Some(guest) = &mut self.plugin else {
             return Ok(vec![Methods {
                 selector: builtin(self.builtin),
                 fallback: Box::<ByRequests>::default(),
             }]);
         };
-        let method = |_| {
-            let selector = match &guest.version {
-                Some(version) => version.selector(&guest.setup)?,
-                None => Box::new(Undecided),
-            };
-            Ok(Methods {
-                selector,
-                fallback: builtin(self.builtin),
-            })
-        };
-        (0..guest.instances).map(method).collect()
+        let before = before.and_then(|before| before.plugin.as_ref());
+        let selectors = guest.make(Role::Selector, before, on_refusal, |version, guest| {
+            let numbers = 0..guest.instances;
+            let selectors = numbers.map(|number| version.selector(&guest.setup, number));
+            selectors.collect::<Result<Vec<_>>>()
+        })?;
+        let undecided = |_| -> Box<dyn Selector> { Box::new(Undecided) };
+        let selectors = selectors.unwrap_or_else(|| (0..guest.instances).map(undecided).collect());
+        let methods = selectors.into_iter().map(|selector| Methods {
+            selector,
+            fallback: builtin(self.builtin),
+        });
+        Ok(methods.collect())
     }
 
     /// Whether what the method remembers is of use to one that is made by this recipe.
@@ -165,13 +238,21 @@ impl SessionRecipe {
     ///
     /// # Errors
     /// Why the plugin is not fit for that.
-    pub(super) fn make(&self) -> Result<Option<Box<dyn SessionReader>>> {
+    fn make(
+        &mut self,
+        before: Option<&Self>,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Option<Box<dyn SessionReader>>> {
+        let before = match before {
+            Some(Self::Plugin(before)) => Some(before),
+            Some(Self::Names(_)) | None => None,
+        };
         match self {
             Self::Names(sticky) => Ok(session_reader(sticky)),
             Self::Plugin(guest) => {
-                let version = guest.version.as_ref();
-                let session = version.map(|version| version.session(&guest.setup, guest.instances));
-                session.transpose()
+                guest.make(Role::Session, before, on_refusal, |version, guest| {
+                    version.session(&guest.setup, guest.instances)
+                })
             }
         }
     }
@@ -190,17 +271,23 @@ impl JudgeRecipe {
     ///
     /// # Errors
     /// Why the plugin is not fit for that.
-    pub(super) fn make(&self) -> Result<Judgement> {
+    pub(super) fn make(
+        &mut self,
+        before: Option<&Self>,
+        on_refusal: OnRefusal<'_>,
+    ) -> Result<Judgement> {
         let mut rule = equipoise_health::Health::default();
         if let Err(error) = rule.configure(&self.rule) {
             // The configuration is checked against the same ranges.
             tracing::error!(%error, "the built-in judge refuses its settings");
         }
-        let plugin = self.plugin.as_ref().and_then(|guest| {
-            let version = guest.version.as_ref()?;
-            Some(version.judge(&guest.setup))
+        let before = before.and_then(|before| before.plugin.as_ref());
+        let plugin = self.plugin.as_mut().map(|guest| {
+            guest.make(Role::Health, before, on_refusal, |version, guest| {
+                version.judge(&guest.setup)
+            })
         });
-        let plugin: Option<Box<dyn PluginJudge>> = plugin.transpose()?;
+        let plugin: Option<Box<dyn PluginJudge>> = plugin.transpose()?.flatten();
         let ids = self.rule.members.iter().map(|peer| peer.id);
         Ok(Judgement::new(ids, Box::new(rule), plugin))
     }

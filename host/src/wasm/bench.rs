@@ -10,6 +10,7 @@ use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeReques
 use equipoise_sdk::{Selector, SessionReader, Setup};
 use equipoise_session::Session;
 
+use super::budget::Budget;
 use super::policy::{PluginSelector, PluginSession};
 use super::rehearsal::sample_setup;
 use super::seat::Seat;
@@ -53,7 +54,7 @@ pub(crate) fn time(version: &Arc<Version>, candidates: &[u32]) -> Result<Vec<Tim
 }
 
 fn time_selector(version: &Arc<Version>, count: u32) -> Result<Timing> {
-    let seat = Seat::new(version, Role::Selector, &setup(version, count))?;
+    let seat = seat(version, Role::Selector, count)?;
     let mut plugin = PluginSelector(seat);
     let mut native = ByBusyness::default();
     let (request, host) = (request(), FakeHost::default());
@@ -75,7 +76,7 @@ fn time_selector(version: &Arc<Version>, count: u32) -> Result<Timing> {
 }
 
 fn time_session(version: &Arc<Version>, count: u32) -> Result<Timing> {
-    let seat = Seat::new(version, Role::Session, &setup(version, count))?;
+    let seat = seat(version, Role::Session, count)?;
     let plugin = PluginSession::new(vec![seat]);
     let native = Session {
         cookie: "SID".to_owned(),
@@ -100,11 +101,13 @@ fn time_session(version: &Arc<Version>, count: u32) -> Result<Timing> {
     })
 }
 
-fn setup(version: &Version, members: u32) -> Arc<Setup> {
-    Arc::new(Setup {
+/// A seat with so many members, called again and again.
+fn seat(version: &Arc<Version>, role: Role, members: u32) -> Result<Seat> {
+    let setup = Setup {
         settings: version.plugin.settings.clone(),
         ..sample_setup(members)
-    })
+    };
+    Seat::new(version, role, &Arc::new(setup), Budget::unlimited())
 }
 
 fn request() -> FakeRequest {

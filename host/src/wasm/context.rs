@@ -7,29 +7,45 @@ use equipoise_sdk::{Candidates, Level, Request};
 use wasmtime::Result;
 use wasmtime::component::{Linker, WasmStr};
 
-use super::ambient::{self, ask};
+use super::ambient::{self, ask, milliseconds};
 use super::fault::Misuse;
 use super::limits::{Space, Time};
 use super::since_v0_1_0::equipoise::balancer::{candidates, host, request, types};
 use super::voice::Voice;
 use super::wasi::{HasWasi, Services, Wasi};
+use crate::config::Plugin;
 
 /// The data of a store.
 pub(super) struct Context {
     pub(super) space: Space,
     pub(super) time: Time,
     pub(super) voice: Arc<Voice>,
+    /// Which of the request's header fields are hidden from it.
+    plugin: Arc<Plugin>,
     wasi: Wasi,
 }
 
 impl Context {
-    pub(super) fn new(space: Space, time: Time, voice: Arc<Voice>) -> Self {
+    pub(super) fn new(space: Space, time: Time, voice: Arc<Voice>, plugin: Arc<Plugin>) -> Self {
         Self {
             space,
             time,
             wasi: Wasi::new(voice.clone(), AMBIENT_SERVICES.clone()),
             voice,
+            plugin,
         }
+    }
+
+    /// What the request says of a header field of this name; nothing where that is hidden from the plugin.
+    fn of_header<R>(
+        &self,
+        name: &str,
+        question: impl FnOnce(&dyn Request) -> Option<R>,
+    ) -> Result<Option<R>> {
+        if self.plugin.hides(name) {
+            return Ok(None);
+        }
+        of_request(question)
     }
 }
 
@@ -85,15 +101,15 @@ impl request::Host for Context {
     }
 
     fn header(&mut self, name: String) -> Result<Option<String>> {
-        of_request(|request| Some(request.header(&name)?.into_owned()))
+        self.of_header(&name, |request| Some(request.header(&name)?.into_owned()))
     }
 
     fn cookie(&mut self, name: String) -> Result<Option<String>> {
-        of_request(|request| request.cookie(&name))
+        self.of_header("cookie", |request| request.cookie(&name))
     }
 
     fn header_hash(&mut self, name: String) -> Result<Option<u32>> {
-        of_request(|request| request.header_hash(&name))
+        self.of_header(&name, |request| request.header_hash(&name))
     }
 
     fn client_address(&mut self) -> Result<String> {
@@ -122,7 +138,8 @@ pub(super) fn spare_copies(linker: &mut Linker<Context>) -> Result<()> {
     let mut request = linker.instance("equipoise:balancer/request@0.1.0")?;
     request.func_wrap("header-hash", |store, (name,): (WasmStr,)| {
         let name = name.to_str(&store)?;
-        Ok((of_request(|request| request.header_hash(&name))?,))
+        let context = store.data();
+        Ok((context.of_header(&name, |request| request.header_hash(&name))?,))
     })?;
     linker.allow_shadowing(false);
     Ok(())
@@ -216,7 +233,3 @@ impl host::Host for Context {
 }
 
 impl types::Host for Context {}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}

@@ -15,6 +15,8 @@ use equipoise_session::Session;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::budget::Budget;
+use super::compiler::{Cancel, Compiler};
 use super::defaults;
 use super::engine::Sandbox;
 use super::policy::{PluginSelector, PluginSession, SeatedJudge};
@@ -26,7 +28,8 @@ use crate::watcher::Content;
 /// The most members of a balancer here.
 const MEMBERS: u32 = 12;
 
-static SANDBOX: LazyLock<Arc<Sandbox>> = LazyLock::new(|| Sandbox::new().expect("a sandbox"));
+static SANDBOX: LazyLock<Arc<Sandbox>> =
+    LazyLock::new(|| Sandbox::new(Compiler::Here, None).expect("a sandbox"));
 
 /// A seat of the default plugin of this name. Its deadline is generous: a debug build is slow.
 fn seat(name: &str, role: Role, setup: Setup) -> Seat {
@@ -43,9 +46,11 @@ fn seat(name: &str, role: Role, setup: Setup) -> Seat {
         ..Plugin::new(name, name)
     };
     let on_quarantine: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
-    let version = Version::load(&SANDBOX, &Arc::new(plugin), &content, &on_quarantine);
+    let code = SANDBOX.compile(&content, &Cancel::default());
+    let code = code.expect("it compiles");
+    let version = Version::load(&SANDBOX, &Arc::new(plugin), &content, &code, &on_quarantine);
     let version = Arc::new(version.expect("it loads"));
-    Seat::new(&version, role, &Arc::new(setup)).expect("it can take the role")
+    Seat::new(&version, role, &Arc::new(setup), Budget::unlimited()).expect("it can take the role")
 }
 
 fn native(name: &str) -> Box<dyn Selector> {

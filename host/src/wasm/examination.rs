@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use equipoise_sdk::Setup;
 
+use super::compiler::Compiler;
 use super::engine::Sandbox;
 use super::rehearsal::{rehearse, sample_setup};
+use super::shelf::Shelf;
 use super::version::{Role, Version};
-use crate::config::Plugin;
+use crate::config::{self, Plugin};
 
 /// What was found of a component that may serve.
 pub(crate) struct Examination {
@@ -27,10 +29,11 @@ impl Examination {
     ///
     /// # Errors
     /// Why it could not serve.
-    pub(crate) fn of_file(plugin: &Arc<Plugin>) -> Result<Self> {
-        let sandbox = Sandbox::new()?;
+    pub(crate) fn of_file(plugin: &Plugin) -> Result<Self> {
+        // Without a cache: how long it takes is one of the answers.
+        let sandbox = Sandbox::new(Compiler::new(&config::Compiler::default()), None)?;
         let start = Instant::now();
-        let version = Arc::new(Version::of_file(&sandbox, plugin)?);
+        let version = Shelf::new(plugin).load_file(&sandbox)?.version;
         let compile_time = start.elapsed();
         let setup = Arc::new(Setup {
             settings: plugin.settings.clone(),

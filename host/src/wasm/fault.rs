@@ -32,11 +32,13 @@ pub(crate) enum FaultKind {
     Session,
     /// It handed over something that cannot be read: a list or text out of bounds, too long, not UTF-8.
     Malformed,
+    /// Its calls took more than `cpu-budget` in sum, for more than half of a second.
+    OverBudget,
 }
 
 impl FaultKind {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
@@ -44,6 +46,7 @@ impl FaultKind {
         Self::Position,
         Self::Session,
         Self::Malformed,
+        Self::OverBudget,
     ];
 
     /// The word for it, as in metrics.
@@ -56,6 +59,7 @@ impl FaultKind {
             Self::Position => "position",
             Self::Session => "session",
             Self::Malformed => "malformed",
+            Self::OverBudget => "over-budget",
         }
     }
 }
@@ -65,7 +69,8 @@ thread_local! {
     static LAST: Cell<Option<FaultKind>> = const { Cell::new(None) };
 }
 
-/// The last fault on this thread since this was last asked: what a plugin that was just asked in vain did wrong.
+/// The last fault on this thread since this was last asked: what a plugin that was just asked in vain did wrong, or that it was
+/// not asked since it was over its budget.
 pub(crate) fn take_fault() -> Option<FaultKind> {
     LAST.take()
 }
@@ -89,13 +94,16 @@ impl Fault {
         }
     }
 
+    /// It took longer than its deadline.
+    pub(super) fn late() -> Self {
+        Self::new(FaultKind::Deadline, "did not answer within its deadline")
+    }
+
     /// What is behind wasmtime's error; `was_refused` says whether the call was refused memory.
     pub(super) fn from_error(error: &wasmtime::Error, was_refused: bool) -> Self {
         let detail = describe(error);
         let kind = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => {
-                return Self::new(FaultKind::Deadline, "did not answer within its deadline");
-            }
+            Some(Trap::Interrupt) => return Self::late(),
             Some(Trap::StackOverflow) => FaultKind::Stack,
             // What a language's runtime does when it gets no memory.
             Some(_) if was_refused => {

@@ -5,6 +5,7 @@ use equipoise_sdk::{Affinity, Setup};
 use wasmtime::{Result, Store};
 
 use super::ambient::Ambient;
+use super::clock::Nanos;
 use super::context::Context;
 use super::fault::{Fault, FaultKind};
 use super::limits::{Space, Time};
@@ -46,6 +47,7 @@ impl Instance {
             Space::new(plugin.memory),
             Time::new(plugin.deadline),
             version.voice.clone(),
+            plugin.clone(),
         );
         let mut store = Store::new(version.sandbox.engine(), context);
         store.limiter(|context| &mut context.space);
@@ -200,6 +202,11 @@ impl Instance {
     /// Bytes of memory it has.
     pub(super) fn memory(&self) -> usize {
         self.store.data().space.taken()
+    }
+
+    /// The thread's processor time at the first tick that the last call saw.
+    pub(super) fn first_tick(&self) -> Option<Nanos> {
+        self.store.data().time.first_tick()
     }
 
     fn call<R>(

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
+use super::clock::{Nanos, nanos, processor_time};
 use super::engine::TICK;
 
 /// Elements of all tables of an instance: functions that may be called through pointers. Go and Python have the most, some
@@ -12,7 +12,7 @@ use super::engine::TICK;
 const TABLE_ELEMENTS: usize = 200_000;
 
 /// Core instances, tables and memories of a component. Python has the most, some 25 core instances.
-const PARTS: usize = 100;
+pub(super) const PARTS: usize = 100;
 
 /// The memory of one instance, all its linear memories together.
 #[derive(Debug)]
@@ -107,9 +107,9 @@ impl ResourceLimiter for Space {
 #[derive(Debug)]
 pub(super) struct Time {
     /// From the first tick on.
-    deadline: Duration,
+    deadline: Nanos,
     /// The thread's processor time at the first tick of the call.
-    first_tick: Option<Duration>,
+    first_tick: Option<Nanos>,
 }
 
 impl Time {
@@ -120,7 +120,7 @@ impl Time {
             TICK
         };
         Self {
-            deadline: deadline - before_first_tick,
+            deadline: nanos(deadline - before_first_tick),
             first_tick: None,
         }
     }
@@ -128,6 +128,11 @@ impl Time {
     /// A call begins.
     pub(super) fn begin(&mut self) {
         self.first_tick = None;
+    }
+
+    /// The thread's processor time at the first tick that the last call saw; none where that was over before.
+    pub(super) fn first_tick(&self) -> Option<Nanos> {
+        self.first_tick
     }
 
     /// A tick of the epoch: goes on to the next one, or stops the call.
@@ -139,10 +144,4 @@ impl Time {
         }
         Ok(UpdateDeadline::Continue(1))
     }
-}
-
-/// How long the thread has been running on a processor.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! A plugin as a policy: what the balancer asks, it answers, and every answer is checked.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use equipoise_balancer::PluginJudge;
@@ -63,6 +64,19 @@ impl Selector for PluginSelector {
         self.0.ask(|instance| instance.load(id)).unwrap_or(0)
     }
 
+    /// As many as the plugin answers within one deadline in all.
+    fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+        if !self.0.has_schedule() {
+            return vec![0; ids.len()];
+        }
+        let deadline = self.0.deadline();
+        let load = |&id: &u32| {
+            let is_in_time = self.0.now() < deadline;
+            is_in_time.then(|| self.0.ask(|instance| instance.load(id)))?
+        };
+        ids.iter().map_while(load).collect()
+    }
+
     fn reset(&mut self) {
         self.0.ask(|instance| instance.reset());
     }
@@ -76,7 +90,15 @@ impl Selector for PluginSelector {
     }
 }
 
-/// A plugin that reads sessions. Whichever instance is free reads; there is one at least.
+thread_local! {
+    /// The number of this thread among those that read sessions, so that each begins at an instance of its own.
+    static NUMBER: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Relaxed)
+    };
+}
+
+/// A plugin that reads sessions. The thread's own instance reads, or another that is free; there is one at least.
 pub(super) struct PluginSession(Vec<Mutex<Seat>>);
 
 impl PluginSession {
@@ -84,11 +106,14 @@ impl PluginSession {
         Self(seats.into_iter().map(Mutex::new).collect())
     }
 
-    /// An instance that nobody asks, else the first one when it is free.
+    /// An instance that is not being asked, else the thread's own when it is free.
     fn seat(&self) -> Option<MutexGuard<'_, Seat>> {
-        let free = self.0.iter().find_map(|seat| seat.try_lock().ok());
-        let first = self.0.first();
-        free.or_else(|| Some(first?.lock().unwrap_or_else(PoisonError::into_inner)))
+        let own = NUMBER.with(|number| number % self.0.len().max(1));
+        let (before, from) = self.0.split_at_checked(own)?;
+        let mut seats = from.iter().chain(before);
+        let free = seats.find_map(|seat| seat.try_lock().ok());
+        let own = from.first();
+        free.or_else(|| Some(own?.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is remembered of a version's calls and faults, and when faults are too many.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::clock::Nanos;
 use super::fault::FaultKind;
 use crate::meters::{CALLS, Count, Histogram};
 
@@ -21,6 +22,10 @@ struct Tally {
     calls: Count,
     /// Calls answered with none: the fallback was asked to decide.
     declined: Count,
+    /// Calls that were not made since the plugin was over its budget.
+    over_budget: Count,
+    /// Nanoseconds that calls took, as they were charged.
+    spent: Count,
     /// By the number of the kind.
     faults: [Count; FaultKind::ALL.len()],
     /// How long those that were timed took.
@@ -34,6 +39,8 @@ impl Default for Tally {
         Self {
             calls: Count::default(),
             declined: Count::default(),
+            over_budget: Count::default(),
+            spent: Count::default(),
             faults: Default::default(),
             durations: Histogram::new(CALLS),
             installed: Count::default(),
@@ -51,6 +58,8 @@ pub(crate) struct Record {
     /// When the last faults were, at most `max_faults` of them.
     recent: Mutex<VecDeque<Instant>>,
     quarantined: AtomicBool,
+    /// The last second that was a fault for being over budget, and one more.
+    over_budget_until: AtomicU64,
 }
 
 impl Record {
@@ -61,6 +70,7 @@ impl Record {
             max_faults,
             recent: Mutex::default(),
             quarantined: AtomicBool::new(false),
+            over_budget_until: AtomicU64::new(0),
         }
     }
 
@@ -81,6 +91,23 @@ impl Record {
     pub(super) fn count_declined(&self) {
         self.own.declined.add(1);
         self.plugin.declined.add(1);
+    }
+
+    /// A call was not made since the plugin was over its budget.
+    pub(super) fn count_over_budget(&self) {
+        self.own.over_budget.add(1);
+        self.plugin.over_budget.add(1);
+    }
+
+    /// A call took so long.
+    pub(super) fn count_spent(&self, spent: Nanos) {
+        self.plugin.spent.add(spent);
+    }
+
+    /// Whether this second, in which one of its budgets was overdrawn for too long, is the first fault for that: the others
+    /// of the same second are none.
+    pub(super) fn is_first_over_budget(&self, second: u64) -> bool {
+        self.over_budget_until.fetch_max(second + 1, Relaxed) <= second
     }
 
     /// The version is of the same plugin as another: counts on from that one's numbers. To be called before it serves.
@@ -113,7 +140,8 @@ impl Record {
         self.quarantined.load(Relaxed)
     }
 
-    /// What was counted since the version was loaded, in words: `120 calls, 3 declined; faults: 4 trap, 1 deadline`.
+    /// What was counted since the version was loaded, in words: `120 calls, 3 declined, 0 over budget; faults: 4
+    /// trap, 1 deadline`.
     pub(crate) fn summary(&self) -> String {
         let faults: Vec<String> = FaultKind::ALL
             .into_iter()
@@ -122,8 +150,9 @@ impl Record {
             .map(|(count, kind)| format!("{count} {kind}"))
             .collect();
         let (calls, declined) = (self.own.calls.get(), self.own.declined.get());
+        let over_budget = self.own.over_budget.get();
         format!(
-            "{calls} calls, {declined} declined; faults: {}",
+            "{calls} calls, {declined} declined, {over_budget} over budget; faults: {}",
             faults.join(", ")
         )
     }
@@ -136,6 +165,16 @@ impl Record {
     /// Calls of the plugin that left the decision to the fallback, over all its versions.
     pub(crate) fn declined(&self) -> u64 {
         self.plugin.declined.get()
+    }
+
+    /// Calls that were not made since the plugin was over its budget, over all its versions.
+    pub(crate) fn over_budget(&self) -> u64 {
+        self.plugin.over_budget.get()
+    }
+
+    /// Seconds that calls of the plugin took, as they were charged to its budget, over all its versions.
+    pub(crate) fn seconds(&self) -> f64 {
+        Duration::from_nanos(self.plugin.spent.get()).as_secs_f64()
     }
 
     /// Faults of a kind of the plugin, over all its versions.
@@ -222,7 +261,11 @@ mod tests {
             assert_eq!((record.faults(FaultKind::Trap), record.swaps()), (1, 1));
             assert_eq!(record.durations().count(), 3);
         }
-        assert!(second.summary().starts_with("3 calls, 0 declined"));
+        assert!(
+            second
+                .summary()
+                .starts_with("3 calls, 0 declined, 0 over budget")
+        );
     }
 
     #[test]
@@ -230,6 +273,13 @@ mod tests {
         let record = Record::new(1);
         let timed = (0..160).filter(|_| record.count_call().is_some()).count();
         assert_eq!(timed, 10);
+    }
+
+    #[test]
+    fn a_second_over_budget_is_one_fault_however_many_budgets_are_overdrawn() {
+        let record = Record::new(5);
+        let told = [0, 0, 3, 3, 2, 4].map(|second| record.is_first_over_budget(second));
+        assert_eq!(told, [true, false, true, false, false, true]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
 use equipoise_sdk::{Peer, Setup};
 
-use super::ambient::Ambient;
+use super::ambient::{self, Ambient, milliseconds};
+use super::budget::Budget;
 use super::seat::Seat;
 use super::version::{Role, Version};
 
@@ -17,8 +18,14 @@ use super::version::{Role, Version};
 /// # Errors
 /// It does not start, refuses its setup, makes a fault, or answers what may not be.
 pub(crate) fn rehearse(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -> Result<usize> {
-    let mut seat = Seat::new(version, role, setup)?;
-    let (request, host) = (FakeRequest::get("/"), FakeHost::with_random(0));
+    let mut seat = Seat::new(version, role, setup, Budget::unlimited())?;
+    // Its clocks go on from those of `configure`.
+    let host = FakeHost {
+        now_ms: milliseconds(ambient::now()),
+        unix_ms: milliseconds(ambient::unix()),
+        ..FakeHost::with_random(0)
+    };
+    let request = FakeRequest::get("/");
     let candidates = candidates(setup);
     let ambient = Ambient {
         candidates: Some(&candidates),

@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use equipoise_sdk::{Level, Setup};
 use thiserror::Error;
 
 use super::ambient::Ambient;
+use super::budget::Budget;
+use super::clock::{Nanos, nanos, processor_time};
 use super::fault::{Fault, FaultKind};
 use super::instance::Instance;
 use super::version::{Role, Version};
+use super::watch::{Watch, within};
 
 /// A version of a plugin in one role for one balancer (or one worker's share of it).
 pub(super) struct Seat {
     version: Arc<Version>,
     role: Role,
     setup: Arc<Setup>,
+    budget: Arc<Budget>,
+    watch: Watch,
     /// None when a fresh one could not be had; the next call tries again.
     instance: Option<Instance>,
     /// Memory at which the instance is exchanged for a fresh one, before it runs out: leaks are to cost no request.
@@ -44,26 +49,23 @@ impl NoInstance {
 }
 
 impl Seat {
-    /// Gives a version the role: a fresh instance, configured.
+    /// Gives a version the role: a fresh instance, configured, whose calls are charged to a budget.
     ///
     /// # Errors
     /// It has no such export, or its start or its `configure` went wrong.
-    pub(super) fn new(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -> Result<Self> {
-        let roles = version.roles();
-        ensure!(
-            roles.contains(&role),
-            "it has no export `equipoise:balancer/{}@0.1.0`; it is fit to be: {}",
-            role.name(),
-            roles
-                .iter()
-                .map(|role| role.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
+    pub(super) fn new(
+        version: &Arc<Version>,
+        role: Role,
+        setup: &Arc<Setup>,
+        budget: Arc<Budget>,
+    ) -> Result<Self> {
+        version.check_role(role)?;
         let mut seat = Self {
             version: version.clone(),
             role,
             setup: setup.clone(),
+            budget,
+            watch: Watch::new(version.plugin.deadline),
             instance: None,
             full: usize::MAX,
         };
@@ -71,7 +73,8 @@ impl Seat {
         Ok(seat)
     }
 
-    /// Asks the instance. `None` where there is no answer: after a fault, or while the version is out of service.
+    /// Asks the instance. `None` where there is no answer: after a fault, while the version is out of service, or while its
+    /// budget is overdrawn. Whatever follows from the call is charged with it, such as a fresh instance.
     #[inline]
     pub(super) fn ask<R>(
         &mut self,
@@ -80,14 +83,72 @@ impl Seat {
         if self.version.record.is_quarantined() {
             return None;
         }
+        let now = self.now();
+        if self.budget.is_overdrawn(now) {
+            self.deny(now);
+            return None;
+        }
+        self.watch.begin(now, processor_time);
+        let answer = self.put(question);
+        let now = self.now();
+        if self.watch.is_noticed(now) {
+            let spent = self.watch.end(now, processor_time);
+            self.charge(spent);
+        }
+        answer
+    }
+
+    /// As [`ask`](Self::ask), when one version succeeds another: that is rare, and must not fail for want of budget.
+    fn ask_once<R>(
+        &mut self,
+        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+    ) -> Option<R> {
+        if self.version.record.is_quarantined() {
+            return None;
+        }
+        let deadline = self.version.plugin.deadline;
+        self.watch.begin(self.now(), processor_time);
+        self.put(|instance| within(deadline, || question(instance)))
+    }
+
+    /// The time by the coarse clock.
+    #[inline]
+    pub(super) fn now(&self) -> Nanos {
+        self.version.sandbox.clock.now()
+    }
+
+    /// When calls that begin now should be over, by the same clock.
+    pub(super) fn deadline(&self) -> Nanos {
+        self.now() + nanos(self.version.plugin.deadline)
+    }
+
+    #[cold]
+    fn deny(&self, now: Nanos) {
+        self.version.note_over_budget(self.role, &self.budget, now);
+    }
+
+    fn charge(&self, spent: Nanos) {
+        self.budget.charge(spent, self.now());
+        self.version.record.count_spent(spent);
+    }
+
+    fn put<R>(&mut self, question: impl FnOnce(&mut Instance) -> Result<R, Fault>) -> Option<R> {
         if self.instance.is_none() {
             self.refill();
         }
         let instance = self.instance.as_mut()?;
         let timed_since = self.version.record.count_call();
-        let answer = question(instance);
+        let mut answer = question(instance);
         if let Some(begun) = timed_since {
             self.version.record.count_duration(begun.elapsed());
+        }
+        let now = self.version.sandbox.clock.now();
+        if self.watch.is_noticed(now)
+            && self
+                .watch
+                .is_late(now, instance.first_tick(), processor_time)
+        {
+            answer = answer.and_then(|_| Err(Fault::late()));
         }
         match answer {
             Ok(answer) => {
@@ -97,15 +158,23 @@ impl Seat {
                 Some(answer)
             }
             Err(fault) => {
-                self.blame(&fault);
+                self.replace(&fault);
                 None
             }
         }
     }
 
-    /// The plugin did something wrong: throws its instance away and gets a fresh one.
+    /// What the plugin answered is wrong.
     #[cold]
     pub(super) fn blame(&mut self, fault: &Fault) {
+        let begun = self.now();
+        self.replace(fault);
+        self.charge(self.now().saturating_sub(begun));
+    }
+
+    /// The plugin did something wrong: throws its instance away and gets a fresh one.
+    #[cold]
+    fn replace(&mut self, fault: &Fault) {
         self.instance = None;
         self.version.note_fault(self.role, fault);
         if !self.version.record.is_quarantined() {
@@ -115,7 +184,7 @@ impl Seat {
 
     /// What the next instance should know; empty where it does not say, or cannot.
     pub(super) fn save(&mut self) -> Vec<u8> {
-        self.ask(Instance::save).unwrap_or_default()
+        self.ask_once(Instance::save).unwrap_or_default()
     }
 
     /// Hands over what another instance saved.
@@ -123,7 +192,7 @@ impl Seat {
         if blob.is_empty() {
             return Ok(());
         }
-        let restored = self.ask(|instance| instance.restore(blob));
+        let restored = self.ask_once(|instance| instance.restore(blob));
         let refused = restored.unwrap_or(Ok(()));
         if let Err(reason) = &refused {
             self.note_refused_state(reason);
@@ -144,7 +213,8 @@ impl Seat {
     ) -> Result<R> {
         let instance = self.instance.as_mut();
         let instance = instance.ok_or_else(|| anyhow!("there is no instance"))?;
-        question(instance).map_err(|fault| anyhow!("in the rehearsal: {fault}"))
+        let answer = within(self.version.plugin.deadline, || question(instance));
+        answer.map_err(|fault| anyhow!("in the rehearsal: {fault}"))
     }
 
     /// Bytes of memory the instance has.
@@ -154,8 +224,8 @@ impl Seat {
 
     fn fill(&mut self) -> Result<&mut Instance, NoInstance> {
         let mut instance = Instance::new(&self.version).map_err(NoInstance::Start)?;
-        instance
-            .configure(self.role, &self.setup)
+        let deadline = self.version.plugin.deadline;
+        within(deadline, || instance.configure(self.role, &self.setup))
             .map_err(NoInstance::Configure)?
             .map_err(|refusal| NoInstance::Refused(one_line(&refusal)))?;
         let (bound, taken) = (self.version.plugin.memory, instance.memory());
@@ -185,22 +255,28 @@ impl Seat {
         let Some(mut before) = self.instance.take() else {
             return;
         };
-        let saved = before.save();
+        let deadline = self.version.plugin.deadline;
+        let saved = within(deadline, || before.save());
         // Its memory goes before the next one's comes.
         drop(before);
         let blob = match saved {
             Ok(blob) => blob,
-            Err(fault) => return self.blame(&fault),
+            Err(fault) => return self.replace(&fault),
         };
         let restored = match self.refill() {
-            Some(instance) if !blob.is_empty() => instance.restore(&blob),
+            Some(instance) if !blob.is_empty() => within(deadline, || instance.restore(&blob)),
             _ => return,
         };
         match restored {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => self.note_refused_state(&reason),
-            Err(fault) => self.blame(&fault),
+            Err(fault) => self.replace(&fault),
         }
+    }
+
+    /// Whether the plugin keeps a schedule that can be shown.
+    pub(super) fn has_schedule(&self) -> bool {
+        self.version.exports.schedule.is_some()
     }
 
     /// Says that the fallback was asked for.

@@ -1,24 +1,22 @@
 //! The versions of a plugin that are at hand: the one that serves, and those that could be put back.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow};
-use rustix::process::setpriority_process;
 
-use super::engine::Sandbox;
+use super::compiler::Cancel;
+use super::engine::{Code, Sandbox};
 use super::record::WINDOW;
 use super::version::{Version, short_hash};
+use crate::bounded;
 use crate::config::Plugin;
 use crate::watcher::{Content, read};
 
 /// The largest component that is loaded, in bytes.
 pub(crate) const LARGEST: u64 = 64 * 1024 * 1024;
-
-/// How far the thread that compiles plugins stands back behind those that serve; 19 is last.
-const NICENESS: i32 = 10;
 
 /// How many versions that served before are kept.
 const KEPT: usize = 3;
@@ -62,6 +60,8 @@ pub(crate) struct Pages {
     pub(crate) refused: Option<(SystemTime, String)>,
     /// The versions that can be put back, the last one last.
     pub(crate) previous: Vec<String>,
+    /// The version that is being compiled.
+    pub(crate) compiling: Option<String>,
 }
 
 /// Something that happened to a plugin.
@@ -79,7 +79,9 @@ impl Book {
         self.lock().clone()
     }
 
-    fn note(&self, version: String, what: String) {
+    /// Something happened to a version.
+    pub(crate) fn note(&self, version: String, what: &str) {
+        let what = bounded::message(what).into_owned();
         let mut pages = self.lock();
         if pages.events.len() == EVENTS {
             pages.events.pop_front();
@@ -125,29 +127,22 @@ impl Shelf {
         self.current.as_ref().map(|current| &current.version)
     }
 
-    /// Makes a version of a file's content, on a thread that stands back behind others.
+    /// Makes a version of a file's content and what that was compiled to.
     ///
     /// # Errors
-    /// Why it is no plugin. Nobody knows what a file may do to a compiler: if that panics, the file is refused.
+    /// Why it is no plugin. A component that makes the program panic is refused, too.
     pub(crate) fn load(
         &self,
         sandbox: &Arc<Sandbox>,
         content: &Arc<Content>,
+        code: &Code,
         on_quarantine: &OnQuarantine,
     ) -> Result<Loaded> {
         let plugin = &self.plugin;
-        let mut version = thread::scope(|scope| {
-            let compiling = thread::Builder::new()
-                .name("compiler".to_owned())
-                .spawn_scoped(scope, || {
-                    // On Linux the priority is the thread's. Without it plugins are compiled all the same.
-                    let _ = setpriority_process(None, NICENESS);
-                    Version::load(sandbox, plugin, content, on_quarantine)
-                })
-                .context("starting a thread to compile it")?;
-            let compiled = compiling.join();
-            compiled.unwrap_or_else(|_| Err(anyhow!("the compiler of plugins panicked over it")))
-        })?;
+        let load = || Version::load(sandbox, plugin, content, code, on_quarantine);
+        let loaded = panic::catch_unwind(AssertUnwindSafe(load));
+        let mut version =
+            loaded.unwrap_or_else(|_| Err(anyhow!("the program panicked over it")))?;
         if let Some(before) = self.version() {
             version.record.join(&before.record);
         }
@@ -157,17 +152,16 @@ impl Shelf {
         })
     }
 
-    /// As [`load`](Self::load), with what is in the plugin's file now.
+    /// As [`load`](Self::load), with what is in the plugin's file now, which is compiled first where it has to be. Waits for
+    /// that; nobody is told when the version is put out of service.
     ///
     /// # Errors
     /// Why the file cannot be read, or is no plugin.
-    pub(crate) fn load_file(
-        &self,
-        sandbox: &Arc<Sandbox>,
-        on_quarantine: &OnQuarantine,
-    ) -> Result<Loaded> {
+    pub(crate) fn load_file(&self, sandbox: &Arc<Sandbox>) -> Result<Loaded> {
         let content = read(&self.plugin.file, LARGEST).context("it cannot be read")?;
-        self.load(sandbox, &Arc::new(content), on_quarantine)
+        let code = sandbox.compile(&content, &Cancel::default())?;
+        let on_quarantine: OnQuarantine = Arc::new(|| {});
+        self.load(sandbox, &Arc::new(content), &code, &on_quarantine)
     }
 
     /// A version of this beginning of a hash that can be put back: the last one where none is given.
@@ -201,18 +195,26 @@ impl Shelf {
             self.previous.pop_front();
         }
         self.told = false;
-        self.book.note(hash, how.to_owned());
+        self.book.note(hash, how);
         let mut pages = self.book.lock();
-        pages.refused = None;
+        (pages.refused, pages.compiling) = (None, None);
         pages.previous = self.hashes();
+    }
+
+    /// A content of the file has to be compiled before it can serve: says so, and who serves.
+    pub(crate) fn note_compiling(&self, content: &Content) {
+        let (name, version) = (&self.plugin.name, short_hash(&content.hash));
+        let serving = self.serving();
+        tracing::debug!("plugin {name}: version {version} is being compiled; {serving}");
+        self.book.lock().compiling = Some(version);
     }
 
     /// A content of the file is refused: says so, and who serves.
     pub(crate) fn refuse(&self, content: &Content, error: &anyhow::Error) {
         let (name, version) = (&self.plugin.name, short_hash(&content.hash));
-        let serving = self.serving();
-        tracing::error!("plugin {name}: version {version} is refused: {error:#}; {serving}");
-        self.note_refused(version, &format!("{error:#}"));
+        let (serving, reason) = (self.serving(), bounded::error(error));
+        tracing::error!("plugin {name}: version {version} is refused: {reason}; {serving}");
+        self.note_refused(version, &reason);
     }
 
     /// The file cannot be read: says so, and who serves.
@@ -224,8 +226,11 @@ impl Shelf {
     }
 
     fn note_refused(&self, version: String, reason: &str) {
-        self.book.note(version, format!("refused: {reason}"));
-        self.book.lock().refused = Some((SystemTime::now(), reason.to_owned()));
+        let reason = bounded::message(reason);
+        self.book.note(version, &format!("refused: {reason}"));
+        let mut pages = self.book.lock();
+        pages.refused = Some((SystemTime::now(), reason.into_owned()));
+        pages.compiling = None;
     }
 
     /// Whether the current version is out of service and nobody was told: then says so, and answers the words and what could
@@ -246,7 +251,7 @@ impl Shelf {
         let out = format!(
             "plugin {name}: version {version} is out of service after {faults} faults within {seconds} s"
         );
-        self.book.note(version, "out of service".to_owned());
+        self.book.note(version, "out of service");
         let previous = self.previous.pop_back();
         self.book.lock().previous = self.hashes();
         Some((out, previous))
@@ -270,6 +275,15 @@ impl Shelf {
 
 /// Whether versions of the one are such as the other would be made: their settings alone may differ.
 fn is_made_alike(one: &Plugin, other: &Plugin) -> bool {
-    let bounds = |plugin: &Plugin| (plugin.memory, plugin.deadline, plugin.max_faults);
-    one.file == other.file && bounds(one) == bounds(other)
+    let bounds = |plugin: &Plugin| {
+        let Plugin {
+            memory,
+            deadline,
+            cpu_budget,
+            max_faults,
+            ..
+        } = *plugin;
+        (memory, deadline, cpu_budget, max_faults)
+    };
+    one.file == other.file && bounds(one) == bounds(other) && one.hide_headers == other.hide_headers
 }

@@ -4,23 +4,29 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
+use super::budget::{Budget, Budgets};
+use super::clock::Nanos;
 use super::context::Context;
-use super::engine::Sandbox;
-use super::fault::{Fault, describe, note_fault};
+use super::engine::{Code, Sandbox};
+use super::fault::{Fault, FaultKind, describe, note_fault};
 use super::record::Record;
-use super::shelf::LARGEST;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::voice::Voice;
+use crate::bounded;
 use crate::config::Plugin;
-use crate::watcher::{Content, Hash, read};
+use crate::shown;
+use crate::watcher::{Content, Hash};
 
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";
+
+/// Characters of the name of an import or export, as far as it is shown.
+const LONGEST_NAME: usize = 100;
 
 /// The versions of it that are understood: 0.1 with any patch number.
 const UNDERSTOOD: &str = "0.1";
@@ -74,12 +80,13 @@ pub(crate) struct Version {
     pub(super) pre: InstancePre<Context>,
     pub(super) exports: Exports,
     pub(crate) record: Record,
+    pub(super) budgets: Budgets,
     /// Called when the version is put out of service.
     on_quarantine: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Version {
-    /// Compiles and checks the content of a plugin's file. No code of the plugin runs yet.
+    /// Checks what the content of a plugin's file was compiled to. No code of the plugin runs yet.
     ///
     /// # Errors
     /// Why it is no plugin, in words that its author can act on.
@@ -87,20 +94,17 @@ impl Version {
         sandbox: &Arc<Sandbox>,
         plugin: &Arc<Plugin>,
         content: &Content,
+        Code(component): &Code,
         on_quarantine: &Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
-        check_preamble(&content.bytes)?;
-        let component = sandbox
-            .compile(&content.bytes, content.hash)
-            .map_err(|error| anyhow!("it is no valid component: {}", describe(&error)))?;
-        check_imports(&component, sandbox.engine())?;
-        let pre = sandbox.link(&component).map_err(|error| {
+        check_imports(component, sandbox.engine())?;
+        let pre = sandbox.link(component).map_err(|error| {
             anyhow!(
                 "its imports are not as wit/v0.1 has them: {}",
                 describe(&error)
             )
         })?;
-        let exports = find_exports(&component, sandbox.engine(), &pre)?;
+        let exports = find_exports(component, sandbox.engine(), &pre)?;
         Ok(Self {
             sandbox: sandbox.clone(),
             plugin: plugin.clone(),
@@ -111,18 +115,9 @@ impl Version {
             pre,
             exports,
             record: Record::new(plugin.max_faults),
+            budgets: Budgets::new(plugin),
             on_quarantine: on_quarantine.clone(),
         })
-    }
-
-    /// As [`load`](Self::load), with what is in the plugin's file now, and nobody to tell when it is put out of service.
-    ///
-    /// # Errors
-    /// Why the file cannot be read, or is no plugin.
-    pub(crate) fn of_file(sandbox: &Arc<Sandbox>, plugin: &Arc<Plugin>) -> Result<Self> {
-        let content = read(&plugin.file, LARGEST).context("it cannot be read")?;
-        let on_quarantine: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
-        Self::load(sandbox, plugin, &content, &on_quarantine)
     }
 
     /// The roles it can take.
@@ -147,6 +142,18 @@ impl Version {
         short_hash(&self.hash)
     }
 
+    /// A call was not made since its budget is overdrawn. Counts that, and as a fault if it has been so for too long.
+    pub(super) fn note_over_budget(&self, role: Role, budget: &Budget, now: Nanos) {
+        note_fault(FaultKind::OverBudget);
+        self.record.count_over_budget();
+        let second = budget.deny(now);
+        if second.is_some_and(|second| self.record.is_first_over_budget(second)) {
+            let share = self.plugin.cpu_budget;
+            let detail = format!("took more than {share} % of a processor for most of a second");
+            self.note_fault(role, &Fault::new(FaultKind::OverBudget, detail));
+        }
+    }
+
     /// Counts a fault and says so; puts the version out of service when there are too many.
     pub(super) fn note_fault(&self, role: Role, fault: &Fault) {
         note_fault(fault.kind);
@@ -168,34 +175,13 @@ pub(super) fn short_hash(hash: &Hash) -> String {
     })
 }
 
-/// Tells apart what people put into plugin files by mistake.
-fn check_preamble(bytes: &[u8]) -> Result<()> {
-    const MAGIC: &[u8] = b"\0asm";
-    const COMPONENT: &[u8] = b"\x0d\0\x01\0";
-    const MODULE: &[u8] = b"\x01\0\0\0";
-    ensure!(!bytes.is_empty(), "the file is empty");
-    let shown = &bytes[..bytes.len().min(MAGIC.len())];
-    ensure!(
-        MAGIC.starts_with(shown),
-        "it is no WebAssembly: it begins with {:?}",
-        String::from_utf8_lossy(shown)
-    );
-    match bytes.get(4..8) {
-        None => bail!("it is cut off after {} bytes", bytes.len()),
-        Some(COMPONENT) => Ok(()),
-        Some(MODULE) => bail!(
-            "it is a core module, not a component: build it for wasm32-wasip2, or make it one by `wasm-tools component new`"
-        ),
-        Some(other) => bail!("it is of a WebAssembly version that is not known: {other:02x?}"),
-    }
-}
-
 /// Refuses what a plugin may not import, by name.
 fn check_imports(component: &Component, engine: &Engine) -> Result<()> {
     for (name, _) in component.component_type().imports(engine) {
         if let Some(interface) = name.strip_prefix(PACKAGE) {
             check_version(interface, "imports")?;
         } else if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
+            let name = shown::text(name, LONGEST_NAME);
             bail!(
                 "it imports `{name}`, which plugins are not granted: they may use wit/v0.1 and, of WASI, {}",
                 GRANTED.join(", ").replace('/', "")
@@ -219,6 +205,7 @@ fn check_version(interface: &str, verb: &str) -> Result<()> {
         .split_once('@')
         .map_or("none", |(_, version)| version);
     let understood = version.strip_prefix(UNDERSTOOD);
+    let interface = shown::text(interface, LONGEST_NAME);
     ensure!(
         understood.is_some_and(|patch| patch.starts_with('.')),
         "it {verb} `{PACKAGE}{interface}`; this program understands version {UNDERSTOOD}"
@@ -232,17 +219,18 @@ fn find_exports(
     engine: &Engine,
     pre: &InstancePre<Context>,
 ) -> Result<Exports> {
+    let kind = component.component_type();
     let mut names = Vec::new();
-    for (name, item) in component.component_type().exports(engine) {
+    for (name, item) in kind.exports(engine) {
         if let (Some(interface), ComponentItem::ComponentInstance(_)) =
             (name.strip_prefix(PACKAGE), &item.ty)
         {
             check_version(interface, "exports")?;
         }
-        names.push(format!("`{name}`"));
+        names.push(name);
     }
     let has = |interface: &str| {
-        let prefix = format!("`{PACKAGE}{interface}@");
+        let prefix = format!("{PACKAGE}{interface}@");
         names.iter().any(|name| name.starts_with(&prefix))
     };
     /// The indices of an interface that is exported.
@@ -271,7 +259,10 @@ fn find_exports(
     if found.selector.is_none() && found.session.is_none() && found.health.is_none() {
         let list = match names.is_empty() {
             true => "nothing".to_owned(),
-            false => names.join(", "),
+            false => {
+                let names = names.iter().map(|name| shown::text(name, LONGEST_NAME));
+                bounded::list(names.map(|name| format!("`{name}`")), ", ")
+            }
         };
         bail!("it exports {list}, but none of selector, session and health of {PACKAGE}…@0.1.0");
     }

@@ -9,11 +9,13 @@
 //! prints comes in pieces, so each instance has a [`Printer`] of its own, which puts the pieces together to lines.
 
 use std::fmt::{self, Display, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use equipoise_sdk::Level;
+
+use crate::log::RateLimit;
 
 /// What the lines are filed under, for `RUST_LOG`.
 const TARGET: &str = "equipoise::plugin";
@@ -21,18 +23,12 @@ const TARGET: &str = "equipoise::plugin";
 /// The most that is written of a line, in bytes, before characters are escaped.
 const MAX_LINE: usize = 1024;
 
-/// From one line to the next, in the long run: ten a second.
-const INTERVAL: Duration = Duration::from_millis(100);
-
-/// Lines that may follow each other at once after a silence.
-const BURST: u32 = 20;
-
 /// A plugin's voice in the host's log. All instances of the plugin share it.
 #[derive(Debug)]
 pub(super) struct Voice {
     plugin: Box<str>,
     started: Instant,
-    allowance: Allowance,
+    limit: RateLimit,
 }
 
 impl Voice {
@@ -41,7 +37,7 @@ impl Voice {
         Self {
             plugin: plugin.into(),
             started: Instant::now(),
-            allowance: Allowance::default(),
+            limit: RateLimit::default(),
         }
     }
 
@@ -59,7 +55,7 @@ impl Voice {
         if !is_enabled(level) {
             return false;
         }
-        match self.allowance.take(self.started.elapsed()) {
+        match self.limit.take(self.started.elapsed()) {
             Some(dropped) => {
                 self.write_dropped(dropped);
                 true
@@ -91,7 +87,7 @@ impl Voice {
 /// A plugin that goes must not take the number of lost lines with it.
 impl Drop for Voice {
     fn drop(&mut self) {
-        self.write_dropped(self.allowance.dropped.swap(0, Ordering::Relaxed));
+        self.write_dropped(self.limit.dropped.swap(0, Ordering::Relaxed));
     }
 }
 
@@ -102,48 +98,6 @@ fn is_enabled(level: Level) -> bool {
         Level::Info => tracing::enabled!(target: TARGET, tracing::Level::INFO),
         Level::Debug => tracing::enabled!(target: TARGET, tracing::Level::DEBUG),
     }
-}
-
-/// How many lines may be written.
-///
-/// Every line occupies an interval, one after the other. A line is let through as long as the intervals do not reach
-/// further than a whole burst into the future: a bucket of tokens, told by one number.
-#[derive(Debug, Default)]
-struct Allowance {
-    /// When the last interval ends, in nanoseconds since the voice was made.
-    occupied_until: AtomicU64,
-    /// Lines that were not let through since one was.
-    dropped: AtomicU64,
-}
-
-impl Allowance {
-    /// Lets a line through, and answers how many were dropped before it; or drops it.
-    ///
-    /// `now` is the time since the voice was made.
-    fn take(&self, now: Duration) -> Option<u64> {
-        let now = nanoseconds(now);
-        let limit = now.saturating_add(nanoseconds(INTERVAL * BURST));
-        let occupy = |until: u64| {
-            let until = until.max(now).saturating_add(nanoseconds(INTERVAL));
-            (until <= limit).then_some(until)
-        };
-        // No other memory hangs on these numbers, so no order is needed.
-        match self
-            .occupied_until
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, occupy)
-        {
-            Ok(_) => Some(self.dropped.swap(0, Ordering::Relaxed)),
-            Err(_) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-}
-
-/// 584 years fit.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A message as one line that shows what is in it: cut, and free of characters that act rather than show.

@@ -2,9 +2,20 @@
 //!
 //! Compilers link parts of WASI 0.2 into nearly every component, and language runtimes call it: `println!` writes to a
 //! stream, a hash map asks for a seed. So it is there, but there is nothing behind it: no files, no environment, no
-//! arguments, an empty input. What is printed goes to the log. The time and random numbers are the host's, the same
-//! that the plugin contract offers. `wasi:sockets` and `wasi:http` are missing, so that a plugin which wants them is
-//! refused when it is linked, by the name of what it imports.
+//! arguments, an empty input. What is printed goes to the log. The time is the host's, the same that the plugin contract
+//! offers. `wasi:sockets` and `wasi:http` are missing, so that a plugin which wants them is refused when it is linked, by
+//! the name of what it imports.
+//!
+//! # Random numbers
+//!
+//! | Interface              | Source               | Why                                                                |
+//! |------------------------|----------------------|--------------------------------------------------------------------|
+//! | `random/random`        | the operating system | WASI promises that they are fit for keys and that nobody guesses them |
+//! | `random/insecure-seed` | the operating system | seeds of hash maps, which clients must not guess to fill one bucket |
+//! | `random/insecure`      | the contract's `random` | WASI promises nothing; no system call, and a decision that goes by it replays |
+//!
+//! The operating system never waits: [`prepare`] has drawn from it once, and a source that has answered does not wait
+//! again. Should it fail nevertheless, the call traps, as any fault of a plugin: a number that can be guessed would be worse.
 //!
 //! # Nothing waits
 //!
@@ -68,7 +79,7 @@ const MAX_HANDLES: usize = 1024;
 /// Bytes an instance may print by one call, so that no call is long.
 const MAX_WRITE: usize = 4096;
 
-/// Random bytes an instance may ask for by one call.
+/// Random bytes an instance may ask for by one call, which the operating system makes in less than a millisecond.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
 /// What the host knows and a plugin may ask for.
@@ -79,7 +90,7 @@ pub(super) trait Services: Send + Sync {
     /// The time since 1970-01-01 00:00 UTC.
     fn unix(&self) -> Duration;
 
-    /// A uniformly distributed number.
+    /// A uniformly distributed number, for whatever may be guessed.
     fn random(&self) -> u32;
 }
 
@@ -116,25 +127,20 @@ impl Wasi {
         nanoseconds(self.services.now())
     }
 
-    fn random_u64(&self) -> u64 {
-        u64::from(self.services.random()) << 32 | u64::from(self.services.random())
-    }
-
-    fn random_bytes(&self, count: u64) -> Result<Vec<u8>> {
-        if count > MAX_RANDOM_BYTES {
-            bail!(
-                "the plugin asked for {count} random bytes at once; the most is {MAX_RANDOM_BYTES}"
-            );
-        }
-        let numbers = std::iter::repeat_with(|| self.services.random().to_le_bytes());
-        Ok(numbers.flatten().take(count as usize).collect())
-    }
-
     fn print_to(&mut self, stream: Stream) -> Result<Resource<DynOutputStream>> {
         let printer = self.printer.clone();
         let output: DynOutputStream = Box::new(Output { printer, stream });
         Ok(self.table.push(output)?)
     }
+}
+
+/// Draws from the operating system's source of random numbers, which may have to wait while the machine starts, and
+/// never after its first answer.
+///
+/// # Errors
+/// There is no such source.
+pub(super) fn prepare() -> Result<(), getrandom::Error> {
+    getrandom::u32().map(drop)
 }
 
 /// Links everything of WASI that a plugin may import.
@@ -414,28 +420,50 @@ fn nanoseconds(time: Duration) -> u64 {
 
 impl random::Host for Wasi {
     fn get_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        self.random_bytes(count)
+        let mut bytes = vec![0; within_bound(count)?];
+        getrandom::fill(&mut bytes).map_err(no_chance)?;
+        Ok(bytes)
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.random_u64())
+        secret_u64()
     }
 }
 
 impl insecure::Host for Wasi {
     fn get_insecure_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        self.random_bytes(count)
+        let count = within_bound(count)?;
+        let numbers = std::iter::repeat_with(|| self.services.random().to_le_bytes());
+        Ok(numbers.flatten().take(count).collect())
     }
 
     fn get_insecure_random_u64(&mut self) -> Result<u64> {
-        Ok(self.random_u64())
+        let [high, low] = std::array::from_fn(|_| u64::from(self.services.random()));
+        Ok(high << 32 | low)
     }
 }
 
 impl insecure_seed::Host for Wasi {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        Ok((self.random_u64(), self.random_u64()))
+        Ok((secret_u64()?, secret_u64()?))
     }
+}
+
+/// A number of the operating system's.
+fn secret_u64() -> Result<u64> {
+    getrandom::u64().map_err(no_chance)
+}
+
+fn no_chance(error: getrandom::Error) -> wasmtime::Error {
+    wasmtime::format_err!("the operating system has no random numbers: {error}")
+}
+
+/// So many bytes, if one call may ask for them.
+fn within_bound(count: u64) -> Result<usize> {
+    if count > MAX_RANDOM_BYTES {
+        bail!("the plugin asked for {count} random bytes at once; the most is {MAX_RANDOM_BYTES}");
+    }
+    Ok(count as usize)
 }
 
 // wasi:cli and wasi:filesystem

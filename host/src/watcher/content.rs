@@ -64,8 +64,17 @@ pub(crate) enum Unreadable {
     Unsettled,
 }
 
+impl From<Unreadable> for io::Error {
+    fn from(reason: Unreadable) -> Self {
+        match reason {
+            Unreadable::Io(error) => error,
+            reason => Self::other(reason.to_string()),
+        }
+    }
+}
+
 /// Reads the file that `path` leads to, of up to `largest` bytes. A file that changes while it is read is read again,
-/// for about a second.
+/// for about a second. This is how every file is read that an operator names: it never waits for a pipe or a device.
 ///
 /// # Errors
 /// It is missing or not readable, not a regular file, too large, or never stopped changing.
@@ -80,7 +89,10 @@ pub(crate) fn read(path: &Path, largest: u64) -> Result<Content, Unreadable> {
 }
 
 /// Like [`read`], but tries only once, and never waits.
-pub(super) fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable> {
+///
+/// # Errors
+/// As [`read`], or it was changed meanwhile.
+pub(crate) fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable> {
     // Asked before opening, which can have effects on a device or a pipe; and after, since it can be another by then.
     check_type(fs::metadata(path)?.file_type())?;
     let file = OpenOptions::new()
@@ -107,7 +119,12 @@ pub(super) fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable
     Ok(Content::new(bytes))
 }
 
-fn check_type(file_type: FileType) -> Result<(), Unreadable> {
+/// Whether something is a regular file: what is not may wait for others when it is opened or read, and has no content of its
+/// own to be replaced.
+///
+/// # Errors
+/// It is something else, which the error names.
+pub(crate) fn check_type(file_type: FileType) -> Result<(), Unreadable> {
     Err(Unreadable::NotAFile(match file_type {
         regular if regular.is_file() => return Ok(()),
         directory if directory.is_dir() => "a directory",

@@ -254,7 +254,7 @@ proptest! {
                 held.push(choice);
             }
             for (at, worker) in apache.workers.iter().enumerate() {
-                prop_assert_eq!(site.balancer.load(at as u32), worker.lbstatus);
+                prop_assert_eq!(site.balancer.loads(&[at as u32]), [worker.lbstatus]);
             }
         }
     }

@@ -211,7 +211,8 @@ proptest! {
         let site = Site::new(&words);
         let divisor = weights.iter().copied().reduce(greatest_common_divisor).unwrap();
         let shares: Vec<u64> = weights.iter().map(|w| u64::from(w / divisor)).collect();
-        let loads = || (0..).take(weights.len()).map(|id| site.balancer.load(id));
+        let ids: Vec<u32> = (0..).take(weights.len()).collect();
+        let loads = || site.balancer.loads(&ids).into_iter();
         for _ in 0..shares.iter().sum() {
             site.serve();
             prop_assert_eq!(loads().sum::<i64>(), 0);

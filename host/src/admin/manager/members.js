@@ -86,7 +86,7 @@ export class MemberRow {
     setText(this.plain.get("status"), statusWords(member.status));
     setText(this.plain.get("elected"), count(member.elected));
     setText(this.plain.get("busy"), member.busy);
-    setText(this.plain.get("load"), member.load);
+    setText(this.plain.get("load"), member.load ?? "–");
     setText(this.plain.get("to"), bytes(member.to));
     setText(this.plain.get("from"), bytes(member.from));
     setAttribute(this.plain.get("status"), "class", this.differs("status") ? "differs" : null);

@@ -29,12 +29,14 @@ const FIGURES = [
   ["p50", ({ p50_us }) => microseconds(p50_us)],
   ["p99", ({ p99_us }) => microseconds(p99_us)],
   ["Declined", ({ declined }) => count(declined)],
+  ["Over budget", ({ over_budget }) => count(over_budget)],
   ["Faults", ({ faults }) => faultWords(faults)],
   ["Swaps", ({ swaps }) => swaps],
   ["Sessions", ({ sessions }) => (sessions === undefined ? "–" : count(sessions))],
   ["Version", ({ version }) => version ?? "none"],
   ["Roles", ({ roles }) => roles?.join(", ") || "–"],
   ["Used by", ({ used_by }) => used_by?.join(", ") || "nobody"],
+  ["Set aside for", ({ set_aside }) => set_aside?.map(({ balancer }) => balancer).join(", ") || "nobody"],
   ["File", ({ file }) => file],
 ];
 

@@ -12,7 +12,7 @@ use crate::wasm::{FaultKind, Record};
 type OfPlugin = fn(&Record) -> u64;
 
 /// Counters of plugins: name, help, and where the number comes from.
-const COUNTERS: [(&str, &str, OfPlugin); 3] = [
+const COUNTERS: [(&str, &str, OfPlugin); 4] = [
     (
         "plugin_calls",
         "Calls of the plugin, faults included",
@@ -22,6 +22,11 @@ const COUNTERS: [(&str, &str, OfPlugin); 3] = [
         "plugin_declined",
         "Calls that left the decision to the fallback",
         Record::declined,
+    ),
+    (
+        "plugin_over_budget",
+        "Calls that were not made, since the plugin was over its cpu-budget",
+        Record::over_budget,
     ),
     (
         "plugin_swaps",
@@ -38,6 +43,11 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
             family.count(&[label(plugin)], number(&version.record))?;
         }
     }
+    let help = "Time that calls of the plugin took, as charged to its cpu-budget";
+    let mut family = Family::counter(encoder, "plugin_cpu_seconds", help)?;
+    for (plugin, version) in snapshot.loaded_plugins() {
+        family.count(&[label(plugin)], version.record.seconds())?;
+    }
     let help = "Mistakes of the plugin, by kind";
     let mut family = Family::counter(encoder, "plugin_faults", help)?;
     for (plugin, version) in snapshot.loaded_plugins() {
@@ -51,6 +61,12 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     for (plugin, version) in snapshot.loaded_plugins() {
         let serves = u8::from(!version.record.is_quarantined());
         family.measure(&[label(plugin)], serves.into())?;
+    }
+    let help = "Balancers that the plugin is set aside for, since it refused a change";
+    let mut family = Family::gauge(encoder, "plugin_set_aside", help)?;
+    for (plugin, _) in snapshot.loaded_plugins() {
+        let aside = snapshot.aside().filter(|aside| aside.plugin == plugin);
+        family.measure(&[label(plugin)], aside.count() as f64)?;
     }
     let help = "Time that calls of the plugin take; of one call in 16";
     let mut family = Family::histogram(encoder, "plugin_call_seconds", help)?;

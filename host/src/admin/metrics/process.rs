@@ -5,6 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
+use crate::log::LOSSES;
 use crate::meters::{Process, WorkerMeters};
 use crate::snapshot::Snapshot;
 
@@ -40,6 +41,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
     write_reloads(encoder, snapshot)?;
     write_traces(encoder, snapshot)?;
+    write_losses(encoder)?;
     let help = "1, with the program's version";
     let version = ("version", Name(env!("CARGO_PKG_VERSION")));
     Family::gauge(encoder, "build_info", help)?.measure(&[version], 1.0)
@@ -79,6 +81,18 @@ fn write_traces(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt
         ("dropped", &counts.dropped),
     ] {
         family.count(&[("result", Name(result))], count.get())?;
+    }
+    Ok(())
+}
+
+fn write_losses(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Lines of logs that were lost, by where they should have gone and why";
+    let mut family = Family::counter(encoder, "log_lines_dropped", help)?;
+    for losses in LOSSES {
+        let sink = ("sink", Name(losses.sink));
+        for (reason, count) in [("full", &losses.full), ("failed", &losses.failed)] {
+            family.count(&[sink, ("reason", Name(reason))], count.get())?;
+        }
     }
     Ok(())
 }

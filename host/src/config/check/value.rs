@@ -9,7 +9,7 @@ use crate::config::CheckMethod;
 use crate::config::name;
 use crate::config::table::{Table, TextBounds};
 use crate::config::url::host_field;
-use crate::config::value::{DAY, Reading, duration_within, text};
+use crate::config::value::{DAY, Reading, duration_within, text, text_as};
 
 /// The most header fields of a request, and the most that are expected of an answer.
 pub(super) const MOST_HEADERS: usize = 32;
@@ -124,7 +124,7 @@ fn own_field(name: &str, value: &str) -> Reading<()> {
 
 /// A header field that HTTP can carry.
 pub(super) fn field(name: &str, value: &str) -> Reading<()> {
-    check_name(name)?;
+    name::field(name)?;
     match HeaderValue::from_str(value) {
         Ok(_) => Ok(()),
         Err(_) => Err("must not hold line breaks or other control characters".to_owned()),
@@ -133,11 +133,7 @@ pub(super) fn field(name: &str, value: &str) -> Reading<()> {
 
 /// Reads `hcreport`: names in lower case.
 pub(super) fn read_report(table: &Table<'_>) -> Vec<String> {
-    let names = table.list("hcreport", "[\"x-load\"]", |value| {
-        let name = text(value)?;
-        check_name(name)?;
-        Ok(name.to_ascii_lowercase())
-    });
+    let names = table.list("hcreport", "[\"x-load\"]", text_as(name::field));
     if names.len() > MOST_REPORTED {
         let remedy = format!(
             "must have at most {MOST_REPORTED} names, not {}",
@@ -146,12 +142,4 @@ pub(super) fn read_report(table: &Table<'_>) -> Vec<String> {
         table.refuse("hcreport", remedy);
     }
     names
-}
-
-fn check_name(name: &str) -> Reading<()> {
-    if name::is_token(name) {
-        Ok(())
-    } else {
-        Err("must be the name of a header field: letters, digits and `-`".to_owned())
-    }
 }

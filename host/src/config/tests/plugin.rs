@@ -30,6 +30,10 @@ fn balancer(line: &str) -> Balancer {
     good(&with_canary(BALANCER, line).0).balancers.remove(0)
 }
 
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
 fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     pairs.iter().map(owned).collect()
@@ -44,8 +48,10 @@ fn a_plugin_has_the_defaults_of_the_documentation() {
         settings: BTreeMap::new(),
         memory: 16 << 20,
         deadline: Duration::from_millis(5),
+        cpu_budget: 10,
         max_faults: 5,
         instances: Instances::PerBalancer,
+        hide_headers: strings(&["authorization", "proxy-authorization"]),
     };
     assert_eq!(config.plugins, [expected]);
     assert_eq!(good(GOOD).plugins, []);
@@ -56,10 +62,13 @@ fn a_plugin_has_the_defaults_of_the_documentation() {
 fn a_plugin_is_read_as_written() {
     let plugin = with_setting(
         "settings = { header = \"x-user\", \"per cent\" = \"5\" }
+memory-unlimited = true
 memory = \"1GiB\"
+cpu-budget = \"25%\"
 deadline = \"1s\"
 max-faults = 1000
-instances = \"per-worker\"",
+instances = \"per-worker\"
+hide-headers = [\"Cookie\", \"x-secret\"]",
     );
     assert_eq!(
         plugin.settings,
@@ -70,9 +79,13 @@ instances = \"per-worker\"",
         (1 << 30, Duration::from_secs(1))
     );
     assert_eq!(
-        (plugin.max_faults, plugin.instances),
-        (1000, Instances::PerWorker)
+        (plugin.max_faults, plugin.instances, plugin.cpu_budget),
+        (1000, Instances::PerWorker, 25)
     );
+    let most = with_setting("memory = \"256MiB\"\ncpu-budget = \"100%\"");
+    assert_eq!((most.memory, most.cpu_budget), (256 << 20, 100));
+    assert_eq!(plugin.hide_headers, ["cookie", "x-secret"]);
+    assert!(with_setting("hide-headers = []").hide_headers.is_empty());
     let least = with_setting("memory = \"1MiB\"\ndeadline = \"1ms\"\nmax-faults = 1");
     assert_eq!(
         (least.memory, least.deadline, least.max_faults),
@@ -196,9 +209,22 @@ fn a_mistake_in_a_value_names_it_and_the_remedy() {
         (
             PLUGIN,
             "memory = \"1KiB\"",
-            "must be a size from 1MiB to 1GiB, such as \"16MiB\"",
+            "must be a size from 1MiB to 256MiB, such as \"16MiB\"",
         ),
-        (PLUGIN, "memory = \"1025MiB\"", "from 1MiB to 1GiB"),
+        (PLUGIN, "memory = \"1025MiB\"", "from 1MiB to 256MiB"),
+        (
+            PLUGIN,
+            "memory = \"257MiB\"",
+            ", or up to 1GiB with memory-unlimited = true",
+        ),
+        (PLUGIN, "memory-unlimited = 1", "must be true or false"),
+        (
+            PLUGIN,
+            "cpu-budget = \"0%\"",
+            "must be a percentage from \"1%\" to \"100%\"",
+        ),
+        (PLUGIN, "cpu-budget = 25", "write \"25%\""),
+        (PLUGIN, "cpu-budget = 0.1", "from \"1%\" to \"100%\""),
         (PLUGIN, "deadline = 5", "write \"5ms\""),
         (
             PLUGIN,
@@ -216,6 +242,11 @@ fn a_mistake_in_a_value_names_it_and_the_remedy() {
             PLUGIN,
             "instances = \"per-workers\"",
             "must be one of \"per-balancer\", \"per-worker\"; did you mean \"per-worker\"?",
+        ),
+        (
+            PLUGIN,
+            "hide-headers = \"authorization\"",
+            "must be a list such as [\"authorization\"]",
         ),
         (
             PLUGIN,
@@ -346,6 +377,18 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
             "27:22: plugin.canary.settings.names = [\"a\"]: must be a text in quotes",
         ),
         (
+            with_canary(PLUGIN, "hide-headers = [\"cookie\", \"a:\"]").0,
+            "27:27: plugin.canary.hide-headers[1] = \"a:\": must be the name of a header field: letters, digits and `-`",
+        ),
+        (
+            with_canary(PLUGIN, "hide-headers = [\"\"]").0,
+            "27:17: plugin.canary.hide-headers[0] = \"\": must be the name of a header field: letters, digits and `-`",
+        ),
+        (
+            with_canary(PLUGIN, "hide-headers = [1]").0,
+            "27:17: plugin.canary.hide-headers[0] = 1: must be a text in quotes",
+        ),
+        (
             settings("{ \"\" = \"a\" }"),
             "27:19: plugin.canary.settings.\"\" = \"a\": its name must have 1 to 256 bytes",
         ),
@@ -385,7 +428,7 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
 }
 
 #[test]
-fn settings_and_metadata_are_bounded() {
+fn settings_metadata_and_hidden_headers_are_bounded() {
     let table = |count: usize, value: &str| {
         let entries: Vec<_> = (0..count).map(|i| format!("k{i} = \"{value}\"")).collect();
         format!("{{ {} }}", entries.join(", "))
@@ -413,6 +456,13 @@ fn settings_and_metadata_are_bounded() {
             "{found:#?}"
         );
     }
+    let names = |count| with_canary(PLUGIN, &format!("hide-headers = {:?}", vec!["a"; count])).0;
+    good(&names(64));
+    let found = mistakes(&names(65));
+    assert!(
+        found.len() == 1 && found[0].ends_with("must have at most 64 names, not 65"),
+        "{found:#?}"
+    );
     let long_name = format!("settings = {{ {} = \"a\" }}", "n".repeat(257));
     let found = mistakes(&with_canary(PLUGIN, &long_name).0);
     assert!(

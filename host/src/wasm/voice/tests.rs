@@ -72,37 +72,12 @@ fn a_message_is_cut_between_characters() {
 }
 
 #[test]
-fn a_burst_passes_and_then_ten_lines_a_second() {
-    /// At so many milliseconds so many lines are tried; so many pass, after so many dropped ones.
-    const STEPS: [(u64, u32, u32, u64); 8] = [
-        (0, 25, 20, 0),
-        (99, 1, 0, 0),
-        (100, 3, 1, 6),
-        (199, 1, 0, 0),
-        (200, 1, 1, 3),
-        (1_000, 10, 8, 0),
-        (1_050, 5, 0, 0),
-        (100_000, 30, 20, 7),
-    ];
-    let allowance = Allowance::default();
-    for (at, tried, passing, dropped) in STEPS {
-        let answers: Vec<_> = (0..tried)
-            .filter_map(|_| allowance.take(Duration::from_millis(at)))
-            .collect();
-        assert_eq!(answers.len(), passing as usize, "at {at} ms");
-        let counted: u64 = answers.iter().sum();
-        assert_eq!(counted, dropped, "at {at} ms");
-        assert!(answers.iter().skip(1).all(|&dropped| dropped == 0));
-    }
-}
-
-#[test]
 fn dropped_lines_are_counted_before_the_next_line_or_at_the_end() {
     let lines = heard(DEBUG, || {
         let voice = Voice::new("p");
-        voice.allowance.dropped.store(3, Ordering::Relaxed);
+        voice.limit.dropped.store(3, Ordering::Relaxed);
         voice.say(Level::Info, "again");
-        voice.allowance.dropped.store(1, Ordering::Relaxed);
+        voice.limit.dropped.store(1, Ordering::Relaxed);
     });
     assert_eq!(
         lines,

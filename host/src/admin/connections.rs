@@ -1,0 +1,258 @@
+//! Who is connected to the admin listener, and who has to go when there is no room for another.
+//!
+//! Nobody is kept waiting for those who dawdle: whoever comes is let in, and others are closed in its place. Those are the ones
+//! that have been there longest of those that have not shown that they may ask, of the address that most of them come from;
+//! and of those that have, only where there are no others. Everybody has a moment to say what they want, unless there is a
+//! real crowd; and whose order is being carried out stays.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// How long a connection is left alone at first.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// With so many times more connections than there should be, none is left alone.
+pub(super) const CROWD: usize = 4;
+
+/// Bits of an IPv6 address that belong to one network: whoever has one address of it has all.
+const NETWORK: u32 = 64;
+
+/// The connections that are open.
+pub(super) struct Connections {
+    most: usize,
+    /// The oldest first.
+    open: RefCell<Vec<Rc<State>>>,
+}
+
+/// A connection. It is no longer open when this is dropped.
+pub(super) struct Connection {
+    state: Rc<State>,
+    all: Rc<Connections>,
+}
+
+/// An order of the connection's client is carried out for as long as this is there.
+pub(super) struct Work<'connection>(&'connection State);
+
+struct State {
+    from: IpAddr,
+    since: Instant,
+    standing: Cell<Standing>,
+    closing: Notify,
+}
+
+/// How hard it is to close a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Its client has not shown yet that it may ask.
+    Unknown,
+    /// It has: by the token, or where none is needed.
+    Known,
+    /// Its order is being carried out.
+    AtWork,
+    /// It is closing already.
+    Closing,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self {
+            most,
+            open: RefCell::default(),
+        })
+    }
+
+    /// A new connection from this address. If there are too many then, others are to be closed.
+    pub(super) fn admit(self: &Rc<Self>, from: IpAddr, now: Instant) -> Connection {
+        while let Some(state) = self.superfluous(now) {
+            state.standing.set(Standing::Closing);
+            state.closing.notify_one();
+        }
+        let state = Rc::new(State {
+            from: network(from),
+            since: now,
+            standing: Cell::new(Standing::Unknown),
+            closing: Notify::new(),
+        });
+        self.open.borrow_mut().push(state.clone());
+        Connection {
+            state,
+            all: self.clone(),
+        }
+    }
+
+    /// One that is to be closed, if there is no room for another.
+    fn superfluous(&self, now: Instant) -> Option<Rc<State>> {
+        let open = self.open.borrow();
+        let staying = open.iter().filter(|it| !it.is_closing());
+        let count = staying.clone().count();
+        if count < self.most {
+            return None;
+        }
+        let is_crowd = count >= CROWD * self.most;
+        let had_time = |it: &State| is_crowd || now.saturating_duration_since(it.since) >= GRACE;
+        let weakest = staying.clone().map(|it| it.standing.get()).min()?;
+        let weakest = Some(weakest).filter(|it| *it < Standing::AtWork)?;
+        let candidates = staying.filter(|it| it.standing.get() == weakest && had_time(it));
+        let mut by_address = BTreeMap::<_, (usize, &Rc<State>)>::new();
+        for state in candidates {
+            by_address.entry(state.from).or_insert((0, state)).0 += 1;
+        }
+        let most = by_address.values().map(|(count, _)| *count).max()?;
+        let longest = by_address.values().filter(|(count, _)| *count == most);
+        let longest = longest.min_by_key(|(_, state)| state.since);
+        longest.map(|(_, state)| Rc::clone(state))
+    }
+}
+
+impl State {
+    fn is_closing(&self) -> bool {
+        self.standing.get() == Standing::Closing
+    }
+
+    fn set(&self, standing: Standing) {
+        if !self.is_closing() {
+            self.standing.set(standing);
+        }
+    }
+}
+
+impl Connection {
+    /// Its client has shown that it may ask.
+    pub(super) fn note_known(&self) {
+        self.state.set(Standing::Known);
+    }
+
+    /// An order of its client, who may ask, begins to be carried out.
+    pub(super) fn work(&self) -> Work<'_> {
+        self.state.set(Standing::AtWork);
+        Work(&self.state)
+    }
+
+    /// Waits until it is to be closed for another.
+    pub(super) async fn closing(&self) {
+        self.state.closing.notified().await;
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.0.set(Standing::Known);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut open = self.all.open.borrow_mut();
+        open.retain(|state| !Rc::ptr_eq(state, &self.state));
+    }
+}
+
+/// What an address counts as.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let host = u128::MAX >> NETWORK;
+            IpAddr::V6((address.to_bits() & !host).into())
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections as `a` (unknown, of address a), `A` (known) or `a!` (at work), the oldest first and a second apart; which of
+    /// them are closed for another that comes so many seconds after the last, from 0.
+    #[track_caller]
+    fn closed(most: usize, given: &str, after: u64) -> Vec<usize> {
+        let connections = Connections::new(usize::MAX / CROWD);
+        let start = Instant::now();
+        let mut now = start;
+        let mut open = Vec::new();
+        for word in given.split(' ') {
+            let letter = word.as_bytes()[0];
+            let connection = connections.admit([10, 0, 0, letter.to_ascii_lowercase()].into(), now);
+            match word.ends_with('!') {
+                true => std::mem::forget(connection.work()),
+                false if letter.is_ascii_uppercase() => connection.note_known(),
+                false => {}
+            }
+            open.push(connection);
+            now += GRACE;
+        }
+        let crowd = Rc::new(Connections {
+            most,
+            open: RefCell::new(connections.open.borrow().clone()),
+        });
+        let _another = crowd.admit(
+            [10, 0, 1, 1].into(),
+            now - GRACE + Duration::from_secs(after),
+        );
+        let closing = open.iter().enumerate();
+        let closing = closing.filter(|(_, it)| it.state.is_closing());
+        closing.map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn who_has_to_go_is_the_longest_there_of_the_unknown_of_the_address_with_most() {
+        for (most, given, expected) in [
+            (3, "a b", vec![]),
+            (3, "a b c", vec![0]),
+            (3, "a b b", vec![1]),
+            (4, "c a b b", vec![2]),
+            (4, "A B b C", vec![2]),
+            (3, "c a b b a", vec![1, 2, 0]),
+            // There is nobody else.
+            (3, "A B C", vec![0]),
+            (3, "a! B! C", vec![2]),
+            (3, "a! b! c!", vec![]),
+            (3, "a! B c", vec![2]),
+        ] {
+            let mut expected = expected;
+            expected.sort_unstable();
+            assert_eq!(closed(most, given, 1), expected, "{most}: {given}");
+        }
+    }
+
+    #[test]
+    fn everybody_has_a_second_unless_there_is_a_crowd() {
+        assert_eq!(closed(1, "a", 0), [0; 0]);
+        assert_eq!(closed(1, "a", 1), [0]);
+        assert_eq!(closed(2, "a b c", 0), [0, 1]);
+        // One that has shown that it may ask is not closed for those who have not.
+        assert_eq!(closed(2, "A B c", 0), [0; 0]);
+        assert_eq!(closed(1, "a! b! c! d", 0), [3]);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_to_go_is_told_once_and_counts_no_more() {
+        let connections = Connections::new(2);
+        let now = Instant::now();
+        let admit = |number: u8, after: u32| {
+            connections.admit([10, 0, 0, number].into(), now + GRACE * after)
+        };
+        let (first, second) = (admit(1, 0), admit(2, 1));
+        let _third = admit(3, 2);
+        first.closing().await;
+        // It shows now that it may ask, which comes too late.
+        first.note_known();
+        drop(first);
+        let _fourth = admit(4, 3);
+        second.closing().await;
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_ipv6_are_one() {
+        let of = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+}

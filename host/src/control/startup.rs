@@ -1,0 +1,94 @@
+//! What control does first: it makes the state file its own, brings up to date what is in force, and clears what was left.
+//!
+//! This program has read the state file when it started. Another one may have changed it since: the one that it takes over from,
+//! which has let go of it just now, or one that had it until then.
+
+use std::path::{Path, PathBuf};
+
+use super::command::Refusal;
+use super::hands::Hands;
+use super::parked::{Halt, Task};
+use super::source::Source;
+use super::{lock, persistence, replace};
+use crate::config::Config;
+
+/// Where run-time changes are kept, as a configuration says.
+pub(super) fn persist(config: &Config) -> Option<&PathBuf> {
+    config.admin.as_ref()?.persist.as_ref()
+}
+
+impl Hands {
+    /// Does all of it. What cannot be done is in the log.
+    pub(super) fn start_up(&mut self) {
+        for shelf in &self.shelves {
+            replace::sweep(&shelf.plugin.file);
+        }
+        if let Err(refusal) = self.own_state() {
+            tracing::warn!("{refusal}");
+        }
+    }
+
+    /// Makes the state file this program's own, if there is one; and what is in it is in force then, whoever has written it.
+    ///
+    /// # Errors
+    /// It is another program's, or cannot be locked.
+    pub(super) fn own_state(&mut self) -> Result<(), Refusal> {
+        let config = self.live.load().config.clone();
+        let Some(file) = persist(&config) else {
+            return Ok(());
+        };
+        let is_new = lock(&self.standing.state).hold(file)?;
+        if is_new {
+            replace::sweep(file);
+            self.catch_up(file);
+        }
+        Ok(())
+    }
+
+    /// Puts into force what a state file has in it now; sets it aside where it is of no use.
+    pub(super) fn catch_up(&mut self, file: &Path) {
+        let before = self.live.load();
+        let changes = match persistence::read(file) {
+            Ok(changes) => changes,
+            Err(persistence::Unkept::Unreadable(_)) => return,
+            Err(persistence::Unkept::Useless(reason)) => return set_aside(file, &reason),
+        };
+        if changes == before.source.changes {
+            return;
+        }
+        let source = Source::new(&before.source.path, before.source.file(), &changes);
+        let outcome = match source {
+            // The rest is about what the configuration file has no longer, which was said.
+            Ok((source, ..)) if source.changes == before.source.changes => return,
+            Ok((source, config, _)) => self.put(source, config, Default::default()),
+            Err(unusable) => return set_aside(file, &unusable.to_string()),
+        };
+        match outcome {
+            Ok(()) => tracing::info!(
+                "persist: {} was changed meanwhile: that is in force",
+                file.display()
+            ),
+            Err(Halt::Compiling(needs)) => self.park(Task::State(file.to_owned()), needs),
+            Err(Halt::Refused(refusal)) => {
+                tracing::error!("persist: {}: {refusal}", file.display());
+            }
+        }
+    }
+}
+
+fn set_aside(file: &Path, reason: &str) {
+    let shown = file.display();
+    match persistence::set_aside(file) {
+        Ok(aside) => {
+            tracing::warn!(
+                "persist: {shown} is of no use: {reason}; it was set aside as {}",
+                aside.display()
+            );
+        }
+        Err(error) => {
+            tracing::warn!(
+                "persist: {shown} is of no use: {reason}; it could not be set aside: {error}"
+            );
+        }
+    }
+}

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::admin::{ask, client, start};
 use crate::harness::component::Component;
-use crate::harness::fixtures::{answering, large};
+use crate::harness::fixtures::{answering, large, nested_bomb};
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Pid, Start, compilers_of, send, server, write_config};
 use crate::harness::{MEGABYTE, Origin, Proxy, Response, Signal, eventually, program};
@@ -113,18 +113,7 @@ fn send_request(
     client.send([head.as_bytes(), body].concat());
 }
 
-/// A component that would have 2^`levels` instances, each level nested in the next.
-fn nested_bomb(levels: u32) -> Vec<u8> {
-    let mut text = "(core module $m) (core instance (instantiate $m))".to_owned();
-    for level in 0..levels {
-        text = format!(
-            "(component $c{level} {text}) (instance (instantiate $c{level})) (instance (instantiate $c{level}))"
-        );
-    }
-    wat::parse_str(format!("(component {text})")).expect("a component")
-}
-
-/// The same without nesting: each component instantiates the one before it twice.
+/// As [`nested_bomb`] without nesting: each component instantiates the one before it twice.
 fn flat_bomb(levels: u32) -> Vec<u8> {
     let mut text = "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
     for (before, level) in (1..levels).enumerate() {

@@ -447,3 +447,14 @@ pub(crate) fn large(position: u32, functions: usize) -> Component {
     let function = format!("(func (param i32) (result i32) {steps} (local.get 0))");
     answering(position).declaring(&function.repeat(functions))
 }
+
+/// A component that would have 2^`levels` instances, each level nested in the next.
+pub(crate) fn nested_bomb(levels: u32) -> Vec<u8> {
+    let mut text = "(core module $m) (core instance (instantiate $m))".to_owned();
+    for level in 0..levels {
+        text = format!(
+            "(component $c{level} {text}) (instance (instantiate $c{level})) (instance (instantiate $c{level}))"
+        );
+    }
+    wat::parse_str(format!("(component {text})")).expect("a component")
+}

@@ -8,7 +8,7 @@ use wasmtime::{Config, Engine, Instance, Module, Store};
 use super::component::{Component, answer, endless_loop, none, trap};
 use super::fixtures::{
     Affinity, LOAD_FAULTS, READ_FAULTS, ROUTE, SELECT_FAULTS, START_FAULTS, answering,
-    answering_none, counting, forging_log, leak, narrowing, reading,
+    answering_none, counting, forging_log, large, leak, narrowing, nested_bomb, reading,
 };
 
 /// How long a call of a slow one takes: just less than the usual deadline.
@@ -54,6 +54,7 @@ fn selectors(slow: &str) -> Vec<Content> {
         ("answering_none", answering_none()),
         ("leak", leak()),
         ("forging_log", forging_log()),
+        ("long to compile", large(1, 300)),
     ];
     let slow = Component::selector(&format!("{slow} {}", answer(0)));
     let select = SELECT_FAULTS
@@ -112,6 +113,7 @@ fn silent_judge() -> Component {
 fn with_junk(contents: Vec<Content>) -> Vec<Content> {
     let whole = counting().build();
     let junk = [
+        ("a component that multiplies", nested_bomb(14)),
         ("nothing", Vec::new()),
         ("text", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("half a component", counting().truncated()),

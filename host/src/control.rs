@@ -14,6 +14,7 @@ mod members;
 mod overlay;
 mod parked;
 mod persistence;
+mod plugins;
 mod replace;
 mod resource;
 mod setting;

@@ -1,13 +1,12 @@
 //! The work of the thread: what it has in hand, and each thing it does.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, anyhow};
 use equipoise_balancer::Status;
 use serde_json::Value;
 
@@ -15,24 +14,22 @@ use super::changes::{Changes, Edit, Settings};
 use super::command::{Command, Order, Refusal};
 use super::fixed::{self, Fixed};
 use super::parked::{Halt, ParkedTasks, Task};
-use super::replace::{Replaced, replace};
-use super::setting::{cannot_serve, note_lost, sandbox, unfit};
+use super::plugins::versions;
+use super::replace::tell_replaced;
+use super::setting::{note_lost, unfit};
 use super::source::Source;
 use super::startup::persist;
 use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
 use super::{Refused, Standing, aside, lock};
 use crate::bounded;
-use crate::config::{Config, Plugin};
+use crate::config::Config;
 use crate::live::Live;
 use crate::server::Listeners;
-use crate::snapshot::{OnRefusal, Snapshot, Versions};
+use crate::snapshot::{OnRefusal, Snapshot};
 use crate::tls::{self, Contents};
-use crate::wasm::{self, Compilation, Compilations, Loaded, OnQuarantine, Shelf};
+use crate::wasm::{self, Compilations, OnQuarantine, Shelf};
 use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
-
-/// How often a start that waits for plugins looks whether it is to go on.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// What the thread has in hand.
 pub(super) struct Hands {
@@ -57,59 +54,7 @@ pub(super) struct Hands {
     pub(super) is_over: Arc<AtomicBool>,
 }
 
-/// The shelves that a configuration would have, and what would be put on them.
-type Plan = Vec<(Shelf, Option<Loaded>)>;
-
 impl Hands {
-    /// Loads the plugins, or has them compiled, and begins to watch files.
-    pub(super) fn begin(&mut self) -> Result<()> {
-        let snapshot = self.live.load();
-        self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
-        self.follow();
-        let first = usize::from(self.is_file);
-        for place in 0..self.shelves.len() {
-            self.compilations()?;
-            let file = &self.shelves[place].plugin.file;
-            match watcher::read(file, wasm::LARGEST) {
-                Ok(content) => {
-                    self.watcher.note_known(first + place, content.hash);
-                    self.take_content(place, Arc::new(content));
-                }
-                Err(error) => {
-                    self.watcher.note_said(first + place, &error);
-                    self.shelves[place].miss(&error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until every plugin is compiled or refused, and says which ones are not after `patience`. Ends with an error of
-    /// `go_on`, which is asked meanwhile.
-    pub(super) fn await_compiled(
-        &mut self,
-        patience: Duration,
-        go_on: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        let begun = Instant::now();
-        while let Some(compilations) = &mut self.compilations
-            && !self.parked.is_empty()
-        {
-            let left = patience.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                let plugins = self.parked.plugins().join(", ");
-                tracing::info!(
-                    "the start does not wait until plugins are compiled ({plugins}): their fallbacks serve until then"
-                );
-                break;
-            }
-            compilations.wait(left.min(GLANCE));
-            self.resume();
-            go_on()?;
-        }
-        Ok(())
-    }
-
     /// The life of the thread.
     pub(super) fn work(mut self) {
         self.guarded(Self::start_up);
@@ -135,7 +80,7 @@ impl Hands {
     }
 
     /// Does again what waited for components that are compiled by now.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         let Some(compilations) = &mut self.compilations else {
             return;
         };
@@ -167,7 +112,7 @@ impl Hands {
     }
 
     /// Ends the compilations that nothing waits for.
-    fn forget_unwanted(&mut self) {
+    pub(super) fn forget_unwanted(&mut self) {
         if let Some(compilations) = &mut self.compilations {
             compilations.retain(|hash| self.parked.need(hash));
         }
@@ -410,79 +355,8 @@ impl Hands {
         Ok(())
     }
 
-    /// What a list of plugins would have: what is loaded goes on serving, the rest is loaded.
-    fn plan(&mut self, plugins: &[Plugin]) -> Result<Plan, Halt> {
-        let mut plan = Plan::new();
-        let (mut mistakes, mut needs) = (Vec::new(), Vec::new());
-        for plugin in plugins {
-            let mut known = self.shelves.iter();
-            let known = known.find(|shelf| shelf.plugin.name == plugin.name);
-            let shelf = known.map_or_else(|| Shelf::new(plugin), |it| it.reconfigured(plugin));
-            let was_missing = known
-                .is_some_and(|known| known.plugin.file == plugin.file && known.version().is_none());
-            if shelf.version().is_some() {
-                plan.push((shelf, None));
-                continue;
-            }
-            match self.load_file(&shelf) {
-                Ok(loaded) => plan.push((shelf, Some(loaded))),
-                // It could not serve before, either.
-                Err(_) if was_missing => plan.push((shelf, None)),
-                Err(Unloaded::Compiling(hash)) => needs.push(hash),
-                Err(Unloaded::Refused(error)) => mistakes.push(cannot_serve(plugin, &error)),
-            }
-        }
-        if !mistakes.is_empty() {
-            return Err(Refusal::Unfit(bounded::list(&mistakes, "\n")).into());
-        }
-        match needs.is_empty() {
-            true => Ok(plan),
-            false => Err(Halt::Compiling(needs)),
-        }
-    }
-
-    /// Makes a version of what is in a plugin's file now.
-    fn load_file(&mut self, shelf: &Shelf) -> Result<Loaded, Unloaded> {
-        let content = watcher::read(&shelf.plugin.file, wasm::LARGEST);
-        let content = content.context("it cannot be read")?;
-        self.load(shelf, &Arc::new(content))
-    }
-
-    /// Makes a version of a content of a plugin's file, if that is compiled.
-    fn load(&mut self, shelf: &Shelf, content: &Arc<Content>) -> Result<Loaded, Unloaded> {
-        let on_quarantine = self.on_quarantine.clone();
-        let compilations = self.compilations()?;
-        match compilations.code(content) {
-            Compilation::Done(code) => {
-                Ok(shelf.load(compilations.sandbox(), content, &code, &on_quarantine)?)
-            }
-            Compilation::Failed(error) => Err(Unloaded::Refused(anyhow!("{error:#}"))),
-            Compilation::UnderWay => Err(Unloaded::Compiling(content.hash)),
-        }
-    }
-
-    /// Fills the shelves as planned, and watches the files that belong to them.
-    fn fill(&mut self, plan: Plan) {
-        let (shelves, loaded): (Vec<_>, Vec<_>) = plan.into_iter().unzip();
-        self.shelves = shelves;
-        self.follow();
-        for (place, loaded) in loaded.into_iter().enumerate() {
-            if let Some(loaded) = loaded {
-                self.shelve(place, loaded, "loaded");
-            }
-        }
-    }
-
-    /// A version serves from now on.
-    fn shelve(&mut self, place: usize, loaded: Loaded, how: &str) {
-        let file = usize::from(self.is_file) + place;
-        self.parked.drop_plugin(&self.shelves[place].plugin.name);
-        self.watcher.note_known(file, loaded.content.hash);
-        self.shelves[place].succeed(loaded, how);
-    }
-
     /// Watches the configuration file, those of the plugins and those for TLS.
-    fn follow(&mut self) {
+    pub(super) fn follow(&mut self) {
         let snapshot = self.live.load();
         let file = self.is_file.then(|| {
             let known = watcher::hash(snapshot.source.file().as_bytes());
@@ -522,144 +396,6 @@ impl Hands {
             tracing::info!("the files for TLS are read again and in force");
         }
     }
-
-    /// A plugin's file has this content: makes it the version that serves, now or when it is compiled, or says why not.
-    fn take_content(&mut self, place: usize, content: Arc<Content>) {
-        let shelf = self.shelves[place].clone();
-        // What waits for an older content waits in vain.
-        self.parked.drop_plugin(&shelf.plugin.name);
-        let installed = self.load(&shelf, &content).and_then(|loaded| {
-            self.install(place, &loaded)?;
-            Ok(loaded)
-        });
-        match installed {
-            Ok(loaded) => self.shelve(place, loaded, "loaded"),
-            Err(Unloaded::Compiling(hash)) => {
-                shelf.note_compiling(&content);
-                self.park(Task::Plugin(shelf.plugin, content), vec![hash]);
-            }
-            Err(Unloaded::Refused(error)) => shelf.refuse(&content, &error),
-        }
-        self.forget_unwanted();
-    }
-
-    /// Has a version of a plugin serve the balancers that name it.
-    fn install(&self, place: usize, loaded: &Loaded) -> Result<()> {
-        let before = self.live.load();
-        let mut versions = before.versions.clone();
-        versions[place] = Some(loaded.version.clone());
-        let draft = before.draft(before.config.clone(), before.source.clone(), versions)?;
-        self.come_into_force(draft);
-        Ok(())
-    }
-
-    /// Versions may be out of service: puts those before them back, where there are any.
-    fn relieve(&mut self) {
-        for place in 0..self.shelves.len() {
-            let Some((out, previous)) = self.shelves[place].relieve() else {
-                continue;
-            };
-            let Some(loaded) = previous else {
-                tracing::error!("{out}; the fallback serves until the file changes");
-                continue;
-            };
-            let version = loaded.version.short_hash();
-            match self.install(place, &loaded) {
-                Ok(()) => {
-                    tracing::error!("{out}; version {version} serves again");
-                    self.shelves[place].succeed(loaded, "put back");
-                }
-                Err(error) => tracing::error!(
-                    "{out}; version {version} cannot be put back: {error:#}; the fallback serves until the file changes"
-                ),
-            }
-        }
-    }
-
-    fn upload(&mut self, plugin: &str, content: &Arc<Content>) -> Result<(), Halt> {
-        let place = self.shelf(plugin)?;
-        let shelf = self.shelves[place].clone();
-        let loaded = self.load(&shelf, content).map_err(|error| match error {
-            Unloaded::Compiling(hash) => Halt::Compiling(vec![hash]),
-            Unloaded::Refused(error) => Refusal::Unfit(bounded::error(&error)).into(),
-        })?;
-        Ok(self.put_in_file(place, loaded, "uploaded")?)
-    }
-
-    fn roll_back(&mut self, plugin: &str, version: Option<&str>) -> Result<(), Refusal> {
-        let place = self.shelf(plugin)?;
-        let loaded = self.shelves[place].previous(version).ok_or_else(|| {
-            Refusal::Unknown(match version {
-                Some(version) => format!("no version {version} of plugin {plugin} is kept"),
-                None => format!("no version of plugin {plugin} served before"),
-            })
-        })?;
-        self.put_in_file(place, loaded, "rolled back")
-    }
-
-    /// Has a version serve, and puts its content into the plugin's file: both, or nothing.
-    fn put_in_file(&mut self, place: usize, loaded: Loaded, how: &str) -> Result<(), Refusal> {
-        let before = self.live.load();
-        let mut versions = before.versions.clone();
-        versions[place] = Some(loaded.version.clone());
-        let draft = before.draft(before.config.clone(), before.source.clone(), versions);
-        let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
-        let file = &self.shelves[place].plugin.file;
-        let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
-            let file = file.display();
-            Refusal::Failed(format!(
-                "{file} cannot be written: {error}; nothing has changed"
-            ))
-        })?;
-        tell_replaced(file, &replaced);
-        self.come_into_force(draft);
-        self.shelve(place, loaded, how);
-        Ok(())
-    }
-
-    fn shelf(&self, plugin: &str) -> Result<usize, Refusal> {
-        let mut shelves = self.shelves.iter();
-        let place = shelves.position(|shelf| shelf.plugin.name == plugin);
-        place.ok_or_else(|| Refusal::Unknown(format!("there is no plugin {plugin}")))
-    }
-
-    fn compilations(&mut self) -> Result<&mut Compilations> {
-        match &mut self.compilations {
-            Some(compilations) => Ok(compilations),
-            none => {
-                let sandbox = sandbox(&self.live.load().config.compiler)?;
-                let waker = self.watcher.waker();
-                let on_end = Arc::new(move || waker.wake());
-                Ok(none.insert(Compilations::new(sandbox, on_end)))
-            }
-        }
-    }
-}
-
-/// Why there is no version of a content.
-enum Unloaded {
-    Refused(anyhow::Error),
-    /// It is being compiled: by its hash.
-    Compiling(Hash),
-}
-
-impl From<anyhow::Error> for Unloaded {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Refused(error)
-    }
-}
-
-/// Tells what is not as it should be of a file that was replaced.
-fn tell_replaced(file: &Path, replaced: &Replaced) {
-    let file = file.display();
-    for lost in &replaced.lost {
-        tracing::warn!("{file} was replaced, but does not keep {lost}");
-    }
-    if let Some(error) = &replaced.unsure {
-        tracing::error!(
-            "{file} was replaced, but may be as it was before after a power failure: {error}"
-        );
-    }
 }
 
 /// Works out a status that is written as a change of the one before: `+N` drains, and leaves other flags as they are.
@@ -688,12 +424,4 @@ fn settle_status(
         false => status.to_string(),
     };
     Ok(())
-}
-
-fn versions(plan: &Plan) -> Versions {
-    let versions = plan.iter().map(|(shelf, loaded)| {
-        let loaded = loaded.as_ref().map(|loaded| &loaded.version);
-        loaded.or_else(|| shelf.version()).cloned()
-    });
-    versions.collect()
 }

@@ -182,6 +182,19 @@ fn folder(file: &Path) -> &Path {
     }
 }
 
+/// Tells what is not as it should be of a file that was replaced.
+pub(super) fn tell_replaced(file: &Path, replaced: &Replaced) {
+    let file = file.display();
+    for lost in &replaced.lost {
+        tracing::warn!("{file} was replaced, but does not keep {lost}");
+    }
+    if let Some(error) = &replaced.unsure {
+        tracing::error!(
+            "{file} was replaced, but may be as it was before after a power failure: {error}"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};

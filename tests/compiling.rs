@@ -1,4 +1,4 @@
-//! Plugins are compiled beside everything else: in a process of its own with bounds, once, and by nobody else.
+//! Plugins are compiled beside everything else: in a process of its own with bounds, and once.
 //!
 //! Most tests stop the compiler in its tracks by SIGSTOP, so that what goes on meanwhile does not depend on how fast it is.
 
@@ -512,7 +512,7 @@ fn start_with_a_warm_cache_compiles_nothing() {
     compiled(1, &answering(0).also("session"));
 }
 
-/// Goal: nobody else can have their code run. Method: each file in the cache is replaced by one that is somebody else's, cut off
+/// Goal: code that others put into the cache is not run. Method: each file in the cache is replaced by one of another program, cut off
 /// or changed.
 #[test]
 fn code_that_the_program_did_not_write_is_not_run() {

@@ -101,7 +101,10 @@ fn serving(level: &str, serve: impl FnOnce(&mut Output) -> Result<()>) -> ExitCo
 }
 
 /// Says why a command fails that does not serve.
-#[expect(clippy::disallowed_methods, reason = "nobody is kept waiting by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command that does not serve may block"
+)]
 fn fail(error: &anyhow::Error) -> ExitCode {
     // Where standard error is gone, the exit code is left to tell.
     let _ = writeln!(io::stderr(), "{error:#}");
@@ -109,7 +112,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Where commands print to that do not serve.
-#[expect(clippy::disallowed_methods, reason = "nobody is kept waiting by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command that does not serve may block"
+)]
 fn stdout() -> StdoutLock<'static> {
     io::stdout().lock()
 }

@@ -1,9 +1,8 @@
-//! Who is connected to the admin listener, and who has to go when there is no room for another.
+//! Connections to the admin listener, and which one is closed when there is no room for another.
 //!
-//! Nobody is kept waiting for those who dawdle: whoever comes is let in, and others are closed in its place. Those are the ones
-//! that have been there longest of those that have not shown that they may ask, of the address that most of them come from;
-//! and of those that have, only where there are no others. Everybody has a moment to say what they want, unless there is a
-//! real crowd; and whose order is being carried out stays.
+//! A new connection is always accepted. Beyond the limit another is closed in its place: the oldest one without the token, of
+//! the address that has the most of them; one that has shown the token only where there are no others. Each has a grace period
+//! first, unless there is a real crowd; one whose command is being carried out stays.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Compiled components on disk, so that a start, a hot restart or a container with a warm cache compiles nothing.
 //!
-//! Loading compiled code is running it, so nobody else may put any here: the folder and its key belong to this program's user
+//! Loading compiled code is running it, so no other user may put any here: the folder and its key belong to this program's user
 //! and are closed to others, and an entry counts only with a message authentication code by that key. The code covers what
 //! the entry is of: the component's content, the engine's settings, the processor's features and the program's version.
 //! Whatever does not fit is removed and compiled again.
@@ -163,7 +163,7 @@ impl Cache {
     }
 }
 
-/// Opens a regular file of ours that nobody else can write to.
+/// Opens a regular file of this user that no other user can write to.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()

@@ -140,7 +140,7 @@ impl Compilations {
         let (cancelled, on_end) = (cancel.clone(), self.on_end.clone());
         let compile = move || {
             let outcome = sandbox.compile(&content, &cancelled);
-            // Nobody may wait any more.
+            // The receiver may be gone.
             let _ = sender.send((cancelled, outcome));
             on_end();
         };

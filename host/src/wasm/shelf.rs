@@ -153,7 +153,7 @@ impl Shelf {
     }
 
     /// As [`load`](Self::load), with what is in the plugin's file now, which is compiled first where it has to be. Waits for
-    /// that; nobody is told when the version is put out of service.
+    /// that; no callback runs when the version is put out of service.
     ///
     /// # Errors
     /// Why the file cannot be read, or is no plugin.

@@ -133,6 +133,6 @@ fn end(reason: impl Display, code: ExitCode) -> ExitCode {
 
 #[expect(clippy::disallowed_methods, reason = "this process serves nothing")]
 fn say(what: &dyn Display) {
-    // Where nobody can be told, the exit code is left to tell.
+    // Without standard error, the exit code has to tell.
     let _ = writeln!(io::stderr(), "{what}");
 }

@@ -106,4 +106,18 @@ impl Equipoise {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory().join(LOG)).expect("reading a file")
     }
+
+    /// Waits for a line of its log in which something is found: lines are written in the background.
+    #[track_caller]
+    pub(crate) fn await_line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            let log = self.log();
+            if let Some(found) = log.lines().find_map(&find) {
+                return found;
+            }
+            assert!(start.elapsed() < PATIENCE, "no line with {what}: {log}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }

@@ -63,14 +63,10 @@ fn start_unseen(more: &str, prepare: impl FnOnce(&std::path::Path)) -> Desk {
 }
 
 fn admin_address(equipoise: &Equipoise) -> SocketAddr {
-    let log = equipoise.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("the admin listener is open"));
-    let address = line.and_then(|line| line.rsplit("address=").next());
-    address
-        .and_then(|address| address.trim().parse().ok())
-        .expect("the log tells the address")
+    equipoise.await_line("the admin listener's address", |line| {
+        let (_, address) = line.split_once("the admin listener is open address=")?;
+        address.trim().parse().ok()
+    })
 }
 
 fn url(position: usize) -> String {

@@ -46,10 +46,11 @@ use crate::control::Handle;
 use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientBody, ClientIo, Listening, Liveness, Place, Places, accept};
+use crate::server::{ClientIo, Listening, Liveness, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
+pub(crate) use body::{AdminBody, BodySender, channel};
 use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
 use manager::Manager;
@@ -166,7 +167,7 @@ async fn serve_connection(
 ) {
     let service = service_fn(|request: Request<Incoming>| {
         let (admin, connection) = (&admin, &connection);
-        let request = request.map(ClientBody::from);
+        let request = request.map(AdminBody::Incoming);
         async move { Ok::<_, Infallible>(admin.answer(from, connection, request).await) }
     });
     // Time is kept by `ClientIo`.
@@ -212,7 +213,7 @@ impl Admin {
         &self,
         from: Peer,
         connection: &Connection,
-        request: Request<ClientBody>,
+        request: Request<AdminBody>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
@@ -287,7 +288,7 @@ impl Admin {
     }
 
     /// Answers a request for the manager that came to a listener for clients.
-    async fn welcome(&self, from: SocketAddr, request: Request<ClientBody>) -> Answer {
+    async fn welcome(&self, from: SocketAddr, request: Request<AdminBody>) -> Answer {
         let (parts, body) = request.into_parts();
         let snapshot = self.live.load();
         let Some(config) = &snapshot.config.manager else {

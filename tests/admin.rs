@@ -396,6 +396,47 @@ fn what_is_not_there_or_not_allowed_is_said() {
     assert_eq!(refused.field("allow"), Some("GET, HEAD, POST"));
 }
 
+#[test]
+fn a_request_to_the_admin_listener_names_one_host() {
+    let [b1] = Origin::some();
+    let proxy = start(&[&b1]).start();
+    let status = |version: &str, hosts: &[&str]| {
+        let fields: String = hosts.iter().map(|it| format!("Host: {it}\r\n")).collect();
+        let mut client = client(&proxy);
+        client.send(format!("GET /healthz HTTP/{version}\r\n{fields}\r\n"));
+        client.response().status()
+    };
+    for hosts in [
+        &[][..],
+        &["127.0.0.1", "127.0.0.1"],
+        &["127.0.0.1", "evil.test"],
+        &[""],
+        &["evil.test@localhost"],
+        &["localhost, evil.test"],
+        &["localhost:http"],
+        &["localhost/"],
+    ] {
+        assert_eq!(status("1.1", hosts), 400, "{hosts:?}");
+    }
+    for host in ["localhost", "127.0.0.1:80", "[::1]:80"] {
+        assert_eq!(status("1.1", &[host]), 200, "{host}");
+    }
+    // Whoever watches over the process by HTTP/1.0 need not.
+    assert_eq!(status("1.0", &[]), 200);
+    assert_eq!(status("1.0", &["a", "a"]), 400);
+}
+
+#[test]
+fn a_head_that_is_too_long_for_the_admin_listener_is_told_so() {
+    let [b1] = Origin::some();
+    let proxy = start(&[&b1]).start();
+    let field = |length| format!("X-Long: {}", "a".repeat(length));
+    let response = ask(&proxy, "GET /healthz", &[&field(15 * 1024)]);
+    assert_eq!(response.status(), 200);
+    let response = ask(&proxy, "GET /healthz", &[&field(64 * 1024)]);
+    assert_eq!(response.status(), 431);
+}
+
 /// Bodies cross from the thread that has the client to the one that answers.
 #[test]
 fn bodies_for_the_manager_at_a_listener_for_clients_come_whole_or_not_at_all() {

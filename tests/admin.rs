@@ -396,6 +396,88 @@ fn what_is_not_there_or_not_allowed_is_said() {
     assert_eq!(refused.field("allow"), Some("GET, HEAD, POST"));
 }
 
+#[test]
+fn a_request_to_the_admin_listener_names_one_host() {
+    let [b1] = Origin::some();
+    let proxy = start(&[&b1]).start();
+    let status = |version: &str, hosts: &[&str]| {
+        let fields: String = hosts.iter().map(|it| format!("Host: {it}\r\n")).collect();
+        let mut client = client(&proxy);
+        client.send(format!("GET /healthz HTTP/{version}\r\n{fields}\r\n"));
+        client.response().status()
+    };
+    for hosts in [
+        &[][..],
+        &["127.0.0.1", "127.0.0.1"],
+        &["127.0.0.1", "evil.test"],
+        &[""],
+        &["evil.test@localhost"],
+        &["localhost, evil.test"],
+        &["localhost:http"],
+        &["localhost/"],
+    ] {
+        assert_eq!(status("1.1", hosts), 400, "{hosts:?}");
+    }
+    for host in ["localhost", "127.0.0.1:80", "[::1]:80"] {
+        assert_eq!(status("1.1", &[host]), 200, "{host}");
+    }
+    // Whoever watches over the process by HTTP/1.0 need not.
+    assert_eq!(status("1.0", &[]), 200);
+    assert_eq!(status("1.0", &["a", "a"]), 400);
+}
+
+#[test]
+fn a_head_that_is_too_long_for_the_admin_listener_is_told_so() {
+    let [b1] = Origin::some();
+    let proxy = start(&[&b1]).start();
+    let field = |length| format!("X-Long: {}", "a".repeat(length));
+    let response = ask(&proxy, "GET /healthz", &[&field(15 * 1024)]);
+    assert_eq!(response.status(), 200);
+    let response = ask(&proxy, "GET /healthz", &[&field(64 * 1024)]);
+    assert_eq!(response.status(), 431);
+}
+
+/// Bodies cross from the thread that has the client to the one that answers.
+#[test]
+fn bodies_for_the_manager_at_a_listener_for_clients_come_whole_or_not_at_all() {
+    let [b1] = Origin::some();
+    let proxy = Proxy::before(&[&b1])
+        .routes(&format!(
+            "{ADMIN}\n[manager]\nhosts = [\"lb.test\"]\n[[route]]\npath = \"/\"\nbalancer = \"cluster\""
+        ))
+        .start();
+    let line = "PATCH /balancer-manager/api/v1/balancers/cluster/members/0";
+    let begin = |fields: &str| {
+        let mut client = proxy.client();
+        client.send(format!(
+            "{line} HTTP/1.1\r\nHost: lb.test\r\nContent-Type: application/json\r\n{fields}\r\n"
+        ));
+        client
+    };
+    let change = |factor: u32| format!("{{\"loadfactor\": {factor}}}");
+    let factor = || member(&proxy, 0)["loadfactor"].as_f64();
+    // In many pieces, far more than may wait on the way.
+    let mut client = begin("Transfer-Encoding: chunked\r\n");
+    for _ in 0..1000 {
+        client.send("64\r\n".to_owned() + &" ".repeat(100) + "\r\n");
+    }
+    let end = change(2);
+    client.send(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()));
+    assert_eq!(client.response().status(), 200);
+    assert_eq!(factor(), Some(2.0));
+    // The change is whole, the body is not.
+    let mut client = begin("Content-Length: 1000\r\n");
+    client.send(change(3));
+    client.finish_sending();
+    let answer = client.try_response(line).map(|answer| answer.status());
+    assert!(!answer.is_ok_and(|status| status < 400), "it is refused");
+    assert_eq!(factor(), Some(2.0));
+    // One of which no more is read than tells that it is too long.
+    let mut client = begin("Content-Length: 1572864\r\n");
+    client.send(" ".repeat(1024 * 1024 + 512 * 1024));
+    assert_eq!(client.response().status(), 413);
+}
+
 /// Who may use the manager at a listener for clients, and how: by an address or a name that is given, from where it says.
 #[test]
 fn the_manager_is_served_to_clients_where_that_is_configured() {

@@ -11,6 +11,7 @@ mod endpoint;
 mod explain;
 mod guard;
 mod heartbeat;
+mod io;
 mod json;
 mod manager;
 mod metrics;
@@ -22,10 +23,8 @@ mod socket;
 mod terms;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::ORIGIN;
@@ -41,17 +40,18 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::config::Limits;
 use crate::control::Handle;
 use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{ClientBody, ClientIo, Listening, Liveness, Place, Places, accept};
+use crate::server::{Listening, Liveness, Place, Places, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
+pub(crate) use body::{AdminBody, BodySender, channel};
 use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
+use io::AdminIo;
 use manager::Manager;
 use metrics::Metrics;
 pub(crate) use portal::{Portal, Visit, portal};
@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     listener: Listener,
     admin: Rc<Admin>,
     closing: impl Future,
-) -> io::Result<()> {
+) -> std::io::Result<()> {
     match listener {
         Listener::Tcp(listener) => {
             serve_on(tokio::net::TcpListener::from_std(listener)?, admin, closing).await;
@@ -115,7 +115,6 @@ async fn serve_on<L>(listener: L, admin: Rc<Admin>, closing: impl Future)
 where
     L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
-    let limits = Arc::new(limits());
     let places = Places::new(PLACES);
     let connections = Connections::new(CONNECTIONS);
     accept(
@@ -128,7 +127,6 @@ where
                 stream,
                 from,
                 admin.clone(),
-                limits.clone(),
                 connections.admit(from.ip(), Instant::now()),
                 place,
             ));
@@ -145,37 +143,25 @@ where
     let _ = timeout(PARTING, all_have_gone).await;
 }
 
-fn limits() -> Limits {
-    Limits {
-        connections: CONNECTIONS,
-        header_size: HEADER_SIZE,
-        header_timeout: HEAD_PATIENCE,
-        keepalive_timeout: PATIENCE,
-        client_timeout: PATIENCE,
-        ..Limits::default()
-    }
-}
-
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     from: Peer,
     admin: Rc<Admin>,
-    limits: Arc<Limits>,
     connection: Connection,
     _place: Place,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
         let (admin, connection) = (&admin, &connection);
-        let request = request.map(ClientBody::from);
+        let request = request.map(AdminBody::Incoming);
         async move { Ok::<_, Infallible>(admin.answer(from, connection, request).await) }
     });
-    // Time is kept by `ClientIo`.
+    // Time is kept by `AdminIo`.
     let served = http1::Builder::new()
         .header_read_timeout(None)
         .half_close(true)
         .max_header_size(HEADER_SIZE)
         .max_buf_size(HEADER_SIZE)
-        .serve_connection(TokioIo::new(ClientIo::new(stream, limits)), service);
+        .serve_connection(TokioIo::new(AdminIo::new(stream)), service);
     select! {
         served = served => if let Err(error) = served {
             tracing::debug!(%from, %error, "an admin connection ended");
@@ -212,7 +198,7 @@ impl Admin {
         &self,
         from: Peer,
         connection: &Connection,
-        request: Request<ClientBody>,
+        request: Request<AdminBody>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
@@ -287,7 +273,7 @@ impl Admin {
     }
 
     /// Answers a request for the manager that came to a listener for clients.
-    async fn welcome(&self, from: SocketAddr, request: Request<ClientBody>) -> Answer {
+    async fn welcome(&self, from: SocketAddr, request: Request<AdminBody>) -> Answer {
         let (parts, body) = request.into_parts();
         let snapshot = self.live.load();
         let Some(config) = &snapshot.config.manager else {

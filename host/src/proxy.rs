@@ -21,7 +21,7 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -34,10 +34,13 @@ use http::header::{
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use tokio::select;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admin::{self, BodySender};
 use crate::config::{Manager, Protocol, Route};
 use crate::deadline::Deadline;
 use crate::health::Account;
@@ -80,12 +83,7 @@ pub(crate) async fn handle(
         && translated.is_ok()
         && client.https_redirect().is_none()
     {
-        let answer = client
-            .worker
-            .portal
-            .ask(manager, client.address, request)
-            .await;
-        let mut response = answer.map(Body::text);
+        let mut response = ask_manager(&client, manager, request).await.map(Body::text);
         client.part(&mut response);
         return Ok(response);
     }
@@ -111,6 +109,36 @@ fn speaks_grpc(parts: &Parts) -> bool {
     let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = content_type.and_then(|it| it.strip_prefix(b"application/grpc"));
     parts.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+/// Has the manager answer, which reads as much of the body as it wants.
+#[cold]
+async fn ask_manager(
+    client: &Client,
+    manager: &Manager,
+    request: Request<ClientBody>,
+) -> Response<String> {
+    let (parts, incoming) = request.into_parts();
+    let (sender, body) = admin::channel();
+    let portal = &client.worker.portal;
+    let mut answer = pin!(portal.ask(manager, client.address, parts, body));
+    select! {
+        biased;
+        answer = &mut answer => answer,
+        () = pump(incoming, sender) => answer.await,
+    }
+}
+
+/// Sends a body on, for as long as it is read.
+async fn pump(mut incoming: ClientBody, mut sender: BodySender) {
+    while poll_fn(|context| sender.poll_ready(context)).await.is_ok() {
+        match poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
+            // Trailers mean nothing there.
+            Some(Ok(frame)) => sender.send(frame.into_data().unwrap_or_default()),
+            Some(Err(_)) => return sender.fail(),
+            None => return,
+        }
+    }
 }
 
 /// Whether a request is for the balancer-manager.

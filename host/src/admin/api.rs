@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
+use super::body::AdminBody;
 use super::configuration::ConfigurationView;
 use super::connections::Connection;
 use super::endpoint::Endpoint;
@@ -18,7 +19,6 @@ use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
 use crate::health::Judges;
 use crate::live::Live;
-use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
 
 /// How many plugins may be uploaded at once.
@@ -66,7 +66,7 @@ impl Api {
         caller: &Caller<'_>,
         endpoint: Endpoint<'_>,
         parts: &Parts,
-        body: ClientBody,
+        body: AdminBody,
     ) -> Answer {
         let outcome = match parts.method {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {

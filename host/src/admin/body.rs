@@ -2,16 +2,24 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::sync::mpsc::{self, OwnedPermit, Receiver};
 use tokio::time::timeout;
+use tokio_util::sync::PollSender;
 
 use super::PATIENCE;
 use super::answer::{Answer, problem};
-use crate::server::{BrokenBody, ClientBody};
 use crate::wasm;
+
+/// How many pieces of a body may wait in a channel.
+const PIECES: usize = 4;
 
 /// How long and how slow a body may be.
 pub(super) struct Bounds {
@@ -35,11 +43,104 @@ impl Bounds {
     };
 }
 
+/// The body of an admin request.
+pub(crate) enum AdminBody {
+    /// By the admin listener.
+    Incoming(Incoming),
+    /// By a listener for clients, from another thread.
+    Channel(Receiver<Result<Bytes, BrokenBody>>),
+}
+
+/// A body that did not come to its end.
+#[derive(Debug, Error)]
+pub(crate) enum BrokenBody {
+    /// By the admin listener.
+    #[error("{0}")]
+    Incoming(#[from] hyper::Error),
+    /// By a listener for clients.
+    #[error("the client broke off within the body")]
+    BrokenOff,
+}
+
+/// A body in a channel, and where its pieces are put in, at most [`PIECES`] at a time.
+pub(crate) fn channel() -> (BodySender, AdminBody) {
+    let (sender, receiver) = mpsc::channel(PIECES + 1);
+    let sender = BodySender {
+        // There is room, since the channel is new.
+        failure: sender.clone().try_reserve_owned().ok(),
+        pieces: PollSender::new(sender),
+    };
+    (sender, AdminBody::Channel(receiver))
+}
+
+/// Where the pieces of a body are put in. The body has come to its end when this is dropped.
+pub(crate) struct BodySender {
+    pieces: PollSender<Result<Bytes, BrokenBody>>,
+    /// A place that is kept for a failure, so that it need not wait.
+    failure: Option<OwnedPermit<Result<Bytes, BrokenBody>>>,
+}
+
+/// The body is not read any more: its request has been answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+impl BodySender {
+    /// Ready when there is room for a piece.
+    ///
+    /// # Errors
+    /// The body is not read any more.
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        self.pieces.poll_reserve(context).map_err(|_| Closed)
+    }
+
+    /// Puts a piece in; one that is not read any more is dropped.
+    ///
+    /// # Panics
+    /// [`poll_ready`](Self::poll_ready) has not said since the last piece that there is room.
+    pub(crate) fn send(&mut self, piece: Bytes) {
+        let _ = self.pieces.send_item(Ok(piece));
+    }
+
+    /// The client broke off: the body ends with an error.
+    pub(crate) fn fail(self) {
+        if let Some(place) = self.failure {
+            place.send(Err(BrokenBody::BrokenOff));
+        }
+    }
+}
+
+impl AdminBody {
+    /// The next piece; none at the end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, BrokenBody> {
+        let piece = match self {
+            Self::Incoming(body) => poll_fn(|context| poll_data(body, context)).await,
+            Self::Channel(pieces) => pieces.recv().await,
+        };
+        piece.transpose()
+    }
+}
+
+/// The next piece of data: trailers mean nothing here.
+fn poll_data(
+    incoming: &mut Incoming,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BrokenBody>>> {
+    loop {
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
+            Some(Ok(Ok(data))) => return Poll::Ready(Some(Ok(data))),
+            Some(Ok(Err(_trailers))) => {}
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => return Poll::Ready(None),
+        }
+    }
+}
+
 /// A whole body.
 ///
 /// # Errors
 /// The answer to one that is too long, breaks off or takes too long.
-pub(super) async fn whole(body: ClientBody, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
+pub(super) async fn whole(body: AdminBody, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
     let bytes = read_within(body, bounds.longest, bounds.time).await?;
     if bytes.len() > bounds.longest {
         let detail = format!("the body may have {} bytes", bounds.longest);
@@ -52,12 +153,12 @@ pub(super) async fn whole(body: ClientBody, bounds: &Bounds) -> Result<Vec<u8>, 
 ///
 /// # Errors
 /// The answer to one that breaks off or takes too long.
-pub(super) async fn beginning(body: ClientBody, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
+pub(super) async fn beginning(body: AdminBody, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
     read_within(body, longest, PATIENCE).await
 }
 
 async fn read_within(
-    body: ClientBody,
+    body: AdminBody,
     longest: usize,
     time: Duration,
 ) -> Result<Vec<u8>, Box<Answer>> {
@@ -74,17 +175,93 @@ async fn read_within(
     }
 }
 
-async fn read(mut body: ClientBody, longest: usize) -> Result<Vec<u8>, BrokenBody> {
+async fn read(mut body: AdminBody, longest: usize) -> Result<Vec<u8>, BrokenBody> {
     let mut beginning = Vec::new();
     while beginning.len() <= longest {
-        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-        let Some(frame) = frame.transpose()? else {
+        let Some(piece) = body.piece().await? else {
             break;
         };
-        if let Some(data) = frame.data_ref() {
-            let room = longest + 1 - beginning.len();
-            beginning.extend_from_slice(&data[..data.len().min(room)]);
-        }
+        let room = longest + 1 - beginning.len();
+        beginning.extend_from_slice(&piece[..piece.len().min(room)]);
     }
     Ok(beginning)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    async fn ready(sender: &mut BodySender) -> Result<(), Closed> {
+        poll_fn(|context| sender.poll_ready(context)).await
+    }
+
+    async fn send(sender: &mut BodySender, piece: &'static str) {
+        ready(sender).await.expect("somebody reads");
+        sender.send(Bytes::from_static(piece.as_bytes()));
+    }
+
+    #[test]
+    fn a_body_in_a_channel_goes_to_another_thread() {
+        fn assert_send<T: Send>() {}
+        assert_send::<(BodySender, AdminBody)>();
+    }
+
+    #[tokio::test]
+    async fn the_pieces_of_a_body_are_read_until_its_sender_is_dropped() {
+        let (mut sender, body) = channel();
+        let sending = async move {
+            for piece in ["a"; 20] {
+                send(&mut sender, piece).await;
+            }
+        };
+        let (read, ()) = tokio::join!(whole(body, &Bounds::CHANGE), sending);
+        assert_eq!(read.expect("a body"), [b'a'; 20]);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_not_read_ahead_of_without_bound() {
+        let (mut sender, body) = channel();
+        for piece in ["a"; PIECES] {
+            send(&mut sender, piece).await;
+        }
+        let is_ready = |sender: &mut BodySender| {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            sender.poll_ready(&mut context).is_ready()
+        };
+        assert!(!is_ready(&mut sender));
+        drop(body);
+        assert_eq!(ready(&mut sender).await, Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_breaks_off_is_told_from_the_end_of_a_body() {
+        let (mut sender, body) = channel();
+        for piece in ["a"; PIECES] {
+            send(&mut sender, piece).await;
+        }
+        // With no room for another piece.
+        sender.fail();
+        let refusal = whole(body, &Bounds::CHANGE).await.expect_err("an error");
+        assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
+        assert!(refusal.body().contains("broke off"), "{}", refusal.body());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up() {
+        let (mut sender, body) = channel();
+        let drip = async {
+            loop {
+                send(&mut sender, "a").await;
+                sleep(PATIENCE / 2).await;
+            }
+        };
+        let refusal = tokio::select! {
+            () = drip => unreachable!(),
+            read = whole(body, &Bounds::UPLOAD) => read.expect_err("it drips"),
+        };
+        assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
+        assert!(refusal.body().contains("60s"), "{}", refusal.body());
+    }
 }

@@ -4,12 +4,11 @@ use http::StatusCode;
 
 use super::Peer;
 use super::answer::{Answer, text};
-use super::body::beginning;
+use super::body::{AdminBody, beginning};
 use crate::heartbeat::{Heartbeats, LONGEST, Malformed, Rejection};
-use crate::server::ClientBody;
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: ClientBody) -> Answer {
+pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -> Answer {
     let message = match beginning(body, LONGEST).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,

@@ -12,12 +12,11 @@ use tokio::task::spawn_blocking;
 use super::added::Added;
 use super::answer::{self, Answer, made, not_allowed, nothing, problem, refused};
 use super::api::{Api, Caller, Outcome, no_balancer, no_member, no_plugin, place_of};
-use super::body::{self, Bounds};
+use super::body::{self, AdminBody, Bounds};
 use super::endpoint::Endpoint;
 use super::json;
 use super::terms::terms;
 use crate::control::{Command, Edit, LeftOut, NewMember, Refusal, Resource, Settings, Terms};
-use crate::server::ClientBody;
 use crate::snapshot::Snapshot;
 use crate::watcher::Content;
 
@@ -59,7 +58,7 @@ impl Operator<'_> {
         &self,
         endpoint: Endpoint<'_>,
         parts: &Parts,
-        body: ClientBody,
+        body: AdminBody,
     ) -> Outcome {
         let about = |resource| terms(parts, Some(resource));
         match endpoint {
@@ -287,15 +286,13 @@ fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<An
 }
 
 /// The body as JSON.
-async fn read<T: DeserializeOwned>(body: ClientBody) -> Result<T, Box<Answer>> {
+async fn read<T: DeserializeOwned>(body: AdminBody) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
     json::object(&bytes)
 }
 
 /// The same of a body that may be missing.
-async fn read_or_default<T: DeserializeOwned + Default>(
-    body: ClientBody,
-) -> Result<T, Box<Answer>> {
+async fn read_or_default<T: DeserializeOwned + Default>(body: AdminBody) -> Result<T, Box<Answer>> {
     let bytes = body::whole(body, &Bounds::CHANGE).await?;
     match bytes.is_empty() {
         true => Ok(T::default()),

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use http::{Request, StatusCode};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, problem};
+use super::body::AdminBody;
 use super::guard;
 use crate::config::Manager;
-use crate::server::ClientBody;
 
 /// How many visitors may wait.
 const MOST_WAITING: usize = 64;
@@ -17,7 +18,7 @@ const MOST_WAITING: usize = 64;
 /// A request for the manager that came to a listener for clients.
 pub(crate) struct Visit {
     pub(super) from: SocketAddr,
-    pub(super) request: Request<ClientBody>,
+    pub(super) request: Request<AdminBody>,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
@@ -38,13 +39,13 @@ impl Portal {
         &self,
         manager: &Manager,
         from: SocketAddr,
-        request: Request<ClientBody>,
-    ) -> Answer {
-        let (parts, body) = request.into_parts();
-        if let Some(refusal) = guard::refusal_of_visit(&parts, from, manager) {
+        request: Parts,
+        body: AdminBody,
+    ) -> Response<String> {
+        if let Some(refusal) = guard::refusal_of_visit(&request, from, manager) {
             return refusal;
         }
-        let request = Request::from_parts(parts, body);
+        let request = Request::from_parts(request, body);
         let (answer, answered) = oneshot::channel();
         let visit = Visit {
             from,

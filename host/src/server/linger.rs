@@ -15,7 +15,7 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 /// Throws away what a client still sends: closed at once, the kernel would answer what is yet to come with a reset, and that
 /// would take our last words from the client before it has read them.
 #[derive(Default)]
-pub(super) struct Linger {
+pub(crate) struct Linger {
     deadline: Deadline,
     /// How many bytes were thrown away since we said our last word.
     thrown_away: Option<usize>,
@@ -23,12 +23,12 @@ pub(super) struct Linger {
 
 impl Linger {
     /// Whether our last word was said.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.thrown_away.is_some()
     }
 
     /// Ready when the client has stopped, or has had the time to read what we said.
-    pub(super) fn poll<S: AsyncRead + Unpin>(
+    pub(crate) fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         context: &mut Context<'_>,

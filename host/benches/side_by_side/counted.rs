@@ -1,25 +1,30 @@
 //! The counted pass: user instructions and system calls for each request, which do not depend on how busy the machine is.
 //!
-//! Instructions come from `perf stat` where the machine counts them, else from `valgrind --tool=callgrind`; system calls from
-//! `strace`. Start-up and warm-up are not counted.
+//! Instructions come from `perf stat` where the machine counts them, else from `valgrind --tool=callgrind`, which is asked
+//! while the proxy runs; system calls from `strace`. Start-up and warm-up are not counted.
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
 use crate::contender::Contender;
+use crate::kind::Kind;
 use crate::load::{Load, Until};
 use crate::proxy::{Proxy, signal};
 
 /// How long `perf` and `strace` get to attach and to let go.
 const SETTLING: Duration = Duration::from_millis(500);
+
+/// The beginning of a command that runs under callgrind. What it writes in the end is not needed.
+const CALLGRIND: [&str; 3] = [
+    "valgrind",
+    "--tool=callgrind",
+    "--callgrind-out-file=/dev/null",
+];
 
 /// What counts instructions on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub(crate) enum Instructions {
 }
 
 /// What a request costs; `None` where it could not be counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     /// User-space instructions for each request.
     pub(crate) instructions: Option<f64>,
@@ -53,7 +58,7 @@ impl Instructions {
         }
     }
 
-    /// How the table's caption names it.
+    /// How the caption names it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Perf => "`perf stat`",
@@ -63,31 +68,127 @@ impl Instructions {
     }
 }
 
-impl Counts {
-    /// Counts what the contender needs for a request. What fails is said and left out.
-    pub(crate) fn of(contender: &Contender, bench: &Bench) -> Self {
-        let instructions = match bench.instructions {
-            Instructions::Perf => count_attached(contender, bench, &Attached::PERF).map(Some),
-            Instructions::Callgrind => count_under_callgrind(contender, bench).map(Some),
-            Instructions::Uncounted => Ok(None),
+/// Counts what the contender needs for a request of each kind. Ours must be counted; of others, what fails is left out.
+pub(crate) fn count(
+    contender: &Contender,
+    kinds: &[&Kind],
+    bench: &Bench,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Counts>> {
+    eprintln!("counting: {}", contender.name);
+    let mut counts = vec![Counts::default(); kinds.len()];
+    let mut life = |counter: &dyn Counter| {
+        let life = contender.unless_left_out(Life::start(counter, contender, bench), left_out)?;
+        let count = |kind: &&Kind| {
+            let life = life.as_ref().filter(|_| contender.suits(kind));
+            let count = life.map(|life| life.per_request(kind)).transpose();
+            contender.unless_left_out(count.with_context(|| kind.name), left_out)
         };
-        let system_calls = if runs("strace") {
-            count_attached(contender, bench, &Attached::STRACE).map(Some)
-        } else {
-            Ok(None)
-        };
-        Self {
-            instructions: or_say(instructions, contender),
-            system_calls: or_say(system_calls, contender),
+        kinds
+            .iter()
+            .map(count)
+            .map(|count| Ok(count?.flatten()))
+            .collect::<Result<Vec<_>>>()
+    };
+    let instructions: Option<&dyn Counter> = match bench.instructions {
+        Instructions::Perf => Some(&Attached::PERF),
+        Instructions::Callgrind => Some(&Callgrind),
+        Instructions::Uncounted => None,
+    };
+    if let Some(counter) = instructions {
+        for (counts, count) in counts.iter_mut().zip(life(counter)?) {
+            counts.instructions = count;
         }
+    }
+    if has_strace() {
+        for (counts, count) in counts.iter_mut().zip(life(&Attached::STRACE)?) {
+            counts.system_calls = count;
+        }
+    }
+    Ok(counts)
+}
+
+/// One life of a proxy under a counter, in which it is asked by each kind of load.
+struct Life<'a> {
+    counter: &'a dyn Counter,
+    proxy: Proxy,
+    bench: &'a Bench,
+}
+
+impl<'a> Life<'a> {
+    fn start(counter: &'a dyn Counter, contender: &Contender, bench: &'a Bench) -> Result<Self> {
+        Ok(Self {
+            proxy: Proxy::start_under(contender, bench, counter.wrapper())?,
+            counter,
+            bench,
+        })
+    }
+
+    /// How many events a request of this kind takes, when every buffer and pool has its size.
+    fn per_request(&self, kind: &Kind) -> Result<f64> {
+        let requests = (self.bench.options.counted_requests / kind.weight).max(1);
+        let few = requests.div_ceil(4);
+        let mut load = Load::new(kind, self.proxy.addresses, self.bench)?;
+        load.run(&Until::requests(few))?;
+        let mut events_of = |requests| {
+            self.counter.during(&self.proxy, &mut || {
+                let ran = load.run(&Until::requests(requests))?.requests;
+                ensure!(ran == requests, "{ran} requests instead of {requests}");
+                Ok(())
+            })
+        };
+        let events = match kind.driver.needs_h2load() {
+            // Every run opens connections: a shorter one costs these, too.
+            true => -events_of(few)? + events_of(few + requests)?,
+            false => events_of(requests)?,
+        };
+        Ok(events / f64::from(requests))
     }
 }
 
-fn or_say(count: Result<Option<f64>>, contender: &Contender) -> Option<f64> {
-    count.unwrap_or_else(|error| {
-        eprintln!("{} could not be counted: {error:#}", contender.name);
-        None
-    })
+/// Counts events of a running proxy.
+trait Counter {
+    /// The beginning of the command that starts the proxy.
+    fn wrapper(&self) -> Vec<OsString>;
+
+    /// Events while `work` is done.
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
+}
+
+/// The processor is simulated from the start, and says in between how many instructions it has carried out.
+struct Callgrind;
+
+impl Counter for Callgrind {
+    fn wrapper(&self) -> Vec<OsString> {
+        CALLGRIND.map(OsString::from).into()
+    }
+
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        let before = Self::instructions(proxy)?;
+        work()?;
+        Ok(Self::instructions(proxy)? - before)
+    }
+}
+
+impl Callgrind {
+    /// What all threads have carried out so far.
+    fn instructions(proxy: &Proxy) -> Result<f64> {
+        let output = Command::new("vgdb")
+            .arg(format!("--pid={}", proxy.process()))
+            .args(["status", "internal"])
+            .output()
+            .context("starting vgdb")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        // A line for each thread, and others for each function that it is in.
+        let threads = said.lines().filter_map(|line| {
+            let (thread, count) = line.strip_prefix("events-")?.split_once(": ")?;
+            thread.parse::<u32>().ok()?;
+            count.trim().parse::<f64>().ok()
+        });
+        let total: f64 = threads.sum();
+        ensure!(total > 0.0, "vgdb tells no count: {said}");
+        Ok(total)
+    }
 }
 
 /// A tool that counts events of a running process from when it attaches until it is interrupted.
@@ -133,64 +234,17 @@ impl Attached {
     }
 }
 
-fn count_attached(contender: &Contender, bench: &Bench, tool: &Attached) -> Result<f64> {
-    let proxy = Proxy::start(contender, bench)?;
-    let mut load = warm(&proxy, bench)?;
-    let child = tool.attach(&proxy)?;
-    let ran = load.run(&Until::requests(bench.options.counted_requests));
-    let total = tool.detach(child, &proxy)?;
-    Ok(total / ran?.len() as f64)
-}
+impl Counter for Attached {
+    fn wrapper(&self) -> Vec<OsString> {
+        Vec::new()
+    }
 
-/// Callgrind counts a whole life, so that two are needed: what the one with more requests took more is theirs.
-fn count_under_callgrind(contender: &Contender, bench: &Bench) -> Result<f64> {
-    let requests = bench.options.counted_requests;
-    let life = |requests| {
-        instructions_of_a_life(contender, bench, |proxy| {
-            let mut load = warm(proxy, bench)?;
-            match requests {
-                0 => Ok(()),
-                requests => load.run(&Until::requests(requests)).map(drop),
-            }
-        })
-    };
-    let short = life(0)?;
-    let long = life(requests)?;
-    Ok((long - short) / f64::from(requests))
-}
-
-/// What callgrind counts from start to stop, when this is done meanwhile.
-pub(crate) fn instructions_of_a_life(
-    contender: &Contender,
-    bench: &Bench,
-    work: impl FnOnce(&Proxy) -> Result<()>,
-) -> Result<f64> {
-    let mut proxy = Proxy::start_under(contender, bench, callgrind)?;
-    work(&proxy)?;
-    proxy.stop();
-    let report = proxy.read("callgrind")?;
-    report
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "))
-        .and_then(|total| total.trim().parse().ok())
-        .context("callgrind wrote no total")
-}
-
-/// The beginning of a command that runs under callgrind, and the file it writes in the end, as whoever it is by then.
-fn callgrind(directory: &Path) -> Result<Vec<OsString>> {
-    let path = directory.join("callgrind");
-    File::create(&path)?.set_permissions(Permissions::from_mode(0o666))?;
-    let mut file = OsString::from("--callgrind-out-file=");
-    file.push(path);
-    let tool = ["valgrind", "--tool=callgrind", "--vgdb=no"];
-    Ok(tool.map(OsString::from).into_iter().chain([file]).collect())
-}
-
-/// Connections that have sent enough for every buffer and pool to have its size.
-fn warm(proxy: &Proxy, bench: &Bench) -> Result<Load> {
-    let mut load = Load::connect(proxy.address, &bench.requests)?;
-    load.run(&Until::requests(bench.options.counted_requests / 4))?;
-    Ok(load)
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        let child = self.attach(proxy)?;
+        let worked = work();
+        let total = self.detach(child, proxy)?;
+        worked.map(|()| total)
+    }
 }
 
 /// Whether the processor's counters can be read here; in many virtual machines they cannot.
@@ -201,6 +255,11 @@ fn perf_counts_instructions() -> bool {
         .is_ok_and(|output| {
             (Attached::PERF.total)(&String::from_utf8_lossy(&output.stderr)).is_some()
         })
+}
+
+/// Whether system calls can be counted.
+pub(crate) fn has_strace() -> bool {
+    runs("strace")
 }
 
 fn runs(program: &str) -> bool {

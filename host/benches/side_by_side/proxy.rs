@@ -23,13 +23,44 @@ const START_PATIENCE: Duration = Duration::from_secs(600);
 /// How long a proxy may take to go when asked, before it is killed. Under a counting tool it is slow in this, too.
 const STOP_PATIENCE: Duration = Duration::from_secs(300);
 
+/// Where a proxy is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    /// By HTTP/1.1.
+    pub(crate) plain: SocketAddr,
+    /// By HTTP/2 with prior knowledge.
+    pub(crate) h2c: SocketAddr,
+    /// By TLS.
+    pub(crate) tls: SocketAddr,
+}
+
+impl Addresses {
+    /// The same for everything.
+    pub(crate) fn all_at(address: SocketAddr) -> Self {
+        Self {
+            plain: address,
+            h2c: address,
+            tls: address,
+        }
+    }
+
+    /// Ports nobody listens on just now.
+    fn free() -> Result<Self> {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (plain, h2c, tls) = (bind()?, bind()?, bind()?);
+        Ok(Self {
+            plain: plain.local_addr()?,
+            h2c: h2c.local_addr()?,
+            tls: tls.local_addr()?,
+        })
+    }
+}
+
 /// A running proxy with a directory of its own.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// Where it listens for TLS, if it does.
-    pub(crate) secure: SocketAddr,
+    pub(crate) addresses: Addresses,
     child: Child,
     directory: TempDir,
 }
@@ -40,24 +71,20 @@ impl Proxy {
     /// # Errors
     /// When it does not start, with the end of what it said.
     pub(crate) fn start(contender: &Contender, bench: &Bench) -> Result<Self> {
-        Self::start_under(contender, bench, |_| Ok(Vec::new()))
+        Self::start_under(contender, bench, Vec::new())
     }
 
-    /// As [`start`](Self::start), under a tool: `wrapper` is the beginning of the command, given the proxy's directory.
+    /// As [`start`](Self::start), under a tool: these words are the beginning of the command.
     pub(crate) fn start_under(
         contender: &Contender,
         bench: &Bench,
-        wrapper: impl FnOnce(&Path) -> Result<Vec<OsString>>,
+        mut words: Vec<OsString>,
     ) -> Result<Self> {
         let directory = directory_for_all()?;
-        let [address, secure] = free_addresses()?;
+        let addresses = Addresses::free()?;
         bench.certificate.write(directory.path())?;
-        let mut words = wrapper(directory.path())?;
-        words.extend(contender.prepare(
-            directory.path(),
-            [address, secure],
-            &bench.origin.members,
-        )?);
+        let members = &bench.origin.members;
+        words.extend(contender.prepare(directory.path(), addresses, members)?);
         let log = File::create(directory.path().join("log"))?;
         let child = bench
             .cores
@@ -67,8 +94,7 @@ impl Proxy {
             .spawn()
             .with_context(|| format!("starting {}", contender.name))?;
         let mut proxy = Self {
-            address,
-            secure,
+            addresses,
             child,
             directory,
         };
@@ -113,7 +139,7 @@ impl Proxy {
 
     fn wait_until_it_answers(&mut self, name: &str) -> Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
-        while !answers(self.address) {
+        while !answers(self.addresses.plain) {
             if self.has_ended() || Instant::now() > deadline {
                 bail!("{name} did not start: {}", self.read("log")?.trim());
             }
@@ -143,13 +169,6 @@ fn directory_for_all() -> Result<TempDir> {
         .permissions(Permissions::from_mode(0o755))
         .tempdir()?;
     Ok(directory)
-}
-
-/// Two ports nobody listens on just now.
-fn free_addresses() -> Result<[SocketAddr; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (one, other) = (bind()?, bind()?);
-    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn answers(address: SocketAddr) -> bool {

@@ -75,7 +75,6 @@ pub(crate) fn count(
     bench: &Bench,
     left_out: &mut Vec<String>,
 ) -> Result<Vec<Counts>> {
-    eprintln!("counting: {}", contender.name);
     let mut counts = vec![Counts::default(); kinds.len()];
     let mut life = |counter: &dyn Counter| {
         let life = contender.unless_left_out(Life::start(counter, contender, bench), left_out)?;
@@ -110,6 +109,7 @@ pub(crate) fn count(
 
 /// One life of a proxy under a counter, in which it is asked by each kind of load.
 struct Life<'a> {
+    name: &'static str,
     counter: &'a dyn Counter,
     proxy: Proxy,
     bench: &'a Bench,
@@ -118,6 +118,7 @@ struct Life<'a> {
 impl<'a> Life<'a> {
     fn start(counter: &'a dyn Counter, contender: &Contender, bench: &'a Bench) -> Result<Self> {
         Ok(Self {
+            name: contender.name,
             proxy: Proxy::start_under(contender, bench, counter.wrapper())?,
             counter,
             bench,
@@ -126,6 +127,8 @@ impl<'a> Life<'a> {
 
     /// How many events a request of this kind takes, when every buffer and pool has its size.
     fn per_request(&self, kind: &Kind) -> Result<f64> {
+        let counter = self.counter.name();
+        eprintln!("{} of {}: {}", counter, self.name, kind.name);
         let requests = (self.bench.options.counted_requests / kind.weight).max(1);
         let few = requests.div_ceil(4);
         let mut load = Load::new(kind, self.proxy.addresses, self.bench)?;
@@ -148,6 +151,9 @@ impl<'a> Life<'a> {
 
 /// Counts events of a running proxy.
 trait Counter {
+    /// What counts.
+    fn name(&self) -> &'static str;
+
     /// The beginning of the command that starts the proxy.
     fn wrapper(&self) -> Vec<OsString>;
 
@@ -159,6 +165,10 @@ trait Counter {
 struct Callgrind;
 
 impl Counter for Callgrind {
+    fn name(&self) -> &'static str {
+        "callgrind"
+    }
+
     fn wrapper(&self) -> Vec<OsString> {
         CALLGRIND.map(OsString::from).into()
     }
@@ -235,6 +245,10 @@ impl Attached {
 }
 
 impl Counter for Attached {
+    fn name(&self) -> &'static str {
+        self.words[0]
+    }
+
     fn wrapper(&self) -> Vec<OsString> {
         Vec::new()
     }

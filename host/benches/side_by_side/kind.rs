@@ -118,7 +118,7 @@ impl Kind {
         name: "handshake",
         about: "No requests: full handshakes of TLS 1.3 with X25519 and ECDSA on P-256, 8 at once",
         driver: Driver::Handshakes,
-        weight: 4,
+        weight: 20,
         ..Self::SMALL
     };
 

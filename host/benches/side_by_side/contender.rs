@@ -118,6 +118,11 @@ impl Contender {
         self.known.program.name == EQUIPOISE.name
     }
 
+    /// The component that chooses its members, if it is ours and one does.
+    pub(crate) fn component(&self) -> Option<&Path> {
+        self.compiled.as_deref().filter(|_| self.is_ours())
+    }
+
     /// Whether it can be asked by this kind of load.
     pub(crate) fn suits(&self, kind: &Kind) -> bool {
         !self.known.lacks.contains(&kind.name)

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,9 +14,14 @@ use crate::Bench;
 use crate::contender::Contender;
 use crate::kind::Kind;
 use crate::load::{Load, Until};
+use crate::policy::compile_for_valgrind;
+use crate::process;
 use crate::proxy::{Proxy, signal};
 
-/// How long `perf` and `strace` get to attach and to let go.
+/// How long a tool may take to attach.
+const ATTACHING: Duration = Duration::from_secs(10);
+
+/// How long it gets from then on to begin.
 const SETTLING: Duration = Duration::from_millis(500);
 
 /// The beginning of a command that runs under callgrind. What it writes in the end is not needed.
@@ -117,6 +122,7 @@ struct Life<'a> {
 
 impl<'a> Life<'a> {
     fn start(counter: &'a dyn Counter, contender: &Contender, bench: &'a Bench) -> Result<Self> {
+        counter.prepare(contender)?;
         Ok(Self {
             name: contender.name,
             proxy: Proxy::start_under(contender, bench, counter.wrapper())?,
@@ -145,6 +151,7 @@ impl<'a> Life<'a> {
             true => -events_of(few)? + events_of(few + requests)?,
             false => events_of(requests)?,
         };
+        self.proxy.check_policy()?;
         Ok(events / f64::from(requests))
     }
 }
@@ -153,6 +160,11 @@ impl<'a> Life<'a> {
 trait Counter {
     /// What counts.
     fn name(&self) -> &'static str;
+
+    /// What has to be done before the proxy is started.
+    fn prepare(&self, _contender: &Contender) -> Result<()> {
+        Ok(())
+    }
 
     /// The beginning of the command that starts the proxy.
     fn wrapper(&self) -> Vec<OsString>;
@@ -167,6 +179,10 @@ struct Callgrind;
 impl Counter for Callgrind {
     fn name(&self) -> &'static str {
         "callgrind"
+    }
+
+    fn prepare(&self, contender: &Contender) -> Result<()> {
+        contender.component().map_or(Ok(()), compile_for_valgrind)
     }
 
     fn wrapper(&self) -> Vec<OsString> {
@@ -205,6 +221,8 @@ impl Callgrind {
 struct Attached {
     words: &'static [&'static str],
     total: fn(&str) -> Option<f64>,
+    /// Whether it has attached to all threads of the process, where that can be seen.
+    has_attached: fn(u32) -> bool,
 }
 
 impl Attached {
@@ -214,6 +232,7 @@ impl Attached {
             let line = report.lines().find(|line| line.contains("instructions"))?;
             line.split(',').next()?.parse().ok()
         },
+        has_attached: |_| true,
     };
 
     const STRACE: Self = Self {
@@ -222,6 +241,7 @@ impl Attached {
             let line = report.lines().find(|line| line.ends_with(" total"))?;
             line.split_whitespace().nth(3)?.parse().ok()
         },
+        has_attached: process::is_traced,
     };
 
     fn attach(&self, proxy: &Proxy) -> Result<Child> {
@@ -232,6 +252,10 @@ impl Attached {
             .args(["-p", &proxy.process().to_string()])
             .stderr(Stdio::null())
             .spawn()?;
+        let deadline = Instant::now() + ATTACHING;
+        while !(self.has_attached)(proxy.process()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
         thread::sleep(SETTLING);
         Ok(child)
     }

@@ -1,9 +1,12 @@
 //! A program that chooses the member: a script as it stands, a crate to be compiled to WebAssembly, or a default plugin.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::program::EQUIPOISE;
 
 /// What a proxy is programmed with.
 #[derive(Debug)]
@@ -73,6 +76,34 @@ pub(crate) fn export(program: &Path, name: &str) -> Result<PathBuf> {
         .context("starting our program")?;
     ensure!(status.success(), "{name} could not be exported");
     Ok(file)
+}
+
+/// Compiles a component for the processor that valgrind simulates, on which our program cannot start itself to do so: it finds
+/// the code in [`cache`].
+///
+/// # Errors
+/// It cannot be compiled.
+pub(crate) fn compile_for_valgrind(component: &Path) -> Result<()> {
+    let program = EQUIPOISE.locate().context("our program is not there")?;
+    let status = Command::new("valgrind")
+        .args(["--tool=none", "--quiet"])
+        .arg(program)
+        .arg("compile-into")
+        .arg(cache())
+        .stdin(File::open(component)?)
+        .status()
+        .context("starting valgrind")?;
+    ensure!(
+        status.success(),
+        "{} could not be compiled under valgrind",
+        component.display()
+    );
+    Ok(())
+}
+
+/// Where our program keeps compiled components.
+pub(crate) fn cache() -> PathBuf {
+    folder_of_policies().join("cache")
 }
 
 /// Where what was made is kept.

@@ -33,3 +33,14 @@ pub(crate) fn resident_memory(process: u32) -> Option<u64> {
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
+
+/// Whether another process traces all of its threads.
+pub(crate) fn is_traced(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    threads.is_ok_and(|threads| {
+        threads.flatten().all(|thread| {
+            fs::read_to_string(thread.path().join("status"))
+                .is_ok_and(|status| !status.contains("TracerPid:\t0\n"))
+        })
+    })
+}

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::Bench;
 use crate::contender::Contender;
+use crate::policy;
 
 /// How long a proxy may take to come up. Under a counting tool Envoy needs 20 s, and 80 s where it has a filter to compile, if
 /// nobody shares its core.
@@ -89,6 +90,7 @@ impl Proxy {
         let child = bench
             .cores
             .command(&words)
+            .env("CACHE_DIRECTORY", policy::cache())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -111,6 +113,16 @@ impl Proxy {
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         fs::read_to_string(self.directory.path().join(file))
             .with_context(|| format!("reading {file}"))
+    }
+
+    /// Nothing, unless our program says of a plugin that another decides in its place, which would look fast.
+    ///
+    /// # Errors
+    /// It does.
+    pub(crate) fn check_policy(&self) -> Result<()> {
+        let log = self.read("log")?;
+        let complaint = log.lines().find(|line| line.contains("ERROR equipoise::"));
+        complaint.map_or(Ok(()), |complaint| bail!("{complaint}"))
     }
 
     /// Where a tool may write.

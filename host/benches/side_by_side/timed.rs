@@ -154,6 +154,9 @@ impl<'a> Target<'a> {
         let run = load.run(&Until::elapsed(length))?;
         let elapsed = started.elapsed();
         let cpu_after = self.cpu_time()?;
+        if let Some((_, proxy)) = &self.proxy {
+            proxy.check_policy()?;
+        }
         let cpu = cpu_before.zip(cpu_after).map(|(before, after)| Cpu {
             per_request: (after - before).div_f64(f64::from(run.requests)),
             utilisation: (after - before).div_duration_f64(elapsed),

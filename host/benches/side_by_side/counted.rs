@@ -4,6 +4,8 @@
 //! while the proxy runs; system calls from `strace`. Start-up and warm-up are not counted.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,12 +26,8 @@ const ATTACHING: Duration = Duration::from_secs(10);
 /// How long it gets from then on to begin.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// The beginning of a command that runs under callgrind. What it writes in the end is not needed.
-const CALLGRIND: [&str; 3] = [
-    "valgrind",
-    "--tool=callgrind",
-    "--callgrind-out-file=/dev/null",
-];
+/// Profiles that one life may write.
+const MAX_PROFILES: u32 = 100;
 
 /// What counts instructions on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +92,12 @@ pub(crate) fn count(
             .map(|count| Ok(count?.flatten()))
             .collect::<Result<Vec<_>>>()
     };
+    let callgrind = Callgrind {
+        profiles: bench.options.profiles.as_deref(),
+    };
     let instructions: Option<&dyn Counter> = match bench.instructions {
         Instructions::Perf => Some(&Attached::PERF),
-        Instructions::Callgrind => Some(&Callgrind),
+        Instructions::Callgrind => Some(&callgrind),
         Instructions::Uncounted => None,
     };
     if let Some(counter) = instructions {
@@ -125,7 +126,7 @@ impl<'a> Life<'a> {
         counter.prepare(contender)?;
         Ok(Self {
             name: contender.name,
-            proxy: Proxy::start_under(contender, bench, counter.wrapper())?,
+            proxy: Proxy::start_under(contender, bench, counter.wrapper(contender))?,
             counter,
             bench,
         })
@@ -152,6 +153,7 @@ impl<'a> Life<'a> {
             false => events_of(requests)?,
         };
         self.proxy.check_policy()?;
+        self.counter.keep(self.name, kind)?;
         Ok(events / f64::from(requests))
     }
 }
@@ -167,16 +169,24 @@ trait Counter {
     }
 
     /// The beginning of the command that starts the proxy.
-    fn wrapper(&self) -> Vec<OsString>;
+    fn wrapper(&self, _contender: &Contender) -> Vec<OsString>;
+
+    /// Keeps what else it knows of the events that were counted last, if that is wanted.
+    fn keep(&self, _contender: &str, _kind: &Kind) -> Result<()> {
+        Ok(())
+    }
 
     /// Events while `work` is done.
     fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
 }
 
 /// The processor is simulated from the start, and says in between how many instructions it has carried out.
-struct Callgrind;
+struct Callgrind<'a> {
+    /// The directory that profiles are kept in.
+    profiles: Option<&'a Path>,
+}
 
-impl Counter for Callgrind {
+impl Counter for Callgrind<'_> {
     fn name(&self) -> &'static str {
         "callgrind"
     }
@@ -185,36 +195,65 @@ impl Counter for Callgrind {
         contender.component().map_or(Ok(()), compile_for_valgrind)
     }
 
-    fn wrapper(&self) -> Vec<OsString> {
-        CALLGRIND.map(OsString::from).into()
+    fn wrapper(&self, contender: &Contender) -> Vec<OsString> {
+        let file = match self.profiles {
+            Some(directory) => directory.join(contender.name),
+            None => PathBuf::from("/dev/null"),
+        };
+        let mut out = OsString::from("--callgrind-out-file=");
+        out.push(file);
+        ["valgrind".into(), "--tool=callgrind".into(), out].into()
     }
 
     fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
-        let before = Self::instructions(proxy)?;
+        if self.profiles.is_some() {
+            ask_callgrind(proxy, &["zero"])?;
+        }
+        let before = instructions(proxy)?;
         work()?;
-        Ok(Self::instructions(proxy)? - before)
+        let after = instructions(proxy)?;
+        if self.profiles.is_some() {
+            ask_callgrind(proxy, &["dump"])?;
+        }
+        Ok(after - before)
+    }
+
+    /// A profile is written as NAME.1, NAME.2 and so on; the last one becomes NAME-KIND.
+    fn keep(&self, contender: &str, kind: &Kind) -> Result<()> {
+        let Some(directory) = self.profiles else {
+            return Ok(());
+        };
+        let mut written =
+            (1..=MAX_PROFILES).map(|number| directory.join(format!("{contender}.{number}")));
+        let written = written.rfind(|path| path.exists());
+        let written = written.context("callgrind wrote no profile")?;
+        Ok(fs::rename(
+            written,
+            directory.join(format!("{contender}-{}", kind.name)),
+        )?)
     }
 }
 
-impl Callgrind {
-    /// What all threads have carried out so far.
-    fn instructions(proxy: &Proxy) -> Result<f64> {
-        let output = Command::new("vgdb")
-            .arg(format!("--pid={}", proxy.process()))
-            .args(["status", "internal"])
-            .output()
-            .context("starting vgdb")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        // A line for each thread, and others for each function that it is in.
-        let threads = said.lines().filter_map(|line| {
-            let (thread, count) = line.strip_prefix("events-")?.split_once(": ")?;
-            thread.parse::<u32>().ok()?;
-            count.trim().parse::<f64>().ok()
-        });
-        let total: f64 = threads.sum();
-        ensure!(total > 0.0, "vgdb tells no count: {said}");
-        Ok(total)
-    }
+/// What all threads have carried out so far, under callgrind.
+fn instructions(proxy: &Proxy) -> Result<f64> {
+    let said = ask_callgrind(proxy, &["status", "internal"])?;
+    // A line for each thread, and others for each function that it is in.
+    let threads = said.lines().filter_map(|line| {
+        let (thread, count) = line.strip_prefix("events-")?.split_once(": ")?;
+        thread.parse::<u32>().ok()?;
+        count.trim().parse::<f64>().ok()
+    });
+    let total = threads.reduce(|one, other| one + other);
+    total.with_context(|| format!("vgdb tells no count: {said}"))
+}
+
+fn ask_callgrind(proxy: &Proxy, words: &[&str]) -> Result<String> {
+    let output = Command::new("vgdb")
+        .arg(format!("--pid={}", proxy.process()))
+        .args(words)
+        .output()
+        .context("starting vgdb")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A tool that counts events of a running process from when it attaches until it is interrupted.
@@ -273,7 +312,7 @@ impl Counter for Attached {
         self.words[0]
     }
 
-    fn wrapper(&self) -> Vec<OsString> {
+    fn wrapper(&self, _contender: &Contender) -> Vec<OsString> {
         Vec::new()
     }
 

@@ -1,5 +1,6 @@
 //! What the command line asks for.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::comparison;
 use crate::kind::Kind;
 
 const USAGE: &str = "cargo bench -p equipoise --bench side_by_side -- [--load KIND,KIND] [--counted | --timed] [--quick] [--strict] \
-     [--rounds N] [--seconds N] [--requests N] [--only NAME,NAME]";
+     [--rounds N] [--seconds N] [--requests N] [--only NAME,NAME] [--profiles DIRECTORY]";
 
 /// How long and what to measure.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) round: Duration,
     /// Requests counted under the slow tools. Default 4 000; fewer where one costs more.
     pub(crate) counted_requests: u32,
+    /// The directory that callgrind's profiles are kept in, if they are wanted.
+    pub(crate) profiles: Option<PathBuf>,
     /// Whether the run fails where something had to be left out.
     pub(crate) is_strict: bool,
     /// Contenders to run, by name or program; empty for all that are installed.
@@ -42,6 +45,7 @@ impl Options {
             rounds: 5,
             round: Duration::from_secs(2),
             counted_requests: 4_000,
+            profiles: None,
             is_strict: false,
             only: Vec::new(),
         }
@@ -83,9 +87,20 @@ impl Options {
                     options.round = Duration::from_secs(value(argument, arguments.next())?);
                 }
                 "--requests" => options.counted_requests = value(argument, arguments.next())?,
+                "--profiles" => {
+                    let directory: PathBuf = value(argument, arguments.next())?;
+                    options.profiles = Some(std::path::absolute(directory)?);
+                }
                 "--only" => options.only = list(value(argument, arguments.next())?),
                 other => bail!("{other} is not known; {USAGE}"),
             }
+        }
+        if let Some(directory) = &options.profiles {
+            ensure!(
+                directory.is_dir(),
+                "{} is no directory",
+                directory.display()
+            );
         }
         ensure!(
             options.is_timed || options.is_counted,

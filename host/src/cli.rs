@@ -4,7 +4,7 @@ mod author;
 mod plugin;
 
 use std::fmt::Write as _;
-use std::io::{self, StdoutLock, Write as _};
+use std::io::{self, Read as _, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,9 @@ use crate::log::{self, Output};
 use crate::server::{Inherited, Server};
 use crate::signals::{Event, Signals};
 use crate::supervisor::Supervisor;
-use crate::wasm::compiler;
+use crate::wasm::compiler::{self, Cancel};
+use crate::wasm::{Cache, Compiler, Sandbox};
+use crate::watcher::Content;
 use plugin::PluginCommand;
 
 /// The first file descriptor behind standard input, output and error.
@@ -53,6 +55,13 @@ enum Command {
     /// Compile a component from standard input to standard output: how the program starts itself for each plugin.
     #[command(hide = true)]
     CompileComponent(compiler::child::Arguments),
+    /// Compile a component from standard input into a cache, in this process: for benchmarks on a simulated processor, where
+    /// the program cannot start itself.
+    #[command(hide = true)]
+    CompileInto {
+        /// The cache's folder.
+        folder: PathBuf,
+    },
     /// Start three sample members and a balancer in front of them, to try things out.
     Demo,
 }
@@ -76,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Plugin(command) => plugin::run(command),
         Command::CompileComponent(arguments) => return compiler::child::run(&arguments),
+        Command::CompileInto { folder } => compile_into(&folder),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -125,6 +135,16 @@ fn check(path: &Path) -> Result<()> {
     let text = Config::read_text(path)?;
     control::check_files(&Setting::parse(&text, path)?)?;
     writeln!(stdout(), "{} is fine", path.display()).context("writing to standard output")
+}
+
+/// Compiles what is on standard input in this process, and keeps it in a cache.
+fn compile_into(folder: &Path) -> Result<()> {
+    log::to_stderr("warn");
+    let mut component = Vec::new();
+    io::stdin().read_to_end(&mut component)?;
+    let sandbox = Sandbox::new(Compiler::Here, Some(Cache::open(folder)?))?;
+    sandbox.compile(&Content::of(component), &Cancel::default())?;
+    Ok(())
 }
 
 /// Serves, with these sockets where they fit, until a signal says to stop or another program has taken over; a signal while

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::comparison::Comparison;
+use crate::kind::Kind;
 use crate::options::Options;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::program::{EQUIPOISE, Program};
+use crate::proxy::Addresses;
 
 /// A contender as it is known before looking at this machine.
 #[derive(Debug)]
@@ -19,10 +22,26 @@ pub(crate) struct Known {
     pub(crate) program: &'static Program,
     /// Its configuration. `@NAME@` stands for what is known only when it starts.
     pub(crate) configuration: &'static str,
+    /// The built-in method that chooses the member, where the configuration has `@METHOD@`.
+    pub(crate) method: &'static str,
     /// What it is programmed with; the configuration knows the file as `@POLICY@`.
     pub(crate) policy: Option<Policy>,
-    /// Whether the configuration has a listener with TLS, too, that speaks HTTP/2.
-    pub(crate) speaks_tls: bool,
+    /// The kinds of load that its configuration is not made for.
+    pub(crate) lacks: &'static [&'static str],
+}
+
+impl Known {
+    /// This program, which a name and a configuration are to be given.
+    pub(crate) const fn of(program: &'static Program) -> Self {
+        Self {
+            name: "",
+            program,
+            configuration: "",
+            method: "",
+            policy: None,
+            lacks: &[],
+        }
+    }
 }
 
 /// A contender that can be started here.
@@ -30,25 +49,28 @@ pub(crate) struct Known {
 pub(crate) struct Contender {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// The version of its program, as it says itself.
-    pub(crate) version: String,
+    version: String,
     known: &'static Known,
     executable: PathBuf,
     /// The compiled policy, where there is one.
     compiled: Option<PathBuf>,
 }
 
-/// The contenders that can be started, and a sentence about each of those that cannot.
-pub(crate) fn installed(options: &Options) -> (Vec<Contender>, Vec<String>) {
-    let (mut contenders, mut left_out) = (Vec::new(), Vec::new());
-    let known = options.comparison.contenders.iter();
-    for known in known.filter(|known| options.includes(known.name)) {
+/// The contenders that can be started; a sentence about each of those that cannot is added to `left_out`.
+pub(crate) fn installed(
+    comparison: &Comparison,
+    options: &Options,
+    left_out: &mut Vec<String>,
+) -> Vec<Contender> {
+    let mut contenders = Vec::new();
+    let known = comparison.contenders.iter();
+    for known in known.filter(|known| options.includes(known.name, known.program.name)) {
         match Contender::find(known) {
             Ok(contender) => contenders.push(contender),
             Err(error) => left_out.push(format!("{} was left out: {error:#}.", known.name)),
         }
     }
-    (contenders, left_out)
+    contenders
 }
 
 impl Contender {
@@ -58,6 +80,7 @@ impl Contender {
             executable.with_context(|| format!("{} is not installed here", known.program.name))?;
         let compiled = match &known.policy {
             Some(Policy::Crate(policy)) => Some(policy.build()?),
+            Some(Policy::Default(name)) => Some(policy::export(&executable, name)?),
             Some(Policy::Script(_)) | None => None,
         };
         Ok(Self {
@@ -69,32 +92,47 @@ impl Contender {
         })
     }
 
-    /// The name of its program.
-    pub(crate) fn program(&self) -> &'static str {
-        self.known.program.name
+    /// The name of its program, and the version, as it says itself.
+    pub(crate) fn version(&self) -> String {
+        format!("{} {}", self.known.program.name, self.version)
     }
 
-    /// Whether a program of the user's chooses its members.
-    pub(crate) fn has_policy(&self) -> bool {
-        self.known.policy.is_some()
+    /// What was measured of it. What could not be measured is added to `left_out`, unless it is ours, which the benchmark is about.
+    pub(crate) fn unless_left_out<T>(
+        &self,
+        measured: Result<T>,
+        left_out: &mut Vec<String>,
+    ) -> Result<Option<T>> {
+        match measured {
+            Ok(measured) => Ok(Some(measured)),
+            Err(error) if self.is_ours() => Err(error.context(self.name)),
+            Err(error) => {
+                left_out.push(format!("{} was left out: {error:#}.", self.name));
+                Ok(None)
+            }
+        }
     }
 
     /// Whether this is the proxy that the bench is about.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.program() == EQUIPOISE.name
+    fn is_ours(&self) -> bool {
+        self.known.program.name == EQUIPOISE.name
     }
 
-    /// Whether it has a listener with TLS.
-    pub(crate) fn speaks_tls(&self) -> bool {
-        self.known.speaks_tls
+    /// The component that chooses its members, if it is ours and one does.
+    pub(crate) fn component(&self) -> Option<&Path> {
+        self.compiled.as_deref().filter(|_| self.is_ours())
     }
 
-    /// Writes the configuration into `directory`; the command that starts the proxy at `address`, and at `secure` with TLS, before
-    /// `members`.
+    /// Whether it can be asked by this kind of load.
+    pub(crate) fn suits(&self, kind: &Kind) -> bool {
+        !self.known.lacks.contains(&kind.name)
+    }
+
+    /// Writes the configuration into `directory`; the command that starts the proxy at `addresses` before `members`.
     pub(crate) fn prepare(
         &self,
         directory: &Path,
-        [address, secure]: [SocketAddr; 2],
+        addresses: Addresses,
         members: &[SocketAddr; 2],
     ) -> std::io::Result<Vec<OsString>> {
         // Envoy goes by the extension; the others take any.
@@ -104,9 +142,11 @@ impl Contender {
             text.replace("@CONFIGURATION@", &path.to_string_lossy())
                 .replace("@DIRECTORY@", &directory.to_string_lossy())
                 .replace("@MODULES@", self.known.program.modules)
+                .replace("@METHOD@", self.known.method)
                 .replace("@POLICY@", &policy.to_string_lossy())
-                .replace("@TLS_PORT@", &secure.port().to_string())
-                .replace("@PORT@", &address.port().to_string())
+                .replace("@TLS_PORT@", &addresses.tls.port().to_string())
+                .replace("@H2C_PORT@", &addresses.h2c.port().to_string())
+                .replace("@PORT@", &addresses.plain.port().to_string())
                 .replace("@MEMBER_1@", &members[0].to_string())
                 .replace("@MEMBER_2@", &members[1].to_string())
                 .replace("@MEMBER_1_PORT@", &members[0].port().to_string())

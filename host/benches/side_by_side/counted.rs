@@ -1,25 +1,20 @@
 //! The counted pass: user instructions and system calls for each request, which do not depend on how busy the machine is.
 //!
-//! Instructions come from `perf stat` where the machine counts them, else from `valgrind --tool=callgrind`; system calls from
-//! `strace`. Start-up and warm-up are not counted.
+//! Instructions come from `perf stat` where the machine counts them, else from `valgrind --tool=callgrind`, which is asked
+//! while the proxy runs; system calls from `strace`. Start-up and warm-up are not counted.
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
+use crate::attached::{Attached, perf_counts_instructions};
+use crate::callgrind::Callgrind;
 use crate::contender::Contender;
+use crate::kind::Kind;
 use crate::load::{Load, Until};
-use crate::proxy::{Proxy, signal};
-
-/// How long `perf` and `strace` get to attach and to let go.
-const SETTLING: Duration = Duration::from_millis(500);
+use crate::proxy::Proxy;
 
 /// What counts instructions on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +28,7 @@ pub(crate) enum Instructions {
 }
 
 /// What a request costs; `None` where it could not be counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     /// User-space instructions for each request.
     pub(crate) instructions: Option<f64>,
@@ -53,7 +48,7 @@ impl Instructions {
         }
     }
 
-    /// How the table's caption names it.
+    /// How the caption names it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Perf => "`perf stat`",
@@ -63,144 +58,118 @@ impl Instructions {
     }
 }
 
-impl Counts {
-    /// Counts what the contender needs for a request. What fails is said and left out.
-    pub(crate) fn of(contender: &Contender, bench: &Bench) -> Self {
-        let instructions = match bench.instructions {
-            Instructions::Perf => count_attached(contender, bench, &Attached::PERF).map(Some),
-            Instructions::Callgrind => count_under_callgrind(contender, bench).map(Some),
-            Instructions::Uncounted => Ok(None),
+/// Counts what the contender needs for a request of each kind. Ours must be counted; of others, what fails is left out.
+pub(crate) fn count(
+    contender: &Contender,
+    kinds: &[&Kind],
+    bench: &Bench,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Counts>> {
+    let mut counts = vec![Counts::default(); kinds.len()];
+    let mut life = |counter: &dyn Counter| {
+        let life = contender.unless_left_out(Life::start(counter, contender, bench), left_out)?;
+        let count = |kind: &&Kind| {
+            let life = life.as_ref().filter(|_| contender.suits(kind));
+            let count = life.map(|life| life.per_request(kind)).transpose();
+            contender.unless_left_out(count.with_context(|| kind.name), left_out)
         };
-        let system_calls = if runs("strace") {
-            count_attached(contender, bench, &Attached::STRACE).map(Some)
-        } else {
-            Ok(None)
-        };
-        Self {
-            instructions: or_say(instructions, contender),
-            system_calls: or_say(system_calls, contender),
+        kinds
+            .iter()
+            .map(count)
+            .map(|count| Ok(count?.flatten()))
+            .collect::<Result<Vec<_>>>()
+    };
+    let callgrind = Callgrind {
+        profiles: bench.options.profiles.as_deref(),
+    };
+    let instructions: Option<&dyn Counter> = match bench.instructions {
+        Instructions::Perf => Some(&Attached::PERF),
+        Instructions::Callgrind => Some(&callgrind),
+        Instructions::Uncounted => None,
+    };
+    if let Some(counter) = instructions {
+        for (counts, count) in counts.iter_mut().zip(life(counter)?) {
+            counts.instructions = count;
         }
     }
+    if has_strace() {
+        for (counts, count) in counts.iter_mut().zip(life(&Attached::STRACE)?) {
+            counts.system_calls = count;
+        }
+    }
+    Ok(counts)
 }
 
-fn or_say(count: Result<Option<f64>>, contender: &Contender) -> Option<f64> {
-    count.unwrap_or_else(|error| {
-        eprintln!("{} could not be counted: {error:#}", contender.name);
-        None
-    })
+/// One life of a proxy under a counter, in which it is asked by each kind of load.
+struct Life<'a> {
+    name: &'static str,
+    counter: &'a dyn Counter,
+    proxy: Proxy,
+    bench: &'a Bench,
 }
 
-/// A tool that counts events of a running process from when it attaches until it is interrupted.
-struct Attached {
-    words: &'static [&'static str],
-    total: fn(&str) -> Option<f64>,
-}
-
-impl Attached {
-    const PERF: Self = Self {
-        words: &["perf", "stat", "-x,", "-e", "instructions:u"],
-        total: |report| {
-            let line = report.lines().find(|line| line.contains("instructions"))?;
-            line.split(',').next()?.parse().ok()
-        },
-    };
-
-    const STRACE: Self = Self {
-        words: &["strace", "-f", "-c"],
-        total: |report| {
-            let line = report.lines().find(|line| line.ends_with(" total"))?;
-            line.split_whitespace().nth(3)?.parse().ok()
-        },
-    };
-
-    fn attach(&self, proxy: &Proxy) -> Result<Child> {
-        let child = Command::new(self.words[0])
-            .args(&self.words[1..])
-            .arg("-o")
-            .arg(proxy.directory().join("report"))
-            .args(["-p", &proxy.process().to_string()])
-            .stderr(Stdio::null())
-            .spawn()?;
-        thread::sleep(SETTLING);
-        Ok(child)
+impl<'a> Life<'a> {
+    fn start(counter: &'a dyn Counter, contender: &Contender, bench: &'a Bench) -> Result<Self> {
+        counter.prepare(contender)?;
+        Ok(Self {
+            name: contender.name,
+            proxy: Proxy::start_under(contender, bench, counter.wrapper(contender))?,
+            counter,
+            bench,
+        })
     }
 
-    fn detach(&self, mut child: Child, proxy: &Proxy) -> Result<f64> {
-        signal(child.id(), "INT");
-        child.wait()?;
-        let report = proxy.read("report")?;
-        (self.total)(&report).with_context(|| format!("no total in {report}"))
+    /// How many events a request of this kind takes, when every buffer and pool has its size.
+    fn per_request(&self, kind: &Kind) -> Result<f64> {
+        let counter = self.counter.name();
+        eprintln!("{} of {}: {}", counter, self.name, kind.name);
+        let requests = (self.bench.options.counted_requests / kind.weight).max(1);
+        let few = requests.div_ceil(4);
+        let mut load = Load::new(kind, self.proxy.addresses, self.bench)?;
+        load.run(&Until::requests(few))?;
+        let mut events_of = |requests| {
+            self.counter.during(&self.proxy, &mut || {
+                let ran = load.run(&Until::requests(requests))?.requests;
+                ensure!(ran == requests, "{ran} requests instead of {requests}");
+                Ok(())
+            })
+        };
+        let events = match kind.driver.needs_h2load() {
+            // Every run opens connections: a shorter one costs these, too.
+            true => -events_of(few)? + events_of(few + requests)?,
+            false => events_of(requests)?,
+        };
+        self.proxy.check_policy()?;
+        self.counter.keep(self.name, kind)?;
+        Ok(events / f64::from(requests))
     }
 }
 
-fn count_attached(contender: &Contender, bench: &Bench, tool: &Attached) -> Result<f64> {
-    let proxy = Proxy::start(contender, bench)?;
-    let mut load = warm(&proxy, bench)?;
-    let child = tool.attach(&proxy)?;
-    let ran = load.run(&Until::requests(bench.options.counted_requests));
-    let total = tool.detach(child, &proxy)?;
-    Ok(total / ran?.len() as f64)
+/// Counts events of a running proxy.
+pub(crate) trait Counter {
+    /// What counts.
+    fn name(&self) -> &'static str;
+
+    /// What has to be done before the proxy is started.
+    fn prepare(&self, _contender: &Contender) -> Result<()> {
+        Ok(())
+    }
+
+    /// The beginning of the command that starts the proxy.
+    fn wrapper(&self, _contender: &Contender) -> Vec<OsString>;
+
+    /// Keeps what else it knows of the events that were counted last, if that is wanted.
+    fn keep(&self, _contender: &str, _kind: &Kind) -> Result<()> {
+        Ok(())
+    }
+
+    /// Events while `work` is done.
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
 }
 
-/// Callgrind counts a whole life, so that two are needed: what the one with more requests took more is theirs.
-fn count_under_callgrind(contender: &Contender, bench: &Bench) -> Result<f64> {
-    let requests = bench.options.counted_requests;
-    let life = |requests| {
-        instructions_of_a_life(contender, bench, |proxy| {
-            let mut load = warm(proxy, bench)?;
-            match requests {
-                0 => Ok(()),
-                requests => load.run(&Until::requests(requests)).map(drop),
-            }
-        })
-    };
-    let short = life(0)?;
-    let long = life(requests)?;
-    Ok((long - short) / f64::from(requests))
-}
-
-/// What callgrind counts from start to stop, when this is done meanwhile.
-pub(crate) fn instructions_of_a_life(
-    contender: &Contender,
-    bench: &Bench,
-    work: impl FnOnce(&Proxy) -> Result<()>,
-) -> Result<f64> {
-    let mut proxy = Proxy::start_under(contender, bench, callgrind)?;
-    work(&proxy)?;
-    proxy.stop();
-    let report = proxy.read("callgrind")?;
-    report
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "))
-        .and_then(|total| total.trim().parse().ok())
-        .context("callgrind wrote no total")
-}
-
-/// The beginning of a command that runs under callgrind, and the file it writes in the end, as whoever it is by then.
-fn callgrind(directory: &Path) -> Result<Vec<OsString>> {
-    let path = directory.join("callgrind");
-    File::create(&path)?.set_permissions(Permissions::from_mode(0o666))?;
-    let mut file = OsString::from("--callgrind-out-file=");
-    file.push(path);
-    let tool = ["valgrind", "--tool=callgrind", "--vgdb=no"];
-    Ok(tool.map(OsString::from).into_iter().chain([file]).collect())
-}
-
-/// Connections that have sent enough for every buffer and pool to have its size.
-fn warm(proxy: &Proxy, bench: &Bench) -> Result<Load> {
-    let mut load = Load::connect(proxy.address, &bench.requests)?;
-    load.run(&Until::requests(bench.options.counted_requests / 4))?;
-    Ok(load)
-}
-
-/// Whether the processor's counters can be read here; in many virtual machines they cannot.
-fn perf_counts_instructions() -> bool {
-    Command::new("perf")
-        .args(["stat", "-x,", "-e", "instructions:u", "true"])
-        .output()
-        .is_ok_and(|output| {
-            (Attached::PERF.total)(&String::from_utf8_lossy(&output.stderr)).is_some()
-        })
+/// Whether system calls can be counted.
+pub(crate) fn has_strace() -> bool {
+    runs("strace")
 }
 
 fn runs(program: &str) -> bool {

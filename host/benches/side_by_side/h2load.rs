@@ -1,70 +1,62 @@
-//! Requests by HTTP/2 over TLS, sent by h2load.
+//! Requests by HTTP/2, sent by h2load.
 
-use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-/// Connections, and requests under way on each of them: as many as the first table has in all.
-pub(crate) const CONNECTIONS: usize = 4;
+use crate::load::{Run, Until};
+
+/// Connections, and requests under way on each of them: as many as by HTTP/1.1 in all.
+const CONNECTIONS: usize = 4;
 /// See [`CONNECTIONS`].
-pub(crate) const STREAMS: usize = 8;
-
-/// When a run ends.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Load {
-    /// After this time, in whole seconds, at least one.
-    Lasting(Duration),
-    /// After so many requests.
-    Of(u32),
-}
-
-/// What a run showed.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// Requests that were answered.
-    pub(crate) requests: u32,
-    /// Requests a second.
-    pub(crate) throughput: f64,
-}
+const STREAMS: usize = 8;
 
 /// Whether it is here.
 pub(crate) fn is_here() -> bool {
     Command::new("h2load").arg("--version").output().is_ok()
 }
 
-/// Sends requests. There is no warm-up: what connections cost is in it.
+/// Sends requests, for whole seconds, at least one, where a time is given. Over new connections, which are a part of what the
+/// run costs.
 ///
 /// # Errors
 /// A request that was not answered with 200, or HTTP/2 was not what they agreed on.
-pub(crate) fn run(address: SocketAddr, load: Load) -> Result<Outcome> {
-    let load = match load {
-        Load::Lasting(time) => format!("--duration={}", time.as_secs().max(1)),
-        Load::Of(requests) => format!("--requests={requests}"),
+pub(crate) fn run(url: &str, until: &Until) -> Result<Run> {
+    let length = match until {
+        Until::Deadline(deadline) => {
+            let time = deadline.saturating_duration_since(Instant::now());
+            format!("--duration={:.0}", time.as_secs_f64().max(1.0))
+        }
+        Until::Requests(count) => format!("--requests={}", count.swap(0, Ordering::Relaxed)),
     };
     let output = Command::new("timeout")
         .args(["300", "h2load", "--threads=1"])
         .arg(format!("--clients={CONNECTIONS}"))
         .arg(format!("--max-concurrent-streams={STREAMS}"))
-        .arg(load)
-        .arg(format!("https://{address}/"))
+        .args([&length, url])
         .output()
         .context("starting h2load")?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    read(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Reads what h2load says in the end.
+fn read(said: &str) -> Result<Run> {
     ensure!(
         said.contains("Application protocol: h2"),
         "no HTTP/2: {said}"
     );
-    let requests = number_before(&said, " succeeded").context("h2load counts")?;
-    let failed = number_before(&said, " failed").context("h2load counts")?;
-    let good = number_before(&said, " 2xx").context("h2load counts")?;
+    let requests = number_before(said, " succeeded").context("h2load counts")?;
+    let failed = number_before(said, " failed").context("h2load counts")?;
+    let good = number_before(said, " 2xx").context("h2load counts")?;
     ensure!(failed == 0 && requests > 0 && good >= requests, "{said}");
     let throughput = said.split(" req/s").next();
     let throughput = throughput.and_then(|said| said.rsplit(' ').next()?.parse().ok());
-    Ok(Outcome {
+    Ok(Run {
         requests,
         throughput: throughput.context("h2load tells requests a second")?,
+        latencies: Vec::new(),
     })
 }
 

@@ -1,27 +1,19 @@
-//! The load: a fixed number of keep-alive connections, each sending its next request when the answer to the last is there.
-//!
-//! One thread and one small runtime, so that it costs less than the proxy it drives. Every answer is checked; one that is
-//! not the origin's ends the run with an error, for a proxy that fails fast would look fast.
+//! One kind of load on one proxy, and when it ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::runtime::{self, Runtime};
-use tokio::task::JoinSet;
+use anyhow::Result;
 
-use crate::origin::BODY_BYTES;
-use crate::requests::Requests;
-
-/// Connections, each with one request in flight.
-pub(crate) const CONNECTIONS: usize = 32;
-
-/// How far apart in the list of requests the connections begin: an odd number, so that they do not all send the same kind.
-const STRIDE: usize = 7;
+use crate::Bench;
+use crate::h2load;
+use crate::handshakes;
+use crate::http1::{CLIENTS, Clients, Conversation};
+use crate::kind::{Driver, Kind};
+use crate::proxy::Addresses;
+use crate::requests::SMALL;
 
 /// When a run ends.
 #[derive(Debug, Clone)]
@@ -66,124 +58,64 @@ impl Until {
     }
 }
 
-/// Open connections to one proxy.
+/// What a run showed.
 #[derive(Debug)]
-pub(crate) struct Load {
-    runtime: Runtime,
-    connections: Vec<Connection>,
+pub(crate) struct Run {
+    /// Requests that were answered, or handshakes that were done.
+    pub(crate) requests: u32,
+    /// A second.
+    pub(crate) throughput: f64,
+    /// The time that each request took, sorted; none where that is not known.
+    pub(crate) latencies: Vec<Duration>,
 }
 
-impl Load {
-    /// Opens [`CONNECTIONS`] connections, which are to send these requests.
-    pub(crate) fn connect(address: SocketAddr, requests: &Requests) -> Result<Self> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let connections = runtime.block_on(async {
-            let mut connections = Vec::new();
-            for position in (0..CONNECTIONS).map(|connection| connection * STRIDE) {
-                connections.push(Connection::open(address, requests.clone(), position).await?);
+/// Load of one kind on one proxy.
+#[derive(Debug)]
+pub(crate) enum Load<'a> {
+    /// Requests by HTTP/1.1.
+    Http1(Clients),
+    /// Requests by HTTP/2 to this URL.
+    H2load(String),
+    /// Handshakes of TLS.
+    Handshakes(SocketAddr, &'a Bench),
+}
+
+impl<'a> Load<'a> {
+    /// For what listens at these addresses.
+    pub(crate) fn new(kind: &Kind, addresses: Addresses, bench: &'a Bench) -> Result<Self> {
+        let path = SMALL;
+        Ok(match kind.driver {
+            Driver::H2c => Self::H2load(format!("http://{}{path}", addresses.h2c)),
+            Driver::H2 => Self::H2load(format!("https://{}{path}", addresses.tls)),
+            Driver::Handshakes => Self::Handshakes(addresses.tls, bench),
+            Driver::KeepAlive | Driver::ConnectionEach | Driver::Idle => {
+                let conversation = Conversation::of(kind, addresses);
+                Self::Http1(Clients::new(CLIENTS, &conversation)?)
             }
-            anyhow::Ok(connections)
-        })?;
-        Ok(Self {
-            runtime,
-            connections,
         })
     }
 
-    /// Sends requests on all connections; the time each one took, sorted.
+    /// Sends requests.
     ///
     /// # Errors
-    /// A connection that broke, an answer that is not the origin's, or a proxy that stopped answering.
-    pub(crate) fn run(&mut self, until: &Until) -> Result<Vec<Duration>> {
-        let connections = std::mem::take(&mut self.connections);
-        let drive = async {
-            let mut tasks = JoinSet::new();
-            for connection in connections {
-                tasks.spawn(connection.drive(until.clone()));
+    /// One that was not answered as it should be, or a proxy that stopped answering.
+    pub(crate) fn run(&mut self, until: &Until) -> Result<Run> {
+        let started = Instant::now();
+        let (requests, latencies) = match self {
+            Self::H2load(url) => return h2load::run(url, until),
+            Self::Http1(clients) => {
+                let latencies = clients.run(until)?;
+                (u32::try_from(latencies.len())?, latencies)
             }
-            let mut latencies = Vec::new();
-            while let Some(ended) = tasks.join_next().await {
-                let (connection, mut own) = ended??;
-                self.connections.push(connection);
-                latencies.append(&mut own);
+            Self::Handshakes(address, bench) => {
+                let count = handshakes::run(*address, &bench.certificate, until)?;
+                (count, Vec::new())
             }
-            anyhow::Ok(latencies)
         };
-        let patience = until.patience();
-        let mut latencies = self
-            .runtime
-            .block_on(async { tokio::time::timeout(patience, drive).await })
-            .context("the proxy stopped answering")??;
-        latencies.sort_unstable();
-        ensure!(!latencies.is_empty(), "no request was answered");
-        Ok(latencies)
-    }
-}
-
-#[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
-    requests: Requests,
-    /// The next one of them.
-    position: usize,
-    received: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: SocketAddr, requests: Requests, position: usize) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let received = Vec::with_capacity(8 * BODY_BYTES);
-        Ok(Self {
-            stream,
+        Ok(Run {
             requests,
-            position,
-            received,
+            throughput: f64::from(requests) / started.elapsed().as_secs_f64(),
+            latencies,
         })
     }
-
-    /// Sends one request after another; the time each took.
-    async fn drive(mut self, until: Until) -> Result<(Self, Vec<Duration>)> {
-        let mut latencies = Vec::new();
-        let mut sent = Instant::now();
-        while until.allows_another(sent) {
-            self.exchange().await?;
-            let now = Instant::now();
-            latencies.push(now - sent);
-            sent = now;
-        }
-        Ok((self, latencies))
-    }
-
-    async fn exchange(&mut self) -> Result<()> {
-        let request = self.requests.at(self.position);
-        self.stream.write_all(request).await?;
-        self.position += 1;
-        self.received.clear();
-        loop {
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                bail!("the proxy closed the connection");
-            }
-            if is_complete(&self.received)? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Whether the whole answer is there. It must be the origin's: 200 and its length.
-fn is_complete(received: &[u8]) -> Result<bool> {
-    let Some(end) = memchr::memmem::find(received, b"\r\n\r\n") else {
-        return Ok(false);
-    };
-    let (head, body) = (&received[..end], &received[end + 4..]);
-    if !head.starts_with(b"HTTP/1.1 200 ") || body.len() > BODY_BYTES {
-        bail!(
-            "not the origin's answer: {}",
-            String::from_utf8_lossy(received)
-        );
-    }
-    Ok(body.len() == BODY_BYTES)
 }

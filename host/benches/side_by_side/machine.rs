@@ -5,45 +5,34 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use crate::contender::Contender;
-
-/// The machine, the programs and the commit.
+/// The machine and the commit.
 #[derive(Debug)]
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
     kernel: String,
     commit: String,
-    versions: Vec<String>,
 }
 
 impl Machine {
     /// Looks around. Before [`Cores::divide`](crate::cores::Cores::divide), or the cores are miscounted.
-    pub(crate) fn inspect(contenders: &[Contender]) -> Self {
-        let versions = contenders
-            .iter()
-            .map(|contender| format!("{} {}", contender.program(), contender.version));
-        let mut versions: Vec<String> = versions.collect();
-        // Rows of one program stand together.
-        versions.dedup();
+    pub(crate) fn inspect() -> Self {
         Self {
             processor: processor(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             kernel: first_line("/proc/sys/kernel/osrelease"),
             commit: commit(),
-            versions,
         }
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
+        write!(
             f,
-            "Commit {}; {} cores of {}, Linux {};",
+            "Commit {}; {} cores of {}, Linux {}.",
             self.commit, self.cores, self.processor, self.kernel
-        )?;
-        write!(f, "{}.", self.versions.join(", "))
+        )
     }
 }
 

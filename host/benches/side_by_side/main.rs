@@ -2,10 +2,8 @@
 //!
 //! `cargo bench -p equipoise --bench side_by_side` starts Equipoise and those of HAProxy, nginx, Apache and Envoy that are
 //! installed, each with one worker and a comparable configuration (the files in `configurations/`), sends all of them the
-//! same requests and prints a Markdown table. docs/benchmarks.md says what the columns mean and how to read them.
-//!
-//! With `--programmable` the member is chosen by a program of the user's: a component, a Lua script, a proxy-wasm filter.
-//! All of them do the same (the files in `policies/`).
+//! same by several kinds of load (`kind`) and prints a Markdown table for each. docs/benchmarks.md says what the columns mean
+//! and how to read them.
 //!
 //! Two passes, so that counting never slows what is timed:
 //! 1. *Timed*: all proxies are up but only one at a time has load, in interleaved rounds. Medians are printed.
@@ -14,9 +12,11 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the table goes to standard output, progress to standard error"
+    reason = "tables go to standard output, progress to standard error"
 )]
 
+mod attached;
+mod callgrind;
 mod certificate;
 mod comparison;
 mod contender;
@@ -24,41 +24,46 @@ mod cores;
 mod counted;
 mod h2load;
 mod handshakes;
+mod http1;
+mod idle;
+mod kind;
 mod load;
 mod machine;
 mod options;
 mod origin;
 mod policy;
+mod process;
 mod program;
 mod proxy;
 mod rehearsal;
 mod requests;
-mod secure;
 mod table;
 mod timed;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
 use crate::certificate::Certificate;
+use crate::comparison::Comparison;
 use crate::contender::Contender;
 use crate::cores::Cores;
-use crate::counted::{Counts, Instructions};
+use crate::counted::Instructions;
+use crate::kind::{Driver, Kind};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::origin::Origin;
-use crate::requests::Requests;
+use crate::table::Row;
 use crate::timed::Target;
 
 /// What every measurement shares.
+#[derive(Debug)]
 struct Bench {
     options: Options,
     cores: Cores,
     origin: Origin,
     certificate: Certificate,
     has_h2load: bool,
-    requests: Requests,
     instructions: Instructions,
 }
 
@@ -73,135 +78,169 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<()> {
-    let (contenders, mut left_out) = contender::installed(&options);
-    let machine = Machine::inspect(&contenders);
+    let machine = Machine::inspect();
     let bench = Bench {
         cores: Cores::divide(),
         origin: Origin::start()?,
         certificate: Certificate::new()?,
         has_h2load: h2load::is_here(),
-        requests: (options.comparison.requests)(),
         instructions: Instructions::available(),
         options,
     };
-    let mut targets = start(&contenders, &bench, &mut left_out)?;
-    time(&mut targets, &bench)?;
-    let mut secure = Vec::new();
-    for target in &mut targets {
-        secure.extend(target.take_secure().map(|rounds| (target.name(), rounds)));
+    println!("{machine}\n{}", bench.describe());
+    let mut left_out = bench.missing_tools();
+    for comparison in comparison::ALL {
+        compare(comparison, &bench, &mut left_out)?;
     }
-    let rows = targets
-        .into_iter()
-        .map(|target| Ok((target.summary()?, count(target.stop(), &bench))))
-        .collect::<Result<Vec<_>>>()?;
-    let secure: Vec<_> = secure
-        .into_iter()
-        .map(|(name, rounds)| (name, rounds, count_secure(name, &contenders, &bench)))
-        .collect();
+    for sentence in &left_out {
+        println!("\n{sentence}");
+    }
+    ensure!(
+        left_out.is_empty() || !bench.options.is_strict,
+        "something was left out"
+    );
+    Ok(())
+}
 
-    println!("{machine}\n{}\n", bench.describe());
-    println!("{}", table::render(&rows));
-    if !secure.is_empty() {
-        println!(
-            "{}\n\n{}",
-            bench.describe_secure(),
-            secure::render(&secure)?
-        );
+/// Measures and prints one comparison, if a kind of load of it is wanted. What could not be measured is added to `left_out`.
+fn compare(comparison: &Comparison, bench: &Bench, left_out: &mut Vec<String>) -> Result<()> {
+    let wanted = comparison.kinds.iter();
+    let wanted = wanted.filter(|kind| bench.options.wants(kind) && bench.can_send(kind));
+    let (idle, kinds): (Vec<_>, Vec<_>) = wanted.partition(|kind| kind.driver == Driver::Idle);
+    if idle.is_empty() && kinds.is_empty() {
+        return Ok(());
     }
-    if rows.iter().any(|(timed, _)| timed.was_disturbed()) {
-        println!(
-            "Something else took a proxy's core: repeat this on a quieter machine for the timed columns."
+    let contenders = contender::installed(comparison, &bench.options, left_out);
+    println!("\n{}.", versions(&contenders));
+    let tables = measure(comparison, &kinds, &contenders, bench, left_out)?;
+    for (kind, rows) in &tables {
+        print!(
+            "\n### {}\n\n{}.\n\n{}",
+            kind.name,
+            kind.about,
+            table::render(rows)
         );
+        if rows.iter().any(Row::was_disturbed) {
+            println!(
+                "\nA proxy did not have all of its core, or did not need it: see *core used* before the timed columns."
+            );
+        }
     }
-    for sentence in left_out {
-        println!("{sentence}");
+    if bench.options.is_counted {
+        print!("\n### instructions/request\n\n{}", table::overview(&tables));
+        for kind in idle {
+            let bytes = measure_idle(kind, &contenders, bench, left_out)?;
+            print!("\n### {}\n\n{}.\n\n{bytes}", kind.name, kind.about);
+        }
     }
     Ok(())
 }
 
-/// The direct way to the origin, then every contender that starts. Only ours must; why others do not is added to `left_out`.
+/// The rows of each kind of load's table.
+fn measure<'a>(
+    comparison: &Comparison,
+    kinds: &[&'a Kind],
+    contenders: &[Contender],
+    bench: &Bench,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<(&'a Kind, Vec<Row>)>> {
+    let mut tables: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+    if bench.options.is_timed {
+        let targets = start(comparison, contenders, bench, left_out)?;
+        for (kind, rows) in &mut tables {
+            rows.extend(timed::time(&targets, kind, bench)?);
+        }
+    }
+    if bench.options.is_counted {
+        for contender in contenders {
+            let counts = counted::count(contender, kinds, bench, left_out)?;
+            for ((_, rows), counts) in tables.iter_mut().zip(counts) {
+                Row::add(rows, contender.name, counts);
+            }
+        }
+    }
+    Ok(tables)
+}
+
+/// Starts the direct way to the origin, then every contender. Only ours must; others are left out.
 fn start<'a>(
+    comparison: &Comparison,
     contenders: &'a [Contender],
     bench: &Bench,
     left_out: &mut Vec<String>,
 ) -> Result<Vec<Target<'a>>> {
     let mut targets = vec![Target::direct(bench)];
     for contender in contenders {
-        match Target::proxied(contender, bench) {
-            Ok(target) => targets.push(target),
-            Err(error) if contender.is_ours() => return Err(error),
-            Err(error) => left_out.push(format!("{} was left out: {error:#}.", contender.name)),
-        }
+        let target = Target::proxied(contender, comparison, bench);
+        targets.extend(contender.unless_left_out(target, left_out)?);
     }
     Ok(targets)
 }
 
-/// The timed pass: one target after the other, in the same order in every round.
-fn time(targets: &mut [Target<'_>], bench: &Bench) -> Result<()> {
-    for round in 1..=bench.options.rounds {
-        for target in &mut *targets {
-            eprintln!("round {round}: {}", target.name());
-            let measured = target.run_round(bench);
-            measured.with_context(|| target.name())?;
-            let measured = target.run_secure_round(bench);
-            measured.with_context(|| format!("{} by TLS", target.name()))?;
+/// A table of what an idle connection takes of each contender's memory.
+fn measure_idle(
+    kind: &Kind,
+    contenders: &[Contender],
+    bench: &Bench,
+    left_out: &mut Vec<String>,
+) -> Result<String> {
+    let mut rows = Vec::new();
+    for contender in contenders.iter().filter(|contender| contender.suits(kind)) {
+        let bytes = idle::measure(contender, bench);
+        if let Some(bytes) = contender.unless_left_out(bytes, left_out)? {
+            rows.push(vec![contender.name.to_owned(), table::thousands(bytes)]);
         }
     }
-    Ok(())
+    Ok(table::markdown(&["", "bytes/connection"], rows))
 }
 
-/// The counted pass for one proxy. Nothing is counted where none is in the way.
-fn count(proxy: Option<&Contender>, bench: &Bench) -> Counts {
-    let Some(contender) = proxy else {
-        return Counts::default();
-    };
-    eprintln!("counting: {}", contender.name);
-    Counts::of(contender, bench)
-}
-
-fn count_secure(name: &str, contenders: &[Contender], bench: &Bench) -> secure::Instructions {
-    let contender = contenders.iter().find(|contender| contender.name == name);
-    contender.map_or_else(secure::Instructions::default, |contender| {
-        eprintln!("counting: {name} by TLS");
-        secure::Instructions::of(contender, bench)
-    })
+/// The programs and their versions, each once.
+fn versions(contenders: &[Contender]) -> String {
+    let versions = contenders.iter().map(Contender::version);
+    let mut versions: Vec<String> = versions.collect();
+    versions.dedup();
+    versions.join(", ")
 }
 
 impl Bench {
-    /// Whether instructions are counted by TLS, too, where every proxy has to live three times more for it.
-    fn counts_secure(&self) -> bool {
-        self.instructions == Instructions::Callgrind && !self.options.is_quick
+    fn can_send(&self, kind: &Kind) -> bool {
+        self.has_h2load || !kind.driver.needs_h2load()
     }
 
-    /// The conditions of the lower table.
-    fn describe_secure(&self) -> String {
-        let requests = match self.has_h2load {
-            true => format!(
-                "requests by h2load over {} connections with {} streams each",
-                h2load::CONNECTIONS,
-                h2load::STREAMS
-            ),
-            false => "no requests by HTTP/2, for h2load is not installed (Debian: nghttp2-client)"
-                .to_owned(),
-        };
-        format!(
-            "By TLS 1.3: full handshakes with X25519 and ECDSA on P-256, {} at once; {requests}.",
-            handshakes::AT_ONCE
-        )
+    /// A sentence about each tool that is wanted and not here.
+    fn missing_tools(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.options.is_counted && self.instructions == Instructions::Uncounted {
+            missing.push("No instructions: neither `perf stat` nor `valgrind` counts here.");
+        }
+        if self.options.is_counted && !counted::has_strace() {
+            missing.push("No system calls: strace is not installed.");
+        }
+        if !self.has_h2load {
+            missing
+                .push("No requests by HTTP/2: h2load is not installed (Debian: nghttp2-client).");
+        }
+        missing.into_iter().map(str::to_owned).collect()
     }
 
-    /// The conditions, to stand above the table.
+    /// The conditions, to stand above the tables.
     fn describe(&self) -> String {
-        format!(
-            "Medians of {} rounds of {} s, {} connections, responses of {} bytes, load by the built-in generator, {}.\n\
-             Instructions by {}, over {} requests.",
-            self.options.rounds,
-            self.options.round.as_secs(),
-            load::CONNECTIONS,
-            origin::BODY_BYTES,
-            self.cores,
-            self.instructions.name(),
-            self.options.counted_requests,
-        )
+        let options = &self.options;
+        let mut sentences = vec![format!("{} clients, {}", http1::CLIENTS, self.cores)];
+        if options.is_timed {
+            sentences.push(format!(
+                "medians of {} rounds of {} s",
+                options.rounds,
+                options.round.as_secs_f64()
+            ));
+        }
+        if options.is_counted {
+            sentences.push(format!(
+                "instructions by {} over {} requests, or fewer where one costs more",
+                self.instructions.name(),
+                options.counted_requests
+            ));
+        }
+        format!("{}.", sentences.join("; "))
     }
 }

@@ -1,5 +1,5 @@
-//! The members behind every proxy: two listeners that answer any request with a canned response, all of whose body is one
-//! letter: the member's.
+//! The members behind every proxy: two listeners that answer requests with canned responses, all of whose body is one letter:
+//! the member's.
 //!
 //! One thread serves both, and does as little as it can for each request, so that the proxy in front is what is measured.
 
@@ -12,8 +12,67 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 
-/// Length of every response's body.
-pub(crate) const BODY_BYTES: usize = 1024;
+use crate::requests::{BROWSER, LARGE};
+
+/// Fields of an application's answer, without its length; with the length they are 13.
+const OF_AN_APPLICATION: &str = "Server: nginx/1.22.1\r\n\
+    Date: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
+    Content-Type: text/html; charset=utf-8\r\n\
+    Connection: keep-alive\r\n\
+    Vary: Accept-Encoding, Cookie\r\n\
+    Cache-Control: private, max-age=0, must-revalidate\r\n\
+    ETag: W/\"5f3a-18cc2f3a8f0\"\r\n\
+    Last-Modified: Sun, 31 Dec 2023 23:59:59 GMT\r\n\
+    Set-Cookie: session=0123456789abcdef0123456789abcdef.web1; Path=/; HttpOnly; Secure; SameSite=Lax\r\n\
+    Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n\
+    X-Content-Type-Options: nosniff\r\n\
+    X-Frame-Options: SAMEORIGIN\r\n";
+
+/// Which response a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Two fields and 1 KiB.
+    Small,
+    /// 13 fields and 1 KiB.
+    Browser,
+    /// Two fields and 1 MiB.
+    Large,
+}
+
+impl Answer {
+    const ALL: [Self; 3] = [Self::Small, Self::Browser, Self::Large];
+
+    /// The one to a request that begins like this.
+    fn to(head: &[u8]) -> Self {
+        let target = head.splitn(3, |byte| *byte == b' ').nth(1);
+        match target.unwrap_or_default() {
+            target if target.starts_with(BROWSER.as_bytes()) => Self::Browser,
+            target if target.starts_with(LARGE.as_bytes()) => Self::Large,
+            _ => Self::Small,
+        }
+    }
+
+    /// Length of its body.
+    pub(crate) fn body_bytes(self) -> usize {
+        match self {
+            Self::Small | Self::Browser => 1024,
+            Self::Large => 1024 * 1024,
+        }
+    }
+
+    /// The whole of it, from the member of this letter.
+    fn response(self, letter: u8) -> Vec<u8> {
+        let fields = match self {
+            Self::Small | Self::Large => "Content-Type: text/plain\r\n",
+            Self::Browser => OF_AN_APPLICATION,
+        };
+        let length = self.body_bytes();
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n");
+        let mut response = head.into_bytes();
+        response.resize(response.len() + length, letter);
+        response
+    }
+}
 
 /// The two members. Their thread ends with the program.
 #[derive(Debug)]
@@ -46,39 +105,58 @@ fn serve(listeners: [std::net::TcpListener; 2]) {
     runtime.expect("a runtime for the origin").block_on(async {
         let spawn = |listener, letter| {
             let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
-            tokio::spawn(accept(listener, response(letter).into()))
+            let responses = Answer::ALL.map(|answer| answer.response(letter));
+            tokio::spawn(accept(listener, Arc::new(responses)))
         };
         let [first, second] = listeners;
         let _ = tokio::join!(spawn(first, b'x'), spawn(second, b'y'));
     });
 }
 
-async fn accept(listener: TcpListener, response: Arc<[u8]>) {
+/// What a member answers, in the order of [`Answer::ALL`].
+type Responses = Arc<[Vec<u8>; 3]>;
+
+async fn accept(listener: TcpListener, responses: Responses) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(answer(stream, response.clone()));
+        tokio::spawn(answer(stream, responses.clone()));
     }
 }
 
-/// Answers requests without a body until the proxy closes the connection.
-async fn answer(mut stream: TcpStream, response: Arc<[u8]>) -> std::io::Result<()> {
+/// Answers requests, each when all of it is there, until the proxy closes the connection.
+async fn answer(mut stream: TcpStream, responses: Responses) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut head = Vec::with_capacity(4096);
+    let mut received = Vec::with_capacity(128 * 1024);
     loop {
-        if stream.read_buf(&mut head).await? == 0 {
+        if stream.read_buf(&mut received).await? == 0 {
             return Ok(());
         }
-        if head.ends_with(b"\r\n\r\n") {
-            head.clear();
-            stream.write_all(&response).await?;
+        if is_complete(&received) {
+            let response = &responses[Answer::to(&received) as usize];
+            received.clear();
+            stream.write_all(response).await?;
         }
     }
 }
 
-fn response(letter: u8) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
-    );
-    let mut response = head.into_bytes();
-    response.resize(response.len() + BODY_BYTES, letter);
-    response
+/// Whether all of a request is there: its head, and a body as long as that says.
+fn is_complete(received: &[u8]) -> bool {
+    let Some(end) = memchr::memmem::find(received, b"\r\n\r\n") else {
+        return false;
+    };
+    let (head, body) = (&received[..end], &received[end + 4..]);
+    // Almost all of them are without a body.
+    head.starts_with(b"GET ") || body.len() >= content_length(head)
+}
+
+/// What the head says of its body's length; 0 where it says nothing.
+fn content_length(head: &[u8]) -> usize {
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut values = lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked("content-length:".len())?;
+        let value = name
+            .eq_ignore_ascii_case(b"content-length:")
+            .then_some(value)?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    });
+    values.next().unwrap_or(0)
 }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::Bench;
 use crate::contender::Contender;
+use crate::policy;
 
 /// How long a proxy may take to come up. Under a counting tool Envoy needs 20 s, and 80 s where it has a filter to compile, if
 /// nobody shares its core.
@@ -23,13 +24,44 @@ const START_PATIENCE: Duration = Duration::from_secs(600);
 /// How long a proxy may take to go when asked, before it is killed. Under a counting tool it is slow in this, too.
 const STOP_PATIENCE: Duration = Duration::from_secs(300);
 
+/// Where a proxy is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    /// By HTTP/1.1.
+    pub(crate) plain: SocketAddr,
+    /// By HTTP/2 with prior knowledge.
+    pub(crate) h2c: SocketAddr,
+    /// By TLS.
+    pub(crate) tls: SocketAddr,
+}
+
+impl Addresses {
+    /// The same for everything.
+    pub(crate) fn all_at(address: SocketAddr) -> Self {
+        Self {
+            plain: address,
+            h2c: address,
+            tls: address,
+        }
+    }
+
+    /// Ports nobody listens on just now.
+    fn free() -> Result<Self> {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (plain, h2c, tls) = (bind()?, bind()?, bind()?);
+        Ok(Self {
+            plain: plain.local_addr()?,
+            h2c: h2c.local_addr()?,
+            tls: tls.local_addr()?,
+        })
+    }
+}
+
 /// A running proxy with a directory of its own.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// Where it listens for TLS, if it does.
-    pub(crate) secure: SocketAddr,
+    pub(crate) addresses: Addresses,
     child: Child,
     directory: TempDir,
 }
@@ -40,35 +72,31 @@ impl Proxy {
     /// # Errors
     /// When it does not start, with the end of what it said.
     pub(crate) fn start(contender: &Contender, bench: &Bench) -> Result<Self> {
-        Self::start_under(contender, bench, |_| Ok(Vec::new()))
+        Self::start_under(contender, bench, Vec::new())
     }
 
-    /// As [`start`](Self::start), under a tool: `wrapper` is the beginning of the command, given the proxy's directory.
+    /// As [`start`](Self::start), under a tool: these words are the beginning of the command.
     pub(crate) fn start_under(
         contender: &Contender,
         bench: &Bench,
-        wrapper: impl FnOnce(&Path) -> Result<Vec<OsString>>,
+        mut words: Vec<OsString>,
     ) -> Result<Self> {
         let directory = directory_for_all()?;
-        let [address, secure] = free_addresses()?;
+        let addresses = Addresses::free()?;
         bench.certificate.write(directory.path())?;
-        let mut words = wrapper(directory.path())?;
-        words.extend(contender.prepare(
-            directory.path(),
-            [address, secure],
-            &bench.origin.members,
-        )?);
+        let members = &bench.origin.members;
+        words.extend(contender.prepare(directory.path(), addresses, members)?);
         let log = File::create(directory.path().join("log"))?;
         let child = bench
             .cores
             .command(&words)
+            .env("CACHE_DIRECTORY", policy::cache())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", contender.name))?;
         let mut proxy = Self {
-            address,
-            secure,
+            addresses,
             child,
             directory,
         };
@@ -85,6 +113,16 @@ impl Proxy {
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         fs::read_to_string(self.directory.path().join(file))
             .with_context(|| format!("reading {file}"))
+    }
+
+    /// Nothing, unless our program says of a plugin that another decides in its place, which would look fast.
+    ///
+    /// # Errors
+    /// It does.
+    pub(crate) fn check_policy(&self) -> Result<()> {
+        let log = self.read("log")?;
+        let complaint = log.lines().find(|line| line.contains("ERROR equipoise::"));
+        complaint.map_or(Ok(()), |complaint| bail!("{complaint}"))
     }
 
     /// Where a tool may write.
@@ -113,7 +151,7 @@ impl Proxy {
 
     fn wait_until_it_answers(&mut self, name: &str) -> Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
-        while !answers(self.address) {
+        while !answers(self.addresses.plain) {
             if self.has_ended() || Instant::now() > deadline {
                 bail!("{name} did not start: {}", self.read("log")?.trim());
             }
@@ -143,13 +181,6 @@ fn directory_for_all() -> Result<TempDir> {
         .permissions(Permissions::from_mode(0o755))
         .tempdir()?;
     Ok(directory)
-}
-
-/// Two ports nobody listens on just now.
-fn free_addresses() -> Result<[SocketAddr; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (one, other) = (bind()?, bind()?);
-    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn answers(address: SocketAddr) -> bool {

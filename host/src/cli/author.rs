@@ -99,6 +99,16 @@ pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
     write_timings(&mut out, &timings).context("writing to standard output")
 }
 
+/// Makes so many of a component's decisions, and tells nothing.
+///
+/// # Errors
+/// It could not serve.
+pub(super) fn decide(subject: Subject, candidates: &[u32], calls: u32) -> Result<()> {
+    crate::log::to_stderr("warn");
+    let found = subject.examine()?;
+    bench::decide(&found.version, candidates, calls)
+}
+
 fn write_timings(out: &mut impl Write, timings: &[bench::Timing]) -> io::Result<()> {
     writeln!(
         out,

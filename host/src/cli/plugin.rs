@@ -35,7 +35,7 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [4, 64, 1000])]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
         candidates: Vec<u32>,
-        /// Make so many decisions and tell nothing, for tools that count instructions.
+        /// Make so many decisions and tell nothing, for tools that count instructions. It is compiled in this process.
         #[arg(long, value_name = "NUMBER")]
         calls: Option<u32>,
     },

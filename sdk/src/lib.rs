@@ -77,6 +77,8 @@ mod column;
 pub mod component;
 pub mod cookie;
 mod export;
+#[cfg(any(test, target_family = "wasm"))]
+mod halves;
 pub mod hash;
 pub mod health;
 mod host;

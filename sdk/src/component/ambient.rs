@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, Ipv4Addr};
 
-use zerocopy::{FromBytes as _, IntoBytes as _};
-
 use super::bindings::imports::equipoise::balancer::{candidates, host, request};
+use crate::halves::joined;
 use crate::{Candidates, Column, Host, Level, Request};
 
 /// The request, the candidates and the host of the call under way.
@@ -81,16 +80,6 @@ impl<'a> Ambient<'a> {
             Column::HeartbeatAgeMs => self.heartbeat_age_ms = narrow(),
         }
     }
-}
-
-/// Entries of 64 bits out of their halves: the same memory, where that can be.
-fn joined(halves: &[u32]) -> Cow<'_, [u64]> {
-    if let Ok(entries) = <[u64]>::ref_from_bytes(halves.as_bytes()) {
-        return Cow::Borrowed(entries);
-    }
-    let (halves, _) = halves.as_chunks();
-    let join = |[low, high]: [u32; 2]| u64::from(high) << 32 | u64::from(low);
-    Cow::Owned(halves.iter().copied().map(join).collect())
 }
 
 /// The numbers of a column, which are fetched unless they are there.

@@ -14,7 +14,8 @@ use crate::harness::component::{
 };
 use crate::harness::fixtures::{
     Affinity, FAULT, LOAD_FAULTS, READ_FAULTS, SELECT_FAULTS, START_FAULTS, STATE_FAULTS,
-    answering, counting, endless_select, forging_log, leak, log_flood, reading, unreachable,
+    answering, counting, endless_select, forging_log, leak, log_flood, prefetching, reading,
+    unreachable,
 };
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Start, server};
@@ -523,6 +524,26 @@ fn refused_components() -> Vec<(&'static str, Component, &'static str)> {
             "starting_large",
             answering(0).declaring("(table 300000 funcref)"),
             "it does not start: memory: ",
+        ),
+        (
+            "columns_trap",
+            prefetching(&[], &none()).function("prefetch#columns", &trap()),
+            "in prefetch.columns: trap: ",
+        ),
+        (
+            "columns_loop",
+            prefetching(&[], &none()).function("prefetch#columns", &endless_loop()),
+            "in prefetch.columns: deadline: ",
+        ),
+        (
+            "columns_unknown",
+            prefetching(&["ids", "busi"], &answer(0)),
+            "its prefetch.columns cannot be: there is no column `busi`; the columns are ids, ",
+        ),
+        (
+            "columns_twice",
+            prefetching(&["busy", "busy"], &answer(0)),
+            "its prefetch.columns cannot be: the column `busy` is named twice",
         ),
         (
             "rehearsal_traps",

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::harness::component::{Component, answer, none, with_text};
+use crate::harness::component::{Component, answer, none, trap, with_text};
 use crate::harness::fixtures::{
-    Affinity, answering, answering_none, configure_refuses, counting, narrowing, reading,
+    Affinity, answering, answering_none, configure_refuses, counting, narrowing, prefetching,
+    reading,
 };
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Start, server};
@@ -510,6 +511,57 @@ fn a_plugin_sees_how_busy_the_candidates_are() {
     gate.open();
     let served = clients.map(|mut client| server(&client.response()));
     assert_eq!(served, ["b1", "b2", "b3"]);
+}
+
+/// Chooses by what comes with the question: the least busy member, the second column of three. Every member that was asked holds
+/// its answer back.
+#[test]
+fn a_plugin_is_handed_the_columns_it_names() {
+    let gate = Gate::closed();
+    let origins = ["b1", "b2", "b3"].map(|name| held(name, &gate));
+    // The entries of the first column have 64 bits.
+    let at = |index: &str| {
+        format!(
+            "(i32.load (i32.add (local.get $numbers)
+                (i32.shl (i32.add (i32.shl (local.get $count) (i32.const 1)) (local.get {index})) (i32.const 2))))"
+        )
+    };
+    let least_busy = format!(
+        "(if (i32.ne (local.get $numbers-length) (i32.shl (local.get $count) (i32.const 2))) (then unreachable))
+        (block $done (loop $next
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+            (if (i32.lt_u {} {}) (then (local.set $j (local.get $i))))
+            (br $next)))
+        (call $some (local.get $j))",
+        at("$i"),
+        at("$j")
+    );
+    let component = prefetching(&["elected", "busy", "ids"], &least_busy);
+    // The rotation would do the same, if not for the weight of b3.
+    let proxy = before(&[], &component, CHOOSES)
+        .member(&origins[0], "")
+        .member(&origins[1], "")
+        .member(&origins[2], "loadfactor = 100")
+        .start();
+    let clients = origins.each_ref().map(|origin| {
+        let mut client = proxy.client();
+        client.ask("GET /held", &[]);
+        origin.await_hits(1);
+        client
+    });
+    gate.open();
+    let served = clients.map(|mut client| server(&client.response()));
+    assert_eq!(served, ["b1", "b2", "b3"]);
+}
+
+/// One that names none is asked as if it had no such interface.
+#[test]
+fn a_plugin_that_names_no_columns_is_asked_without() {
+    let [b1, b2, b3] = Origin::some();
+    let component = prefetching(&[], &trap()).function("selector#select", &answer(1));
+    let proxy = before(&[&b1, &b2, &b3], &component, CHOOSES).start();
+    assert_eq!(proxy.served(4), ["b2"; 4]);
 }
 
 /// A wrong number or member would be a trap, and the fallback would choose b2.

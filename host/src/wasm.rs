@@ -3,7 +3,7 @@
 //! From a file's content to a decision: `complexity` (whether it may be compiled) → `compiler` (in a child process) or `cache`
 //! (on disk) → `shelf` (the versions at hand) → `version` (checked, what it is fit for) → `rehearsal` → `seat` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with
 //! every answer checked). `engine` has the bounds of the sandbox, `limits` those of an instance, `context` what an instance
-//! may call; `budget` what all calls together may take, as `watch` sees it; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
+//! may call; `prefetch` the columns it is handed; `budget` what all calls together may take, as `watch` sees it; `fault` and `record` count what goes wrong. What is specific to a version of the contract is in `since_v0_1_0`.
 //!
 //! Nothing here knows HTTP, and nothing outside knows wasmtime.
 
@@ -27,6 +27,7 @@ mod heard;
 mod instance;
 mod limits;
 mod policy;
+mod prefetch;
 mod record;
 mod rehearsal;
 mod roles;

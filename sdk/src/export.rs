@@ -50,16 +50,16 @@
 #[macro_export]
 macro_rules! export_selector {
     ($type:ty $(,)?) => {
-        $crate::__export!($type: Selector as selector);
+        $crate::__export!($type: Selector as selector prefetch);
     };
     ($type:ty, schedule $(,)?) => {
-        $crate::__export!($type: Selector as selector schedule);
+        $crate::__export!($type: Selector as selector prefetch schedule);
     };
     ($type:ty, state $(,)?) => {
-        $crate::__export!($type: Selector as selector state);
+        $crate::__export!($type: Selector as selector prefetch state);
     };
     ($type:ty, schedule, state $(,)?) => {
-        $crate::__export!($type: Selector as selector schedule state);
+        $crate::__export!($type: Selector as selector prefetch schedule state);
     };
 }
 

@@ -1,6 +1,6 @@
 //! Choosing the member.
 
-use crate::{Candidates, Host, Request, Setup};
+use crate::{Candidates, Column, Host, Request, Setup};
 
 /// A load balancing method: compares the candidates and picks one.
 ///
@@ -14,6 +14,16 @@ pub trait Selector: Send {
     fn configure(&mut self, setup: &Setup) -> Result<(), String> {
         let _ = setup;
         Ok(())
+    }
+
+    /// The columns that every [`select`](Self::select) reads, each once. A component is handed these with the question,
+    /// which costs much less than to fetch them; all others are fetched when they are looked at. Best are those of 64 bits
+    /// first: they need not be copied then.
+    fn columns() -> &'static [Column]
+    where
+        Self: Sized,
+    {
+        &[]
     }
 
     /// The position of the member that takes this request, or `None` to let the balancer's fallback method decide: among

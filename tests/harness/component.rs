@@ -399,6 +399,24 @@ pub(crate) fn with_long_text(length: usize, then: &str) -> String {
     )
 }
 
+/// A body that puts a list of texts into memory, its address and length on the stack, and goes on as `then` says: `call $list`.
+pub(crate) fn with_texts(texts: &[&str], then: &str) -> String {
+    let (mut list, mut address) = (Vec::new(), TEXT + 8 * texts.len());
+    for text in texts {
+        for number in [address, text.len()] {
+            let number = u32::try_from(number).expect("an address in the memory");
+            list.extend(number.to_le_bytes());
+        }
+        address += text.len();
+    }
+    list.extend(texts.concat().bytes());
+    let length = texts.len();
+    format!(
+        "{} (i32.const {TEXT}) (i32.const {length}) {then}",
+        store(&list)
+    )
+}
+
 /// Writes bytes where texts are.
 fn store(bytes: &[u8]) -> String {
     assert!(TEXT + bytes.len() <= 65_536, "more than there is room for");

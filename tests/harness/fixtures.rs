@@ -5,6 +5,7 @@
 
 use super::component::{
     Component, answer, endless, endless_loop, narrow, none, trap, with_long_text, with_text,
+    with_texts,
 };
 
 /// The header field that asks for a fault. Its value is the function's name here.
@@ -96,6 +97,15 @@ pub(crate) fn answering_none() -> Component {
 /// Leaves the requests to the fallback, which may choose among these positions.
 pub(crate) fn narrowing(positions: &[u32]) -> Component {
     Component::selector(&narrow(positions))
+}
+
+/// Answers by this body, which is handed these columns with the question, at `$numbers`; traps when it is not.
+pub(crate) fn prefetching(columns: &[&str], select: &str) -> Component {
+    let columns = with_texts(columns, "call $list");
+    Component::selector(&trap())
+        .also("prefetch")
+        .function("prefetch#columns", &columns)
+        .function("prefetch#select", select)
 }
 
 /// Counts its calls from 0 and chooses the position `calls % count`. The next instance goes on counting.

@@ -30,7 +30,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    fn examine(self) -> Result<Examination> {
+    fn examine(self, how: fn(&Plugin) -> Result<Examination>) -> Result<Examination> {
         let name = self
             .file
             .file_stem()
@@ -49,7 +49,7 @@ impl Subject {
             deadline: self.deadline,
             ..Plugin::new(name, self.file)
         };
-        Examination::of_file(&plugin).with_context(|| format!("{shown} cannot serve"))
+        how(&plugin).with_context(|| format!("{shown} cannot serve"))
     }
 }
 
@@ -60,7 +60,7 @@ impl Subject {
 pub(super) fn check(subject: Subject) -> Result<()> {
     crate::log::to_stderr("info");
     let file = subject.file.display().to_string();
-    let found = subject.examine()?;
+    let found = subject.examine(Examination::of_file)?;
     describe(&mut super::stdout(), &file, &found).context("writing to standard output")
 }
 
@@ -93,10 +93,20 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
 /// It could not serve.
 pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
     crate::log::to_stderr("warn");
-    let found = subject.examine()?;
+    let found = subject.examine(Examination::of_file)?;
     let timings = bench::time(&found.version, candidates)?;
     let mut out = super::stdout();
     write_timings(&mut out, &timings).context("writing to standard output")
+}
+
+/// Makes so many of a component's decisions, and tells nothing.
+///
+/// # Errors
+/// It could not serve.
+pub(super) fn decide(subject: Subject, candidates: &[u32], calls: u32) -> Result<()> {
+    crate::log::to_stderr("warn");
+    let found = subject.examine(Examination::of_file_here)?;
+    bench::decide(&found.version, candidates, calls)
 }
 
 fn write_timings(out: &mut impl Write, timings: &[bench::Timing]) -> io::Result<()> {

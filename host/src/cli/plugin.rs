@@ -35,6 +35,9 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [4, 64, 1000])]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
         candidates: Vec<u32>,
+        /// Make so many decisions and tell nothing, for tools that count instructions. It is compiled in this process.
+        #[arg(long, value_name = "NUMBER")]
+        calls: Option<u32>,
     },
 }
 
@@ -52,7 +55,13 @@ pub(super) fn run(command: PluginCommand) -> Result<()> {
         PluginCommand::Bench {
             subject,
             candidates,
+            calls: None,
         } => author::bench(subject, &candidates),
+        PluginCommand::Bench {
+            subject,
+            candidates,
+            calls: Some(calls),
+        } => author::decide(subject, &candidates, calls),
     }
 }
 

@@ -40,6 +40,12 @@ impl Ambient<'_> {
         };
         CALL.set(&about, call)
     }
+
+    /// A random number, of the decision or of the process.
+    pub(super) fn random(&self) -> u32 {
+        self.host
+            .map_or_else(|| fastrand::u32(..), |host| host.random())
+    }
 }
 
 /// Asks the call at hand; outside of calls, one that is about nothing.
@@ -86,7 +92,7 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 
 /// A random number, of the decision at hand or of the process.
 pub(super) fn random() -> u32 {
-    ask(|call| call.host.map_or_else(|| fastrand::u32(..), Host::random))
+    ask(|call| call.random())
 }
 
 #[cfg(test)]

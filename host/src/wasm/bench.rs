@@ -41,64 +41,82 @@ pub(crate) struct Timing {
 /// The version cannot take the role.
 pub(crate) fn time(version: &Arc<Version>, candidates: &[u32]) -> Result<Vec<Timing>> {
     let mut timings = Vec::new();
-    for role in version.roles() {
-        for &count in candidates {
-            match role {
-                Role::Selector => timings.push(time_selector(version, count)?),
-                Role::Session => timings.push(time_session(version, count)?),
-                Role::Health => {}
-            }
-        }
+    for (role, count) in decisions(version, candidates) {
+        let (plugin, native) = medians(plugin(version, role, count)?, native(role, count));
+        timings.push(Timing {
+            role,
+            candidates: count,
+            plugin,
+            native,
+        });
     }
     Ok(timings)
 }
 
-fn time_selector(version: &Arc<Version>, count: u32) -> Result<Timing> {
-    let seat = seat(version, Role::Selector, count)?;
-    let mut plugin = PluginSelector(seat);
-    let mut native = ByBusyness::default();
-    let (request, host) = (request(), FakeHost::default());
-    let candidates = candidates(count);
-    let (plugin, native) = medians(
-        || {
-            black_box(plugin.select(&request, &candidates, &host));
-        },
-        || {
-            black_box(native.select(&request, &candidates, &host));
-        },
-    );
-    Ok(Timing {
-        role: Role::Selector,
-        candidates: count,
-        plugin,
-        native,
+/// Makes so many decisions of a version among so many candidates, in each of those roles, and nothing else: for tools that count
+/// instructions.
+///
+/// # Errors
+/// The version cannot take the role.
+pub(crate) fn decide(version: &Arc<Version>, candidates: &[u32], calls: u32) -> Result<()> {
+    for (role, count) in decisions(version, candidates) {
+        let mut decision = plugin(version, role, count)?;
+        (0..calls).for_each(|_| decision());
+    }
+    Ok(())
+}
+
+/// The roles in which requests ask a version, each with every number of candidates.
+fn decisions(version: &Version, candidates: &[u32]) -> Vec<(Role, u32)> {
+    let roles = version.roles().into_iter();
+    let asked = roles.filter(|role| *role != Role::Health);
+    asked
+        .flat_map(|role| candidates.iter().map(move |&count| (role, count)))
+        .collect()
+}
+
+/// Decides by a version, once each time that it is called.
+fn plugin(version: &Arc<Version>, role: Role, count: u32) -> Result<Box<dyn FnMut()>> {
+    let seat = seat(version, role, count)?;
+    let (request, host, candidates) = (request(), FakeHost::default(), candidates(count));
+    Ok(match role {
+        Role::Session => {
+            let plugin = PluginSession::new(vec![seat]);
+            Box::new(move || {
+                black_box(plugin.read(&request, &host));
+            })
+        }
+        _ => {
+            let mut plugin = PluginSelector(seat);
+            Box::new(move || {
+                black_box(plugin.select(&request, &candidates, &host));
+            })
+        }
     })
 }
 
-fn time_session(version: &Arc<Version>, count: u32) -> Result<Timing> {
-    let seat = seat(version, Role::Session, count)?;
-    let plugin = PluginSession::new(vec![seat]);
-    let native = Session {
-        cookie: "SID".to_owned(),
-        parameter: "sid".to_owned(),
-        separator: Some('.'),
-        semicolon_ends: false,
-    };
-    let (request, host) = (request(), FakeHost::default());
-    let (plugin, native) = medians(
-        || {
-            black_box(plugin.read(&request, &host));
-        },
-        || {
-            black_box(native.read(&request, &host));
-        },
-    );
-    Ok(Timing {
-        role: Role::Session,
-        candidates: count,
-        plugin,
-        native,
-    })
+/// Decides by a method of the program's own, once each time that it is called.
+fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
+    let (request, host, candidates) = (request(), FakeHost::default(), candidates(count));
+    match role {
+        Role::Session => {
+            let native = Session {
+                cookie: "SID".to_owned(),
+                parameter: "sid".to_owned(),
+                separator: Some('.'),
+                semicolon_ends: false,
+            };
+            Box::new(move || {
+                black_box(native.read(&request, &host));
+            })
+        }
+        _ => {
+            let mut native = ByBusyness::default();
+            Box::new(move || {
+                black_box(native.select(&request, &candidates, &host));
+            })
+        }
+    }
 }
 
 /// A seat with so many members, called again and again.
@@ -118,10 +136,13 @@ fn request() -> FakeRequest {
         .with_header("x-user", "alice")
 }
 
-/// Members that are busy to different degrees, the last one the least.
+/// Members that are busy to different degrees, the last one the least, and send heartbeats.
 fn candidates(count: u32) -> FakeCandidates {
     let candidate = |id| FakeCandidate {
         busy: (count - id) % 97,
+        ready_slots: 8,
+        busy_slots: 1,
+        heartbeat_age_ms: 500,
         ..FakeCandidate::new(id)
     };
     (0..count).map(candidate).collect()

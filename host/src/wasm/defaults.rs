@@ -117,15 +117,23 @@ mod tests {
             (
                 "byrequests",
                 &["candidates", "types"],
-                &["schedule", "selector", "state"],
+                &["prefetch", "schedule", "selector", "state"],
             ),
-            ("bytraffic", &["candidates", "types"], &["selector"]),
+            (
+                "bytraffic",
+                &["candidates", "types"],
+                &["prefetch", "selector"],
+            ),
             (
                 "bybusyness",
                 &["candidates", "types"],
-                &["schedule", "selector", "state"],
+                &["prefetch", "schedule", "selector", "state"],
             ),
-            ("heartbeat", &["candidates", "host", "types"], &["selector"]),
+            (
+                "heartbeat",
+                &["candidates", "host", "types"],
+                &["prefetch", "selector"],
+            ),
             ("session", &["request", "types"], &["session"]),
             ("health", &["host", "types"], &["health", "state"]),
         ];

@@ -30,8 +30,21 @@ impl Examination {
     /// # Errors
     /// Why it could not serve.
     pub(crate) fn of_file(plugin: &Plugin) -> Result<Self> {
+        Self::compiled_by(Compiler::new(&config::Compiler::default()), plugin)
+    }
+
+    /// As [`of_file`](Self::of_file), compiled in this process: tools that count instructions do not let the program start
+    /// itself.
+    ///
+    /// # Errors
+    /// Why it could not serve.
+    pub(crate) fn of_file_here(plugin: &Plugin) -> Result<Self> {
+        Self::compiled_by(Compiler::Here, plugin)
+    }
+
+    fn compiled_by(compiler: Compiler, plugin: &Plugin) -> Result<Self> {
         // Without a cache: how long it takes is one of the answers.
-        let sandbox = Sandbox::new(Compiler::new(&config::Compiler::default()), None)?;
+        let sandbox = Sandbox::new(compiler, None)?;
         let start = Instant::now();
         let version = Shelf::new(plugin).load_file(&sandbox)?.version;
         let compile_time = start.elapsed();

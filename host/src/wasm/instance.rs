@@ -9,6 +9,7 @@ use super::clock::Nanos;
 use super::context::Context;
 use super::fault::{Fault, FaultKind};
 use super::limits::{Space, Time};
+use super::prefetch::Prefetch;
 use super::since_v0_1_0::equipoise::balancer::types::{Entry, Member};
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::since_v0_1_0::exports::equipoise::balancer::health as contract;
@@ -27,11 +28,14 @@ const HANDLES: usize = 10_000;
 pub(super) struct Instance {
     store: Store<Context>,
     exports: Functions,
+    /// Which columns `select` is handed; none where it is not.
+    prefetch: Option<Prefetch>,
 }
 
 /// What may be called, of each interface that is exported.
 struct Functions {
     selector: Option<exports::selector::Guest>,
+    prefetch: Option<exports::prefetch::Guest>,
     schedule: Option<exports::schedule::Guest>,
     session: Option<exports::session::Guest>,
     session_cookie: Option<exports::session_cookie::Guest>,
@@ -56,7 +60,11 @@ impl Instance {
         store.set_hostcall_fuel(HANDED_OVER);
         store.set_max_component_handles(HANDLES);
         match Functions::of_new_instance(&mut store, version) {
-            Ok(exports) => Ok(Self { store, exports }),
+            Ok(exports) => Ok(Self {
+                store,
+                exports,
+                prefetch: None,
+            }),
             Err(error) => Err(fault(&store, &error)),
         }
     }
@@ -83,17 +91,44 @@ impl Instance {
         })
     }
 
+    /// Asks which columns are to come with the question; to be called when it is configured. The inner error says which of
+    /// them cannot.
+    pub(super) fn ask_for_columns(&mut self) -> Result<Result<(), String>, Fault> {
+        let Some(prefetch) = self.exports.prefetch.clone() else {
+            return Ok(Ok(()));
+        };
+        let names = self.call(Ambient::default(), |store| prefetch.call_columns(store))?;
+        let prefetch = Prefetch::of(&names);
+        Ok(prefetch.map(|prefetch| self.prefetch = prefetch))
+    }
+
     /// The position it chooses among so many candidates, unchecked.
     pub(super) fn select(
         &mut self,
         ambient: Ambient<'_>,
         count: u32,
     ) -> Result<Option<u32>, Fault> {
-        let Some(selector) = &self.exports.selector else {
+        let Self {
+            store,
+            exports,
+            prefetch,
+        } = self;
+        if let (Some(prefetch), Some(columns), Some(candidates)) =
+            (&exports.prefetch, prefetch, ambient.candidates)
+        {
+            let function = prefetch.func_select();
+            let (random, numbers) = (ambient.random(), columns.gather(candidates));
+            return call(store, ambient, |store| {
+                Ok(function.call(store, (count, random, numbers))?.0)
+            });
+        }
+        let Some(selector) = &exports.selector else {
             return Ok(None);
         };
         let function = selector.func_select();
-        self.call(ambient, |store| Ok(function.call(store, (count,))?.0))
+        call(store, ambient, |store| {
+            Ok(function.call(store, (count,))?.0)
+        })
     }
 
     pub(super) fn charge(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
@@ -212,16 +247,24 @@ impl Instance {
     fn call<R>(
         &mut self,
         ambient: Ambient<'_>,
-        call: impl FnOnce(&mut Store<Context>) -> Result<R>,
+        function: impl FnOnce(&mut Store<Context>) -> Result<R>,
     ) -> Result<R, Fault> {
-        let store = &mut self.store;
-        let context = store.data_mut();
-        context.space.begin();
-        context.time.begin();
-        store.set_epoch_deadline(1);
-        let answer = ambient.during(|| call(&mut *store));
-        answer.map_err(|error| fault(store, &error))
+        call(&mut self.store, ambient, function)
     }
+}
+
+/// Calls a function of the instance in this store.
+fn call<R>(
+    store: &mut Store<Context>,
+    ambient: Ambient<'_>,
+    function: impl FnOnce(&mut Store<Context>) -> Result<R>,
+) -> Result<R, Fault> {
+    let context = store.data_mut();
+    context.space.begin();
+    context.time.begin();
+    store.set_epoch_deadline(1);
+    let answer = ambient.during(|| function(&mut *store));
+    answer.map_err(|error| fault(store, &error))
 }
 
 impl Functions {
@@ -240,6 +283,7 @@ impl Functions {
         }
         Ok(Self {
             selector: functions!(selector),
+            prefetch: functions!(prefetch),
             schedule: functions!(schedule),
             session: functions!(session),
             session_cookie: functions!(session_cookie),

@@ -36,14 +36,19 @@ enum NoInstance {
     Configure(Fault),
     #[error("its configure refuses: {0}")]
     Refused(String),
+    #[error("in prefetch.columns: {0}")]
+    Columns(Fault),
+    #[error("its prefetch.columns cannot be: {0}")]
+    NoColumns(String),
 }
 
 impl NoInstance {
     /// What it is counted as. One that was configured before and now refuses has failed as if it had trapped.
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Start(fault) | Self::Configure(fault) => fault.kind,
+            Self::Start(fault) | Self::Configure(fault) | Self::Columns(fault) => fault.kind,
             Self::Refused(_) => FaultKind::Trap,
+            Self::NoColumns(_) => FaultKind::Malformed,
         }
     }
 }
@@ -228,6 +233,11 @@ impl Seat {
         within(deadline, || instance.configure(self.role, &self.setup))
             .map_err(NoInstance::Configure)?
             .map_err(|refusal| NoInstance::Refused(one_line(&refusal)))?;
+        if self.role == Role::Selector {
+            within(deadline, || instance.ask_for_columns())
+                .map_err(NoInstance::Columns)?
+                .map_err(NoInstance::NoColumns)?;
+        }
         let (bound, taken) = (self.version.plugin.memory, instance.memory());
         self.full = match bound.saturating_sub(taken) / 4 {
             // One that has all it may have from the start leaks nothing, and a fresh one would be as full.

@@ -60,6 +60,7 @@ impl Role {
 #[derive(Clone)]
 pub(super) struct Exports {
     pub(super) selector: Option<exports::selector::GuestIndices>,
+    pub(super) prefetch: Option<exports::prefetch::GuestIndices>,
     pub(super) schedule: Option<exports::schedule::GuestIndices>,
     pub(super) session: Option<exports::session::GuestIndices>,
     pub(super) session_cookie: Option<exports::session_cookie::GuestIndices>,
@@ -250,6 +251,7 @@ fn find_exports(
     }
     let found = Exports {
         selector: indices!(selector, "selector"),
+        prefetch: indices!(prefetch, "prefetch"),
         schedule: indices!(schedule, "schedule"),
         session: indices!(session, "session"),
         session_cookie: indices!(session_cookie, "session-cookie"),

@@ -38,7 +38,9 @@
 //! Apache httpd's mod_lbmethod_bybusyness. Unlike there, a reset leaves the number of requests in flight alone: it is
 //! counted, not guessed, and resetting it makes it wrong.
 
-use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector, Setup, export_selector};
+use equipoise_sdk::{
+    Candidates, Column, Host, Request, Schedule, Selector, Setup, export_selector,
+};
 
 /// Fewest requests in flight; equals take turns by weight.
 #[derive(Debug, Default)]
@@ -49,6 +51,10 @@ pub struct ByBusyness {
 impl Selector for ByBusyness {
     fn configure(&mut self, setup: &Setup) -> Result<(), String> {
         setup.allow(&[])
+    }
+
+    fn columns() -> &'static [Column] {
+        &[Column::Ids, Column::Weights, Column::Busy]
     }
 
     fn select(

@@ -39,7 +39,9 @@
 //!
 //! Apache httpd's mod_lbmethod_byrequests; nginx calls it smooth weighted round robin.
 
-use equipoise_sdk::{Candidates, Host, Request, Schedule, Selector, Setup, export_selector};
+use equipoise_sdk::{
+    Candidates, Column, Host, Request, Schedule, Selector, Setup, export_selector,
+};
 
 /// Weighted round robin, counted in requests.
 #[derive(Debug, Default)]
@@ -50,6 +52,10 @@ pub struct ByRequests {
 impl Selector for ByRequests {
     fn configure(&mut self, setup: &Setup) -> Result<(), String> {
         setup.allow(&[])
+    }
+
+    fn columns() -> &'static [Column] {
+        &[Column::Ids, Column::Weights]
     }
 
     fn select(

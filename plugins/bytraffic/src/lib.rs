@@ -33,7 +33,7 @@
 //!
 //! Apache httpd's mod_lbmethod_bytraffic.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector, Setup, export_selector};
+use equipoise_sdk::{Candidates, Column, Host, Request, Selector, Setup, export_selector};
 
 /// Fewest bytes for its weight.
 #[derive(Debug, Default)]
@@ -42,6 +42,10 @@ pub struct ByTraffic;
 impl Selector for ByTraffic {
     fn configure(&mut self, setup: &Setup) -> Result<(), String> {
         setup.allow(&[])
+    }
+
+    fn columns() -> &'static [Column] {
+        &[Column::Transferred, Column::Read, Column::Weights]
     }
 
     fn select(

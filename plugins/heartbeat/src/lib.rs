@@ -32,7 +32,7 @@
 //! Apache httpd's mod_lbmethod_heartbeat, without three of its traps: there a just started member with fewer than 4 ready
 //! slots gets nothing, a pick on a boundary goes to the later member, and without heartbeats every request is refused.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector, Setup, export_selector};
+use equipoise_sdk::{Candidates, Column, Host, Request, Selector, Setup, export_selector};
 
 /// A heartbeat of this age is too old to go by.
 const STALE_AFTER_MS: u32 = 10_000;
@@ -44,6 +44,14 @@ pub struct Heartbeat;
 impl Selector for Heartbeat {
     fn configure(&mut self, setup: &Setup) -> Result<(), String> {
         setup.allow(&[])
+    }
+
+    fn columns() -> &'static [Column] {
+        &[
+            Column::ReadySlots,
+            Column::BusySlots,
+            Column::HeartbeatAgeMs,
+        ]
     }
 
     fn select(

@@ -1,34 +1,37 @@
 //! What a policy may know, asked of the host when it is needed.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::bindings::imports::equipoise::balancer::{candidates, host, request};
-use crate::{Candidates, Host, Level, Request};
+use crate::halves::joined;
+use crate::{Candidates, Column, Host, Level, Request};
 
 /// The request, the candidates and the host of the call under way.
 ///
-/// A column is fetched when it is first asked for and kept to the end of the call.
+/// A column that did not come with the call is fetched when it is first asked for. It is kept to the end of the call.
 #[derive(Default)]
-pub(super) struct Ambient {
+pub(super) struct Ambient<'a> {
     /// How many candidates there are, where the call says so.
     count: Option<usize>,
+    /// A random number that came with the call, and was not asked for yet.
+    random: Cell<Option<u32>>,
     tried: OnceCell<Vec<u32>>,
-    ids: OnceCell<Vec<u32>>,
-    weights: OnceCell<Vec<u32>>,
-    busy: OnceCell<Vec<u32>>,
-    elected: OnceCell<Vec<u64>>,
-    transferred: OnceCell<Vec<u64>>,
-    read: OnceCell<Vec<u64>>,
-    latency_us: OnceCell<Vec<u32>>,
-    consecutive_failures: OnceCell<Vec<u32>>,
-    ready_slots: OnceCell<Vec<u32>>,
-    busy_slots: OnceCell<Vec<u32>>,
-    heartbeat_age_ms: OnceCell<Vec<u32>>,
+    ids: OnceCell<Cow<'a, [u32]>>,
+    weights: OnceCell<Cow<'a, [u32]>>,
+    busy: OnceCell<Cow<'a, [u32]>>,
+    elected: OnceCell<Cow<'a, [u64]>>,
+    transferred: OnceCell<Cow<'a, [u64]>>,
+    read: OnceCell<Cow<'a, [u64]>>,
+    latency_us: OnceCell<Cow<'a, [u32]>>,
+    consecutive_failures: OnceCell<Cow<'a, [u32]>>,
+    ready_slots: OnceCell<Cow<'a, [u32]>>,
+    busy_slots: OnceCell<Cow<'a, [u32]>>,
+    heartbeat_age_ms: OnceCell<Cow<'a, [u32]>>,
 }
 
-impl Ambient {
+impl<'a> Ambient<'a> {
     /// A call that says how many candidates there are.
     pub(super) fn with_candidates(count: u32) -> Self {
         Self {
@@ -36,9 +39,58 @@ impl Ambient {
             ..Self::default()
         }
     }
+
+    /// A call that hands over a random number and columns, whose numbers follow each other.
+    #[inline]
+    pub(super) fn with_columns(
+        count: u32,
+        random: u32,
+        columns: &[Column],
+        numbers: &'a [u32],
+    ) -> Self {
+        let mut ambient = Self::with_candidates(count);
+        ambient.random.set(Some(random));
+        let mut rest = numbers;
+        for column in columns {
+            let length = count as usize * column.width();
+            let Some((own, after)) = rest.split_at_checked(length) else {
+                break;
+            };
+            ambient.fill(*column, own);
+            rest = after;
+        }
+        ambient
+    }
+
+    #[inline]
+    fn fill(&mut self, column: Column, numbers: &'a [u32]) {
+        let narrow = || OnceCell::from(Cow::Borrowed(numbers));
+        let wide = || OnceCell::from(joined(numbers));
+        match column {
+            Column::Ids => self.ids = narrow(),
+            Column::Weights => self.weights = narrow(),
+            Column::Busy => self.busy = narrow(),
+            Column::Elected => self.elected = wide(),
+            Column::Transferred => self.transferred = wide(),
+            Column::Read => self.read = wide(),
+            Column::LatencyUs => self.latency_us = narrow(),
+            Column::ConsecutiveFailures => self.consecutive_failures = narrow(),
+            Column::ReadySlots => self.ready_slots = narrow(),
+            Column::BusySlots => self.busy_slots = narrow(),
+            Column::HeartbeatAgeMs => self.heartbeat_age_ms = narrow(),
+        }
+    }
 }
 
-impl Request for Ambient {
+/// The numbers of a column, which are fetched unless they are there.
+fn column<'c, N: Clone>(
+    cell: &'c OnceCell<Cow<'_, [N]>>,
+    fetch: impl FnOnce() -> Vec<N>,
+) -> &'c [N] {
+    cell.get_or_init(|| Cow::Owned(fetch()))
+}
+
+impl Request for Ambient<'_> {
     fn method(&self) -> Cow<'_, str> {
         Cow::Owned(request::method())
     }
@@ -82,55 +134,53 @@ impl Request for Ambient {
     }
 }
 
-impl Candidates for Ambient {
+impl Candidates for Ambient<'_> {
     fn len(&self) -> usize {
         self.count.unwrap_or_else(|| self.ids().len())
     }
 
     fn ids(&self) -> &[u32] {
-        self.ids.get_or_init(candidates::ids)
+        column(&self.ids, candidates::ids)
     }
 
     fn weights(&self) -> &[u32] {
-        self.weights.get_or_init(candidates::weights)
+        column(&self.weights, candidates::weights)
     }
 
     fn busy(&self) -> &[u32] {
-        self.busy.get_or_init(candidates::busy)
+        column(&self.busy, candidates::busy)
     }
 
     fn elected(&self) -> &[u64] {
-        self.elected.get_or_init(candidates::elected)
+        column(&self.elected, candidates::elected)
     }
 
     fn transferred(&self) -> &[u64] {
-        self.transferred.get_or_init(candidates::transferred)
+        column(&self.transferred, candidates::transferred)
     }
 
     fn read(&self) -> &[u64] {
-        self.read.get_or_init(candidates::read)
+        column(&self.read, candidates::read)
     }
 
     fn latency_us(&self) -> &[u32] {
-        self.latency_us.get_or_init(candidates::latency_us)
+        column(&self.latency_us, candidates::latency_us)
     }
 
     fn consecutive_failures(&self) -> &[u32] {
-        self.consecutive_failures
-            .get_or_init(candidates::consecutive_failures)
+        column(&self.consecutive_failures, candidates::consecutive_failures)
     }
 
     fn ready_slots(&self) -> &[u32] {
-        self.ready_slots.get_or_init(candidates::ready_slots)
+        column(&self.ready_slots, candidates::ready_slots)
     }
 
     fn busy_slots(&self) -> &[u32] {
-        self.busy_slots.get_or_init(candidates::busy_slots)
+        column(&self.busy_slots, candidates::busy_slots)
     }
 
     fn heartbeat_age_ms(&self) -> &[u32] {
-        self.heartbeat_age_ms
-            .get_or_init(candidates::heartbeat_age_ms)
+        column(&self.heartbeat_age_ms, candidates::heartbeat_age_ms)
     }
 
     fn narrow(&self, positions: &[usize]) {
@@ -139,9 +189,9 @@ impl Candidates for Ambient {
     }
 }
 
-impl Host for Ambient {
+impl Host for Ambient<'_> {
     fn random(&self) -> u32 {
-        host::random()
+        self.random.take().unwrap_or_else(host::random)
     }
 
     fn now_ms(&self) -> u64 {

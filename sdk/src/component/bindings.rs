@@ -32,6 +32,7 @@ exported!(
     "equipoise:sdk/selector",
     "equipoise:balancer/types@0.1.0"
 );
+exported!(prefetch, "equipoise:sdk/prefetch");
 exported!(schedule, "equipoise:sdk/schedule");
 exported!(
     session,

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
-use crate::upstream::{ConnectError, reach};
+use crate::upstream::{ConnectError, ConnectOptions, Connected, establish};
 
 mod answer;
 mod expectation;
@@ -166,13 +166,18 @@ async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool
 /// A check without a bound on its time.
 async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
     let question = &target.question;
-    let reached = reach(
-        &target.upstream,
-        target.port,
-        target.timeout,
-        question.is_http1(),
-    );
-    let (mut stream, speaks_http2) = reached.await.map_err(no_connection)?;
+    let options = ConnectOptions {
+        port: target.port,
+        only_http1: question.is_http1(),
+        ..ConnectOptions::default()
+    };
+    let deadline = Instant::now() + target.timeout;
+    let connected = establish(&target.upstream, options, deadline).await;
+    let Connected {
+        mut stream,
+        speaks_http2,
+        ..
+    } = connected.map_err(no_connection)?;
     stage.set(Stage::Answer);
     let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
     match question {

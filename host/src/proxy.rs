@@ -116,7 +116,7 @@ fn speaks_grpc(parts: &Parts) -> bool {
 /// Whether a request is for the balancer-manager.
 #[cold]
 fn is_for(manager: &Manager, request: &Request<ClientBody>) -> bool {
-    let path = path::normalize(request.uri().path());
+    let path = path::normalize(request.uri().path().as_bytes());
     path.is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
 }
 
@@ -131,7 +131,7 @@ async fn forward<'request>(
 ) -> Result<Response<Body>, Failure> {
     let host =
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
-    let path = path::normalize(parts.uri.path())
+    let path = path::normalize(parts.uri.path().as_bytes())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
     if let Some(port) = client.https_redirect() {
         return Err(by_tls_alone(host, port, &parts.uri));
@@ -206,7 +206,7 @@ struct Exchange<'request> {
     /// The host it names, port and all.
     host: &'request str,
     /// The normalized path.
-    path: Cow<'request, str>,
+    path: Cow<'request, [u8]>,
     /// Where the path goes on behind the route's prefix.
     rest: usize,
     route: &'request Route,

@@ -1,7 +1,7 @@
 //! Members' answers speak of members; clients must hear of us. What ProxyPassReverse, ProxyPassReverseCookieDomain and
 //! ProxyPassReverseCookiePath do.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use http::header::{CONTENT_LOCATION, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -64,13 +64,10 @@ impl Rewrite<'_> {
     fn outer_path(&self, path: &str, base: &str) -> Option<String> {
         let inner = format!("{base}{}", self.route.member_path);
         let (path, suffix) = path.split_at(path.find(['?', '#']).unwrap_or(path.len()));
-        let rest = &path[path::strip_prefix(path, &inner)?..];
-        let outer = format!("{}{rest}", self.route.path.trim_end_matches('/'));
-        Some(if outer.is_empty() {
-            format!("/{suffix}")
-        } else {
-            outer + suffix
-        })
+        let rest = &path[path::strip_prefix(path.as_bytes(), &inner)?..];
+        let base = self.route.path.trim_end_matches('/');
+        let outer = join(base.as_bytes(), rest.as_bytes());
+        Some(String::from_utf8(outer).ok()? + suffix)
     }
 
     fn cookies(&self, headers: &mut HeaderMap) {
@@ -172,38 +169,49 @@ fn is_at(member: &config::Member, is_tls: bool, authority: &str) -> bool {
             || authority.strip_suffix(suffix).is_some_and(is_own_port))
 }
 
-/// The request target for a member: its own base, the route's member path and what is behind the route's prefix.
+/// The path that a member is asked for: its own base, the route's member path and what is behind the route's prefix.
 ///
-/// `path` is the normalized path and `rest` where it goes on behind the prefix. `None` if that makes no URI.
+/// `path` is the normalized path and `rest` where it goes on behind the prefix.
+pub(crate) fn path_at_member<'path>(
+    path: &'path [u8],
+    rest: usize,
+    route: &Route,
+    member: &config::Member,
+) -> Cow<'path, [u8]> {
+    if member.path.is_empty() && route.member_path == route.path {
+        return Cow::Borrowed(path);
+    }
+    let base = [&member.path, route.member_path.trim_end_matches('/')];
+    Cow::Owned(join(base.concat().as_bytes(), &path[rest..]))
+}
+
+/// A path of a base without a slash at its end and what follows it: a slash, the parameters of the base's last segment, or nothing.
+/// The root's segment has no name, so it has parameters only where nothing else follows.
+fn join(base: &[u8], rest: &[u8]) -> Vec<u8> {
+    if !base.is_empty() || rest.starts_with(b"/") {
+        return [base, rest].concat();
+    }
+    match rest.iter().position(|&byte| byte == b'/') {
+        Some(slash) => rest[slash..].to_vec(),
+        None => [b"/", rest].concat(),
+    }
+}
+
+/// The request target for a member; `path` and `rest` as in [`path_at_member`]. `None` if that makes no URI.
 pub(crate) fn target(
     original: &Uri,
-    path: &str,
+    path: &[u8],
     rest: usize,
     route: &Route,
     member: &config::Member,
 ) -> Option<Uri> {
-    let stays = member.path.is_empty() && route.member_path == route.path;
-    if stays && original.authority().is_none() && std::ptr::eq(path, original.path()) {
+    let path = path_at_member(path, rest, route, member);
+    if original.authority().is_none() && std::ptr::eq(&*path, original.path().as_bytes()) {
         return Some(original.clone());
     }
-    let mut target =
-        String::with_capacity(path.len() + member.path.len() + route.member_path.len() + 64);
-    if stays {
-        target.push_str(path);
-    } else {
-        let rest = &path[rest..];
-        let _ = write!(
-            target,
-            "{}{}{rest}",
-            member.path,
-            route.member_path.trim_end_matches('/')
-        );
-        if target.is_empty() {
-            target.push('/');
-        }
-    }
+    let mut target = path.into_owned();
     if let Some(query) = original.query() {
-        let _ = write!(target, "?{query}");
+        target.extend([b"?", query.as_bytes()].concat());
     }
     Uri::try_from(target).ok()
 }
@@ -221,6 +229,45 @@ mod tests {
         );
         let mut config = config::Config::parse(&text, Path::new("test.toml")).unwrap();
         config.balancers.remove(0).members.remove(0)
+    }
+
+    #[test]
+    fn paths_are_mapped_with_the_parameters_of_segments() {
+        let table = [
+            ("/app", "/app", "http://m", "/app;p=1", "/app;p=1"),
+            ("/app", "/shop", "http://m", "/app", "/shop"),
+            ("/app", "/shop", "http://m", "/app;p=1", "/shop;p=1"),
+            ("/app", "/shop", "http://m", "/app;p=1/x;q", "/shop;p=1/x;q"),
+            (
+                "/app",
+                "/shop",
+                "http://m/base",
+                "/app;p=1",
+                "/base/shop;p=1",
+            ),
+            ("/a/b", "/shop", "http://m", "/a;o/b;p/x", "/shop;p/x"),
+            ("/app", "/", "http://m", "/app", "/"),
+            ("/app", "/", "http://m", "/app/x", "/x"),
+            ("/app", "/", "http://m", "/app;p=1", "/;p=1"),
+            ("/app", "/", "http://m", "/app;p=1/x", "/x"),
+            ("/app", "/", "http://m/base", "/app;p=1/x", "/base;p=1/x"),
+            ("/", "/shop", "http://m", "/;p=1", "/shop/;p=1"),
+        ];
+        for (path, member_path, url, asked, expected) in table {
+            let text = format!(
+                "listen = [{{ address = \"127.0.0.1:0\" }}]\nroute = [{{ path = \"{path}\", member-path = \"{member_path}\", balancer = \"b\" }}]\n\
+                 [[balancer.b.member]]\nurl = \"{url}\"\n"
+            );
+            let config = config::Config::parse(&text, Path::new("test.toml")).unwrap();
+            let (route, member) = (&config.routes[0], &config.balancers[0].members[0]);
+            let rest = path::strip_prefix(asked.as_bytes(), path).unwrap();
+            let found = path_at_member(asked.as_bytes(), rest, route, member);
+            assert_eq!(
+                found,
+                expected.as_bytes(),
+                "{path} {member_path} {url} {asked}"
+            );
+        }
     }
 
     #[test]

@@ -352,7 +352,7 @@ pub struct Route {
     pub forwarded: Forwarding,
     /// `via`: what becomes of `Via`. Default off, as Apache.
     pub via: Via,
-    /// `rewrite-location`: turn members' addresses in Location, Content-Location and URI into ours. Default true.
+    /// `rewrite-location`: turn members' addresses in Location, Content-Location, URI, Link and Refresh into ours. Default true.
     pub rewrite_location: bool,
     /// `cookie-domain`: domains of members' cookies and what replaces them, besides the members' own host names.
     pub cookie_domain: Vec<(String, String)>,

@@ -642,11 +642,11 @@ impl Exchange<'_> {
             ..
         } = *self;
         Rewrite {
-            client,
-            route,
-            cluster,
-            member,
+            scheme: client.scheme(),
             host,
+            route,
+            members: &cluster.config.members,
+            member,
         }
         .apply(&mut parts.headers, &survey);
         for cookie in self.sticky_cookies(&choice) {

@@ -121,7 +121,7 @@ pub(crate) struct Survey {
     hop_by_hop: u8,
     /// Lines that say where the body ends.
     framings: usize,
-    /// Whether a field names a place: Location, Content-Location or URI.
+    /// Whether a field names a place: Location, Content-Location, URI, Link or Refresh.
     pub(crate) has_place: bool,
     /// Whether a cookie is set.
     pub(crate) has_cookie: bool,
@@ -143,7 +143,9 @@ impl Survey {
                 "proxy-authenticate" => survey.hop_by_hop |= 1 << 4,
                 "keep-alive" => survey.hop_by_hop |= 1 << 5,
                 "proxy-connection" => survey.hop_by_hop |= 1 << 6,
-                "location" | "content-location" | "uri" => survey.has_place = true,
+                "location" | "content-location" | "uri" | "link" | "refresh" => {
+                    survey.has_place = true
+                }
                 "set-cookie" => survey.has_cookie = true,
                 _ => {}
             }

@@ -42,6 +42,10 @@ pub fn cookies(bytes: &[u8]) {
         parameter: "sid".to_owned(),
         separator: (how & 1 == 0).then_some('.'),
         semicolon_ends: how & 2 == 0,
+        routes: (how & 4 == 0)
+            .then(|| "r1".to_owned())
+            .into_iter()
+            .collect(),
     };
     let request = FakeRequest::get(target).with_header("cookie", header);
     if let Some(affinity) = session.read(&request, &FakeHost::default()) {

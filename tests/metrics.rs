@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -65,6 +66,37 @@ fn requests_are_counted_by_route_and_class() {
     }
     let unrouted = "equipoise_unrouted_requests_total{class=\"4xx\"}";
     assert_eq!(number(&text, unrouted), 2.0);
+}
+
+/// Goal: members that all fail get the load of the requests and a share, not a multiple. Method: two members that are busy, 200
+/// requests; besides the share there are ten retries, and ten more for each second that it takes.
+#[test]
+fn retries_are_a_share_of_requests() {
+    for (keys, least, share) in [("", 40, 40), ("retry-budget = \"off\"", 200, 200)] {
+        let busy = |name| {
+            Origin::named(name)
+                .answering(|exchange| exchange.respond("503 Busy", "busy"))
+                .start()
+        };
+        let (b1, b2) = (busy("b1"), busy("b2"));
+        let proxy = before(&[&b1, &b2])
+            .balancer(&format!("retry-on = [\"503\"]\n{keys}"))
+            .start();
+        let begun = Instant::now();
+        let mut client = proxy.client();
+        for _ in 0..200 {
+            assert_eq!(client.get("/").status(), 503);
+        }
+        let retries = b1.hits() + b2.hits() - 200;
+        let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a few");
+        let most = (share + 10 + 10 * (seconds + 1)).min(200);
+        assert!((least..=most).contains(&retries), "{keys}: {retries}");
+        let text = metrics(&proxy);
+        let denied = "equipoise_retries_denied_total{balancer=\"cluster\"}";
+        assert_eq!(number(&text, denied), (200 - retries) as f64);
+        let made = "equipoise_retries_total{balancer=\"cluster\",reason=\"status\"}";
+        assert_eq!(number(&text, made), retries as f64);
+    }
 }
 
 #[test]

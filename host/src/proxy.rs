@@ -6,6 +6,7 @@ mod error;
 mod gate;
 mod headers;
 mod notes;
+mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
 mod translation;
@@ -51,7 +52,7 @@ use gate::Gate;
 use headers::Survey;
 use notes::Notes;
 use rewrite::Rewrite;
-use tries::Tries;
+use tries::{Next, Tries};
 use upgrade::Wish;
 use upload::RequestBody;
 pub(crate) use view::Services;
@@ -62,6 +63,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) use body::Body;
 pub(crate) use error::Failure;
+pub(crate) use retry_budget::RetryBudget;
 pub(crate) use upload::Upload;
 
 /// Answers a client's request: by a member, or with what went wrong.
@@ -257,6 +259,9 @@ impl Exchange<'_> {
     async fn run(&self, notes: &mut Notes<'_>) -> Result<Response<Body>, Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
+        if let Some(share) = self.cluster.config.retry_budget {
+            self.cluster.retry_budget.deposit(share);
+        }
         loop {
             let choice = match self.choose(&tries, notes).await {
                 Ok(choice) => choice,
@@ -272,7 +277,7 @@ impl Exchange<'_> {
                 Ok(answer) => {
                     notes.note_outcome(Ok(answer.response.status().as_u16()));
                     let repeats = self.repeats_on(answer.response.status())
-                        && tries.next_after_answer(&choice);
+                        && self.affords(tries.next_after_answer(&choice));
                     if !repeats {
                         return Ok(self.pass_on(choice, answer));
                     }
@@ -285,7 +290,7 @@ impl Exchange<'_> {
                     notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
                     if !(self.may_repeat(&failure)
-                        && tries.next_after_failure(&choice, &failure, was_reused))
+                        && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
                     {
                         return Err(failure);
                     }
@@ -688,6 +693,22 @@ impl Exchange<'_> {
             HeaderValue::try_from(cookie).ok()
         });
         ours.into_iter().chain(issued)
+    }
+
+    /// Whether there is a next try, which the balancer's budget has room for.
+    fn affords(&self, next: Next) -> bool {
+        match next {
+            Next::None => false,
+            Next::Free => true,
+            Next::Retry => {
+                let Cluster {
+                    config,
+                    retry_budget,
+                    ..
+                } = self.cluster;
+                config.retry_budget.is_none() || retry_budget.withdraw(self.snapshot.now())
+            }
+        }
     }
 
     /// Whether the request may go to another member after this failure.

@@ -19,7 +19,7 @@ fn before(members: &[&Origin]) -> Start {
 
 /// What `/metrics` says.
 #[track_caller]
-fn metrics(proxy: &Proxy) -> String {
+pub(crate) fn metrics(proxy: &Proxy) -> String {
     let said = proxy.stderr.line_with("the admin listener is open");
     let address = said.rsplit("address=").next().expect("the address");
     let mut client = Client::connect(address.trim().parse().expect("an address"));
@@ -31,7 +31,7 @@ fn metrics(proxy: &Proxy) -> String {
 
 /// The number behind this name and these labels.
 #[track_caller]
-fn number(text: &str, series: &str) -> f64 {
+pub(crate) fn number(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series));
     let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
     line.trim().parse().expect("a number")
@@ -39,7 +39,7 @@ fn number(text: &str, series: &str) -> f64 {
 
 /// Waits until a number is this, for what is counted a moment after the client has its answer.
 #[track_caller]
-fn await_number(proxy: &Proxy, series: &str, expected: f64) {
+pub(crate) fn await_number(proxy: &Proxy, series: &str, expected: f64) {
     eventually(&format!("{series} {expected}"), || {
         (number(&metrics(proxy), series) == expected).then_some(())
     });

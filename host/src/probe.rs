@@ -12,7 +12,6 @@ use std::io;
 use std::time::Duration;
 
 use equipoise_sdk::health::{Answer, Failure, Probe};
-use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
@@ -195,20 +194,12 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
 }
 
 fn no_connection(error: ConnectError) -> Trouble {
-    let error = match error {
-        ConnectError::Io(error) => error,
-        error => return Trouble::new(Failure::Unreachable, format!("no connection: {error}")),
+    let detail = match &error {
+        ConnectError::Io(error) => format!("no connection: {}", plain(error)),
+        error => format!("no connection: {error}"),
     };
-    let detail = format!("no connection: {}", plain(&error));
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::ADDRNOTAVAIL,
-    ];
     Trouble {
-        is_ours: Errno::from_io_error(&error).is_some_and(|error| ours.contains(&error)),
+        is_ours: !error.is_the_members(),
         ..Trouble::new(Failure::Unreachable, detail)
     }
 }

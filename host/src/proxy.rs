@@ -436,14 +436,11 @@ impl Exchange<'_> {
         };
         let limits = &self.snapshot.limits;
         let opened = Connection::open(upstream, counters, limits, introduction, upgrades).await;
-        self.report(
-            choice,
-            if opened.is_ok() {
-                Outcome::Connected
-            } else {
-                Outcome::Unreachable
-            },
-        );
+        match &opened {
+            Ok(_) => self.report(choice, Outcome::Connected),
+            Err(error) if error.is_the_members() => self.report(choice, Outcome::Unreachable),
+            Err(_) => {}
+        }
         let connection = opened?;
         if may_share {
             pool.share(&connection);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
@@ -32,6 +33,25 @@ pub(crate) enum ConnectError {
     /// The deadline passed.
     #[error("no connection within {0:?}")]
     TimedOut(Duration),
+}
+
+impl ConnectError {
+    /// Whether it says something about the member. Else it is the client's fault, or something of ours has run out, such as
+    /// file descriptors.
+    pub(crate) fn is_the_members(&self) -> bool {
+        let ours = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::ADDRNOTAVAIL,
+        ];
+        match self {
+            Self::Io(error) => !Errno::from_io_error(error).is_some_and(|it| ours.contains(&it)),
+            Self::Tls(_) | Self::TimedOut(_) => true,
+            Self::Name(_) => false,
+        }
+    }
 }
 
 /// What differs from one connection to the next.
@@ -212,6 +232,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_we_have_run_out_of_says_nothing_about_the_member() {
+        let io = |errno: Errno| ConnectError::Io(errno.into());
+        let table = [
+            (io(Errno::CONNREFUSED), true),
+            (io(Errno::HOSTUNREACH), true),
+            (ConnectError::Io(io::ErrorKind::NotFound.into()), true),
+            (ConnectError::TimedOut(Duration::ZERO), true),
+            (ConnectError::Tls(io::ErrorKind::InvalidData.into()), true),
+            (io(Errno::MFILE), false),
+            (io(Errno::ADDRNOTAVAIL), false),
+        ];
+        for (error, expected) in table {
+            assert_eq!(error.is_the_members(), expected, "{error:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_host_that_no_certificate_can_be_for_is_said_before_anything_is_sent() {
         let (listener, port) = mute().await;
@@ -224,6 +261,7 @@ mod tests {
             ..ConnectOptions::default()
         };
         let error = connect(&upstream, options).await.err().unwrap();
+        assert!(!error.is_the_members());
         assert!(
             error
                 .to_string()

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 /// The path with dot segments resolved and needless percent-encoding removed (RFC 3986, 6.2.2), as a member would read it.
 ///
 /// Runs of slashes, encoded slashes, backslashes and segments' parameters (`;v=1`) stay. `None` for what is no absolute path, leads
-/// above the root, has a broken percent-encoding, or means different things to different members: an encoded zero byte, or
-/// dot segments hidden behind encoded slashes, backslashes or parameters.
+/// above the root, has a broken percent-encoding, or means different things to different members: an encoded zero byte, dot
+/// segments hidden behind encoded slashes, backslashes or parameters, or a backslash among the slashes at its beginning, behind
+/// which some see a host.
 pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !path.starts_with(b"/") {
         return None;
@@ -20,7 +21,7 @@ pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
     let resolved = resolve_dots(&decode_unreserved(path)?)?;
     let has_zero = resolved.array_windows().any(|it| it == b"%00");
-    match has_zero || hides_dots(&resolved) {
+    match has_zero || hides_host(&resolved) || hides_dots(&resolved) {
         true => None,
         false if resolved == path => Some(Cow::Borrowed(path)),
         false => Some(Cow::Owned(resolved)),
@@ -137,6 +138,12 @@ fn skip_parameters(path: &[u8], mut at: usize, slashes: Slashes) -> usize {
     at
 }
 
+/// Whether the path begins with a host for those who take backslashes for slashes, as in `//host/path`.
+fn hides_host(path: &[u8]) -> bool {
+    let mut slashes = path.iter().take_while(|byte| matches!(byte, b'/' | b'\\'));
+    slashes.any(|&byte| byte == b'\\')
+}
+
 /// Whether the path has dot segments for members that take encoded slashes or backslashes for slashes, or parameters out of segments.
 fn hides_dots(path: &[u8]) -> bool {
     let mut plain = Vec::with_capacity(path.len());
@@ -248,7 +255,8 @@ mod tests {
         for path in [
             &b"/\"<>{}|^`"[..],
             b"/a\\b",
-            b"/\\",
+            b"/a\\",
+            b"/a/\\\\b",
             b"/a\\b%5Cc/%7B",
             b"/caf\xc3\xa9",
             b"/\x80\xff/x",
@@ -259,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_hides_no_dot_segments() {
+    fn a_backslash_hides_neither_dot_segments_nor_a_host() {
         for path in [
             "/..\\a",
             "/a\\..",
@@ -269,6 +277,10 @@ mod tests {
             "/a\\..%2Fb",
             "/a\\..;v=1/b",
             "/\\.",
+            "/\\",
+            "/\\a",
+            "//\\a",
+            "/x/../\\a",
         ] {
             assert_eq!(normalize(path.as_bytes()), None, "{path}");
         }

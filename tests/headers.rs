@@ -240,6 +240,47 @@ fn x_forwarded_fields_tell_of_the_client() {
     }
 }
 
+/// Every field that tells of a client passes from those that are trusted, and from others none.
+#[test]
+fn fields_that_tell_of_the_client_pass_from_trusted_networks_only() {
+    let listed = [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "X-Forwarded-Server",
+        "X-Real-IP",
+        "Forwarded",
+    ];
+    let underscored = listed.map(|name| name.replace('-', "_"));
+    let names = listed.iter().copied();
+    let names = names.chain(underscored[..6].iter().map(String::as_str));
+    let fields: Vec<_> = names.map(|name| format!("{name}: forged")).collect();
+    let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+    let forged = |keys: &str| {
+        let head = passed(keys, &fields).head;
+        let passes = |name: &&str| head.all(name).iter().any(|value| value.contains("forged"));
+        assert!(!underscored[..6].iter().any(|name| passes(&name.as_str())));
+        listed.into_iter().filter(passes).collect::<Vec<_>>()
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(
+        forged("x-forwarded = { trust = [\"127.0.0.0/8\"] }"),
+        listed
+    );
+    assert_eq!(
+        forged("x-forwarded = { trust = [\"10.0.0.0/8\"] }"),
+        nothing
+    );
+    assert_eq!(
+        forged("forwarded = { trust = [\"10.0.0.0/8\"] }\nx-forwarded = \"off\""),
+        nothing
+    );
+    assert_eq!(forged("x-forwarded = \"replace\""), ["Forwarded"]);
+    let request = passed("x-forwarded = { trust = [\"10.0.0.0/8\"] }", &fields);
+    assert_eq!(request.head.all("x-forwarded-for"), ["127.0.0.1"]);
+}
+
 #[test]
 fn forwarded_tells_of_the_client_when_it_is_on() {
     let sent: &[&str] = &["Forwarded: for=9.9.9.9"];

@@ -15,6 +15,7 @@ mod command_line;
 mod compiling;
 mod connections;
 mod demo;
+mod descriptors;
 mod error_state;
 mod explain;
 mod failover;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ fn before(members: &[&Origin]) -> Start {
 
 /// What `/metrics` says.
 #[track_caller]
-fn metrics(proxy: &Proxy) -> String {
+pub(crate) fn metrics(proxy: &Proxy) -> String {
     let said = proxy.stderr.line_with("the admin listener is open");
     let address = said.rsplit("address=").next().expect("the address");
     let mut client = Client::connect(address.trim().parse().expect("an address"));
@@ -30,7 +31,7 @@ fn metrics(proxy: &Proxy) -> String {
 
 /// The number behind this name and these labels.
 #[track_caller]
-fn number(text: &str, series: &str) -> f64 {
+pub(crate) fn number(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series));
     let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
     line.trim().parse().expect("a number")
@@ -38,7 +39,7 @@ fn number(text: &str, series: &str) -> f64 {
 
 /// Waits until a number is this, for what is counted a moment after the client has its answer.
 #[track_caller]
-fn await_number(proxy: &Proxy, series: &str, expected: f64) {
+pub(crate) fn await_number(proxy: &Proxy, series: &str, expected: f64) {
     eventually(&format!("{series} {expected}"), || {
         (number(&metrics(proxy), series) == expected).then_some(())
     });
@@ -65,6 +66,37 @@ fn requests_are_counted_by_route_and_class() {
     }
     let unrouted = "equipoise_unrouted_requests_total{class=\"4xx\"}";
     assert_eq!(number(&text, unrouted), 2.0);
+}
+
+/// Goal: members that all fail get the load of the requests and a share, not a multiple. Method: two members that are busy, 200
+/// requests; besides the share there are ten retries, and ten more for each second that it takes.
+#[test]
+fn retries_are_a_share_of_requests() {
+    for (keys, least, share) in [("", 40, 40), ("retry-budget = \"off\"", 200, 200)] {
+        let busy = |name| {
+            Origin::named(name)
+                .answering(|exchange| exchange.respond("503 Busy", "busy"))
+                .start()
+        };
+        let (b1, b2) = (busy("b1"), busy("b2"));
+        let proxy = before(&[&b1, &b2])
+            .balancer(&format!("retry-on = [\"503\"]\n{keys}"))
+            .start();
+        let begun = Instant::now();
+        let mut client = proxy.client();
+        for _ in 0..200 {
+            assert_eq!(client.get("/").status(), 503);
+        }
+        let retries = b1.hits() + b2.hits() - 200;
+        let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a few");
+        let most = (share + 10 + 10 * (seconds + 1)).min(200);
+        assert!((least..=most).contains(&retries), "{keys}: {retries}");
+        let text = metrics(&proxy);
+        let denied = "equipoise_retries_denied_total{balancer=\"cluster\"}";
+        assert_eq!(number(&text, denied), (200 - retries) as f64);
+        let made = "equipoise_retries_total{balancer=\"cluster\",reason=\"status\"}";
+        assert_eq!(number(&text, made), retries as f64);
+    }
 }
 
 #[test]

@@ -46,6 +46,9 @@ fn locations_of_members_become_ours() {
         ("http://{b1}/base/", "/app/"),
         ("/base/y", "/app/y"),
         ("/base?q=1", "/app?q=1"),
+        ("/base/é?q=é", "/app/é?q=é"),
+        ("http://{b1}/base/é", "/app/é"),
+        ("//{b1}/base/y", "/app/y"),
     ];
     for name in ["Location", "Content-Location", "URI"] {
         for (value, expected) in table {
@@ -53,6 +56,30 @@ fn locations_of_members_become_ours() {
             let field = response.field(name).unwrap_or_default();
             assert_eq!(ours(field), expected, "{name}: {value}");
         }
+    }
+}
+
+/// No address of a member reaches a client by any field that browsers follow.
+#[test]
+fn links_and_refreshes_of_members_become_ours() {
+    let table = [
+        (
+            "Link",
+            "<http://{b1}/base/é>; rel=x, </base/a.css>",
+            "<http://lb.test/app/é>; rel=x, </app/a.css>",
+        ),
+        (
+            "Refresh",
+            "5; url=http://{b2}/base/é",
+            "5; url=http://lb.test/app/é",
+        ),
+    ];
+    for (name, value, expected) in table {
+        let response = answered("", name, value);
+        assert_eq!(response.field(name), Some(expected), "{value}");
+        let response = answered("rewrite-location = false", name, value);
+        let field = response.field(name).unwrap_or_default();
+        assert!(field.contains("http://127.0.0.1:"), "{field}");
     }
 }
 
@@ -140,6 +167,7 @@ fn cookie_paths_and_domains_become_ours() {
             &["path=/app/", "httponly"],
         ),
         ("", "a=1; PATH=/base/z", "a=1", &["path=/app/z"]),
+        ("", "a=é; Path=/base/é", "a=é", &["path=/app/é"]),
         ("", "a=1; Path=/basement", "a=1", &["path=/basement"]),
         ("", "a=1; Path=/; Secure", "a=1", &["path=/", "secure"]),
         ("", "a=1", "a=1", &[]),

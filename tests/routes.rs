@@ -94,6 +94,28 @@ fn a_path_matches_at_segment_boundaries() {
     }
 }
 
+/// Applications whose clients take no cookies write their sessions there.
+#[test]
+fn parameters_of_a_path_lead_to_no_other_route() {
+    let routes = [
+        ("app", "path = \"/app\"\nexclude = [\"/app/private\"]"),
+        ("root", "path = \"/\""),
+    ];
+    let (_origins, proxy) = routed(&["app", "root"], &routes);
+    let table = [
+        ("/app;jsessionid=1.r1", "app"),
+        ("/app;jsessionid=1.r1?x", "app"),
+        ("/app;v=1/x;w=2", "app"),
+        ("/;v=1/app", "app"),
+        ("/app;v=1/private;w=2", "root"),
+        ("/apple;v=1", "root"),
+        ("/app%3Bv=1", "root"),
+    ];
+    for (target, expected) in table {
+        assert_eq!(ask(&proxy, "lb.test", target), expected, "{target}");
+    }
+}
+
 #[test]
 fn a_request_that_no_route_matches_is_404_and_the_connection_goes_on() {
     let (_origins, proxy) = routed(&["app"], &[("app", "path = \"/app\"")]);
@@ -251,6 +273,13 @@ fn the_path_is_mapped_to_the_members_side() {
             "/app?q",
             "/base?q",
         ),
+        (
+            "path = \"/app\"\nmember-path = \"/base\"",
+            "/app;v=1/x?q",
+            "/base;v=1/x?q",
+        ),
+        ("path = \"/app\"\nmember-path = \"/\"", "/app;v=1", "/;v=1"),
+        ("path = \"/app\"", "/app;v=1", "/app;v=1"),
         ("path = \"/app\"\nmember-path = \"/\"", "/app/x", "/x"),
         ("path = \"/app\"\nmember-path = \"/\"", "/app", "/"),
         ("path = \"/app\"\nmember-path = \"/\"", "/app?q", "/?q"),

@@ -44,7 +44,7 @@ use crate::control::Handle;
 use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
 use crate::live::Live;
-use crate::server::{Listening, Liveness, Place, Places, accept};
+use crate::server::{Listening, Liveness, Place, Places, Shares, accept};
 use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
@@ -57,11 +57,11 @@ use metrics::Metrics;
 pub(crate) use portal::{Portal, Visit, portal};
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
-/// Connections open at once, for more than a moment.
+/// Connections open at once, for more than a moment: where there are descriptors for them.
 const CONNECTIONS: usize = 64;
 
-/// The most of all, with those that are being closed for others; more wait in the kernel.
-const PLACES: usize = (CROWD + 1) * CONNECTIONS;
+/// The least of them.
+const LEAST_CONNECTIONS: usize = 2;
 
 /// How long anybody may stall: within a body, an answer, or between requests.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,11 +115,13 @@ async fn serve_on<L>(listener: L, admin: Rc<Admin>, closing: impl Future)
 where
     L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
-    let places = Places::new(PLACES);
-    let connections = Connections::new(CONNECTIONS);
+    let most = most_connections(&admin.live);
+    // With those that are being closed for others; more wait in the kernel.
+    let most_of_all = (CROWD + 1) * most;
+    let (places, connections) = (Places::new(most_of_all), Connections::new(most));
     accept(
         listener,
-        places.clone(),
+        async || places.take().await,
         closing,
         |stream, address, place| {
             let from: Peer = address.into();
@@ -134,13 +136,21 @@ where
     )
     .await;
     // Where every place can be had, nobody is there.
-    let mut taken = Vec::with_capacity(PLACES);
+    let mut taken = Vec::with_capacity(most_of_all);
     let all_have_gone = async {
-        while taken.len() < PLACES {
+        while taken.len() < most_of_all {
             taken.push(places.take().await);
         }
     };
     let _ = timeout(PARTING, all_have_gone).await;
+}
+
+/// How many connections may be open at once for more than a moment.
+fn most_connections(live: &Live) -> usize {
+    let snapshot = live.load();
+    let config = &snapshot.config;
+    let share = Shares::now(config.workers.get(), config.listeners.len()).admin;
+    (share / (CROWD + 1)).clamp(LEAST_CONNECTIONS, CONNECTIONS)
 }
 
 async fn serve_connection(

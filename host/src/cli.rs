@@ -161,7 +161,7 @@ pub(crate) fn serve(
     let mut signals = Signals::catch().context("catching signals")?;
     let supervisor = Arc::new(Supervisor::of_process());
     let config = setting.config();
-    raise_file_limit(config);
+    raise_file_limit();
     let access_log = config.access_log.as_ref();
     let access_log = access_log.map(|log| AccessLog::open(log, output));
     let server = Server::start(
@@ -230,14 +230,8 @@ fn addresses(server: &Server, config: &Config) -> String {
 }
 
 /// Lets the process open as many files as the system allows: every connection is one, to clients and to members.
-fn raise_file_limit(config: &Config) {
-    let wanted = 2 * config.limits.connections as u64;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if limit < wanted => tracing::warn!(
-            limit,
-            "the limit of open files (ulimit -n) is below twice the limit of connections"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }

@@ -3,7 +3,7 @@
 //! [`Config::read`] reads it from TOML and reports every mistake it finds; nothing else builds one from text.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -148,6 +148,8 @@ pub struct Limits {
     /// `client-rate`: bytes a second that a client has to send of a body, or take of an answer, on average over the time that
     /// we wait for it; the first 10 s are not looked at. 0 for off. Default 240.
     pub client_rate: usize,
+    /// `half-close`: how long a client that has closed its sending side still gets its answer. Default 10 s; 0 for not at all.
+    pub half_close: Duration,
     /// `handshake-timeout`: how long a client may take for its PROXY header and its TLS handshake. Default 10 s.
     pub handshake_timeout: Duration,
     /// `streams`: requests that are under way at once on one connection of HTTP/2. Default 100; 1 to 10 000.
@@ -175,6 +177,7 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(60),
             client_timeout: Duration::from_secs(60),
             client_rate: 240,
+            half_close: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             streams: 100,
         }
@@ -342,18 +345,22 @@ pub struct Route {
     pub member_path: String,
     /// `preserve-host`: send the client's `Host` to the member instead of the member's own. Default false.
     pub preserve_host: bool,
-    /// `x-forwarded`: what becomes of X-Forwarded-For, -Host and -Proto. Default append, as Apache.
+    /// `x-forwarded`: what becomes of X-Forwarded-For, -Host and -Proto, and of other fields beginning with X that tell of the
+    /// client. Default append, as Apache.
     pub x_forwarded: Forwarding,
     /// `forwarded`: what becomes of RFC 7239's `Forwarded`. Default off.
     pub forwarded: Forwarding,
     /// `via`: what becomes of `Via`. Default off, as Apache.
     pub via: Via,
-    /// `rewrite-location`: turn members' addresses in Location, Content-Location and URI into ours. Default true.
+    /// `rewrite-location`: turn members' addresses in Location, Content-Location, URI, Link and Refresh into ours. Default true.
     pub rewrite_location: bool,
     /// `cookie-domain`: domains of members' cookies and what replaces them, besides the members' own host names.
     pub cookie_domain: Vec<(String, String)>,
     /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
     pub cookie_path: Vec<(String, String)>,
+    /// `options-asterisk`: `OPTIONS *` for this route's hosts goes to its balancer. Only with path `/`. Default false: it is
+    /// answered without asking a member.
+    pub options_asterisk: bool,
 }
 
 impl Route {
@@ -379,15 +386,65 @@ pub enum HostPattern {
     Below(String),
 }
 
-/// What becomes of a header that tells members about the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of header fields that tell members about the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forwarding {
     /// Our part is added behind what the client sent.
     Append,
     /// What the client sent is dropped and our part sent.
     Replace,
-    /// The header passes as it is.
+    /// What the client sent passes as it is.
     Off,
+    /// `{ trust = […] }`: append for clients in these networks, replace for all others.
+    Trust(Vec<IpNet>),
+}
+
+/// What becomes of the fields of one client that tell about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForwardingAction {
+    /// Our part is added behind what the client sent.
+    Append,
+    /// What the client sent is removed and our part sent.
+    Replace,
+    /// What the client sent is removed.
+    Remove,
+    /// What the client sent passes as it is.
+    Pass,
+}
+
+impl Forwarding {
+    fn trusts(&self, client: IpAddr) -> bool {
+        match self {
+            Self::Trust(networks) => networks.iter().any(|network| network.contains(&client)),
+            Self::Append | Self::Replace | Self::Off => true,
+        }
+    }
+}
+
+impl Route {
+    /// What becomes of `X-Forwarded-*` and `X-Real-IP` of a client at this address.
+    pub(crate) fn x_forwarded_action(&self, client: IpAddr) -> ForwardingAction {
+        self.forwarding_action(&self.x_forwarded, client)
+    }
+
+    /// What becomes of `Forwarded` of a client at this address.
+    pub(crate) fn forwarded_action(&self, client: IpAddr) -> ForwardingAction {
+        self.forwarding_action(&self.forwarded, client)
+    }
+
+    /// Where either of the two says whom to trust, nothing of others passes that tells about a client.
+    fn forwarding_action(&self, forwarding: &Forwarding, client: IpAddr) -> ForwardingAction {
+        let client = client.to_canonical();
+        let is_trusted = || self.x_forwarded.trusts(client) && self.forwarded.trusts(client);
+        match forwarding {
+            Forwarding::Append => ForwardingAction::Append,
+            Forwarding::Replace => ForwardingAction::Replace,
+            Forwarding::Off if is_trusted() => ForwardingAction::Pass,
+            Forwarding::Off => ForwardingAction::Remove,
+            Forwarding::Trust(_) if forwarding.trusts(client) => ForwardingAction::Append,
+            Forwarding::Trust(_) => ForwardingAction::Replace,
+        }
+    }
 }
 
 /// What becomes of `Via`, with Apache's words.
@@ -486,6 +543,10 @@ pub struct Balancer {
     pub timeout: Duration,
     /// `retry-on`: answers and failures after which a request with an idempotent method goes to another member.
     pub retry_on: RetryOn,
+    /// `request-timeout`: time from a request's head to the head of its answer, over all tries. Default: no bound.
+    pub request_timeout: Option<Duration>,
+    /// `retry-budget`: retries as a part of requests, in percent. Default 20 %; `None` for no bound.
+    pub retry_budget: Option<u8>,
     /// `replay-buffer`: how many bytes of a request body are kept to send again. Default 64 KiB; up to 16 MiB.
     pub replay_buffer: usize,
     /// `outlier`: when members whose live requests fail are left out. Default: never.

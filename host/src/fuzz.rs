@@ -42,6 +42,10 @@ pub fn cookies(bytes: &[u8]) {
         parameter: "sid".to_owned(),
         separator: (how & 1 == 0).then_some('.'),
         semicolon_ends: how & 2 == 0,
+        routes: (how & 4 == 0)
+            .then(|| "r1".to_owned())
+            .into_iter()
+            .collect(),
     };
     let request = FakeRequest::get(target).with_header("cookie", header);
     if let Some(affinity) = session.read(&request, &FakeHost::default()) {
@@ -55,18 +59,20 @@ pub fn cookies(bytes: &[u8]) {
 
 /// A path that is made unambiguous stays as it is, leads nowhere else, and is below the prefixes that it has.
 pub fn paths(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let (raw, prefix) = text.split_once('\n').unwrap_or((&text, "/a"));
+    let mut lines = bytes.splitn(2, |&byte| byte == b'\n');
+    let raw = lines.next().unwrap_or_default();
+    let prefix = String::from_utf8_lossy(lines.next().unwrap_or(b"/a"));
     let Some(path) = path::normalize(raw) else {
         return;
     };
-    assert!(path.starts_with('/'), "{path}");
+    let text = path.escape_ascii();
+    assert!(path.starts_with(b"/"), "{text}");
     assert_eq!(path::normalize(&path).as_deref(), Some(&*path));
-    let mut segments = path.split('/');
-    assert!(segments.all(|it| it != "." && it != ".."), "{path}");
-    if let Some(rest) = path::strip_prefix(&path, prefix) {
-        assert!(path.get(rest..).is_some(), "{path} without {prefix}");
-        assert!(path::is_below(&path, prefix), "{path} below {prefix}");
+    let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+    assert!(segments.all(|it| it != b"." && it != b".."), "{text}");
+    if let Some(rest) = path::strip_prefix(&path, &prefix) {
+        assert!(path.get(rest..).is_some(), "{text} without {prefix}");
+        assert!(path::is_below(&path, &prefix), "{text} below {prefix}");
     }
 }
 

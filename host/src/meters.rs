@@ -22,7 +22,7 @@ pub(crate) use member::MemberMeters;
 pub(crate) use process::Process;
 use reloads::Reloads;
 pub(crate) use route::RouteMeters;
-pub(crate) use worker::{Connected, Desk, WorkerMeters};
+pub(crate) use worker::{Connected, Desk, LIMITS, Limit, WorkerMeters};
 
 /// What is counted of the process as a whole.
 #[derive(Debug)]

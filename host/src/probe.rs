@@ -12,11 +12,10 @@ use std::io;
 use std::time::Duration;
 
 use equipoise_sdk::health::{Answer, Failure, Probe};
-use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
-use crate::upstream::{ConnectError, reach};
+use crate::upstream::{ConnectError, ConnectOptions, Connected, establish};
 
 mod answer;
 mod expectation;
@@ -166,13 +165,18 @@ async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool
 /// A check without a bound on its time.
 async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
     let question = &target.question;
-    let reached = reach(
-        &target.upstream,
-        target.port,
-        target.timeout,
-        question.is_http1(),
-    );
-    let (mut stream, speaks_http2) = reached.await.map_err(no_connection)?;
+    let options = ConnectOptions {
+        port: target.port,
+        only_http1: question.is_http1(),
+        ..ConnectOptions::default()
+    };
+    let deadline = Instant::now() + target.timeout;
+    let connected = establish(&target.upstream, options, deadline).await;
+    let Connected {
+        mut stream,
+        speaks_http2,
+        ..
+    } = connected.map_err(no_connection)?;
     stage.set(Stage::Answer);
     let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
     match question {
@@ -190,20 +194,12 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
 }
 
 fn no_connection(error: ConnectError) -> Trouble {
-    let error = match error {
-        ConnectError::Io(error) => error,
-        error => return Trouble::new(Failure::Unreachable, format!("no connection: {error}")),
+    let detail = match &error {
+        ConnectError::Io(error) => format!("no connection: {}", plain(error)),
+        error => format!("no connection: {error}"),
     };
-    let detail = format!("no connection: {}", plain(&error));
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::ADDRNOTAVAIL,
-    ];
     Trouble {
-        is_ours: Errno::from_io_error(&error).is_some_and(|error| ours.contains(&error)),
+        is_ours: !error.is_the_members(),
         ..Trouble::new(Failure::Unreachable, detail)
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod gate;
 mod headers;
 mod notes;
+mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
 mod translation;
@@ -54,7 +55,7 @@ use gate::Gate;
 use headers::Survey;
 use notes::Notes;
 use rewrite::Rewrite;
-use tries::Tries;
+use tries::{Next, Tries};
 use upgrade::Wish;
 use upload::RequestBody;
 pub(crate) use view::Services;
@@ -65,6 +66,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) use body::Body;
 pub(crate) use error::Failure;
+pub(crate) use retry_budget::RetryBudget;
 pub(crate) use upload::Upload;
 
 /// Answers a client's request: by a member, or with what went wrong.
@@ -144,7 +146,7 @@ async fn pump(mut incoming: ClientBody, mut sender: BodySender) {
 /// Whether a request is for the balancer-manager.
 #[cold]
 fn is_for(manager: &Manager, request: &Request<ClientBody>) -> bool {
-    let path = path::normalize(request.uri().path());
+    let path = path::normalize(request.uri().path().as_bytes());
     path.is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
 }
 
@@ -159,7 +161,7 @@ async fn forward<'request>(
 ) -> Result<Response<Body>, Failure> {
     let host =
         router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
-    let path = path::normalize(parts.uri.path())
+    let path = path::normalize(parts.uri.path().as_bytes())
         .ok_or(Failure::BadRequest("the request target is no path"))?;
     if let Some(port) = client.https_redirect() {
         return Err(by_tls_alone(host, port, &parts.uri));
@@ -234,7 +236,7 @@ struct Exchange<'request> {
     /// The host it names, port and all.
     host: &'request str,
     /// The normalized path.
-    path: Cow<'request, str>,
+    path: Cow<'request, [u8]>,
     /// Where the path goes on behind the route's prefix.
     rest: usize,
     route: &'request Route,
@@ -285,6 +287,9 @@ impl Exchange<'_> {
     async fn run(&self, notes: &mut Notes<'_>) -> Result<Response<Body>, Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
+        if let Some(share) = self.cluster.config.retry_budget {
+            self.cluster.retry_budget.deposit(share);
+        }
         loop {
             let choice = match self.choose(&tries, notes).await {
                 Ok(choice) => choice,
@@ -300,7 +305,7 @@ impl Exchange<'_> {
                 Ok(answer) => {
                     notes.note_outcome(Ok(answer.response.status().as_u16()));
                     let repeats = self.repeats_on(answer.response.status())
-                        && tries.next_after_answer(&choice);
+                        && self.affords(tries.next_after_answer(&choice));
                     if !repeats {
                         return Ok(self.pass_on(choice, answer));
                     }
@@ -313,7 +318,7 @@ impl Exchange<'_> {
                     notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
                     if !(self.may_repeat(&failure)
-                        && tries.next_after_failure(&choice, &failure, was_reused))
+                        && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
                     {
                         return Err(failure);
                     }
@@ -459,14 +464,11 @@ impl Exchange<'_> {
         };
         let limits = &self.snapshot.limits;
         let opened = Connection::open(upstream, counters, limits, introduction, upgrades).await;
-        self.report(
-            choice,
-            if opened.is_ok() {
-                Outcome::Connected
-            } else {
-                Outcome::Unreachable
-            },
-        );
+        match &opened {
+            Ok(_) => self.report(choice, Outcome::Connected),
+            Err(error) if error.is_the_members() => self.report(choice, Outcome::Unreachable),
+            Err(_) => {}
+        }
         let connection = opened?;
         if may_share {
             pool.share(&connection);
@@ -670,11 +672,11 @@ impl Exchange<'_> {
             ..
         } = *self;
         Rewrite {
-            client,
-            route,
-            cluster,
-            member,
+            scheme: client.scheme(),
             host,
+            route,
+            members: &cluster.config.members,
+            member,
         }
         .apply(&mut parts.headers, &survey);
         for cookie in self.sticky_cookies(&choice) {
@@ -716,6 +718,22 @@ impl Exchange<'_> {
             HeaderValue::try_from(cookie).ok()
         });
         ours.into_iter().chain(issued)
+    }
+
+    /// Whether there is a next try, which the balancer's budget has room for.
+    fn affords(&self, next: Next) -> bool {
+        match next {
+            Next::None => false,
+            Next::Free => true,
+            Next::Retry => {
+                let Cluster {
+                    config,
+                    retry_budget,
+                    ..
+                } = self.cluster;
+                config.retry_budget.is_none() || retry_budget.withdraw(self.snapshot.now())
+            }
+        }
     }
 
     /// Whether the request may go to another member after this failure.

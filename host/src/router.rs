@@ -11,7 +11,7 @@ use crate::path;
 pub(crate) fn find<'routes>(
     routes: &'routes [Route],
     host: &str,
-    path: &str,
+    path: &[u8],
 ) -> Option<(usize, &'routes Route, usize)> {
     routes.iter().enumerate().find_map(|(number, route)| {
         if !is_for_host(&route.host, host) {
@@ -70,7 +70,66 @@ fn bare_name(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::Config;
+
+    /// Which of the routes, each some lines of configuration, takes the path, and what of it is behind the prefix.
+    fn found<'path>(
+        routes: &[&str],
+        host: &str,
+        path: &'path [u8],
+    ) -> Option<(usize, &'path [u8])> {
+        let routes = routes
+            .iter()
+            .map(|lines| format!("[[route]]\nbalancer = \"b\"\n{lines}\n"));
+        let text = format!(
+            "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[[balancer.b.member]]\nurl = \"http://m\"\n",
+            routes.collect::<String>()
+        );
+        let config =
+            Config::parse(&text, Path::new("test.toml")).unwrap_or_else(|it| panic!("{it}"));
+        let (number, _, rest) = find(&config.routes, host, path)?;
+        Some((number, &path[rest..]))
+    }
+
+    #[test]
+    fn parameters_and_encoding_lead_to_no_other_route() {
+        let routes = [
+            "path = \"/app\"\nexclude = [\"/app/private\"]",
+            "path = \"/caf%C3%A9\"",
+            "path = \"/\"\nhost = \"shop.test\"",
+            "path = \"/\"",
+        ];
+        let table = [
+            (&b"/app;jsessionid=1.r1"[..], 0, &b";jsessionid=1.r1"[..]),
+            (b"/app;v=1/x", 0, b";v=1/x"),
+            (b"/app/privat;e", 0, b"/privat;e"),
+            (b"/app;v=1/private", 3, b"/app;v=1/private"),
+            (b"/app/private;v=1/x", 3, b"/app/private;v=1/x"),
+            (b"/app\\private", 3, b"/app\\private"),
+            (b"/app%5Cprivate", 3, b"/app%5Cprivate"),
+            (b"/app\\x", 3, b"/app\\x"),
+            (b"/caf\xc3\xa9;v=1", 1, b";v=1"),
+            (b"/apple;v=1", 3, b"/apple;v=1"),
+        ];
+        for (path, number, rest) in table {
+            let path = path.to_vec();
+            let shown = path.escape_ascii();
+            assert_eq!(
+                found(&routes, "any.test", &path),
+                Some((number, rest)),
+                "{shown}"
+            );
+            let number = number.min(2);
+            assert_eq!(
+                found(&routes, "shop.test:80", &path),
+                Some((number, rest)),
+                "{shown}"
+            );
+        }
+    }
 
     #[test]
     fn hosts_match_whatever_their_case_port_or_final_dot() {

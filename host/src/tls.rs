@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use anyhow::{Result, anyhow};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub(crate) use connector::Connector;
+pub(crate) use connector::{Connector, UnusableName};
 pub(crate) use contents::Contents;
 pub(crate) use inventory::{files, unusable};
 pub(crate) use server::server;

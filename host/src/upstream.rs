@@ -4,11 +4,11 @@
 //! workers share about a member's connections, its `max`, is in [`Slots`].
 
 mod answers;
+mod connect;
 mod connection;
 mod dial;
 mod metered;
 mod pool;
-mod reach;
 mod slots;
 mod stream;
 
@@ -23,10 +23,10 @@ use crate::names::Addresses;
 use crate::tls::Connector;
 
 pub(crate) use answers::AnswerScanner;
-pub(crate) use connection::{ConnectError, Connection, Introduction, MIN_BUFFER};
+pub(crate) use connect::{ConnectError, ConnectOptions, Connected, establish};
+pub(crate) use connection::{Connection, Introduction, MIN_BUFFER};
 pub(crate) use metered::Traffic;
 pub(crate) use pool::Pool;
-pub(crate) use reach::reach;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use stream::MemberStream;
 

@@ -1,6 +1,6 @@
 //! What a policy is configured with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings and members, handed over before the first question and again when they change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl Setup {
     /// The value of a setting.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str)
+    }
+
+    /// The routes that members carry.
+    pub fn routes(&self) -> BTreeSet<String> {
+        let routes = self
+            .members
+            .iter()
+            .filter_map(|member| member.route.clone());
+        routes.collect()
     }
 
     /// Refuses settings other than these, which are mistakes more often than not.

@@ -14,7 +14,7 @@ use super::plugin::read_plugin_name;
 use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
 use super::value::whole;
-use super::value::{Reading, duration, integer, percent, size, switch, text};
+use super::value::{Reading, duration, integer, or_off, percent, size, some_time, switch, text};
 use super::{Balancer, Builtin, Member, Method, Plugin, RetryOn};
 
 /// The keys besides those of checks.
@@ -31,6 +31,8 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "failontimeout",
     "forcerecovery",
     "retry-on",
+    "request-timeout",
+    "retry-budget",
     "replay-buffer",
     "panic-threshold",
     "slow-start",
@@ -43,6 +45,9 @@ const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS)
 
 /// The keys of the table that names a judge.
 pub(super) const JUDGE_KEYS: &[&str] = &["plugin"];
+
+/// `retry-budget` where none is written, in percent.
+const DEFAULT_RETRY_BUDGET: u8 = 20;
 
 /// Reads every `[balancer.NAME]` out of the file at `path`, to whose folder members' files are relative.
 pub(super) fn read_balancers(file: &Table<'_>, plugins: &[Plugin], path: &Path) -> Vec<Balancer> {
@@ -67,6 +72,8 @@ fn read_balancer(
     let others = members.len().saturating_sub(1);
     let max_attempts = table.read("maxattempts", whole(0..=99));
     let timeout = table.read("timeout", duration(Duration::ZERO));
+    let request_timeout = table.read("request-timeout", or_off(some_time));
+    let retry_budget = table.read("retry-budget", or_off(percent));
     let replay_buffer = table.read("replay-buffer", size(0..=16 * 1024 * 1024));
     Balancer {
         settings: read_settings(name, table),
@@ -76,6 +83,8 @@ fn read_balancer(
         max_attempts: max_attempts.unwrap_or(others),
         timeout: timeout.unwrap_or(Duration::ZERO),
         retry_on: read_retry_on(table),
+        request_timeout: request_timeout.flatten(),
+        retry_budget: retry_budget.unwrap_or(Some(DEFAULT_RETRY_BUDGET)),
         replay_buffer: replay_buffer.unwrap_or(64 * 1024),
         outlier: read_outlier(table),
         judge: read_judge(table, plugins),

@@ -1,8 +1,10 @@
 //! `[limits]`.
 
+use std::time::Duration;
+
 use super::Limits;
 use super::table::Table;
-use super::value::{size, some_time, whole};
+use super::value::{duration, size, some_time, whole};
 
 pub(super) const KEYS: &[&str] = &[
     "connections",
@@ -12,6 +14,7 @@ pub(super) const KEYS: &[&str] = &[
     "keepalive-timeout",
     "client-timeout",
     "client-rate",
+    "half-close",
     "handshake-timeout",
     "streams",
 ];
@@ -32,6 +35,7 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
     let keepalive_timeout = table.read("keepalive-timeout", some_time);
     let client_timeout = table.read("client-timeout", some_time);
     let client_rate = table.read("client-rate", size(0..=FASTEST));
+    let half_close = table.read("half-close", duration(Duration::ZERO));
     let handshake_timeout = table.read("handshake-timeout", some_time);
     let streams = table.read("streams", whole(1..=10_000));
     Limits {
@@ -42,6 +46,7 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
         keepalive_timeout: keepalive_timeout.unwrap_or(default.keepalive_timeout),
         client_timeout: client_timeout.unwrap_or(default.client_timeout),
         client_rate: client_rate.unwrap_or(default.client_rate),
+        half_close: half_close.unwrap_or(default.half_close),
         handshake_timeout: handshake_timeout.unwrap_or(default.handshake_timeout),
         streams: streams.unwrap_or(default.streams),
     }

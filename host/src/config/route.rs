@@ -1,5 +1,8 @@
 //! `[[route]]`.
 
+use toml::de::DeValue;
+
+use super::heartbeat::{networks, not_empty};
 use super::name;
 use super::reference::read_reference;
 use super::table::Table;
@@ -19,7 +22,11 @@ pub(super) const KEYS: &[&str] = &[
     "rewrite-location",
     "cookie-domain",
     "cookie-path",
+    "options-asterisk",
 ];
+
+/// The keys of the table that says whose fields are trusted.
+pub(super) const TRUST_KEYS: &[&str] = &["trust"];
 
 const FORWARDING: &[(&str, Forwarding)] = &[
     ("append", Forwarding::Append),
@@ -47,8 +54,8 @@ fn read_route(table: &Table<'_>, balancers: &[Balancer]) -> Option<Route> {
     let member_path = table
         .read("member-path", text_as(name::path))
         .or_else(|| path.clone());
-    let x_forwarded = table.read("x-forwarded", choice(FORWARDING));
-    let forwarded = table.read("forwarded", choice(FORWARDING));
+    let x_forwarded = read_forwarding(table, "x-forwarded");
+    let forwarded = read_forwarding(table, "forwarded");
     let route = Route {
         host: table
             .read("host", text_as(host_pattern))
@@ -61,6 +68,7 @@ fn read_route(table: &Table<'_>, balancers: &[Balancer]) -> Option<Route> {
         rewrite_location: table.read("rewrite-location", switch).unwrap_or(true),
         cookie_domain: table.pairs("cookie-domain", DOMAINS, name::domain),
         cookie_path: table.pairs("cookie-path", PATHS, name::path),
+        options_asterisk: read_options_asterisk(table, path.as_deref()),
         balancer: balancer.unwrap_or_default(),
         member_path: member_path.unwrap_or_default(),
         path: path?,
@@ -70,6 +78,32 @@ fn read_route(table: &Table<'_>, balancers: &[Balancer]) -> Option<Route> {
 
 const DOMAINS: &str = "{ \"backend.internal\" = \"www.example.com\" }";
 const PATHS: &str = "{ \"/app\" = \"/shop\" }";
+
+/// One of the words, or a table with the networks that are trusted.
+fn read_forwarding(route: &Table<'_>, key: &str) -> Option<Forwarding> {
+    if !route.has_table(key) {
+        return route.read(key, forwarding_word);
+    }
+    let table = route.table(key, TRUST_KEYS)?;
+    let why = "write whose fields are trusted, such as trust = [\"10.0.0.0/8\"]";
+    table.require("trust", why, not_empty(""))?;
+    Some(Forwarding::Trust(networks(&table, "trust")))
+}
+
+fn forwarding_word(value: &DeValue<'_>) -> Reading<Forwarding> {
+    let or_trust = |remedy| format!("{remedy}, or a table such as {{ trust = [\"10.0.0.0/8\"] }}");
+    choice(FORWARDING)(value).map_err(or_trust)
+}
+
+/// `OPTIONS *` has no path, so only a route for all paths can take it.
+fn read_options_asterisk(table: &Table<'_>, path: Option<&str>) -> bool {
+    let is_on = table.read("options-asterisk", switch).unwrap_or(false);
+    if is_on && path.is_some_and(|path| path != "/") {
+        let remedy = "does nothing here: `OPTIONS *` asks about a server as a whole, so only a route with path = \"/\" can take it";
+        table.refuse("options-asterisk", remedy);
+    }
+    is_on
+}
 
 /// The index of the balancer that the route names.
 fn read_balancer(table: &Table<'_>, balancers: &[Balancer]) -> Option<usize> {

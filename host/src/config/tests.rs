@@ -35,6 +35,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[explain]", super::explain::KEYS),
     ("[traces]", super::traces::KEYS),
     ("[[route]]", route::KEYS),
+    ("x-forwarded", route::TRUST_KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),
     ("stickysession", sticky::PLUGIN_KEYS),
@@ -191,6 +192,12 @@ fn a_mistake_names_place_key_value_and_remedy() {
             "header-timeout = \"0s\"",
             "must be a duration from 1ms to 24h",
         ),
+        (LIMITS, "half-close = 10", "write \"10s\""),
+        (
+            LIMITS,
+            "half-close = \"25h\"",
+            "must be a duration from 0ms to 24h",
+        ),
         (
             LISTEN,
             "address = \"localhost:8080\"",
@@ -266,6 +273,17 @@ fn a_mistake_names_place_key_value_and_remedy() {
             "x-forwarded = true",
             "must be one of \"append\", \"replace\", \"off\"",
         ),
+        (
+            ROUTE,
+            "x-forwarded = \"trust\"",
+            "or a table such as { trust = [\"10.0.0.0/8\"] }",
+        ),
+        (
+            ROUTE,
+            "options-asterisk = true",
+            "only a route with path = \"/\" can take it",
+        ),
+        (ROUTE, "options-asterisk = \"on\"", "write `true`"),
         (ROUTE, "forwarded = \"apend\"", "did you mean \"append\"?"),
         (
             ROUTE,
@@ -334,6 +352,27 @@ fn a_mistake_names_place_key_value_and_remedy() {
             BALANCER,
             "retry-on = \"502\"",
             "must be a list such as [\"502\", \"timeout\"]",
+        ),
+        (
+            BALANCER,
+            "request-timeout = 30",
+            "write \"30s\", or be \"off\"",
+        ),
+        (
+            BALANCER,
+            "request-timeout = \"0s\"",
+            "must be a duration from 1ms to 24h",
+        ),
+        (BALANCER, "request-timeout = false", "or be \"off\""),
+        (
+            BALANCER,
+            "retry-budget = 20",
+            "must be a percentage: write \"20%\", or be \"off\"",
+        ),
+        (
+            BALANCER,
+            "retry-budget = \"101%\"",
+            "must be a percentage from \"0%\" to \"100%\", or be \"off\"",
         ),
         (
             BALANCER,
@@ -781,6 +820,7 @@ fn every_known_key_is_read() {
             "outlier" => "[balancer.NAME.outlier]",
             "health" => "[balancer.NAME.health]",
             "hcexpect" => "[hctemplate.NAME.hcexpect]",
+            "x-forwarded" => "[[route]]\n[route.x-forwarded]",
             "listen.tls" => "[[listen]]\n[listen.tls]",
             "listen.tls.certificates" => "[[listen]]\n[[listen.tls.certificates]]",
             "listen.proxy-protocol" => "[[listen]]\n[listen.proxy-protocol]",
@@ -812,11 +852,11 @@ fn defaults_are_those_of_the_documentation() {
         ("/app", "/app")
     );
     assert_eq!(
-        (&route.host, route.x_forwarded),
-        (&HostPattern::Any, Forwarding::Append)
+        (&route.host, &route.x_forwarded),
+        (&HostPattern::Any, &Forwarding::Append)
     );
-    assert_eq!((route.forwarded, route.via), (Forwarding::Off, Via::Off));
-    assert!(route.rewrite_location && !route.preserve_host);
+    assert_eq!((&route.forwarded, route.via), (&Forwarding::Off, Via::Off));
+    assert!(route.rewrite_location && !route.preserve_host && !route.options_asterisk);
     let balancer = &config.balancers[0];
     assert_eq!(balancer.settings.name, "mycluster");
     assert!(balancer.settings.forcerecovery && !balancer.settings.nofailover);
@@ -829,6 +869,11 @@ fn defaults_are_those_of_the_documentation() {
         (Duration::ZERO, 65_536)
     );
     assert_eq!((&balancer.sticky, &balancer.sticky_cookie), (&None, &None));
+    assert_eq!(
+        (balancer.request_timeout, balancer.retry_budget),
+        (None, Some(20))
+    );
+    assert_eq!(config.limits.half_close, Duration::from_secs(10));
     let member = &balancer.members[0];
     assert_eq!((member.settings.lbfactor, member.settings.lbset), (100, 0));
     assert_eq!(member.settings.retry, Duration::from_secs(60));
@@ -839,6 +884,87 @@ fn defaults_are_those_of_the_documentation() {
         (member.ttl, member.ping, member.max),
         (Duration::from_secs(4), None, None)
     );
+}
+
+#[test]
+fn bounds_on_requests_and_retries_are_read_or_off() {
+    let balancer = |line: &str| good(&with(BALANCER, line).0).balancers.remove(0);
+    let timeout = |text| balancer(&format!("request-timeout = \"{text}\"")).request_timeout;
+    assert_eq!(timeout("1.5s"), Some(Duration::from_millis(1500)));
+    assert_eq!(timeout("off"), None);
+    let budget = |text| balancer(&format!("retry-budget = \"{text}\"")).retry_budget;
+    assert_eq!(["0%", "35%", "off"].map(budget), [Some(0), Some(35), None]);
+    let half_close = good(&with(LIMITS, "half-close = \"0s\"").0)
+        .limits
+        .half_close;
+    assert_eq!(half_close, Duration::ZERO);
+}
+
+#[test]
+fn a_route_for_all_paths_may_take_options_asterisk() {
+    let text = GOOD.replace("path = \"/app\"", "path = \"/\"\noptions-asterisk = true");
+    assert!(good(&text).routes[0].options_asterisk);
+}
+
+#[test]
+fn a_table_of_trust_names_networks() {
+    let table = [
+        ("x-forwarded = { trust = [] }", "must name a network"),
+        (
+            "forwarded = {}",
+            "forwarded.trust: is missing; write whose fields are trusted",
+        ),
+        (
+            "forwarded = { trust = [\"10.0.0.1/8\"] }",
+            "write 10.0.0.0/8",
+        ),
+        (
+            "x-forwarded = { from = [\"::1\"] }",
+            "unknown key `from`; the keys here are trust",
+        ),
+    ];
+    for (line, remedy) in table {
+        let told = mistakes(&with(ROUTE, line).0);
+        assert!(
+            told.iter().any(|it| it.contains(remedy)),
+            "{line}: {told:#?}"
+        );
+    }
+}
+
+/// What becomes of X-Forwarded-* and of Forwarded of a client at 10.1.2.3, of one at the same address mapped into IPv6, and of
+/// one elsewhere.
+#[test]
+fn fields_of_clients_are_trusted_by_network() {
+    use ForwardingAction::{Append, Pass, Remove, Replace};
+    let trust = "{ trust = [\"10.0.0.0/8\", \"::1\"] }";
+    let table = [
+        ("\"append\"", "\"off\"", (Append, Pass), (Append, Pass)),
+        (
+            "\"replace\"",
+            "\"append\"",
+            (Replace, Append),
+            (Replace, Append),
+        ),
+        (trust, "\"off\"", (Append, Pass), (Replace, Remove)),
+        (trust, "\"append\"", (Append, Append), (Replace, Append)),
+        (trust, trust, (Append, Append), (Replace, Replace)),
+        ("\"off\"", trust, (Pass, Append), (Remove, Replace)),
+    ];
+    for (x_forwarded, forwarded, inside, outside) in table {
+        let lines = format!("x-forwarded = {x_forwarded}\nforwarded = {forwarded}");
+        let route = good(&with(ROUTE, &lines).0).routes.remove(0);
+        let actions = |client: &str| {
+            let client = client.parse().unwrap();
+            (
+                route.x_forwarded_action(client),
+                route.forwarded_action(client),
+            )
+        };
+        let clients = ["10.1.2.3", "::ffff:10.1.2.3", "11.0.0.1", "::2"];
+        let expected = [inside, inside, outside, outside];
+        assert_eq!(clients.map(actions), expected, "{lines}");
+    }
 }
 
 #[test]

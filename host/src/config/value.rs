@@ -91,13 +91,13 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(
+pub(super) fn choice<T: Clone>(
     words: &'static [(&'static str, T)],
 ) -> impl Fn(&DeValue<'_>) -> Reading<T> {
     move |value| {
         let written = value.as_str();
         let chosen = words.iter().find(|(word, _)| Some(*word) == written);
-        chosen.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        chosen.map(|(_, meaning)| meaning.clone()).ok_or_else(|| {
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             let listed: Vec<_> = known.iter().map(|word| format!("{word:?}")).collect();
             let near = written.and_then(|written| nearest(written, &known));
@@ -110,6 +110,19 @@ pub(super) fn choice<T: Copy>(
 /// A duration of up to 24 hours, at least `least`.
 pub(super) fn duration(least: Duration) -> impl Fn(&DeValue<'_>) -> Reading<Duration> {
     duration_within(least..=DAY, "s")
+}
+
+/// What `parse` reads, or `"off"` for none.
+pub(super) fn or_off<T>(
+    parse: impl Fn(&DeValue<'_>) -> Reading<T>,
+) -> impl Fn(&DeValue<'_>) -> Reading<Option<T>> {
+    move |value| match value.as_str() {
+        Some("off") => Ok(None),
+        _ => match parse(value) {
+            Ok(read) => Ok(Some(read)),
+            Err(remedy) => Err(format!("{remedy}, or be \"off\"")),
+        },
+    }
 }
 
 /// A duration longer than nothing, up to 24 hours.

@@ -16,6 +16,35 @@ pub(crate) struct WorkerMeters {
     pub(crate) received: Count,
     /// Bytes to clients.
     pub(crate) sent: Count,
+    /// Connections that wait for a place among `limits.connections`, now.
+    pub(crate) waiting: Count,
+    limit_hits: [Count; LIMITS.len()],
+}
+
+/// Limits that clients run into, in a word each; in the order of [`Limit`].
+pub(crate) const LIMITS: [&str; 3] = ["connections", "handshakes", "streams"];
+
+/// A limit that clients run into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// `connections`: a client had to wait for another to leave.
+    Connections,
+    /// `handshake-timeout`: a client took too long for its PROXY header or TLS handshake.
+    Handshakes,
+    /// `streams`: a client of HTTP/2 has as many requests under way as it may.
+    Streams,
+}
+
+impl WorkerMeters {
+    /// A client has run into a limit.
+    pub(crate) fn count_limit(&self, limit: Limit) {
+        self.limit_hits[limit as usize].add(1);
+    }
+
+    /// How often clients ran into the limit at this place among [`LIMITS`].
+    pub(crate) fn limit_hits(&self, place: usize) -> u64 {
+        self.limit_hits[place].get()
+    }
 }
 
 /// A worker's numbers, held on to.
@@ -35,10 +64,27 @@ impl Desk {
         self.meters.worker(self.worker)
     }
 
+    /// A client has connected and there is no place for it, until this is dropped.
+    pub(crate) fn wait_for_place(&self) -> Waiting {
+        self.counts().count_limit(Limit::Connections);
+        self.counts().waiting.add(1);
+        Waiting(self.clone())
+    }
+
     /// A client has connected; the connection is over when this is dropped.
     pub(crate) fn connection(self) -> Connected {
         self.counts().connections.add(1);
         Connected(self)
+    }
+}
+
+/// A client's connection that waits for a place, counted so until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting(Desk);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.counts().waiting.take(1);
     }
 }
 

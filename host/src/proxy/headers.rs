@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use smallvec::SmallVec;
 
-use crate::config::{Forwarding, Route, Via};
+use crate::config::{ForwardingAction, Route, Via};
 use crate::server::Client;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -51,6 +51,11 @@ pub(crate) fn for_member(
     headers.insert(HOST, host.unwrap_or(member_host).clone());
     let mut connection = Connection::new();
     let mut has_te = false;
+    let client_fields = route.x_forwarded_action(client.address.ip());
+    let keeps_client_fields = matches!(
+        client_fields,
+        ForwardingAction::Append | ForwardingAction::Pass
+    );
     for (name, value) in original {
         match name.as_str() {
             "connection" => connection.push(value.clone()),
@@ -59,7 +64,9 @@ pub(crate) fn for_member(
             | "transfer-encoding" | "upgrade" => {}
             // What we alone may say of a client, however programs behind us read it.
             "client-cert" | "client-cert-chain" | "client_cert" | "client_cert_chain"
-            | "x_forwarded_for" | "x_forwarded_host" | "x_forwarded_proto" => {}
+            | "x_forwarded_for" | "x_forwarded_host" | "x_forwarded_port" | "x_forwarded_proto"
+            | "x_forwarded_server" | "x_real_ip" => {}
+            "x-forwarded-port" | "x-forwarded-server" | "x-real-ip" if !keeps_client_fields => {}
             _ => {
                 headers.append(name.clone(), value.clone());
             }
@@ -114,7 +121,7 @@ pub(crate) struct Survey {
     hop_by_hop: u8,
     /// Lines that say where the body ends.
     framings: usize,
-    /// Whether a field names a place: Location, Content-Location or URI.
+    /// Whether a field names a place: Location, Content-Location, URI, Link or Refresh.
     pub(crate) has_place: bool,
     /// Whether a cookie is set.
     pub(crate) has_cookie: bool,
@@ -136,7 +143,9 @@ impl Survey {
                 "proxy-authenticate" => survey.hop_by_hop |= 1 << 4,
                 "keep-alive" => survey.hop_by_hop |= 1 << 5,
                 "proxy-connection" => survey.hop_by_hop |= 1 << 6,
-                "location" | "content-location" | "uri" => survey.has_place = true,
+                "location" | "content-location" | "uri" | "link" | "refresh" => {
+                    survey.has_place = true
+                }
                 "set-cookie" => survey.has_cookie = true,
                 _ => {}
             }
@@ -228,41 +237,51 @@ fn tell_about_client(
     route: &Route,
     client_host: Option<&HeaderValue>,
 ) {
-    if route.x_forwarded != Forwarding::Off {
+    let action = route.x_forwarded_action(client.address.ip());
+    if action != ForwardingAction::Pass {
         pass_on(
             headers,
             X_FORWARDED_FOR,
             client.address_text.clone(),
-            route.x_forwarded,
+            action,
         );
         match client_host {
-            Some(host) => pass_on(headers, X_FORWARDED_HOST, host.clone(), route.x_forwarded),
-            None if route.x_forwarded == Forwarding::Replace => {
+            Some(host) => pass_on(headers, X_FORWARDED_HOST, host.clone(), action),
+            None if action == ForwardingAction::Append => {}
+            None => {
                 headers.remove(X_FORWARDED_HOST);
             }
-            None => {}
         }
         let scheme = HeaderValue::from_static(client.scheme());
-        pass_on(headers, X_FORWARDED_PROTO, scheme, route.x_forwarded);
+        pass_on(headers, X_FORWARDED_PROTO, scheme, action);
     }
     let certificate = client.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
     if let Some(certificate) = certificate {
         headers.insert(CLIENT_CERT, certificate.clone());
     }
-    if route.forwarded != Forwarding::Off
+    let action = route.forwarded_action(client.address.ip());
+    if action != ForwardingAction::Pass
         && let Some(element) = forwarded(client, client_host)
     {
-        pass_on(headers, FORWARDED, element, route.forwarded);
+        pass_on(headers, FORWARDED, element, action);
     }
 }
 
-fn pass_on(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, forwarding: Forwarding) {
-    match forwarding {
-        Forwarding::Append => add(headers, name, value),
-        Forwarding::Replace => {
+fn pass_on(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: HeaderValue,
+    action: ForwardingAction,
+) {
+    match action {
+        ForwardingAction::Append => add(headers, name, value),
+        ForwardingAction::Replace => {
             headers.insert(name, value);
         }
-        Forwarding::Off => {}
+        ForwardingAction::Remove => {
+            headers.remove(name);
+        }
+        ForwardingAction::Pass => {}
     }
 }
 

@@ -20,6 +20,17 @@ pub(crate) struct Tries {
     has_broken_off: bool,
 }
 
+/// What follows a try that did not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: no try is left.
+    None,
+    /// Another try, since the connection was gone before the member could fail.
+    Free,
+    /// A retry.
+    Retry,
+}
+
 impl Tries {
     /// A request that may be tried `max_attempts` times after its first try.
     pub(crate) fn new(max_attempts: usize) -> Self {
@@ -47,13 +58,13 @@ impl Tries {
         self.needs_fresh_connection
     }
 
-    /// Whether there is a try left after an answer that is not good enough.
-    pub(crate) fn next_after_answer(&mut self, choice: &Choice) -> bool {
+    /// What follows an answer that is not good enough.
+    pub(crate) fn next_after_answer(&mut self, choice: &Choice) -> Next {
         self.count += 1;
         self.next(choice)
     }
 
-    /// Whether there is a try left after a failure.
+    /// What follows a failure.
     ///
     /// A kept connection may be gone by no fault of the member: that takes no try away, and a session stays where it is. A
     /// member that breaks off on a new connection may do so because of the request, so that one other is asked at most.
@@ -62,7 +73,7 @@ impl Tries {
         choice: &Choice,
         failure: &Failure,
         was_reused: bool,
-    ) -> bool {
+    ) -> Next {
         self.count += 1;
         let has_broken_off = matches!(failure, Failure::BrokenOff(_));
         if was_reused && (has_broken_off || matches!(failure, Failure::Unsent)) {
@@ -70,20 +81,20 @@ impl Tries {
             if !choice.sticky {
                 self.tried.push(choice.lease.member().id);
             }
-            return true;
+            return Next::Free;
         }
         if has_broken_off && std::mem::replace(&mut self.has_broken_off, true) {
-            return false;
+            return Next::None;
         }
         self.next(choice)
     }
 
-    fn next(&mut self, choice: &Choice) -> bool {
+    fn next(&mut self, choice: &Choice) -> Next {
         let Some(left) = self.left.checked_sub(1) else {
-            return false;
+            return Next::None;
         };
         self.left = left;
         self.tried.push(choice.lease.member().id);
-        true
+        Next::Retry
     }
 }

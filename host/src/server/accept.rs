@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::select;
 use tokio::time::sleep;
 
-use super::places::{Place, Places};
+use super::places::Place;
 use super::sockets::BACKLOG;
 
 /// How long to wait before accepting again after accepting failed: at first, and at most.
@@ -62,12 +62,12 @@ impl Listening for UnixListener {
     }
 }
 
-/// Accepts connections and hands each on with its place among `places`. While there is no place for another, they wait in
-/// the kernel. When `closing` comes true, those are accepted to which the kernel has said that they are connected, and then
+/// Accepts connections and hands each on with its place, which `admit` waits for. While there is no place for another, they wait
+/// in the kernel. When `closing` comes true, those are accepted to which the kernel has said that they are connected, and then
 /// no more: the socket is closed when this returns.
 pub(crate) async fn accept<L: Listening>(
     listener: L,
-    places: Places,
+    admit: impl AsyncFn() -> Place,
     closing: impl Future,
     mut hand_on: impl FnMut(L::Stream, L::Address, Place),
 ) {
@@ -82,7 +82,7 @@ pub(crate) async fn accept<L: Listening>(
         match accepted {
             Ok((stream, address)) => {
                 pause = PAUSE.0;
-                hand_on(stream, address, places.take().await);
+                hand_on(stream, address, admit().await);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -97,7 +97,7 @@ pub(crate) async fn accept<L: Listening>(
     }
     for _ in 0..BACKLOG {
         match listener.accept_now() {
-            Ok((stream, address)) => hand_on(stream, address, places.take().await),
+            Ok((stream, address)) => hand_on(stream, address, admit().await),
             Err(error) if is_of_one_connection(&error) => {}
             Err(_) => return,
         }

@@ -36,6 +36,11 @@ impl Activity {
         UnderWay(self.clone())
     }
 
+    /// How many requests are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.get()
+    }
+
     /// Since when nothing is under way; `None` while something is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.under_way.get() == 0).then(|| self.ended.get())

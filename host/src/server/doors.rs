@@ -14,8 +14,9 @@ use super::accept::accept;
 use super::drain::Drain;
 use super::front::Front;
 use super::listeners::Opened;
-use super::places::Places;
+use super::places::{Place, Places};
 use super::worker::{Worker, serve_client};
+use crate::meters::Desk;
 
 /// How long the clients of a listener that is gone may leave their connections idle.
 const GRACE: Duration = Duration::from_secs(10);
@@ -125,6 +126,8 @@ impl Door {
 
     fn accept(&mut self, socket: TcpListener, worker: Rc<Worker>, places: Places) {
         let (drain, front) = (self.drain.clone(), self.front.clone());
+        let meters = worker.meters.clone();
+        let admit = async move || admit(&places, &meters).await;
         let (closes_when_dropped, closing) = oneshot::channel();
         self.closes_when_dropped.push(closes_when_dropped);
         let serve = move |stream, address, place| {
@@ -138,7 +141,7 @@ impl Door {
             ));
         };
         self.accepting
-            .spawn_local(accept(socket, places, closing, serve));
+            .spawn_local(accept(socket, admit, closing, serve));
     }
 
     /// Accepts what is queued and then no more, and waits until all connections have ended. Those that are idle are closed
@@ -151,5 +154,16 @@ impl Door {
         tokio::join!(accepted, self.drain.run(grace));
         // Those that were accepted when the others had ended.
         self.drain.run(grace).await;
+    }
+}
+
+/// A place for a client that is connected. Counts those that have to wait for one.
+async fn admit(places: &Places, meters: &Desk) -> Place {
+    match places.take_now() {
+        Some(place) => place,
+        None => {
+            let _waiting = meters.wait_for_place();
+            places.take().await
+        }
     }
 }

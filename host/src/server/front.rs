@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -102,7 +103,7 @@ impl Front {
         stream.set_nodelay(true)?;
         let (handshake, head) = (limits.handshake_timeout, limits.header_timeout);
         let (first, address) = match self.is_behind_proxy(address.ip()) {
-            true => in_time(handshake, introduce(&mut stream, address)).await?,
+            true => shake_hands(handshake, introduce(&mut stream, address)).await?,
             false => (Vec::new(), address),
         };
         let Some(tls) = &self.tls else {
@@ -114,7 +115,8 @@ impl Front {
                 tls: None,
             });
         };
-        let stream = in_time(handshake, tls.acceptor.accept(Rewound::new(first, stream))).await?;
+        let accepting = tls.acceptor.accept(Rewound::new(first, stream));
+        let stream = shake_hands(handshake, accepting).await?;
         Ok(Arrival {
             address,
             speaks_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -193,6 +195,24 @@ async fn hear(mut first: Vec<u8>, stream: &mut TcpStream) -> io::Result<(Vec<u8>
             return Ok((first, false));
         }
     }
+}
+
+/// A PROXY header or a TLS handshake took longer than `handshake-timeout`.
+#[derive(Debug, Error)]
+#[error("the handshake took too long")]
+struct SlowHandshake;
+
+/// Whether a client came no further because of `handshake-timeout`.
+pub(super) fn is_slow_handshake(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|it| it.is::<SlowHandshake>())
+}
+
+async fn shake_hands<T>(
+    limit: Duration,
+    step: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let done = timeout(limit, step).await;
+    done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, SlowHandshake)))
 }
 
 async fn in_time<T>(limit: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {

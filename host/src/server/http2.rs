@@ -20,6 +20,7 @@ use super::stream::ClientStream;
 use super::vigil::Vigil;
 use crate::config::Limits;
 use crate::deadline::Deadline;
+use crate::meters::Limit;
 
 /// The largest frame a client may send, in bytes: the least that the RFC allows. A frame is read into memory as a whole.
 const FRAME_SIZE: u32 = 16 * 1024;
@@ -135,6 +136,9 @@ fn poll_requests(
             limits: limits.clone(),
             under_way: activity.begin(),
         };
+        if activity.under_way() == limits.streams as usize {
+            client.worker.meters.counts().count_limit(Limit::Streams);
+        }
         // In a box: the runtime moves what it is given several times, and this is large.
         spawn_local(Box::pin(stream.run(request)));
     }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use socket2::Socket;
 use tokio::sync::watch;
 
+use super::descriptors::{self, Shares};
 use super::front::Front;
 use super::inherited::{Gift, Inherited, Role};
 use super::places::Places;
@@ -27,6 +28,8 @@ struct Shared {
     /// Sockets that the program was started with.
     inherited: Mutex<Inherited>,
     last_id: Mutex<u64>,
+    /// How many clients there may be instead of how many were configured, as the log was told last.
+    told: Mutex<Option<[usize; 2]>>,
 }
 
 /// What workers are to do. Only the latest counts.
@@ -73,6 +76,7 @@ impl Listeners {
             orders: watch::Sender::default(),
             inherited: Mutex::new(inherited),
             last_id: Mutex::default(),
+            told: Mutex::default(),
         }))
     }
 
@@ -114,12 +118,15 @@ impl Listeners {
         ))
     }
 
-    /// Listens on what was prepared, and on nothing else, for so many clients at once.
+    /// Listens on what was prepared, and on nothing else, for so many clients at once, or as many as the limit of open files
+    /// allows.
     ///
     /// A listener that goes accepts what the kernel has queued for it; its clients are told, with their next answers, to
     /// connect anew. Clients that are too many now stay.
     pub(crate) fn apply(&self, prepared: Prepared, connections: usize) {
-        self.0.places.resize(connections);
+        self.0
+            .places
+            .resize(self.affordable(connections, prepared.0.len()));
         for Opened { listener, .. } in &prepared.0 {
             if let Err(error) = listener.listen() {
                 // Only if another program took the address within the last moment, by force.
@@ -127,6 +134,26 @@ impl Listeners {
             }
         }
         self.0.orders.send_modify(|orders| orders.open = prepared.0);
+    }
+
+    /// How many clients there may be at once, of so many that are configured; says so in the log where they are fewer, unless it
+    /// has.
+    fn affordable(&self, connections: usize, listeners: usize) -> usize {
+        let most = Shares::now(self.0.workers.get(), listeners).clients;
+        let is_low = most < connections;
+        let told = is_low.then_some([most, connections]);
+        let mut last = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != told && is_low {
+            let limit = descriptors::limit();
+            tracing::warn!(
+                limit,
+                connections,
+                "the limit of open files (ulimit -n) is too low for `connections` in [limits]: {most} clients may be connected at \
+                 once, others wait"
+            );
+        }
+        *last = told;
+        most.min(connections)
     }
 
     /// The addresses that are listened on, in the order of the configuration, with the ports that were free for port 0.

@@ -36,6 +36,15 @@ impl Places {
         }))
     }
 
+    /// A place, if one is free.
+    pub(crate) fn take_now(&self) -> Option<Place> {
+        let permit = self.0.free.clone().try_acquire_owned().ok()?;
+        Some(Place {
+            permit: Some(permit),
+            shared: self.0.clone(),
+        })
+    }
+
     /// Waits for a place.
     pub(crate) async fn take(&self) -> Place {
         // An error would mean that the semaphore is closed, which nobody does.
@@ -99,6 +108,15 @@ mod tests {
         assert_eq!(free(&places), 1);
         drop(place);
         assert_eq!(free(&places), 2);
+    }
+
+    #[tokio::test]
+    async fn a_place_is_had_now_only_where_one_is_free() {
+        let places = Places::new(1);
+        let place = places.take_now();
+        assert!(place.is_some() && places.take_now().is_none());
+        drop(place);
+        assert!(places.take_now().is_some());
     }
 
     #[tokio::test]

@@ -25,13 +25,13 @@ use crate::access_log::AccessLog;
 use crate::admin::Portal;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
-use crate::meters::Desk;
+use crate::meters::{Desk, Limit};
 use crate::proxy;
 use crate::server::client::Client;
 use crate::server::client_io::ClientIo;
 use crate::server::doors::Doors;
 use crate::server::drain::Guest;
-use crate::server::front::Front;
+use crate::server::front::{Front, is_slow_handshake};
 use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
 use crate::server::liveness::Liveness;
@@ -266,7 +266,12 @@ pub(super) async fn serve_client(
     let mut arrival = match guest.unless_insisted(meeting).await {
         None => return,
         Some(Ok(arrival)) => arrival,
-        Some(Err(error)) => return tracing::debug!(%address, %error, "a client came no further"),
+        Some(Err(error)) => {
+            if is_slow_handshake(&error) {
+                worker.meters.counts().count_limit(Limit::Handshakes);
+            }
+            return tracing::debug!(%address, %error, "a client came no further");
+        }
     };
     let client = Client::new(worker, &mut arrival, front, guest, place, counted);
     let (client, stream) = (Rc::new(client), arrival.stream);

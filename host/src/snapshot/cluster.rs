@@ -12,6 +12,7 @@ use super::recipe::{Kitchen, Recipes};
 use crate::config::{self, Trust};
 use crate::health::{Chronicle, Exchanges, Loads};
 use crate::meters::BalancerMeters;
+use crate::proxy::RetryBudget;
 use crate::tls::{Connector, Contents};
 use crate::upstream::Upstream;
 
@@ -28,6 +29,8 @@ pub(crate) struct Cluster {
     /// What happened to the members' health.
     pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) meters: Arc<BalancerMeters>,
+    /// The retries that it may make.
+    pub(crate) retry_budget: Arc<RetryBudget>,
     /// Where the members stand in the method's schedule.
     pub(crate) loads: Arc<Loads>,
     recipes: Recipes,
@@ -213,6 +216,7 @@ impl Changed {
         let before = self.policies.before();
         let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
         let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
+        let retry_budget = before.map_or_else(Arc::default, |before| before.retry_budget.clone());
         let (upstreams, members) = (self.upstreams(&meters), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.judge.is_some();
@@ -254,6 +258,7 @@ impl Changed {
             exchanges: cares.then(|| exchanges.unwrap_or_default()),
             chronicle,
             meters,
+            retry_budget,
             loads,
             recipes: self.recipes,
             next_id: self.next_id,

@@ -1,5 +1,6 @@
 //! What the policies of a balancer are made of. Policies whose recipe stays the same are kept, with all they remember.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -47,7 +48,8 @@ pub(super) struct MethodRecipe {
 /// How the reader of sessions is made.
 #[derive(Clone, PartialEq)]
 pub(super) enum SessionRecipe {
-    Names(Sticky),
+    /// By the built-in reader, which knows the routes of the members.
+    Names(Sticky, BTreeSet<String>),
     Plugin(Guest),
 }
 
@@ -127,7 +129,7 @@ impl Recipes {
     pub(super) fn aside(&self) -> impl Iterator<Item = (&str, &str)> {
         let session = match &self.session {
             Some(SessionRecipe::Plugin(guest)) => Some(guest),
-            Some(SessionRecipe::Names(_)) | None => None,
+            Some(SessionRecipe::Names(..)) | None => None,
         };
         let guests = [&self.methods.plugin, &self.judge.plugin].map(Option::as_ref);
         let guests = guests.into_iter().chain([session]).flatten();
@@ -157,8 +159,9 @@ impl Kitchen<'_> {
             Method::Builtin(builtin) => (builtin, None),
             Method::Plugin { plugin, fallback } => (fallback, Some(guest(plugin))),
         };
+        let routes = || members.iter().filter_map(|it| it.route.clone()).collect();
         let session = balancer.sticky.as_ref().map(|sticky| match sticky.source {
-            SessionSource::Names { .. } => SessionRecipe::Names(sticky.clone()),
+            SessionSource::Names { .. } => SessionRecipe::Names(sticky.clone(), routes()),
             SessionSource::Plugin(plugin) => SessionRecipe::Plugin(guest(plugin)),
         });
         let outlier = balancer.outlier.as_ref();
@@ -245,10 +248,10 @@ impl SessionRecipe {
     ) -> Result<Option<Box<dyn SessionReader>>> {
         let before = match before {
             Some(Self::Plugin(before)) => Some(before),
-            Some(Self::Names(_)) | None => None,
+            Some(Self::Names(..)) | None => None,
         };
         match self {
-            Self::Names(sticky) => Ok(session_reader(sticky)),
+            Self::Names(sticky, routes) => Ok(session_reader(sticky, routes)),
             Self::Plugin(guest) => {
                 guest.make(Role::Session, before, on_refusal, |version, guest| {
                     version.session(&guest.setup, guest.instances)
@@ -334,7 +337,7 @@ impl Selector for Undecided {
 }
 
 /// The built-in reader of sessions, where the configuration names what to look for.
-fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
+fn session_reader(sticky: &Sticky, routes: &BTreeSet<String>) -> Option<Box<dyn SessionReader>> {
     let SessionSource::Names {
         cookie,
         parameter,
@@ -348,5 +351,6 @@ fn session_reader(sticky: &Sticky) -> Option<Box<dyn SessionReader>> {
         parameter: parameter.clone(),
         separator: sticky.separator,
         semicolon_ends: *semicolon_ends,
+        routes: routes.clone(),
     }))
 }

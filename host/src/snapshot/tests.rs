@@ -71,6 +71,15 @@ fn the_same_member_written_in_another_way_is_the_same() {
 }
 
 #[test]
+fn what_is_counted_of_a_balancer_lives_on() {
+    let before = first(setting("", &[A, B]));
+    let after = then(&before, setting("retry-budget = \"50%\"", &[C]));
+    let (was, is) = (&before.clusters[0], &after.clusters[0]);
+    assert!(Arc::ptr_eq(&was.meters, &is.meters));
+    assert!(Arc::ptr_eq(&was.retry_budget, &is.retry_budget));
+}
+
+#[test]
 fn what_does_not_change_is_not_made_anew() {
     let before = first(setting("lbmethod = \"bybusyness\"", &[A, B]));
     let after = then(&before, setting("lbmethod = \"bybusyness\"\n", &[A, B]));

@@ -8,20 +8,24 @@ use rustls::ClientConfig;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
+use thiserror::Error;
 use tokio_rustls::TlsConnector;
 
 use super::identity::identity;
 use super::leaf::Leaf;
 use super::{Contents, HTTP_1, HTTP_2, all, provider, roots};
 use crate::config::{ClientTls, Member, Protocol, Trust};
+use crate::router;
 use crate::watcher::{self, Hash};
 
 /// How a member is spoken to by TLS. Two are equal if their settings and the contents of their files are. A clone has the same
 /// sessions to resume.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    /// Who the member has to be.
-    pub(crate) name: ServerName<'static>,
+    /// Who the member has to be: its `server-name`, or the host of its URL.
+    name: ServerName<'static>,
+    /// Whether `name` is its `server-name`, which holds whatever host is sent to it.
+    is_name_given: bool,
     /// For requests: with what the member's protocol offers (ALPN).
     pub(crate) requests: TlsConnector,
     /// The same for HTTP/1.1 alone, for connections that may become something else.
@@ -50,6 +54,24 @@ impl Connector {
         }
     }
 
+    /// Who the member has to be, and the name that it is asked by (SNI), where the client's host `sent` is preserved.
+    ///
+    /// # Errors
+    /// Nobody can have a certificate for that host.
+    pub(crate) fn server_name(
+        &self,
+        sent: Option<&str>,
+    ) -> Result<ServerName<'static>, UnusableName> {
+        match sent {
+            Some(host) if !self.is_name_given => {
+                let name = router::without_port(host).trim_matches(['[', ']']);
+                let name = ServerName::try_from(name.trim_end_matches('.').to_owned());
+                name.map_err(|_| UnusableName(host.to_owned()))
+            }
+            _ => Ok(self.name.clone()),
+        }
+    }
+
     fn make(member: &Member, tls: &ClientTls, contents: &Contents, hash: Hash) -> Result<Self> {
         let name = tls.server_name.as_ref().unwrap_or(&member.host);
         let name = ServerName::try_from(name.clone()).with_context(|| {
@@ -62,12 +84,20 @@ impl Connector {
         upgrades.alpn_protocols = vec![HTTP_1.to_vec()];
         Ok(Self {
             name,
+            is_name_given: tls.server_name.is_some(),
             requests: Arc::new(requests).into(),
             upgrades: Arc::new(upgrades).into(),
             hash,
         })
     }
 }
+
+/// A host that no certificate can be for.
+#[derive(Debug, Error)]
+#[error(
+    "`{0}` is no name that a certificate could be for, so that TLS cannot be spoken with a member by this host"
+)]
+pub(crate) struct UnusableName(String);
 
 impl PartialEq for Connector {
     fn eq(&self, other: &Self) -> bool {

@@ -16,19 +16,16 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use thiserror::Error;
-use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::config::{Limits, Protocol};
+use crate::config::Limits;
 use crate::meters::MemberMeters;
 use crate::names::Address;
 use crate::proxy::Upload;
-use crate::proxy_header;
 use crate::upstream::Upstream;
 use crate::upstream::answers::Answers;
-use crate::upstream::dial::{Dialled, Socket, dial, local_address};
+use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
 use crate::upstream::metered::{Carried, Metered, Traffic};
 use crate::upstream::stream::MemberStream;
 
@@ -44,20 +41,6 @@ const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
 
 /// When a connection of HTTP/2 with requests under way is asked for a sign of life, and how long that may take.
 const SIGN_OF_LIFE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub(crate) enum ConnectError {
-    /// The name did not resolve, or no address of it took the connection.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The two do not agree on TLS: the member is not who it should be, or does not know us.
-    #[error("TLS: {0}")]
-    Tls(io::Error),
-    /// `connectiontimeout` passed.
-    #[error("no connection within {0:?}")]
-    TimedOut(Duration),
-}
 
 /// For whom a connection is made, as far as the member is told of it by a PROXY header.
 pub(crate) struct Introduction {
@@ -111,7 +94,7 @@ impl Connection {
     /// `upgrades` says that the connection may become something else: then it speaks HTTP/1.1.
     ///
     /// # Errors
-    /// The last address's failure, or a time-out over all of them; or why there is no TLS.
+    /// As [`connect`].
     pub(crate) async fn open(
         upstream: &Upstream,
         counters: Arc<Counters>,
@@ -119,27 +102,16 @@ impl Connection {
         introduction: Introduction,
         upgrades: bool,
     ) -> Result<Self, ConnectError> {
-        let config = &upstream.config;
-        let Dialled {
-            mut socket,
-            address,
-        } = in_time(upstream, async { Ok(dial(upstream).await?) }).await?;
-        if let Some(version) = config.proxy_header {
-            let local = local_address(&socket);
-            let header = proxy_header::write(version, introduction.client, local);
-            in_time(upstream, async { Ok(socket.write_all(&header).await?) }).await?;
-        }
-        let (stream, speaks_http2) = match &upstream.tls {
-            Some(_) => {
-                let secured = in_time(upstream, secure(upstream, socket, upgrades)).await;
-                upstream.note_tls(secured.as_ref().err());
-                secured?
-            }
-            None => (
-                MemberStream::Left(socket),
-                config.protocol == Protocol::Http2,
-            ),
+        let options = ConnectOptions {
+            client: Some(introduction.client),
+            only_http1: upgrades,
+            ..ConnectOptions::default()
         };
+        let Connected {
+            stream,
+            speaks_http2,
+            address,
+        } = connect(upstream, options).await?;
         let carried = Arc::<Carried>::default();
         let answers = (!speaks_http2).then(|| Arc::new(Answers::new(limits.header_size)));
         let metered = Metered::new(stream, counters, carried.clone(), answers.clone());
@@ -325,41 +297,6 @@ impl Drop for Link {
         }
         self.driver.abort();
     }
-}
-
-/// Bounds a step of connecting by the member's `connectiontimeout`.
-async fn in_time<T>(
-    upstream: &Upstream,
-    step: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    let limit = upstream.config.connection_timeout;
-    let ended = timeout(limit, step).await;
-    ended.unwrap_or(Err(ConnectError::TimedOut(limit)))
-}
-
-/// Speaks TLS with a member; says whether HTTP/2 follows.
-pub(super) async fn secure(
-    upstream: &Upstream,
-    socket: Socket,
-    upgrades: bool,
-) -> Result<(MemberStream, bool), ConnectError> {
-    let Some(tls) = &upstream.tls else {
-        return Ok((MemberStream::Left(socket), false));
-    };
-    let connector = if upgrades {
-        &tls.upgrades
-    } else {
-        &tls.requests
-    };
-    let stream = connector.connect(tls.name.clone(), socket).await;
-    let stream = stream.map_err(ConnectError::Tls)?;
-    let chosen = stream.get_ref().1.alpn_protocol();
-    let speaks_http2 = match upstream.config.protocol {
-        Protocol::Http1 => false,
-        Protocol::Http2 => true,
-        Protocol::Negotiated => chosen == Some(b"h2"),
-    };
-    Ok((MemberStream::Right(Box::new(stream)), speaks_http2))
 }
 
 type Io = TokioIo<Metered<MemberStream>>;

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
@@ -32,32 +31,16 @@ pub(crate) struct Dialled {
     pub(crate) address: Option<Arc<Address>>,
 }
 
-/// Connects to a member for requests, as its configuration says.
-///
-/// # Errors
-/// As [`connect`].
-pub(super) async fn dial(upstream: &Upstream) -> io::Result<Dialled> {
-    let member = &upstream.config;
-    let dialled = connect(upstream, None, member.connection_timeout).await?;
-    if member.keepalive
-        && let Socket::Left(stream) = &dialled.socket
-    {
-        SockRef::from(stream).set_keepalive(true)?;
-    }
-    Ok(dialled)
-}
-
 /// Connects to a member: to the first of its addresses that takes the connection, at another `port` if there is one.
 ///
-/// Whoever calls bounds the time; `patience` says by how much, so that one address that says nothing leaves time for the
-/// others.
+/// The caller gives up at `deadline` or later; it is needed here so that one address that says nothing leaves time for the others.
 ///
 /// # Errors
 /// The last address's failure, or why the name has no address.
-pub(super) async fn connect(
+pub(super) async fn dial(
     upstream: &Upstream,
     port: Option<u16>,
-    patience: Duration,
+    deadline: Instant,
 ) -> io::Result<Dialled> {
     let at =
         |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or_else(|| address.port()));
@@ -70,13 +53,16 @@ pub(super) async fn connect(
     }
     let (stream, address) = match (&upstream.addresses, member.settings.address) {
         (Some(addresses), _) => {
-            let (stream, address) = connect_by_name(addresses, at, patience).await?;
+            let (stream, address) = dial_by_name(addresses, at, deadline).await?;
             (stream, Some(address))
         }
         (None, Some(address)) => (TcpStream::connect(at(address)).await?, None),
         (None, None) => return Err(nowhere()),
     };
     stream.set_nodelay(true)?;
+    if member.keepalive {
+        SockRef::from(&stream).set_keepalive(true)?;
+    }
     Ok(Dialled {
         socket: Socket::Left(stream),
         address,
@@ -84,16 +70,15 @@ pub(super) async fn connect(
 }
 
 /// Tries one address after the other. Each but the last may take half of the time that is left.
-async fn connect_by_name(
+async fn dial_by_name(
     addresses: &Addresses,
     at: impl Fn(SocketAddr) -> SocketAddr,
-    patience: Duration,
+    deadline: Instant,
 ) -> io::Result<(TcpStream, Arc<Address>)> {
-    let end = Instant::now() + patience;
     let order = addresses.get().await?;
     let (last, mut failure) = (order.len().saturating_sub(1), nowhere());
     for (place, address) in order.into_iter().enumerate() {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         let share = if place == last { left } else { left / 2 };
         let connecting = TcpStream::connect(at(address.address));
         failure = match timeout_at(Instant::now() + share, connecting).await {

@@ -288,6 +288,7 @@ proptest! {
     fn session_is_read_by_the_plugin_as_it_is_built_in(
         targets in prop::collection::vec("/[a-c;=.?&]{0,16}", 1..20),
         cookie in "[ab;,= .\t]{0,24}",
+        routes in prop::collection::btree_set("[a-c=]{1,2}", 0..4),
         separator in prop::option::of(prop::sample::select(vec!['.', '-', 'a'])),
         semicolon_ends: bool,
     ) {
@@ -298,12 +299,16 @@ proptest! {
             ("separator", &*text),
             ("semicolon-ends", if semicolon_ends { "true" } else { "false" }),
         ]);
+        let member = |route: &String| Peer { route: Some(route.clone()), ..Peer::default() };
+        let members = routes.iter().map(member).collect();
+        let setup = Setup { members, ..setup };
         let plugged = PluginSession::new(vec![seat("session", Role::Session, setup)]);
         let built_in = Session {
             cookie: "a".to_owned(),
             parameter: "b".to_owned(),
             separator,
             semicolon_ends,
+            routes,
         };
         let host = FakeHost::default();
         for target in targets {

@@ -10,10 +10,12 @@
 //! 1. The URL comes first. The parameter's name stands behind `?`, `&`, `;` or `/` and before `=`. The value ends at `?`
 //!    or `&`, and at `;` where [`semicolon_ends`](Session::semicolon_ends). An empty value counts as none, and the search
 //!    goes on behind it.
-//! 2. Otherwise the cookie: see [`equipoise_sdk::cookie::find`].
+//! 2. Otherwise the cookie: see [`equipoise_sdk::cookie::all`].
 //! 3. The route is what follows the first separator in the value. Without a separator in it, or with nothing behind it,
 //!    there is no route. Where no separator is configured the whole value is the route.
 //! 4. What no member's route can be is none: with control characters, or longer than 4 096 bytes.
+//! 5. Where the parameter or the cookie is there several times, the first that names a member's route counts; where none does,
+//!    the first that names any.
 //!
 //! # Settings
 //!
@@ -31,6 +33,7 @@
 //! | request | route |
 //! |---|---|
 //! | `Cookie: SID=abc.r2` | `r2` |
+//! | `Cookie: SID=abc.r9; SID=abc.r2`, and no member has `r9` | `r2` |
 //! | `Cookie: SID=.r2` | `r2` |
 //! | `Cookie: SID=r2`, `sid=abc.r2` or `XSID=abc.r2` | none |
 //! | `/?sidp=abc.r3` with `Cookie: SID=abc.r1` | `r3` |
@@ -42,7 +45,9 @@
 //! Apache httpd's mod_proxy_balancer, which finds the parameter's name within longer names, too (`xsidp`): here only
 //! whole names count.
 
-use equipoise_sdk::{Affinity, Host, Request, SessionReader, Setup, export_session};
+use std::collections::BTreeSet;
+
+use equipoise_sdk::{Affinity, Host, Request, SessionReader, Setup, cookie, export_session};
 
 /// The longest route that is read, in bytes.
 const LONGEST_ROUTE: usize = 4096;
@@ -58,6 +63,8 @@ pub struct Session {
     pub separator: Option<char>,
     /// `scolonpathdelim`: whether `;` ends the URL parameter's value, too.
     pub semicolon_ends: bool,
+    /// The routes that members carry; empty where they are not known.
+    pub routes: BTreeSet<String>,
 }
 
 impl Default for Session {
@@ -68,6 +75,7 @@ impl Default for Session {
             parameter: String::new(),
             separator: Some('.'),
             semicolon_ends: false,
+            routes: BTreeSet::new(),
         }
     }
 }
@@ -85,20 +93,21 @@ impl Session {
             parameter: parameter_name(parameter)?.to_owned(),
             separator: separator(setup.setting("separator").unwrap_or("."))?,
             semicolon_ends: switch(setup.setting("semicolon-ends").unwrap_or("false"))?,
+            routes: setup.routes(),
         })
     }
 
-    /// Looks in `part` of the URL; `opens` says whether a name may stand right at its start.
-    fn parameter_in<'url>(&self, part: &'url str, opens: bool) -> Option<&'url str> {
-        if self.parameter.is_empty() {
-            return None;
-        }
-        part.match_indices(&self.parameter)
-            .filter(|&(start, _)| match part[..start].chars().next_back() {
+    /// The parameter's values in `part` of the URL; `opens` says whether a name may stand right at its start.
+    fn parameters_in<'url>(&self, part: &'url str, opens: bool) -> impl Iterator<Item = &'url str> {
+        let names = (!self.parameter.is_empty()).then(|| part.match_indices(&*self.parameter));
+        names
+            .into_iter()
+            .flatten()
+            .filter(move |&(start, _)| match part[..start].chars().next_back() {
                 Some(before) => matches!(before, '?' | '&' | ';' | '/'),
                 None => opens,
             })
-            .find_map(|(start, name)| self.value(&part[start + name.len()..]))
+            .filter_map(|(start, name)| self.value(&part[start + name.len()..]))
     }
 
     /// The value at the start of `rest`, behind a name.
@@ -110,26 +119,58 @@ impl Session {
     }
 
     /// The route in the value of a parameter or cookie.
-    fn route_in(&self, value: &str) -> Option<String> {
+    fn route_in<'value>(&self, value: &'value str) -> Option<&'value str> {
         let route = match self.separator {
             Some(separator) => value.split_once(separator)?.1,
             None => value,
         };
         let fits = (1..=LONGEST_ROUTE).contains(&route.len()) && !route.contains(char::is_control);
-        fits.then(|| route.to_owned())
+        fits.then_some(route)
+    }
+
+    /// Whether a member carries the route, as far as that is known.
+    fn is_carried(&self, route: &str) -> bool {
+        self.routes.is_empty() || self.routes.contains(route)
+    }
+
+    /// The route that these values say: the first that a member carries, or else the first. `None` without values.
+    fn route_of<'value>(
+        &self,
+        values: impl Iterator<Item = &'value str>,
+    ) -> Option<Option<&'value str>> {
+        let mut said = None;
+        for value in values {
+            let route = self.route_in(value);
+            if route.is_some_and(|route| self.is_carried(route)) {
+                return Some(route);
+            }
+            said = Some(said.flatten().or(route));
+        }
+        said
     }
 
     /// The route that the request carries, if any.
     fn route(&self, request: &dyn Request) -> Option<String> {
-        if let Some(value) = self.parameter_in(&request.path(), false) {
-            return self.route_in(value);
+        let (path, query) = (request.path(), request.query());
+        let in_path = self.parameters_in(&path, false);
+        let in_query = query.iter().flat_map(|it| self.parameters_in(it, true));
+        match self.route_of(in_path.chain(in_query)) {
+            Some(route) => route.map(str::to_owned),
+            None => self.route_in_cookies(request),
         }
-        if let Some(query) = request.query()
-            && let Some(value) = self.parameter_in(&query, true)
+    }
+
+    /// The route in the first cookie, or if no member carries that, in another of the same name.
+    fn route_in_cookies(&self, request: &dyn Request) -> Option<String> {
+        let first = request.cookie(&self.cookie)?;
+        if let Some(route) = self.route_in(&first)
+            && self.is_carried(route)
         {
-            return self.route_in(value);
+            return Some(route.to_owned());
         }
-        self.route_in(&request.cookie(&self.cookie)?)
+        let header = request.header("cookie")?;
+        let route = self.route_of(cookie::all(&header, &self.cookie)).flatten();
+        route.map(str::to_owned)
     }
 }
 
@@ -191,6 +232,7 @@ export_session!(Session);
 
 #[cfg(test)]
 mod tests {
+    use equipoise_sdk::Peer;
     use equipoise_sdk::testing::FakeRequest;
 
     use super::*;
@@ -199,8 +241,7 @@ mod tests {
         Session {
             cookie: "SID".to_owned(),
             parameter: "sidp".to_owned(),
-            separator: Some('.'),
-            semicolon_ends: false,
+            ..Session::default()
         }
     }
 
@@ -265,6 +306,40 @@ mod tests {
                 expected,
                 "{target:?}"
             );
+        }
+    }
+
+    /// Members carry r1, r2 and r3.
+    #[test]
+    fn the_first_of_several_that_a_member_carries_counts() {
+        let session = Session {
+            routes: ["r1", "r2", "r3"].map(str::to_owned).into(),
+            ..session()
+        };
+        let table = [
+            ("/", "SID=.zz; SID=.r2", Some("r2")),
+            ("/", "SID=.r1; SID=.r2", Some("r1")),
+            ("/", "SID=r1; SID=.r2", Some("r2")),
+            (
+                "/",
+                "SID=.yy; XSID=.r1; SID=.zz; SID=.r3; SID=.r2",
+                Some("r3"),
+            ),
+            ("/", "SID=.zz; SID=; SID=.yy", Some("zz")),
+            ("/", "SID=.zz", Some("zz")),
+            ("/", "SID=zz; SID=.yy", Some("yy")),
+            ("/?sidp=.zz&sidp=.r2", "", Some("r2")),
+            ("/?sidp=zz&sidp=.r2", "", Some("r2")),
+            ("/x;sidp=.zz?sidp=.r2", "", Some("r2")),
+            ("/x;sidp=.zz;sidp=.r2", "", Some("r2")),
+            ("/x;sidp=.r1?sidp=.r2", "", Some("r1")),
+            // The URL comes first, whatever it says.
+            ("/?sidp=.zz", "SID=.r1", Some("zz")),
+            ("/?sidp=zz", "SID=.r1", None),
+        ];
+        for (target, cookie, expected) in table {
+            let found = route(&session, target, cookie);
+            assert_eq!(found.as_deref(), expected, "{target} {cookie}");
         }
     }
 
@@ -336,6 +411,23 @@ mod tests {
             let session = configured(&[("cookie", "SID"), ("separator", off)]);
             assert_eq!(session.map(|session| session.separator), Ok(None));
         }
+    }
+
+    #[test]
+    fn routes_are_those_of_the_members() {
+        let member = |route: Option<&str>| Peer {
+            route: route.map(str::to_owned),
+            ..Peer::default()
+        };
+        let setup = Setup {
+            members: [Some("r2"), None, Some("r1"), Some("r2")]
+                .map(member)
+                .into(),
+            ..Setup::of([("cookie", "SID")])
+        };
+        let mut session = Session::default();
+        assert_eq!(session.configure(&setup), Ok(()));
+        assert_eq!(session.routes, ["r1", "r2"].map(str::to_owned).into());
     }
 
     #[test]

@@ -221,22 +221,20 @@ fn balancer<'words>(
         settings: member_settings(&format!("b{}", id + 1), words),
         counters,
     };
+    let members: Vec<Member> = (0..).zip(members).map(member).collect();
+    let routes = members.iter().filter_map(|it| it.settings.route.clone());
     let session = Session {
         cookie: "SID".to_owned(),
         parameter: "sidp".to_owned(),
         separator: Some('.'),
         semicolon_ends: false,
+        routes: routes.collect(),
     };
     let methods = Methods {
         selector,
         fallback: method("byrequests"),
     };
-    Balancer::new(
-        settings,
-        (0..).zip(members).map(member).collect(),
-        Some(Box::new(session)),
-        [methods],
-    )
+    Balancer::new(settings, members, Some(Box::new(session)), [methods])
 }
 
 /// The first try of a request without a session, at the origin of time.

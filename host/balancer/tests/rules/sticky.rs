@@ -39,6 +39,9 @@ fn session_finds_its_member() {
             "b3",
             false,
         ),
+        (cookie("SID=abc.zz; SID=abc.r2"), "b2", false),
+        (cookie("SID=abc.zz; SID=abc.yy"), "b1", true),
+        (FakeRequest::get("/?sidp=.zz&sidp=.r3"), "b3", false),
     ];
     for (request, member, changed) in table {
         let site = Site::new(&ROUTES);
@@ -219,6 +222,7 @@ proptest! {
         target in "\\PC*",
         cookie in "\\PC*",
         name in "\\PC{0,3}",
+        routes in prop::option::of("\\PC{0,3}"),
         separator in prop::option::of(any::<char>()),
         semicolon_ends: bool,
     ) {
@@ -227,6 +231,7 @@ proptest! {
             parameter: name,
             separator,
             semicolon_ends,
+            routes: routes.into_iter().collect(),
         };
         let request = FakeRequest::get(&target).with_header("Cookie", &cookie);
         let session = session.read(&request, &FakeHost::default());
@@ -237,6 +242,7 @@ proptest! {
     fn text_full_of_the_readers_own_signs_is_read_without_a_panic(
         target in "[/?&;=.sä]{0,24}",
         cookie in "[;,=. \ts\u{e4}\"]{0,24}",
+        routes in prop::option::of("[=.s]{1,2}"),
         semicolon_ends: bool,
     ) {
         let session = Session {
@@ -244,6 +250,7 @@ proptest! {
             parameter: "s".to_owned(),
             separator: Some('.'),
             semicolon_ends,
+            routes: routes.into_iter().collect(),
         };
         let request = FakeRequest::get(&target).with_header("Cookie", &cookie);
         let session = session.read(&request, &FakeHost::default());

@@ -260,6 +260,8 @@ export function balancerFields(plugins) {
       new Switch("failontimeout", "Fail on timeout", false),
       new Switch("forcerecovery", "Force recovery", true),
       new List("retry-on", "Retry on", "none"),
+      new Text("request-timeout", "Request timeout", "off"),
+      new Text("retry-budget", "Retry budget", "20%"),
       new Text("replay-buffer", "Replay buffer", "64KiB"),
     ]],
     ["Health", [

@@ -49,6 +49,11 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
             }
         }
     }
+    let help = "Retries that the retry budget did not allow";
+    let mut family = Family::counter(encoder, "retries_denied", help)?;
+    for cluster in &snapshot.clusters {
+        family.count(&[label(cluster)], cluster.retry_budget.denied.get())?;
+    }
     let help = "Time from a request's head to the end of its answer";
     let mut family = Family::histogram(encoder, "request_duration_seconds", help)?;
     for cluster in &snapshot.clusters {

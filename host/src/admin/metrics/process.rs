@@ -6,7 +6,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
 use crate::log::LOSSES;
-use crate::meters::{Process, WorkerMeters};
+use crate::meters::{LIMITS, Process, WorkerMeters};
+use crate::server::Shares;
 use crate::snapshot::Snapshot;
 
 /// A number of a worker.
@@ -39,12 +40,32 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "Connections of clients that are open";
     let open = accepted.saturating_sub(ended) as f64;
     Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
+    write_limits(encoder, snapshot)?;
     write_reloads(encoder, snapshot)?;
     write_traces(encoder, snapshot)?;
     write_losses(encoder)?;
     let help = "1, with the program's version";
     let version = ("version", Name(env!("CARGO_PKG_VERSION")));
     Family::gauge(encoder, "build_info", help)?.measure(&[version], 1.0)
+}
+
+/// Limits that clients run into.
+fn write_limits(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let (meters, config) = (&snapshot.meters, &snapshot.config);
+    let help = "Connections of clients that may be open";
+    let shares = Shares::now(config.workers.get(), config.listeners.len());
+    let most = shares.clients.min(config.limits.connections);
+    Family::gauge(encoder, "client_connections_limit", help)?.measure(&[], most as f64)?;
+    let help = "Connections of clients that wait for others to end";
+    let waiting = meters.sum(|worker| worker.waiting.get());
+    Family::gauge(encoder, "client_connections_waiting", help)?.measure(&[], waiting as f64)?;
+    let help = "How often clients ran into a limit";
+    let mut family = Family::counter(encoder, "limit_hits", help)?;
+    for (place, limit) in LIMITS.into_iter().enumerate() {
+        let hits = meters.sum(|worker| worker.limit_hits(place));
+        family.count(&[("limit", Name(limit))], hits)?;
+    }
+    Ok(())
 }
 
 fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -160,6 +160,74 @@ fn anybody_may_pose_as_a_member_that_is_not_verified() {
     shake(&client, "other.example", &server).unwrap();
 }
 
+/// Goal: with `preserve-host` the member has to be the host that the client named. Method: the host that is sent, and the name
+/// that a member has a certificate for and is asked by.
+#[test]
+fn a_preserved_host_is_who_the_member_has_to_be_unless_it_has_a_server_name() {
+    let site = Site::new();
+    let names = ["shop.example", "app.internal", "127.0.0.1", "::1"];
+    let identity = site.identity("shop", &names);
+    let server = server(&of(&[&identity])).unwrap();
+    let plain = connector(&with("https://app.internal", trusting(&site))).unwrap();
+    let given = ClientTls {
+        server_name: Some("app.internal".to_owned()),
+        ..trusting(&site)
+    };
+    let given = connector(&with("https://10.0.0.1", given)).unwrap();
+    let table = [
+        (&plain, None, "app.internal", true),
+        (&plain, Some("shop.example"), "shop.example", true),
+        (&plain, Some("SHOP.example:8443"), "shop.example", true),
+        (&plain, Some("shop.example."), "shop.example", true),
+        (&plain, Some("127.0.0.1:8443"), "127.0.0.1", true),
+        (&plain, Some("[::1]:8443"), "::1", true),
+        (&plain, Some("other.example"), "other.example", false),
+        (&given, None, "app.internal", true),
+        (&given, Some("shop.example"), "app.internal", true),
+        (&given, Some("other.example"), "app.internal", true),
+    ];
+    for (connector, sent, expected, is_accepted) in table {
+        let name = connector.server_name(sent).unwrap();
+        let name = name.to_str().to_ascii_lowercase();
+        assert_eq!(name, expected, "{sent:?}");
+        let shaken = shake(connector.requests.config(), &name, &server);
+        assert_eq!(shaken.is_ok(), is_accepted, "{sent:?}");
+        if let Ok(shaken) = shaken {
+            let is_address = name.parse::<std::net::IpAddr>().is_ok();
+            let asked = (!is_address).then_some(expected);
+            assert_eq!(shaken.server.server_name(), asked, "{sent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_preserved_host_that_no_certificate_can_be_for_is_refused() {
+    let site = Site::new();
+    let plain = connector(&with("https://app.internal", trusting(&site))).unwrap();
+    let long = "a".repeat(64);
+    for host in [
+        "",
+        ":80",
+        "a b",
+        "a..b",
+        "-a.example",
+        "[::1",
+        "münchen.example",
+        &long,
+    ] {
+        let refused = plain
+            .server_name(Some(host))
+            .map_err(|error| error.to_string());
+        let expected = format!("`{host}` is no name that a certificate could be for");
+        assert!(
+            refused
+                .as_ref()
+                .is_err_and(|error| error.starts_with(&expected)),
+            "{host}: {refused:?}"
+        );
+    }
+}
+
 #[test]
 fn a_member_is_asked_by_its_server_name_or_its_host() {
     let site = Site::new();
@@ -169,7 +237,7 @@ fn a_member_is_asked_by_its_server_name_or_its_host() {
             ..trusting(&site)
         };
         let connector = connector(&with(url, tls)).unwrap();
-        connector.name.to_str().into_owned()
+        connector.server_name(None).unwrap().to_str().into_owned()
     };
     assert_eq!(name("https://app.internal:81", None), "app.internal");
     assert_eq!(name("https://app.internal.", None), "app.internal");

@@ -100,6 +100,14 @@ impl Edit {
         self.text.clear();
     }
 
+    /// How much memory it holds, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.added.capacity()
+            + self.text.capacity()
+            + self.names.capacity() * size_of::<Piece>()
+            + self.places.capacity() * size_of::<(usize, Option<Piece>)>()
+    }
+
     /// Leaves all fields of these names out.
     pub fn leave_out(&mut self, names: KnownSet) {
         self.left_out = self.left_out | names;

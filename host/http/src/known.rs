@@ -83,6 +83,7 @@ known! {
     ProxyConnection = "proxy-connection",
     Range = "range",
     Referer = "referer",
+    Refresh = "refresh",
     RetryAfter = "retry-after",
     SecChUa = "sec-ch-ua",
     SecChUaMobile = "sec-ch-ua-mobile",
@@ -118,11 +119,14 @@ known! {
     XForwardedHost = "x-forwarded-host",
     XForwardedHostUnderscored = "x_forwarded_host",
     XForwardedPort = "x-forwarded-port",
+    XForwardedPortUnderscored = "x_forwarded_port",
     XForwardedProto = "x-forwarded-proto",
     XForwardedProtoUnderscored = "x_forwarded_proto",
     XForwardedServer = "x-forwarded-server",
+    XForwardedServerUnderscored = "x_forwarded_server",
     XFrameOptions = "x-frame-options",
     XRealIp = "x-real-ip",
+    XRealIpUnderscored = "x_real_ip",
     XRequestId = "x-request-id",
 }
 

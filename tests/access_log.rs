@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::harness::proxy::server;
 use crate::harness::{Exchange, Origin, Proxy, Signal, eventually};
 
-const JSON: &str = "access-log = { file = \"access.log\", format = \"json\" }";
+/// One line of JSON a request.
+pub(crate) const JSON: &str = "access-log = { file = \"access.log\", format = \"json\" }";
 
 /// The lines of the log file once there are as many as wanted.
 #[track_caller]
-fn lines(proxy: &Proxy, count: usize) -> Vec<String> {
+pub(crate) fn lines(proxy: &Proxy, count: usize) -> Vec<String> {
     eventually("the lines of the log", || {
         let text = fs::read_to_string(proxy.path("access.log")).ok()?;
         let lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -21,7 +22,7 @@ fn lines(proxy: &Proxy, count: usize) -> Vec<String> {
 
 /// The lines of the log file as JSON.
 #[track_caller]
-fn records(proxy: &Proxy, count: usize) -> Vec<Value> {
+pub(crate) fn records(proxy: &Proxy, count: usize) -> Vec<Value> {
     let parse = |line: &String| serde_json::from_str(line).expect("JSON");
     lines(proxy, count).iter().map(parse).collect()
 }

@@ -181,6 +181,66 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     assert_eq!(b1.hits(), 1);
 }
 
+/// Goal: a client that is answered while it still sends its body knows what becomes of its connection (RFC 9112, 9.6): it is
+/// told that it is closed, or it may go on. Method: answers of ours and of members, to bodies of which a part has been sent; then
+/// comes the rest, and another request.
+#[test]
+fn an_early_answer_says_that_the_connection_is_closed_or_the_next_request_is_served() {
+    let b1 = Origin::named("b1").answering(|exchange| match exchange.target() {
+        "/kept" => exchange.send("HTTP/1.1 413 Large\r\nContent-Length: 5\r\n\r\nlarge"),
+        "/closed" => {
+            exchange.send("HTTP/1.1 413 Large\r\nConnection: close\r\n\r\nlarge");
+            exchange.close();
+        }
+        _ => exchange.answer("b1"),
+    });
+    let b1 = b1.start();
+    let toml = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/\"\nexclude = [\"/none\", \"/full\"]\nbalancer = \"one\"\n\
+         [[route]]\npath = \"/full\"\nbalancer = \"none\"\n\
+         [[balancer.one.member]]\nurl = \"{url}\"\n\
+         [[balancer.none.member]]\nurl = \"{url}\"\nstatus = \"+D\"\n",
+        url = b1.url()
+    );
+    let proxy = Proxy::with(&toml).start();
+    let targets = [
+        ("/kept", 413),
+        ("/closed", 413),
+        ("/none", 404),
+        ("/full", 503),
+        ("/%zz", 400),
+    ];
+    let small = ("Content-Length: 1000", "half", "x".repeat(996));
+    let large = ("Content-Length: 3000000", "half", "x".repeat(2_999_996));
+    let piece = format!("{:x}\r\n{}\r\n0\r\n\r\n", 1_000, "x".repeat(1_000));
+    let chunked = ("Transfer-Encoding: chunked", "4\r\nhalf\r\n", piece);
+    let expecting = (
+        "Expect: 100-continue\r\nContent-Length: 1000",
+        "",
+        "x".repeat(1_000),
+    );
+    for (target, status) in targets {
+        for (fields, begin, rest) in [&small, &large, &chunked, &expecting] {
+            let mut client = proxy.client();
+            client.send(request(&format!("POST {target}"), &[fields], "") + begin);
+            let response = client.response();
+            let told = format!("{target} {fields}");
+            assert_eq!(response.status(), status, "{told}");
+            let says_close = response.field("connection") == Some("close");
+            let _ = client.try_send(rest);
+            let _ = client.try_send(request("GET /", &[], ""));
+            if says_close {
+                assert!(client.is_closed(), "{told}: it said so");
+            } else {
+                let next = client.try_response("GET");
+                let next = next.map(|it| server(&it));
+                assert!(next.as_ref().is_ok_and(|it| it == "b1"), "{told}: {next:?}");
+            }
+        }
+    }
+}
+
 /// Goal: what is left of a body that nobody wanted is taken neither for a request of the client nor for one to the member.
 /// Method: the member answers before the body is sent, and goes on reading on its connection; the body looks like a request.
 #[test]

@@ -1,5 +1,8 @@
 //! What happens when a member cannot be reached, breaks off or answers nonsense: who is asked next, and what the client gets.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::harness::origin::Act;
 use crate::harness::proxy::server;
 use crate::harness::{Blackhole, Exchange, Origin, Proxy};
@@ -175,6 +178,30 @@ fn retry_on_a_timeout_asks_the_next_member() {
         .member(&b1, "timeout = \"300ms\"")
         .member(&b2, "")
         .balancer("retry-on = [\"timeout\"]")
+        .start();
+    assert_eq!(server(&proxy.get("/")), "b2");
+}
+
+/// What the one before has used of its own time is not the next one's.
+#[test]
+fn the_next_member_has_all_of_its_time() {
+    let after = |seconds| move || thread::sleep(Duration::from_secs(seconds));
+    let (fails, answers) = (after(5), after(4));
+    let b1 = Origin::named("b1")
+        .answering(move |exchange| {
+            fails();
+            exchange.close();
+        })
+        .start();
+    let b2 = Origin::named("b2")
+        .answering(move |exchange| {
+            answers();
+            exchange.answer("b2");
+        })
+        .start();
+    let proxy = Proxy::before(&[])
+        .member(&b1, "timeout = \"8s\"")
+        .member(&b2, "timeout = \"8s\"")
         .start();
     assert_eq!(server(&proxy.get("/")), "b2");
 }

@@ -4,40 +4,18 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::harness::frames::{
+    END_HEADERS, END_STREAM, GET, POST, PREFACE, cancel, data, frame, headers, hello, settings,
+};
 use crate::harness::proxy::server;
 use crate::harness::{Exchange, MEMORY, Origin, PATIENCE, Proxy};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// `GET http://lb.test/`, as HPACK has it.
-const GET: &[u8] = b"\x82\x86\x84\x41\x07lb.test";
-
-/// The same with POST.
-const POST: &[u8] = b"\x83\x86\x84\x41\x07lb.test";
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-fn headers(flags: u8, stream: u32, block: &[u8]) -> Vec<u8> {
-    frame(1, flags, stream, block)
-}
-
-fn settings(payload: &[u8]) -> Vec<u8> {
-    frame(4, 0, 0, payload)
-}
 
 /// A connection of HTTP/2, begun with these settings.
 fn begin(proxy: &Proxy, payload: &[u8]) -> TcpStream {
     let mut client = TcpStream::connect(proxy.address()).expect("it listens");
     client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     client.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-    let hello = [PREFACE, &settings(payload), &frame(4, 1, 0, b"")].concat();
-    client.write_all(&hello).expect("there is room");
+    client.write_all(&hello(payload)).expect("there is room");
     client
 }
 
@@ -69,7 +47,7 @@ fn floods_of_useless_frames_end_the_connection() {
         ("pongs", frame(6, 1, 0, &[0; 8])),
         ("PRIORITY", frame(2, 0, 1, &[0, 0, 0, 3, 0])),
         ("WINDOW_UPDATE", frame(8, 0, 0, &[0, 0, 0, 1])),
-        ("empty DATA", frame(0, 0, 1, b"")),
+        ("empty DATA", data(0, 1, b"")),
         ("padding", frame(0, 8, 1, b"\x03\0\0\0")),
         ("unknown frames", frame(0xbe, 0, 0, b"grease")),
     ];
@@ -103,7 +81,7 @@ fn requests_that_are_reset_at_once_end_the_connection() {
     let proxy = Proxy::before(&[&b1]).start();
     let pair = |number| {
         let request = headers(END_HEADERS | END_STREAM, stream(number), GET);
-        [request, frame(3, 0, stream(number), &[0, 0, 0, 8])].concat()
+        [request, cancel(stream(number))].concat()
     };
     sends_until_closed(begin(&proxy, b""), |number| {
         (100 * number..100 * (number + 1)).flat_map(pair).collect()

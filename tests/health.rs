@@ -43,6 +43,33 @@ fn member_whose_requests_fail_in_a_row_is_left_out_and_comes_back() {
     assert!(fickle.hits() > before);
 }
 
+/// Goal: an answer that no client sees is one all the same. Method: each answer of a member that fails is followed by another
+/// member's, and the client is content.
+#[test]
+fn member_whose_answers_are_tried_again_is_left_out() {
+    for (answer, retry_on) in [
+        ("HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno", "503"),
+        ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "503"),
+        ("nonsense\r\n\r\n", "502"),
+    ] {
+        let failing = Origin::named("failing").saying(answer).start();
+        let well = Origin::live("well");
+        let proxy = Proxy::before(&[&failing, &well])
+            .balancer(&format!(
+                "retry-on = [\"{retry_on}\"]\noutlier = {{ consecutive-failures = 3, eject = \"1h\" }}"
+            ))
+            .start();
+        let ejected = "is unhealthy: 3 requests in a row failed: ejected";
+        for _ in 0..6 {
+            assert_eq!(server(&proxy.get("/")), "well", "{answer:?}");
+        }
+        proxy.stderr.line_with(ejected);
+        assert_eq!(failing.hits(), 3, "{answer:?}");
+        assert_eq!(proxy.served(4), ["well"; 4], "{answer:?}");
+        assert_eq!(failing.hits(), 3, "{answer:?}");
+    }
+}
+
 #[test]
 fn member_that_breaks_off_its_bodies_is_left_out() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234";

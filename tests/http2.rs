@@ -260,6 +260,33 @@ fn what_a_member_has_not_looked_at_goes_to_another_even_a_post() {
     });
 }
 
+/// How many interim responses a request may have.
+const MOST: usize = 64;
+
+#[test]
+fn a_flood_of_interim_responses_of_a_member_is_bounded() {
+    wait_for(async {
+        let member = Member::start(100).await;
+        let proxy = before(&[member.url()]).start();
+        let client = connect(proxy.address()).await;
+        for (count, status) in [(MOST, 200), (MOST + 1, 502)] {
+            let answering = async {
+                let (_, mut respond) = member.next().await;
+                for _ in 0..count {
+                    let early = Response::builder().status(103).body(());
+                    respond.send_informational(early.unwrap()).unwrap();
+                }
+                match status {
+                    200 => drop(respond.send_response(Response::new(()), true)),
+                    _ => drop(std::future::poll_fn(|context| respond.poll_reset(context)).await),
+                }
+            };
+            let (answer, ()) = tokio::join!(ask(&client, get("/")), answering);
+            assert_eq!(answer.head.status, status, "{count}");
+        }
+    });
+}
+
 #[test]
 fn messages_stream_both_ways_at_once() {
     wait_for(async {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use crate::harness::http2::{connect, get, wait_for, whole};
+use crate::harness::peers::{Message, Peer, Version};
 use crate::harness::proxy::server;
 use crate::harness::{Gate, MEMORY, Origin, Proxy};
 
@@ -38,6 +39,34 @@ fn a_client_that_waits_for_100_may_get_a_refusal() {
     );
     let response = client.response();
     assert_eq!((response.status(), response.text().as_str()), (401, "no"));
+}
+
+/// What a client expects and we do not know, we do not drop: it is refused, or the member is told (RFC 9110, 10.1.1).
+#[test]
+fn an_expectation_that_is_not_known_is_refused_or_passed_on() {
+    for version in [Version::Http1, Version::Http2] {
+        for expected in ["200-ok", "100-continue, 200-ok", "banana"] {
+            for body in ["", "order"] {
+                let [b1] = Origin::some();
+                let proxy = Proxy::before(&[&b1]).start();
+                let mut client = Peer::connect(version, proxy.address());
+                let request = Message::of("POST /").field("Expect", expected).body(body);
+                let answer = client.exchange(&request).expect("an answer");
+                let told = format!("{expected} by {version}, {body:?}");
+                if answer.start == "417" {
+                    assert_eq!(b1.hits(), 0, "{told}");
+                } else {
+                    assert_eq!(answer.text(), "b1", "{told}");
+                    let request = b1.only_request();
+                    assert_eq!(request.head.all("expect").join(", "), expected, "{told}");
+                    assert_eq!(request.body.text(), body, "{told}");
+                }
+                let next = client.exchange(&Message::of("GET /"));
+                let next = next.expect("the connection goes on, or said that it does not");
+                assert_eq!(next.text(), "b1", "{told}");
+            }
+        }
+    }
 }
 
 const EARLY: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";

@@ -1,11 +1,12 @@
 //! What Prometheus is told of traffic.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::harness::client::request;
 use crate::harness::fixtures::{FAULT, answering, answering_none, unreachable};
 use crate::harness::proxy::Start;
 use crate::harness::{Client, Origin, Proxy, eventually};
@@ -37,11 +38,43 @@ pub(crate) fn number(text: &str, series: &str) -> f64 {
     line.trim().parse().expect("a number")
 }
 
+/// The numbers of a metric by the value of this label, of those that are not 0. None where the metric is not there.
+pub(crate) fn numbers(text: &str, metric: &str, label: &str) -> BTreeMap<String, u64> {
+    let of_metric = |line: &str| {
+        let (labels, value) = line
+            .strip_prefix(metric)?
+            .strip_prefix('{')?
+            .split_once("} ")?;
+        let (_, value_of_label) = labels.split_once(&format!("{label}=\""))?;
+        let named = value_of_label.split('"').next()?.to_owned();
+        Some((named, value.trim().parse::<f64>().ok()? as u64))
+    };
+    let mut numbers = BTreeMap::new();
+    for (named, value) in text.lines().filter_map(of_metric).filter(|it| it.1 > 0) {
+        *numbers.entry(named).or_default() += value;
+    }
+    numbers
+}
+
 /// Waits until a number is this, for what is counted a moment after the client has its answer.
 #[track_caller]
 pub(crate) fn await_number(proxy: &Proxy, series: &str, expected: f64) {
     eventually(&format!("{series} {expected}"), || {
         (number(&metrics(proxy), series) == expected).then_some(())
+    });
+}
+
+/// How many bytes of clients have been read.
+#[track_caller]
+pub(crate) fn received(proxy: &Proxy) -> usize {
+    number(&metrics(proxy), "equipoise_client_received_bytes_total ") as usize
+}
+
+/// Waits until so many bytes of clients have been read.
+#[track_caller]
+pub(crate) fn await_received(proxy: &Proxy, bytes: usize) {
+    eventually("what was sent is read", || {
+        (received(proxy) >= bytes).then_some(())
     });
 }
 
@@ -197,7 +230,8 @@ fn connections_and_bytes_are_counted() {
     );
     let received = number(&text, "equipoise_client_received_bytes_total ");
     let sent = number(&text, "equipoise_client_sent_bytes_total ");
-    assert!(received > 60.0 && sent > 60.0, "{received} {sent}");
+    let asked = 3 * request("GET /", &[], "").len();
+    assert!(received == asked as f64 && sent > 60.0, "{received} {sent}");
     drop(client);
     await_number(&proxy, "equipoise_client_connections ", 0.0);
     b1.disconnect();

@@ -1,8 +1,12 @@
 //! What members send that is not HTTP goes no further.
 
+use std::time::Duration;
+
+use crate::admin;
 use crate::harness::origin::Act;
 use crate::harness::proxy::server;
-use crate::harness::{Exchange, Gate, Origin, Proxy};
+use crate::harness::{Exchange, Gate, Origin, Proxy, eventually};
+use crate::metrics::{metrics, numbers};
 
 /// A member that answers `/` with its name and `/odd` with these bytes.
 fn odd(bytes: impl AsRef<[u8]> + Send + Sync + 'static, then: Act) -> Origin {
@@ -137,6 +141,103 @@ fn a_body_that_goes_wrong_is_cut_off() {
         }
     }
     assert!(wrong.is_empty(), "not treated so:\n{}", wrong.join("\n"));
+}
+
+/// Goal: a client always hears something. Method: a first chunk that is none, with the head or behind it; then the client has a
+/// 502, or the head of an answer that is cut off.
+#[test]
+fn a_first_chunk_that_is_none_is_502_and_never_an_empty_reply() {
+    let bodies = [
+        "\r\n",
+        "x\r\n",
+        " 2\r\nok\r\n0\r\n\r\n",
+        "-2\r\nok\r\n0\r\n\r\n",
+        "0x2\r\nok\r\n0\r\n\r\n",
+        "2 \r\nok\r\n0\r\n\r\n",
+        "2;\r\nok\r\n0\r\n\r\n",
+        "2\nok\r\n0\r\n\r\n",
+        "2\rok\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nok\r\n0\r\n\r\n",
+        "0\n\n",
+        "0\r\nContent-Length: 2\r\n\r\n",
+    ];
+    for body in bodies {
+        for is_late in [false, true] {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let b1 = Origin::named("b1").answering(move |exchange| {
+                if exchange.target() != "/odd" {
+                    return exchange.answer("b1");
+                }
+                if is_late {
+                    exchange.send(head);
+                    exchange.hears_within(Duration::from_millis(50));
+                    exchange.send(body);
+                } else {
+                    exchange.send([head, body].concat());
+                }
+                exchange.stall();
+            });
+            let b1 = b1.start();
+            let proxy = Proxy::before(&[&b1]).start();
+            let mut client = proxy.client();
+            client.ask("GET /odd", &[]);
+            let answer = client.try_response("GET");
+            let is_right = answer.as_ref().is_ok_and(|it| match it.status() {
+                502 => true,
+                200 => is_late && !it.complete,
+                _ => false,
+            });
+            assert!(is_right, "{body:?}, late: {is_late}: {answer:?}");
+            assert_eq!(server(&proxy.get("/")), "b1", "{body:?}");
+        }
+    }
+}
+
+/// Goal: what a member says unasked is an error of its, and what it may do is not. Method: what comes right behind an answer or
+/// later, on a connection that is kept; and one that is closed.
+#[test]
+fn what_a_member_sends_unasked_is_counted() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled";
+    let table: [(&str, bool, u64); 4] = [
+        (answer, false, 1),
+        (answer, true, 1),
+        ("x", true, 1),
+        ("", true, 0),
+    ];
+    for (extra, is_late, errors) in table {
+        let (gate, sent) = (Gate::closed(), Gate::closed());
+        let (held, told) = (gate.clone(), sent.clone());
+        let b1 = Origin::named("b1").answering(move |exchange| {
+            if exchange.number > 0 {
+                return exchange.answer("b1");
+            }
+            let behind = if is_late { "" } else { extra };
+            exchange.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nb1{behind}"
+            ));
+            held.wait();
+            if is_late {
+                exchange.send(extra);
+            }
+            if extra.is_empty() {
+                exchange.close();
+            }
+            told.open();
+        });
+        let b1 = b1.start();
+        let proxy = admin::start(&[&b1]).top("workers = 1").start();
+        assert_eq!(server(&proxy.get("/")), "b1");
+        gate.open();
+        assert!(sent.wait());
+        assert_eq!(proxy.served(3), ["b1"; 3], "{extra:?}");
+        let counted = eventually(&format!("{extra:?}, late: {is_late}"), || {
+            let kinds = numbers(&metrics(&proxy), "equipoise_member_errors_total", "kind");
+            let counted = kinds.values().sum::<u64>();
+            (counted >= errors).then_some(counted)
+        });
+        assert_eq!(counted, errors, "{extra:?}, late: {is_late}");
+        assert_eq!(admin::member(&proxy, 0)["state"], "ok", "{extra:?}");
+    }
 }
 
 /// Goal: what a member sends without being asked is nobody's answer. Method: a second response right behind the first, or

@@ -21,10 +21,10 @@ use crate::harness::{Origin, PATIENCE, Proxy, Signal, program};
 const TAKEN: &str = "the files for TLS are read again and in force";
 
 /// Who vouches for certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -32,7 +32,7 @@ impl Authority {
     }
 
     /// A certificate for this name and its key, as PEM.
-    fn vouch(&self, name: &str) -> (String, String) {
+    pub(crate) fn vouch(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
@@ -40,7 +40,7 @@ impl Authority {
     }
 
     /// A client that trusts it.
-    fn client(&self) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("a root");
         let client = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
@@ -53,11 +53,11 @@ impl Authority {
 }
 
 /// A client that came by TLS and asked for `shop.example`.
-struct Visitor(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct Visitor(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 
 impl Visitor {
     #[track_caller]
-    fn come(client: &Arc<ClientConfig>, address: SocketAddr) -> Self {
+    pub(crate) fn come(client: &Arc<ClientConfig>, address: SocketAddr) -> Self {
         let name = ServerName::try_from("shop.example").expect("a name");
         let stream = TcpStream::connect(address).expect("the proxy listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");

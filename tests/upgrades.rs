@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 
+use crate::harness::peers::{Message, Peer, Version};
 use crate::harness::{Client, Origin, Proxy, Signal, eventually};
 
 const ASK: [&str; 3] = [
@@ -133,6 +134,36 @@ fn an_answer_that_is_no_101_is_an_ordinary_answer() {
         (403, "not you")
     );
     assert_eq!(client.get("/").status(), 403, "the connection goes on");
+}
+
+/// It would be of no use without saying to which (RFC 9110, 15.5.22).
+#[test]
+fn an_answer_that_demands_an_upgrade_says_to_which() {
+    let demand = "426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: HTTP/3, websocket";
+    let member = Origin::named("demanding")
+        .answering(move |exchange| exchange.respond(demand, "not so"))
+        .start();
+    for keys in ["", "upgrade = \"websocket\""] {
+        let proxy = Proxy::before(&[]).member(&member, keys).start();
+        let mut client = proxy.client();
+        for fields in [&[][..], &ASK] {
+            let response = client.exchange("GET /chat", fields);
+            assert_eq!(response.status(), 426);
+            assert_eq!(response.field("upgrade"), Some("HTTP/3, websocket"));
+            let connection = response.field("connection").unwrap_or_default();
+            assert!(
+                connection.to_lowercase().contains("upgrade"),
+                "{connection}"
+            );
+            assert_eq!(response.text(), "not so");
+        }
+        // HTTP/2 has no such fields.
+        let mut peer = Peer::connect(Version::Http2, proxy.address());
+        let answer = peer.exchange(&Message::of("GET /chat")).expect("an answer");
+        assert_eq!((&*answer.start, &*answer.text()), ("426", "not so"));
+        let fields = (answer.value("upgrade"), answer.value("connection"));
+        assert_eq!(fields, (None, None));
+    }
 }
 
 #[test]

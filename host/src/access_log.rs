@@ -4,10 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use anyhow::Result;
 use equipoise_balancer::Choice;
+use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
-use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
-use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -70,16 +68,16 @@ pub(crate) struct Record {
 
 impl Record {
     /// A request that begins now.
-    pub(crate) fn new(log: &AccessLog, client: &Client, parts: &Parts) -> Self {
+    pub(crate) fn new(log: &AccessLog, client: &Client, request: &Head) -> Self {
         Self {
             log: log.clone(),
             time: OffsetDateTime::now_utc(),
             started: Instant::now(),
             client: client.address.ip().to_string(),
-            request: format!("{} {} {:?}", parts.method, parts.uri, parts.version),
-            host: text(&parts.headers, &HOST),
-            referer: text(&parts.headers, &REFERER),
-            user_agent: text(&parts.headers, &USER_AGENT),
+            request: start_line(request),
+            host: text(request, Known::Host),
+            referer: text(request, Known::Referer),
+            user_agent: text(request, Known::UserAgent),
             status: 0,
             bytes: 0,
             first_byte_ms: 0.0,
@@ -112,8 +110,8 @@ impl Record {
     }
 
     /// The head of the answer is there.
-    pub(crate) fn note_answer(&mut self, status: StatusCode) {
-        self.status = status.as_u16();
+    pub(crate) fn note_answer(&mut self, status: u16) {
+        self.status = status;
         self.first_byte_ms = self.elapsed_ms();
     }
 
@@ -235,10 +233,19 @@ impl Drop for Record {
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+/// Method, target and version; of a head that was refused, what there is of them.
+fn start_line(request: &Head) -> String {
+    if !request.is_request() {
+        return "-".to_owned();
+    }
+    let method = String::from_utf8_lossy(request.method_bytes());
+    let target = String::from_utf8_lossy(request.target());
+    format!("{method} {target} {}", request.version().text())
+}
+
+fn text(request: &Head, name: Known) -> Option<String> {
+    let value = request.get(name)?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The text with quotes, backslashes and control characters escaped, so that nobody can forge a line.

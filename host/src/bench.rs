@@ -38,8 +38,14 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
     let start = Instant::now();
     for balancer in &config.balancers {
         for (id, member) in (0..).zip(&balancer.members) {
-            let upstream = Arc::new(Upstream::new(member, None, &Arc::default(), None));
-            let Some(target) = Target::new(id, upstream, false, permits.clone()) else {
+            let upstream = Arc::new(Upstream::new(member, None, None));
+            let Some(target) = Target::new(
+                id,
+                upstream,
+                false,
+                config.limits.of_http1(),
+                permits.clone(),
+            ) else {
                 continue;
             };
             let (passed, failed) = (passed.clone(), failed.clone());

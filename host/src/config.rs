@@ -157,13 +157,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The default of `headers`, which is hyper's own.
-    pub(crate) const DEFAULT_HEADERS: usize = 100;
-
-    /// `headers`, where it is not hyper's default: with a number of its own, hyper clears its tables for every message,
-    /// which costs a thousand instructions a time.
-    pub(crate) fn own_headers(&self) -> Option<usize> {
-        Some(self.headers).filter(|&headers| headers != Self::DEFAULT_HEADERS)
+    /// Those of the messages that come by HTTP/1, clients' and members'.
+    pub(crate) fn of_http1(&self) -> equipoise_http::Limits {
+        let bytes = u32::try_from(self.header_size).unwrap_or(u32::MAX);
+        let fields = u16::try_from(self.headers).unwrap_or(u16::MAX);
+        equipoise_http::Limits {
+            head: equipoise_http::Section::new(bytes, fields),
+            target: bytes,
+            ..equipoise_http::Limits::default()
+        }
     }
 }
 
@@ -172,7 +174,7 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             header_size: 64 * 1024,
-            headers: Self::DEFAULT_HEADERS,
+            headers: 100,
             header_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(60),
             client_timeout: Duration::from_secs(60),

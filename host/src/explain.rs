@@ -10,8 +10,6 @@ mod view;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
-
 use crate::config;
 pub(crate) use story::Story;
 pub(crate) use view::{StoryView, Summary};
@@ -132,12 +130,6 @@ impl Explain {
     fn id(&self, number: u64) -> String {
         format!("{}-{}", base_36(self.run), base_36(number))
     }
-}
-
-/// An id as a header field's value.
-pub(crate) fn value(id: &str) -> HeaderValue {
-    // Letters, digits and a dash.
-    HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn base_36(mut number: u64) -> String {

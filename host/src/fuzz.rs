@@ -13,11 +13,7 @@ use crate::config::Config;
 use crate::heartbeat::Beat;
 use crate::path;
 use crate::proxy_header::{self, Reading};
-use crate::server::{FrameGuard, Scanner};
-use crate::upstream::AnswerScanner;
-
-/// Lines up to this length are remembered by scanners, in bytes.
-const LINE_LIMIT: usize = 8192;
+use crate::server::FrameGuard;
 
 /// A configuration is read, or what is wrong is told.
 pub fn configuration(bytes: &[u8]) {
@@ -97,41 +93,8 @@ pub fn proxy_headers(bytes: &[u8]) {
     }
 }
 
-/// Where reads are cut makes no difference to what is refused of a client's requests. The first byte says where.
-pub fn requests(bytes: &[u8]) {
-    let Some((cut, bytes)) = bytes.split_first() else {
-        return;
-    };
-    let mut whole = Scanner::new(LINE_LIMIT);
-    let verdict = whole.scan(bytes).map_err(|offence| offence.reason);
-    let mut cuts = Scanner::new(LINE_LIMIT);
-    let mut pieces = bytes.chunks(usize::from(*cut).max(1));
-    let piecewise = pieces.try_for_each(|piece| cuts.scan(piece));
-    assert_eq!(piecewise.map_err(|offence| offence.reason), verdict);
-    if verdict.is_ok() {
-        assert_eq!(cuts.phase(), whole.phase());
-        assert_eq!(cuts.messages(), whole.messages());
-    }
-}
-
-/// The same for a member's answers; the first byte also says whether it was asked for a head alone.
-pub fn answers(bytes: &[u8]) {
-    let Some((cut, bytes)) = bytes.split_first() else {
-        return;
-    };
-    let scanner = || {
-        let mut scanner = AnswerScanner::new(LINE_LIMIT);
-        scanner.begin(cut & 0x80 != 0);
-        scanner
-    };
-    let verdict = scanner().scan(bytes).map_err(|offence| offence.reason);
-    let mut cuts = scanner();
-    let mut pieces = bytes.chunks(usize::from(cut & 0x7f).max(1));
-    let piecewise = pieces.try_for_each(|piece| cuts.scan(piece));
-    assert_eq!(piecewise.map_err(|offence| offence.reason), verdict);
-}
-
-/// The same for a client's frames of HTTP/2, and for ours.
+/// Where reads are cut makes no difference to what is refused of a client's frames of HTTP/2, and of ours. The first byte says
+/// where.
 pub fn frames(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else {
         return;

@@ -9,6 +9,7 @@ mod count;
 mod histogram;
 mod member;
 mod process;
+mod refusals;
 mod reloads;
 mod route;
 mod worker;
@@ -20,6 +21,7 @@ pub(crate) use count::Count;
 pub(crate) use histogram::{CALLS, DURATIONS, Histogram};
 pub(crate) use member::MemberMeters;
 pub(crate) use process::Process;
+use refusals::Refusals;
 use reloads::Reloads;
 pub(crate) use route::RouteMeters;
 pub(crate) use worker::{Connected, Desk, LIMITS, Limit, WorkerMeters};
@@ -30,6 +32,8 @@ pub(crate) struct Meters {
     workers: Box<[WorkerMeters]>,
     /// Requests that no route takes.
     pub(crate) unrouted: RouteMeters,
+    /// Requests that were refused, or whose clients left.
+    pub(crate) refusals: Refusals,
     pub(crate) reloads: Reloads,
     started: SystemTime,
 }
@@ -42,6 +46,7 @@ impl Meters {
                 .map(|_| WorkerMeters::default())
                 .collect(),
             unrouted: RouteMeters::default(),
+            refusals: Refusals::default(),
             reloads: Reloads::default(),
             started: SystemTime::now(),
         }

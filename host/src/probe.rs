@@ -183,7 +183,7 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
         Question::Connection => Ok(Reply::of_connection()),
         Question::Http1(request, inquiry) => {
             stream.write_all(request).await.map_err(broken)?;
-            answer::read(&mut stream, inquiry, stage).await
+            answer::read(&mut stream, inquiry, target.limits, stage).await
         }
         Question::Http2(request, inquiry) => http2::ask(stream, request, inquiry, stage).await,
         Question::Grpc(request) if speaks_http2 => http2::ask_grpc(stream, request, stage).await,

@@ -1,238 +1,237 @@
-//! The life of one request, from the client's head to the last byte of a member's answer.
+//! The life of one request, from the client's head to the last byte of a member's response.
 
 mod account;
-mod body;
+mod downstream;
 mod error;
-mod gate;
 mod headers;
+mod manager;
 mod notes;
+mod relay;
 mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
-mod translation;
+pub(crate) mod target;
 mod tries;
 mod tunnel;
 mod upgrade;
 mod upload;
 mod view;
+mod workspace;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::error::Error as _;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use equipoise_balancer::{Choice, Outcome, Query, Refusal};
+use equipoise_http::head::Expectation;
+use equipoise_http::http1::Framing;
+use equipoise_http::{Edit, Head, Known, Version};
 use equipoise_sdk::Affinity;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SET_COOKIE, TRANSFER_ENCODING,
-};
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use tokio::select;
-use tokio::time::{Instant, sleep, timeout};
+use percent_encoding::{AsciiSet, percent_encode};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::admin::{self, BodySender};
-use crate::config::{Manager, Protocol, Route};
-use crate::deadline::Deadline;
+use crate::config::{Protocol, Route};
 use crate::health::Account;
-use crate::server::{Client, ClientBody, Responder};
+use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::{ConnectError, Connection, Introduction, Slot, Upstream};
+use crate::tls::Connector;
+use crate::upstream::{
+    ConnectError, ConnectOptions, Connection, MemberFault, Pool, Slot, Upstream,
+};
 use crate::{path, router};
-use body::Download;
 use error::Repeat;
-use gate::Gate;
-use headers::Survey;
 use notes::Notes;
 use rewrite::Rewrite;
 use tries::{Next, Tries};
 use upgrade::Wish;
-use upload::RequestBody;
+use upload::{Upload, UploadFault};
 pub(crate) use view::Services;
 use view::View;
 
-/// When a client may come again where nobody can be used, and neither `retry` nor a check will tell.
+/// Nothing is encoded but what is not ASCII, which always is.
+const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+
+/// When a client may come again where no member is eligible, and neither `retry` nor a check will tell.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-pub(crate) use body::Body;
+pub(crate) use downstream::{ClientFault, Downstream, Piece};
 pub(crate) use error::Failure;
 pub(crate) use retry_budget::RetryBudget;
-pub(crate) use upload::Upload;
+pub(crate) use tunnel::Duplex;
+pub(crate) use workspace::{Room, Workspace};
 
-/// Answers a client's request: by a member, or with what went wrong.
-pub(crate) async fn handle(
-    client: Rc<Client>,
-    responder: Rc<Responder>,
-    mut request: Request<ClientBody>,
-) -> Result<Response<Body>, Infallible> {
-    let snapshot = client.worker.snapshot();
-    let translated = match client.speaks_http2 {
-        true => translation::from_http2(&mut request, snapshot.limits.headers),
-        false => Ok(()),
-    };
-    if let Some(manager) = &snapshot.config.manager
-        && is_for(manager, &request)
-        && translated.is_ok()
-        && client.https_redirect().is_none()
-    {
-        let mut response = ask_manager(&client, manager, request).await.map(Body::text);
-        client.part(&mut response);
-        return Ok(response);
-    }
-    let (parts, incoming) = request.into_parts();
-    let mut notes = Notes::begin(&client, &snapshot, &parts);
-    let answered = match translated {
-        Ok(()) => forward(&client, &responder, &snapshot, &parts, incoming, &mut notes).await,
-        Err(failure) => Err(failure),
-    };
-    let mut response = answered.unwrap_or_else(|failure| {
-        notes.note_failure(&failure);
-        match speaks_grpc(&parts) {
-            true => failure.into_grpc_response(),
-            false => failure.into_response(),
-        }
-    });
-    client.part(&mut response);
-    Ok(notes.close(response).map(Body::departing))
-}
-
-/// Whether a request is one of gRPC, whose answers have their status in fields of their own.
-fn speaks_grpc(parts: &Parts) -> bool {
-    let content_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let rest = content_type.and_then(|it| it.strip_prefix(b"application/grpc"));
-    parts.version == Version::HTTP_2 && matches!(rest, Some([] | [b'+' | b';', ..]))
-}
-
-/// Has the manager answer, which reads as much of the body as it wants.
-#[cold]
-async fn ask_manager(
+/// Serves a client's request: by a member, or with what went wrong.
+pub(crate) async fn serve(
     client: &Client,
-    manager: &Manager,
-    request: Request<ClientBody>,
-) -> Response<String> {
-    let (parts, incoming) = request.into_parts();
-    let (sender, body) = admin::channel();
-    let portal = &client.worker.portal;
-    let mut answer = pin!(portal.ask(manager, client.address, parts, body));
-    select! {
-        biased;
-        answer = &mut answer => answer,
-        () = pump(incoming, sender) => answer.await,
+    request: &Head,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+) {
+    let snapshot = client.worker.snapshot();
+    if let Some(manager) = &snapshot.config.manager
+        && client.https_redirect().is_none()
+        && manager::is_for(manager, request)
+    {
+        return Box::pin(manager::serve(client, manager, request, down, room)).await;
     }
+    let mut notes = Notes::begin(client, &snapshot, request);
+    if let Err(failure) = forward(client, &snapshot, request, down, room, &mut notes).await {
+        Box::pin(fail(request, &failure, down, room, &mut notes)).await;
+    }
+    notes.close();
 }
 
-/// Sends a body on, for as long as it is read.
-async fn pump(mut incoming: ClientBody, mut sender: BodySender) {
-    while poll_fn(|context| sender.poll_ready(context)).await.is_ok() {
-        match poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
-            // Trailers mean nothing there.
-            Some(Ok(frame)) => sender.send(frame.into_data().unwrap_or_default()),
-            Some(Err(_)) => return sender.fail(),
-            None => return,
+/// Answers a request of which no more is read, and which goes to no member.
+pub(crate) async fn refuse(
+    client: &Client,
+    request: &Head,
+    failure: Failure,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+) {
+    let snapshot = client.worker.snapshot();
+    let mut notes = Notes::begin(client, &snapshot, request);
+    fail(request, &failure, down, room, &mut notes).await;
+    notes.close();
+}
+
+/// Tells a client what went wrong with its request, if it is still there.
+async fn fail(
+    request: &Head,
+    failure: &Failure,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+    notes: &mut Notes<'_>,
+) {
+    notes.note_failure(failure);
+    let Room { response, edit, .. } = room;
+    edit.clear();
+    if let Failure::ClientAborted(_) = failure {
+        notes.note_answer(failure.status(), edit);
+        return down.abort();
+    }
+    if failure.ends_connection() {
+        down.close_behind();
+    }
+    let text = match speaks_grpc(request) {
+        true => {
+            failure.respond_grpc(response);
+            String::new()
         }
-    }
+        false => failure.respond(response),
+    };
+    notes.note_answer(response.status(), edit);
+    relay::answer(request, response, edit, text.as_bytes(), down, notes).await;
 }
 
-/// Whether a request is for the balancer-manager.
-#[cold]
-fn is_for(manager: &Manager, request: &Request<ClientBody>) -> bool {
-    let path = path::normalize(request.uri().path().as_bytes());
-    path.is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
+/// Whether a request is one of gRPC, whose responses have their status in fields of their own.
+fn speaks_grpc(request: &Head) -> bool {
+    let content_type = request.get(Known::ContentType);
+    let rest = content_type.and_then(|it| it.strip_prefix(b"application/grpc"));
+    request.version() == Version::Http2 && matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 /// Finds the route and asks the members behind it.
+///
+/// # Errors
+/// Nothing was sent to the client yet.
 async fn forward<'request>(
-    client: &Rc<Client>,
-    responder: &Rc<Responder>,
+    client: &'request Client,
     snapshot: &'request Snapshot,
-    parts: &Parts,
-    incoming: ClientBody,
+    request: &'request Head,
+    down: &mut dyn Downstream,
+    room: &mut Room,
     notes: &mut Notes<'request>,
-) -> Result<Response<Body>, Failure> {
-    let host =
-        router::host(parts).ok_or(Failure::BadRequest("the request target and Host disagree"))?;
-    let path = path::normalize(parts.uri.path().as_bytes())
-        .ok_or(Failure::BadRequest("the request target is no path"))?;
-    if let Some(port) = client.https_redirect() {
-        return Err(by_tls_alone(host, port, &parts.uri));
+) -> Result<(), Failure> {
+    let host = request.authority().unwrap_or_default();
+    // What names a host is ASCII.
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    if let Some(port) = client.https_redirect()
+        && request.target() != b"*"
+    {
+        return Err(by_tls_alone(host, port, request));
     }
-    let (number, route, rest) =
-        router::find(&snapshot.config.routes, host, &path).ok_or(Failure::NoRoute)?;
-    if headers::may_not_forward(&parts.method, &parts.headers) {
+    let (path, _) = target::split(request);
+    let path = match path {
+        b"*" => Cow::Borrowed(path),
+        path => {
+            path::normalize(path).ok_or(Failure::BadRequest("the request target is no path"))?
+        }
+    };
+    let routes = &snapshot.config.routes;
+    let (number, route, rest) = match &*path {
+        b"*" => router::find_for_server(routes, host).ok_or(Failure::ServerOptions)?,
+        path => router::find(routes, host, path).ok_or(Failure::NoRoute)?,
+    };
+    if headers::may_not_forward(request) {
         return Err(Failure::MayNotForward);
+    }
+    if request.expectation() == Expectation::Unknown {
+        return Err(Failure::UnknownExpectation);
     }
     let cluster = &snapshot.clusters[route.balancer];
     notes.note_route(number, cluster);
-    let begun = notes.begun;
     let session = cluster.balancer.session(
-        &View::new(parts, client.address.ip()),
-        &Services::at(begun - snapshot.started()),
+        &View::new(request, client.address.ip()),
+        &Services::at(notes.begun - snapshot.started()),
     );
-    let body = RequestBody::of(
-        incoming,
+    let mut upload = Upload::of(
+        down.framing(),
+        request,
         cluster.config.replay_buffer,
-        &parts.headers,
         &snapshot.limits,
     );
-    let wish = match body {
-        None => Wish::of(parts, responder),
-        Some(_) => None,
-    };
     let exchange = Exchange {
-        begun,
         client,
-        responder,
         snapshot,
-        parts,
+        request,
         host,
         path,
         rest,
         route,
         cluster,
         session,
-        body,
-        wish,
+        wish: match upload {
+            None => Wish::of(request),
+            Some(_) => None,
+        },
+        give_up: cluster.config.request_timeout.map(|it| Instant::now() + it),
     };
     notes.note_session(&exchange);
-    exchange.run(notes).await
+    exchange.run(down, room, &mut upload, notes).await
 }
 
 /// Sends a client to the same URL at `https`.
 #[cold]
-fn by_tls_alone(host: &str, port: u16, uri: &Uri) -> Failure {
+fn by_tls_alone(host: &str, port: u16, request: &Head) -> Failure {
     let host = router::without_port(host);
-    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let place = match port {
+    if host.is_empty() {
+        return Failure::BadRequest("the request names no host");
+    }
+    let (path, query) = target::split(request);
+    let encoded = |bytes| percent_encode(bytes, BEYOND_ASCII).to_string();
+    let mut target = encoded(path);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(&encoded(query));
+    }
+    Failure::ByTlsAlone(match port {
         443 => format!("https://{host}{target}"),
         port => format!("https://{host}:{port}{target}"),
-    };
-    match HeaderValue::try_from(place) {
-        Ok(place) if !host.is_empty() => Failure::ByTlsAlone(place),
-        _ => Failure::BadRequest("the request names no host"),
-    }
+    })
 }
 
 /// One request and everything that is known of it before a member is chosen.
 struct Exchange<'request> {
-    /// When its head was there.
-    begun: std::time::Instant,
-    client: &'request Rc<Client>,
-    /// Takes what the client is told beside the answer.
-    responder: &'request Responder,
+    client: &'request Client,
     /// The configuration, from the request's beginning to its end.
     snapshot: &'request Snapshot,
     /// The head as the client sent it.
-    parts: &'request Parts,
+    request: &'request Head,
     /// The host it names, port and all.
     host: &'request str,
     /// The normalized path.
@@ -243,27 +242,18 @@ struct Exchange<'request> {
     cluster: &'request Cluster,
     /// What keeps its session at a member.
     session: Option<Affinity>,
-    body: Option<Rc<RefCell<RequestBody>>>,
     /// What the client would have its connection become.
     wish: Option<Wish>,
+    /// When all tries together have had their time.
+    give_up: Option<Instant>,
 }
 
-/// A member's answer, and what must be held while it is passed on.
-struct Answer {
-    response: Response<Incoming>,
-    survey: Survey,
+/// A member that has answered, and what must be held while its response is passed on.
+struct Answered {
     connection: Connection,
-    slot: Slot,
-    deadline: Deadline,
-    /// What the judge is told when the answer has been passed on.
+    /// What the judge is told when the response has been passed on.
     account: Option<Box<Account>>,
-}
-
-/// What a member says.
-enum Heard {
-    /// Something before the answer (1xx).
-    Interim(Response<()>),
-    Answer(Response<Incoming>),
+    slot: Slot,
 }
 
 /// A try that brought no answer.
@@ -284,31 +274,43 @@ impl From<Failure> for Failed {
 
 impl Exchange<'_> {
     /// Asks one member after another, until one answers or the request may not be tried again.
-    async fn run(&self, notes: &mut Notes<'_>) -> Result<Response<Body>, Failure> {
+    async fn run(
+        &self,
+        down: &mut dyn Downstream,
+        room: &mut Room,
+        upload: &mut Option<Upload>,
+        notes: &mut Notes<'_>,
+    ) -> Result<(), Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
         if let Some(share) = self.cluster.config.retry_budget {
             self.cluster.retry_budget.deposit(share);
         }
         loop {
-            let choice = match self.choose(&tries, notes).await {
+            if let Some(failure) = self.out_of_time() {
+                return Err(failure);
+            }
+            let choice = match self.choose(&tries, down, notes).await? {
                 Ok(choice) => choice,
                 Err(refusal) => {
                     return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
             notes.note_choice(self, &choice);
-            match self
-                .attempt(&choice, tries.needs_fresh_connection(), notes)
-                .await
-            {
-                Ok(answer) => {
-                    notes.note_outcome(Ok(answer.response.status().as_u16()));
-                    let repeats = self.repeats_on(answer.response.status())
+            let is_fresh = tries.needs_fresh_connection();
+            let attempt = self.attempt(&choice, is_fresh, down, room, upload, notes);
+            match attempt.await {
+                Ok(mut answered) => {
+                    let status = room.response.status();
+                    notes.note_outcome(Ok(status));
+                    let repeats = self.repeats_on(status, upload.as_ref())
                         && self.affords(tries.next_after_answer(&choice));
                     if !repeats {
-                        return Ok(self.pass_on(choice, answer));
+                        self.pass_on(choice, answered, down, room, upload, notes)
+                            .await;
+                        return Ok(());
                     }
+                    answered.close(None);
                     self.cluster.meters.count_retry(None);
                 }
                 Err(Failed {
@@ -317,7 +319,7 @@ impl Exchange<'_> {
                 }) => {
                     notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
-                    if !(self.may_repeat(&failure)
+                    if !(self.may_repeat(&failure, upload.as_ref())
                         && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
                     {
                         return Err(failure);
@@ -330,35 +332,56 @@ impl Exchange<'_> {
     }
 
     /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
-    async fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
-        let config = &self.cluster.config;
-        let worker = &self.client.worker;
-        let view = View::new(self.parts, self.client.address.ip()).tried(tries);
-        let mut choose = || {
-            let services = Services::at(self.snapshot.now());
-            let query = Query {
-                worker: worker.number,
-                request: &view,
-                session: self.session.as_ref(),
-                tried: tries.tried(),
-                now: services.now,
-                host: &services,
-            };
-            notes.choose(self, &query)
-        };
-        let mut choice = choose();
-        if !config.timeout.is_zero() {
-            let step = (config.timeout / 100).max(Duration::from_millis(1));
-            let give_up = Instant::now() + config.timeout;
-            while matches!(choice, Err(Refusal::NoneEligible)) && Instant::now() < give_up {
-                sleep(step).await;
-                choice = choose();
-            }
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    async fn choose(
+        &self,
+        tries: &Tries,
+        down: &mut dyn Downstream,
+        notes: &mut Notes<'_>,
+    ) -> Result<Result<Choice, Refusal>, Failure> {
+        let choice = self.choose_now(tries, notes);
+        if self.cluster.config.timeout.is_zero() || !matches!(choice, Err(Refusal::NoneEligible)) {
+            return Ok(choice);
         }
-        choice
+        Box::pin(self.await_eligible(tries, down, notes)).await
     }
 
-    /// Nobody is there: says when somebody may be.
+    async fn await_eligible(
+        &self,
+        tries: &Tries,
+        down: &mut dyn Downstream,
+        notes: &mut Notes<'_>,
+    ) -> Result<Result<Choice, Refusal>, Failure> {
+        let limit = self.cluster.config.timeout;
+        let step = (limit / 100).max(Duration::from_millis(1));
+        let give_up = Instant::now() + limit;
+        loop {
+            self.unless_gone(down, sleep(step)).await?;
+            let choice = self.choose_now(tries, notes);
+            if !matches!(choice, Err(Refusal::NoneEligible)) || Instant::now() >= give_up {
+                return Ok(choice);
+            }
+        }
+    }
+
+    fn choose_now(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+        let services = Services::at(self.snapshot.now());
+        let view = View::new(self.request, self.client.address.ip()).tried(tries);
+        let query = Query {
+            worker: self.client.worker.number,
+            request: &view,
+            session: self.session.as_ref(),
+            tried: tries.tried(),
+            now: services.now,
+            host: &services,
+        };
+        notes.choose(self, &query)
+    }
+
+    /// No member is eligible: says when one may be.
+    #[cold]
     fn refused(&self, refusal: Refusal) -> Failure {
         let Cluster {
             balancer, config, ..
@@ -373,41 +396,68 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends the request to the chosen member and waits for the head of its answer.
+    /// Sends the request to the chosen member and waits for the head of its response.
     async fn attempt(
         &self,
         choice: &Choice,
         needs_fresh_connection: bool,
+        down: &mut dyn Downstream,
+        room: &mut Room,
+        upload: &mut Option<Upload>,
         notes: &Notes<'_>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<Answered, Failed> {
         let upstream = self.upstream(choice);
         let asked = self.asked(&upstream.config)?;
-        let slot = upstream.slots.acquire().await.ok_or(Failure::Full)?;
-        let mut connection = self
-            .connect(choice, needs_fresh_connection, asked.is_some())
-            .await?;
-        let (mut request, gate) = self.request(upstream, asked.as_ref(), &connection)?;
-        notes.mark(request.headers_mut());
-        let carried = connection.carried();
-        let sending = connection.send(request);
-        let mut deadline = self.client.take_deadline();
-        let failed = |failure| self.failed(choice, failure, connection.is_reused());
-        let response = self
-            .await_answer(sending, &connection, upstream, gate.as_ref(), &mut deadline)
-            .await
-            .map_err(failed)?;
-        let survey = self
-            .check_answer(&response, asked.as_ref())
-            .map_err(failed)?;
-        let status = response.status().as_u16();
+        let slot = match upstream.slots.acquire_now() {
+            Some(slot) => slot,
+            None => {
+                let acquiring = Box::pin(self.unless_gone(down, upstream.slots.acquire()));
+                acquiring.await?.ok_or(Failure::Full)?
+            }
+        };
+        let pool = self.pool(upstream);
+        let may_share = asked.is_none();
+        let kept = match needs_fresh_connection {
+            true => None,
+            false => pool.take(upstream.config.ttl, may_share),
+        };
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let connecting = self.connect(choice, &pool, needs_fresh_connection, may_share);
+                Box::pin(self.unless_gone(down, connecting)).await??
+            }
+        };
+        self.send(
+            upstream,
+            asked.as_deref(),
+            &mut connection,
+            room,
+            upload,
+            notes,
+        )?;
+        let was_reused = connection.is_reused();
+        let heard = self.await_answer(upstream, &mut connection, down, room, upload);
+        let checked = match heard.await {
+            Ok(()) => self.check_answer(&room.response, asked.as_deref()),
+            Err(failure) => Err(failure),
+        };
+        let checked = match checked {
+            Ok(()) => connection.peek().map_err(Failure::Nonsense),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = checked {
+            if let Failure::ClientAborted(Some(code)) = failure {
+                connection.reset(code);
+            }
+            return Err(self.failed(choice, failure, was_reused));
+        }
+        let status = room.response.status();
         self.report(choice, Outcome::Answered(status));
-        Ok(Answer {
-            response,
-            survey,
+        Ok(Answered {
             connection,
+            account: self.account(choice, status),
             slot,
-            deadline,
-            account: self.account(choice, status, carried),
         })
     }
 
@@ -426,134 +476,193 @@ impl Exchange<'_> {
         }
     }
 
-    /// A connection to the chosen member: one that is kept, or a new one.
+    /// A new connection to the chosen member, or one that another request has just made and that may be shared.
     async fn connect(
         &self,
         choice: &Choice,
+        pool: &Rc<Pool>,
         needs_fresh: bool,
-        upgrades: bool,
+        may_share: bool,
     ) -> Result<Connection, Failure> {
         let upstream = self.upstream(choice);
         let config = &upstream.config;
-        let pool = self.client.worker.pool(upstream.key);
-        let may_share =
-            !upgrades && !needs_fresh && config.is_reusable() && config.protocol != Protocol::Http1;
-        let kept = || match needs_fresh {
-            true => None,
-            false => pool.take(config.ttl, !upgrades),
-        };
-        if let Some(connection) = kept() {
-            return Ok(connection);
-        }
-        let turn = match may_share {
+        let is_shared =
+            may_share && !needs_fresh && config.is_reusable() && config.protocol != Protocol::Http1;
+        let turn = match is_shared {
             true => {
                 let turn = timeout(config.connection_timeout, pool.turn()).await;
                 turn.map_err(|_| ConnectError::TimedOut(config.connection_timeout))?
             }
             false => None,
         };
-        // Who had the turn before may have made one that has room.
+        // The request that had the turn before may have made one that has room.
         if turn.is_some()
-            && let Some(connection) = kept()
+            && let Some(connection) = pool.take(config.ttl, may_share)
         {
             return Ok(connection);
         }
         let counters = choice.lease.member().counters.clone();
-        let introduction = Introduction {
-            client: self.client.address,
+        let options = ConnectOptions {
+            client: Some(self.client.address),
+            sent_host: self.sent_host(),
+            only_http1: !may_share,
+            ..ConnectOptions::default()
         };
         let limits = &self.snapshot.limits;
-        let opened = Connection::open(upstream, counters, limits, introduction, upgrades).await;
+        let opened = Connection::open(upstream, counters, limits, options).await;
         match &opened {
             Ok(_) => self.report(choice, Outcome::Connected),
+            Err(ConnectError::Name(_)) => return Err(Failure::Misdirected),
             Err(error) if error.is_the_members() => self.report(choice, Outcome::Unreachable),
             Err(_) => {}
         }
-        let connection = opened?;
-        if may_share {
-            pool.share(&connection);
+        let (connection, trunk) = opened?;
+        if is_shared {
+            pool.share(trunk);
         }
         Ok(connection)
     }
 
-    /// The request as the member gets it over this connection, and the gate its body waits at if the member is asked for a
-    /// go-ahead.
-    fn request(
+    /// Begins the request as the member gets it over this connection.
+    fn send(
         &self,
         upstream: &Upstream,
-        asked: Option<&HeaderValue>,
-        connection: &Connection,
-    ) -> Result<(Request<Upload>, Option<Gate>), Failure> {
+        asked: Option<&str>,
+        connection: &mut Connection,
+        room: &mut Room,
+        upload: &mut Option<Upload>,
+        notes: &Notes<'_>,
+    ) -> Result<(), Failure> {
         let Upstream { config, host, .. } = upstream;
-        let uri = rewrite::target(&self.parts.uri, &self.path, self.rest, self.route, config)
-            .ok_or(Failure::BadRequest("the request target is no URI"))?;
-        let mut request = Request::new(Upload::default());
-        *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers::for_member(self.parts, self.client, self.route, host);
+        let (edit, request) = (&mut room.edit, self.request);
+        edit.clear();
+        if let Some(target) = rewrite::target(request, &self.path, self.rest, self.route, config) {
+            edit.set_target(&target)
+                .map_err(|_| Failure::BadRequest("the request target is no URI"))?;
+        }
+        headers::for_member(edit, request, self.client, self.route, host);
         if let Some(asked) = asked {
-            upgrade::ask(request.headers_mut(), asked.clone());
+            upgrade::ask(edit, asked);
         } else if !config.is_reusable() {
-            request
-                .headers_mut()
-                .append(CONNECTION, HeaderValue::from_static("close"));
+            edit.add(Known::Connection, b"close");
         }
-        // With HTTP/2, nobody tells us of a go-ahead.
-        let ping = config.ping.filter(|_| !connection.speaks_http2());
-        let gate = self
-            .body
-            .as_ref()
-            .and_then(|body| attach(body, &mut request, ping));
-        if connection.speaks_http2() {
-            let is_secure = config.tls.is_some();
-            translation::to_http2(&mut request, is_secure)?;
+        let mut framing = Framing::None;
+        if let Some(upload) = upload {
+            framing = upload.framing();
+            // With HTTP/2, a member is not asked for a go-ahead.
+            let ping = config.ping.filter(|_| !connection.speaks_http2());
+            upload.rewind(ping);
+            if framing == Framing::Chunked {
+                edit.add(Known::TransferEncoding, b"chunked");
+            }
+            if ping.is_some() {
+                edit.add(Known::Expect, b"100-continue");
+            }
         }
-        Ok((request, gate))
+        notes.mark(edit, request);
+        connection
+            .begin(request, edit, framing)
+            .map_err(Failure::BadRequest)
     }
 
-    /// Waits for the head of the answer, for as long as the member may take, and passes on what it says before.
+    /// Waits for the head of the response, for as long as the member may take, and passes on what it says before.
     async fn await_answer(
         &self,
-        sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
-        connection: &Connection,
         upstream: &Upstream,
-        gate: Option<&Gate>,
-        deadline: &mut Deadline,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut sending = pin!(sending);
+        connection: &mut Connection,
+        down: &mut dyn Downstream,
+        room: &mut Room,
+        upload: &mut Option<Upload>,
+    ) -> Result<(), Failure> {
+        // It may be set for the member that was asked before.
+        room.deadline.clear();
         loop {
-            let heard = poll_fn(|context| {
-                if let Poll::Ready(interim) = connection.poll_interim(context) {
-                    return Poll::Ready(Ok(Heard::Interim(interim)));
-                }
-                match sending.as_mut().poll(context) {
-                    Poll::Ready(result) => Poll::Ready(match result {
-                        Ok(response) => Ok(Heard::Answer(response)),
-                        Err(error) => Err(self.send_failure(error)),
-                    }),
-                    Poll::Pending => self
-                        .poll_patience(upstream, gate, deadline, context)
-                        .map(Err),
-                }
-            });
-            match heard.await? {
-                Heard::Answer(response) => return Ok(response),
-                Heard::Interim(interim) => self.pass_on_interim(interim).await,
-            }
+            poll_fn(|context| {
+                self.poll_answer(upstream, connection, down, room, upload.as_mut(), context)
+            })
+            .await?;
             // It lives.
-            deadline.clear();
+            room.deadline.clear();
+            if !room.response.is_interim() {
+                return Ok(());
+            }
+            if room.response.status() == 100
+                && let Some(upload) = upload
+                && upload.awaits_go_ahead()
+            {
+                upload.go_ahead();
+                // Ours to hear, not the client's.
+                continue;
+            }
+            self.pass_on_interim(down, room);
         }
     }
 
-    /// Passes an interim answer on to a client that knows of such (RFC 9110, 15.2).
+    fn poll_answer(
+        &self,
+        upstream: &Upstream,
+        connection: &mut Connection,
+        down: &mut dyn Downstream,
+        room: &mut Room,
+        mut upload: Option<&mut Upload>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let mut broken = None;
+        match upload.as_deref_mut().filter(|upload| !upload.is_done()) {
+            Some(upload) => {
+                match upload.poll(context, &mut room.replay, down, connection) {
+                    Poll::Ready(Err(UploadFault::Client(fault))) => {
+                        return Poll::Ready(Err(fault.into()));
+                    }
+                    Poll::Ready(Err(UploadFault::Member(fault))) => {
+                        // It may have answered before it stopped to listen.
+                        upload.give_up();
+                        broken = Some(fault);
+                    }
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                }
+            }
+            None => match connection.poll_flush(context) {
+                Poll::Ready(Err(fault)) => broken = Some(fault),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            },
+        }
+        match connection.poll_head(context, &mut room.response) {
+            Poll::Ready(heard) => {
+                let failure = |fault| failure_of(connection, broken.unwrap_or(fault));
+                return Poll::Ready(heard.map_err(failure));
+            }
+            Poll::Pending => {}
+        }
+        if let Some(fault) = broken {
+            return Poll::Ready(Err(failure_of(connection, fault)));
+        }
+        if upload
+            .as_deref()
+            .is_none_or(|upload| !upload.awaits_client())
+            && let Poll::Ready(fault) = down.poll_gone(context)
+        {
+            return Poll::Ready(Err(fault.into()));
+        }
+        // An interim response may be on its way.
+        if let Poll::Ready(Err(fault)) = down.poll_flush(context) {
+            return Poll::Ready(Err(fault.into()));
+        }
+        let upload = upload.as_deref();
+        self.poll_patience(upstream, upload, room, context).map(Err)
+    }
+
+    /// Passes an interim response on to a client that knows of such (RFC 9110, 15.2).
     #[cold]
-    async fn pass_on_interim(&self, mut interim: Response<()>) {
-        if self.parts.version < Version::HTTP_11 {
+    fn pass_on_interim(&self, down: &mut dyn Downstream, room: &mut Room) {
+        let Room { response, edit, .. } = room;
+        // Ours to give: the client has had its own, or asked for none.
+        if self.request.version() < Version::Http11 || response.status() == 100 {
             return;
         }
-        let headers = interim.headers_mut();
-        Survey::of(headers).make_fit_for_client(headers, Version::HTTP_11, self.route);
-        self.responder.interim.send(interim).await;
+        edit.clear();
+        headers::for_client(edit, response, self.route);
+        down.interim(response, edit);
     }
 
     /// Ready when the member has had the time that it may take.
@@ -562,162 +671,175 @@ impl Exchange<'_> {
     fn poll_patience(
         &self,
         upstream: &Upstream,
-        gate: Option<&Gate>,
-        deadline: &mut Deadline,
+        upload: Option<&Upload>,
+        room: &mut Room,
         context: &mut Context<'_>,
     ) -> Poll<Failure> {
         let timeout = upstream.config.timeout;
         let ping = upstream
             .config
             .ping
-            .filter(|_| gate.is_some_and(Gate::is_shut));
+            .filter(|_| upload.is_some_and(Upload::awaits_go_ahead));
+        let deadline = &mut room.deadline;
+        let soonest = |at: Instant| self.give_up.map_or(at, |give_up| give_up.min(at));
         if !deadline.is_set() {
-            deadline.set(Instant::now() + ping.unwrap_or(timeout));
+            deadline.set(soonest(Instant::now() + ping.unwrap_or(timeout)));
         }
         loop {
             ready!(deadline.poll(context));
+            if let Some(failure) = self.out_of_time() {
+                return Poll::Ready(failure);
+            }
             if let Some(ping) = ping {
                 return Poll::Ready(Failure::NotReady(ping));
             }
             let now = Instant::now();
-            let waiting_since = match &self.body {
-                Some(body) => body.borrow().member_idle_since().unwrap_or(now),
+            let waiting_since = match upload {
+                Some(upload) => upload.member_idle_since().unwrap_or(now),
                 None => return Poll::Ready(Failure::TimedOut(timeout)),
             };
             if waiting_since + timeout <= now {
                 return Poll::Ready(Failure::TimedOut(timeout));
             }
-            deadline.set(waiting_since + timeout);
+            deadline.set(soonest(waiting_since + timeout));
         }
     }
 
-    /// What is behind hyper's error: the client, a connection that was gone already, or the member.
-    fn send_failure(&self, mut error: TrySendError<Request<Upload>>) -> Failure {
-        if let Some(fault) = self
-            .body
-            .as_ref()
-            .and_then(|body| body.borrow_mut().take_fault())
-        {
-            return fault;
-        }
-        if error.take_message().is_some() {
-            return Failure::Unsent;
-        }
-        let error = error.into_error();
-        if has_not_seen(&error) {
-            Failure::Unsent
-        } else if error.is_parse() || is_refused(&error) {
-            let reason = error.source().map(ToString::to_string);
-            Failure::Nonsense(reason.unwrap_or_else(|| error.to_string()))
-        } else {
-            Failure::BrokenOff(error)
-        }
-    }
-
-    /// Holds a member's answer to what an edge may pass on.
-    fn check_answer(
-        &self,
-        response: &Response<Incoming>,
-        asked: Option<&HeaderValue>,
-    ) -> Result<Survey, Failure> {
-        let nonsense = |what: &str| Err(Failure::Nonsense(what.to_owned()));
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    /// Holds a member's response to what an edge may pass on.
+    fn check_answer(&self, response: &Head, asked: Option<&str>) -> Result<(), Failure> {
+        let nonsense = |what| Err(Failure::Nonsense(MemberFault::Nonsense(what)));
+        if response.status() == 101 {
             match asked {
                 None => return nonsense("101 without having been asked for an upgrade"),
-                Some(asked) if !upgrade::is_granted(response.headers(), asked) => {
+                Some(asked) if !upgrade::is_granted(response, asked) => {
                     return nonsense("101 for another protocol than it was asked for");
                 }
                 Some(_) => {}
             }
-        } else if response.status().is_success() && self.wants_tunnel_only() {
+        } else if (200..300).contains(&response.status()) && self.wants_tunnel_only() {
             return Err(Failure::NotUpgraded);
         }
-        let survey = Survey::of(response.headers());
-        if survey.is_ambiguous() {
-            return nonsense("the length of the body is given twice");
-        }
-        Ok(survey)
+        Ok(())
     }
 
-    /// The member's answer as the client gets it.
-    fn pass_on(&self, choice: Choice, answer: Answer) -> Response<Body> {
-        if let Some(wish) = &self.wish
-            && answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
-        {
-            return self.open_tunnel(choice, answer, wish);
+    /// Passes the member's response on to the client, to its end.
+    async fn pass_on(
+        &self,
+        choice: Choice,
+        mut answered: Answered,
+        down: &mut dyn Downstream,
+        room: &mut Room,
+        upload: &mut Option<Upload>,
+        notes: &mut Notes<'_>,
+    ) {
+        let upstream = self.upstream(&choice);
+        let config = &upstream.config;
+        if let Some(upload) = upload {
+            upload.relax();
         }
-        let Answer {
-            response,
-            survey,
-            connection,
-            slot,
-            deadline,
-            account,
-        } = answer;
-        if let Some(body) = &self.body {
-            body.borrow_mut().relax();
+        self.edit_answer(&choice, config, room);
+        notes.note_answer(room.edit.status(&room.response), &mut room.edit);
+        let connection = &mut answered.connection;
+        if room.response.status() == 101 {
+            let is_extended = self.wants_tunnel_only();
+            upgrade::grant(&mut room.edit, &room.response, is_extended);
+            down.begin(&room.response, &mut room.edit, Framing::None);
+            Box::pin(self.open_tunnel(connection, config.tunnel_timeout, down, notes)).await;
+            return answered.close(None);
         }
-        let (mut parts, incoming) = response.into_parts();
-        let Upstream {
-            config: member,
-            key,
-            ..
-        } = self.upstream(&choice);
-        survey.make_fit_for_client(&mut parts.headers, parts.version, self.route);
-        let Self {
-            client,
-            route,
-            cluster,
-            host,
-            ..
-        } = *self;
+        let framing = connection.framing();
+        down.begin(&room.response, &mut room.edit, framing);
+        let ended = relay::response(connection, down, room, upload, config.timeout, notes).await;
+        answered.close(ended.failure());
+        match ended {
+            relay::Ended::Whole => {
+                if config.is_reusable() {
+                    self.pool(upstream).put(answered.connection);
+                }
+                // What the client has yet to take is not the member's business.
+                drop((choice, answered.slot));
+                relay::finish(down, notes).await;
+            }
+            relay::Ended::ByClient(fault) => {
+                if let ClientFault::Aborted(Some(code)) = fault {
+                    answered.connection.reset(code);
+                }
+                notes.note_client_fault(fault);
+            }
+            relay::Ended::ByMember(fault) => {
+                upstream.meters.count_truncated();
+                notes.note_break(&fault);
+                notes.close();
+                // What came before is worth something, and HTTP/2 is not to overtake it.
+                let _ = poll_fn(|context| down.poll_flush(context)).await;
+                yield_now().await;
+                down.abort();
+            }
+        }
+    }
+
+    /// Makes the head of a member's response the client's.
+    fn edit_answer(&self, choice: &Choice, member: &crate::config::Member, room: &mut Room) {
+        let Room { response, edit, .. } = room;
+        edit.clear();
+        headers::for_client(edit, response, self.route);
         Rewrite {
-            scheme: client.scheme(),
-            host,
-            route,
-            members: &cluster.config.members,
+            scheme: self.client.scheme(),
+            host: self.host,
+            route: self.route,
+            members: &self.cluster.config.members,
             member,
         }
-        .apply(&mut parts.headers, &survey);
-        for cookie in self.sticky_cookies(&choice) {
-            parts.headers.append(SET_COOKIE, cookie);
+        .apply(edit, response);
+        if choice.route_changed {
+            self.set_sticky_cookies(choice, edit);
         }
-        parts.version = Version::HTTP_11;
-        let download = Download {
-            begun: self.begun,
-            incoming,
-            pool: *key,
-            connection: Some(connection),
-            is_reusable: member.is_reusable(),
-            client: client.clone(),
-            timeout: member.timeout,
-            has_ended: false,
-            failure: None,
-            account,
-            deadline,
-            _lease: choice.lease,
-            _slot: slot,
+    }
+
+    /// Copies both ways what client and member say behind a 101.
+    async fn open_tunnel(
+        &self,
+        connection: &mut Connection,
+        idle: Duration,
+        down: &mut dyn Downstream,
+        notes: &mut Notes<'_>,
+    ) {
+        let limits = tunnel::Limits {
+            idle,
+            half_ended: self.snapshot.limits.client_timeout,
         };
-        Response::from_parts(parts, Body::member(download))
+        if let Err(fault) = poll_fn(|context| down.poll_flush(context)).await {
+            return notes.note_client_fault(fault);
+        }
+        if let (Some(client), Some(member)) = (down.tunnel(), connection.tunnel()) {
+            let (bytes, ended) = tunnel::relay(client, member, limits).await;
+            notes.count_bytes(bytes);
+            if let Err(error) = ended {
+                let address = self.client.address;
+                tracing::debug!(%address, %error, "a tunnel broke off");
+                notes.note_break(&error);
+            }
+        }
     }
 
     /// The cookies that keep the session at its member, where the client has none or another: ours and the plugin's.
-    fn sticky_cookies(&self, choice: &Choice) -> impl Iterator<Item = HeaderValue> {
+    #[cold]
+    fn set_sticky_cookies(&self, choice: &Choice, edit: &mut Edit) {
         let config = &self.cluster.config;
-        let route = choice.lease.member().settings.route.as_deref();
-        let new_route = route.filter(|_| choice.route_changed);
-        let ours = new_route.and_then(|route| {
-            let (cookie, sticky) = (config.sticky_cookie.as_ref()?, config.sticky.as_ref()?);
-            sticky_cookie::issue(cookie, sticky.separator, route, self.client.is_tls())
-        });
-        let issued = new_route.and_then(|route| {
-            let view = View::new(self.parts, self.client.address.ip());
-            let services = Services::at(self.snapshot.now());
-            let balancer = &self.cluster.balancer;
-            let cookie = balancer.session_cookie(&view, &services, route)?;
-            HeaderValue::try_from(cookie).ok()
-        });
-        ours.into_iter().chain(issued)
+        let Some(route) = choice.lease.member().settings.route.as_deref() else {
+            return;
+        };
+        if let (Some(cookie), Some(sticky)) = (&config.sticky_cookie, &config.sticky) {
+            let is_tls = self.client.is_tls();
+            let ours = sticky_cookie::issue(cookie, sticky.separator, route, is_tls);
+            edit.add(Known::SetCookie, ours.as_bytes());
+        }
+        let view = View::new(self.request, self.client.address.ip());
+        let services = Services::at(self.snapshot.now());
+        let balancer = &self.cluster.balancer;
+        if let Some(cookie) = balancer.session_cookie(&view, &services, route) {
+            edit.add(Known::SetCookie, cookie.as_bytes());
+        }
     }
 
     /// Whether there is a next try, which the balancer's budget has room for.
@@ -737,34 +859,73 @@ impl Exchange<'_> {
     }
 
     /// Whether the request may go to another member after this failure.
-    fn may_repeat(&self, failure: &Failure) -> bool {
+    fn may_repeat(&self, failure: &Failure, upload: Option<&Upload>) -> bool {
         match failure.repeat() {
-            Repeat::Always => self.body_is_whole(),
-            Repeat::IfIdempotent => self.is_repeatable(),
+            Repeat::Always => is_whole(upload),
+            Repeat::IfIdempotent => self.is_repeatable(upload),
             Repeat::IfConfigured => {
                 let retry_on = &self.cluster.config.retry_on;
-                let is_configured = retry_on.statuses.contains(&failure.status().as_u16())
+                let is_configured = retry_on.statuses.contains(&failure.status())
                     || (retry_on.timeout && matches!(failure, Failure::TimedOut(_)));
-                is_configured && self.is_repeatable()
+                is_configured && self.is_repeatable(upload)
             }
             Repeat::Never => false,
         }
     }
 
-    /// Whether `retry-on` wants the request tried again after an answer with this status.
-    fn repeats_on(&self, status: StatusCode) -> bool {
+    /// Whether `retry-on` wants the request tried again after a response with this status.
+    fn repeats_on(&self, status: u16, upload: Option<&Upload>) -> bool {
         let statuses = &self.cluster.config.retry_on.statuses;
-        !statuses.is_empty() && statuses.contains(&status.as_u16()) && self.is_repeatable()
+        !statuses.is_empty() && statuses.contains(&status) && self.is_repeatable(upload)
     }
 
-    fn is_repeatable(&self) -> bool {
-        self.parts.method.is_idempotent() && self.body_is_whole()
+    fn is_repeatable(&self, upload: Option<&Upload>) -> bool {
+        self.request.method().is_idempotent() && is_whole(upload)
     }
 
-    fn body_is_whole(&self) -> bool {
-        self.body
-            .as_ref()
-            .is_none_or(|body| body.borrow().can_be_sent_again())
+    /// What comes of a future, unless the client leaves before, or `request-timeout` passes.
+    async fn unless_gone<F: Future>(
+        &self,
+        down: &mut dyn Downstream,
+        future: F,
+    ) -> Result<F::Output, Failure> {
+        let mut future = pin!(future);
+        let mut give_up = self.give_up.map(|at| Box::pin(sleep_until(at)));
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if let Poll::Ready(fault) = down.poll_gone(context) {
+                return Poll::Ready(Err(fault.into()));
+            }
+            if let Some(give_up) = &mut give_up {
+                ready!(give_up.as_mut().poll(context));
+                let limit = self.cluster.config.request_timeout.unwrap_or_default();
+                return Poll::Ready(Err(Failure::RequestTimedOut(limit)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What there is to say once `request-timeout` has passed.
+    fn out_of_time(&self) -> Option<Failure> {
+        let is_over = self.give_up.is_some_and(|at| at <= Instant::now());
+        let limit = self.cluster.config.request_timeout.unwrap_or_default();
+        is_over.then_some(Failure::RequestTimedOut(limit))
+    }
+
+    /// `Host` as members get it, where that is the client's.
+    fn sent_host(&self) -> Option<&str> {
+        (self.route.preserve_host && !self.host.is_empty()).then_some(self.host)
+    }
+
+    /// The kept connections to the chosen member that this request may use.
+    fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
+        let host = self.sent_host();
+        // The member has proved to be this host, and no other.
+        let host = host.filter(|_| upstream.tls.as_ref().is_some_and(Connector::follows_host));
+        self.client.worker.pool(upstream.key, host)
     }
 
     fn upstream(&self, choice: &Choice) -> &Upstream {
@@ -772,36 +933,26 @@ impl Exchange<'_> {
     }
 }
 
-/// Gives a request its body: behind a gate, where the member is asked for a go-ahead first.
-fn attach(
-    body: &Rc<RefCell<RequestBody>>,
-    request: &mut Request<Upload>,
-    ping: Option<Duration>,
-) -> Option<Gate> {
-    let headers = request.headers_mut();
-    if !headers.contains_key(CONTENT_LENGTH) {
-        // hyper takes it for granted that a GET of unknown length has no body.
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+impl Answered {
+    /// The exchange is over: the judge is told.
+    fn close(&mut self, failure: Option<equipoise_sdk::health::Failure>) {
+        if let Some(account) = self.account.take() {
+            account.close(failure, self.connection.carried());
+        }
     }
-    if ping.is_some() {
-        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
-    }
-    let gate = ping.map(|_| Gate::before(request));
-    *request.body_mut() = Upload::new(body.clone(), gate.clone());
-    gate
 }
 
-/// Whether we would not read on because of what the member sent.
-fn is_refused(error: &hyper::Error) -> bool {
-    let error = error.source().and_then(|it| it.downcast_ref::<io::Error>());
-    error.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+/// Whether all of a body can be sent to another member.
+fn is_whole(upload: Option<&Upload>) -> bool {
+    upload.is_none_or(Upload::can_be_sent_again)
 }
 
-/// Whether a member has certainly not looked at a request that it got by HTTP/2 (RFC 9113, 8.7): it said so.
-fn has_not_seen(error: &hyper::Error) -> bool {
-    let error = error.source().and_then(|it| it.downcast_ref::<h2::Error>());
-    error.is_some_and(|error| {
-        error.is_remote()
-            && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+/// What is behind a member's fault: a connection that was gone already, or the member.
+fn failure_of(connection: &Connection, fault: MemberFault) -> Failure {
+    match fault {
+        _ if fault.is_unseen() => Failure::Unsent,
+        MemberFault::Violation(_) | MemberFault::Nonsense(_) => Failure::Nonsense(fault),
+        _ if !connection.has_sent() && !connection.has_read() => Failure::Unsent,
+        _ => Failure::BrokenOff(fault),
+    }
 }

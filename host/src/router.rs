@@ -1,8 +1,5 @@
 //! Which route a request takes.
 
-use http::header::HOST;
-use http::request::Parts;
-
 use crate::config::{HostPattern, Route};
 use crate::path;
 
@@ -26,18 +23,14 @@ pub(crate) fn find<'routes>(
     })
 }
 
-/// The host a request is for, port and all; empty if it names none. `None` if target and `Host` name two.
-pub(crate) fn host(parts: &Parts) -> Option<&str> {
-    let host = parts
-        .headers
-        .get(HOST)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let is_named_twice = parts
-        .uri
-        .authority()
-        .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host));
-    (!is_named_twice).then_some(host)
+/// The first route for this host that takes what asks about the server as a whole (`OPTIONS *`).
+pub(crate) fn find_for_server<'routes>(
+    routes: &'routes [Route],
+    host: &str,
+) -> Option<(usize, &'routes Route, usize)> {
+    let takes = |route: &Route| route.options_asterisk && is_for_host(&route.host, host);
+    let found = routes.iter().enumerate().find(|(_, route)| takes(route));
+    found.map(|(number, route)| (number, route, 0))
 }
 
 /// `Host` without its port.

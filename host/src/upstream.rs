@@ -3,11 +3,11 @@
 //! Each worker thread has a [`Pool`] of its own for each member, so that no connection ever crosses threads. What all
 //! workers share about a member's connections, its `max`, is in [`Slots`].
 
-mod answers;
 mod connect;
 mod connection;
 mod dial;
-mod metered;
+mod http1;
+mod http2;
 mod pool;
 mod slots;
 mod stream;
@@ -15,17 +15,13 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use http::HeaderValue;
-
 use crate::config::Member;
-use crate::meters::{BalancerMeters, MemberMeters};
+use crate::meters::MemberMeters;
 use crate::names::Addresses;
 use crate::tls::Connector;
 
-pub(crate) use answers::AnswerScanner;
 pub(crate) use connect::{ConnectError, ConnectOptions, Connected, establish};
-pub(crate) use connection::{Connection, Introduction, MIN_BUFFER};
-pub(crate) use metered::Traffic;
+pub(crate) use connection::{Connection, MemberFault, Traffic};
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use stream::MemberStream;
@@ -36,7 +32,7 @@ pub(crate) struct Upstream {
     /// Those of its name; none where it is given by an address or a socket file.
     pub(crate) addresses: Option<Arc<Addresses>>,
     /// What goes into `Host`.
-    pub(crate) host: HeaderValue,
+    pub(crate) host: String,
     pub(crate) slots: Slots,
     pub(crate) meters: Arc<MemberMeters>,
     /// How it is spoken to by TLS; none without.
@@ -49,24 +45,16 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// The way to a member of a balancer that counts here, which was `before` until now.
-    pub(crate) fn new(
-        config: &Member,
-        tls: Option<Connector>,
-        balancer: &Arc<BalancerMeters>,
-        before: Option<&Self>,
-    ) -> Self {
+    /// The way to a member, which was `before` until now.
+    pub(crate) fn new(config: &Member, tls: Option<Connector>, before: Option<&Self>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // A URI's authority has no byte that a header value may not have.
-        let host = HeaderValue::from_str(config.authority.as_str())
-            .unwrap_or(HeaderValue::from_static(""));
         Self {
             config: config.clone(),
             addresses: before.map_or_else(|| addresses(config), |before| before.addresses.clone()),
-            host,
+            host: config.authority.as_str().to_owned(),
             slots: Slots::new(config, before.map(|before| &before.slots)),
             meters: before.map_or_else(
-                || Arc::new(MemberMeters::new(balancer.clone())),
+                || Arc::new(MemberMeters::new()),
                 |before| before.meters.clone(),
             ),
             key: before

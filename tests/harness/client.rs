@@ -176,14 +176,20 @@ impl Client {
         come.unwrap_or_else(|error| panic!("instead of {text:?}: {error}"));
     }
 
+    /// Takes the next bytes, as many as these, once they have come.
+    pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut come = Vec::new();
+        while come.len() < count {
+            let missing = (count - come.len()) as u64;
+            come.extend(self.wire.some(missing)?);
+        }
+        Ok(come)
+    }
+
     /// Waits until exactly this comes next, and takes it.
     #[track_caller]
     pub(crate) fn expect(&mut self, bytes: &[u8]) {
-        let mut come = Vec::new();
-        while come.len() < bytes.len() {
-            let missing = (bytes.len() - come.len()) as u64;
-            come.extend(self.wire.some(missing).expect("something comes"));
-        }
+        let come = self.take(bytes.len()).expect("something comes");
         assert!(come == bytes, "{come:?} instead of {bytes:?}");
     }
 

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::PATIENCE;
 
 /// How many bytes of a message are kept to look at; more are counted and compared with the pattern only.
@@ -137,7 +139,7 @@ impl Body {
 pub(crate) struct Wire {
     stream: Arc<TcpStream>,
     /// What came and was not read yet.
-    unread: Vec<u8>,
+    unread: BytesMut,
     /// Every byte read since the last call of [`record`](Self::record), the first 2 MiB.
     record: Vec<u8>,
 }
@@ -148,7 +150,7 @@ impl Wire {
         set_options(&stream).expect("a connected socket takes options");
         Self {
             stream,
-            unread: Vec::new(),
+            unread: BytesMut::new(),
             record: Vec::new(),
         }
     }
@@ -330,8 +332,7 @@ impl Wire {
     }
 
     fn take(&mut self, count: usize) -> Vec<u8> {
-        let rest = self.unread.split_off(count);
-        let taken = std::mem::replace(&mut self.unread, rest);
+        let taken = self.unread.split_to(count).to_vec();
         keep(&mut self.record, &taken);
         taken
     }

@@ -4,17 +4,30 @@
 //! while the proxy runs; system calls from `strace`. Start-up and warm-up are not counted.
 
 use std::ffi::OsString;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
-use crate::attached::{Attached, perf_counts_instructions};
-use crate::callgrind::Callgrind;
 use crate::contender::Contender;
 use crate::kind::Kind;
 use crate::load::{Load, Until};
-use crate::proxy::Proxy;
+use crate::policy::compile_for_valgrind;
+use crate::process;
+use crate::proxy::{Proxy, signal};
+
+/// How long a tool may take to attach.
+const ATTACHING: Duration = Duration::from_secs(10);
+
+/// How long it gets from then on to begin.
+const SETTLING: Duration = Duration::from_millis(500);
+
+/// Profiles that one life may write.
+const MAX_PROFILES: u32 = 100;
 
 /// What counts instructions on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +159,7 @@ impl<'a> Life<'a> {
 }
 
 /// Counts events of a running proxy.
-pub(crate) trait Counter {
+trait Counter {
     /// What counts.
     fn name(&self) -> &'static str;
 
@@ -165,6 +178,160 @@ pub(crate) trait Counter {
 
     /// Events while `work` is done.
     fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
+}
+
+/// The processor is simulated from the start, and says in between how many instructions it has carried out.
+struct Callgrind<'a> {
+    /// The directory that profiles are kept in.
+    profiles: Option<&'a Path>,
+}
+
+impl Counter for Callgrind<'_> {
+    fn name(&self) -> &'static str {
+        "callgrind"
+    }
+
+    fn prepare(&self, contender: &Contender) -> Result<()> {
+        contender.component().map_or(Ok(()), compile_for_valgrind)
+    }
+
+    fn wrapper(&self, contender: &Contender) -> Vec<OsString> {
+        let file = match self.profiles {
+            Some(directory) => directory.join(contender.name),
+            None => PathBuf::from("/dev/null"),
+        };
+        let mut out = OsString::from("--callgrind-out-file=");
+        out.push(file);
+        ["valgrind".into(), "--tool=callgrind".into(), out].into()
+    }
+
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        if self.profiles.is_some() {
+            ask_callgrind(proxy, &["zero"])?;
+        }
+        let before = instructions(proxy)?;
+        work()?;
+        let after = instructions(proxy)?;
+        if self.profiles.is_some() {
+            ask_callgrind(proxy, &["dump"])?;
+        }
+        Ok(after - before)
+    }
+
+    /// A profile is written as NAME.1, NAME.2 and so on; the last one becomes NAME-KIND.
+    fn keep(&self, contender: &str, kind: &Kind) -> Result<()> {
+        let Some(directory) = self.profiles else {
+            return Ok(());
+        };
+        let mut written =
+            (1..=MAX_PROFILES).map(|number| directory.join(format!("{contender}.{number}")));
+        let written = written.rfind(|path| path.exists());
+        let written = written.context("callgrind wrote no profile")?;
+        Ok(fs::rename(
+            written,
+            directory.join(format!("{contender}-{}", kind.name)),
+        )?)
+    }
+}
+
+/// What all threads have carried out so far, under callgrind.
+fn instructions(proxy: &Proxy) -> Result<f64> {
+    let said = ask_callgrind(proxy, &["status", "internal"])?;
+    // A line for each thread, and others for each function that it is in.
+    let threads = said.lines().filter_map(|line| {
+        let (thread, count) = line.strip_prefix("events-")?.split_once(": ")?;
+        thread.parse::<u32>().ok()?;
+        count.trim().parse::<f64>().ok()
+    });
+    let total = threads.reduce(|one, other| one + other);
+    total.with_context(|| format!("vgdb tells no count: {said}"))
+}
+
+fn ask_callgrind(proxy: &Proxy, words: &[&str]) -> Result<String> {
+    let output = Command::new("vgdb")
+        .arg(format!("--pid={}", proxy.process()))
+        .args(words)
+        .output()
+        .context("starting vgdb")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A tool that counts events of a running process from when it attaches until it is interrupted.
+struct Attached {
+    words: &'static [&'static str],
+    total: fn(&str) -> Option<f64>,
+    /// Whether it has attached to all threads of the process, where that can be seen.
+    has_attached: fn(u32) -> bool,
+}
+
+impl Attached {
+    const PERF: Self = Self {
+        words: &["perf", "stat", "-x,", "-e", "instructions:u"],
+        total: |report| {
+            let line = report.lines().find(|line| line.contains("instructions"))?;
+            line.split(',').next()?.parse().ok()
+        },
+        has_attached: |_| true,
+    };
+
+    const STRACE: Self = Self {
+        words: &["strace", "-f", "-c"],
+        total: |report| {
+            let line = report.lines().find(|line| line.ends_with(" total"))?;
+            line.split_whitespace().nth(3)?.parse().ok()
+        },
+        has_attached: process::is_traced,
+    };
+
+    fn attach(&self, proxy: &Proxy) -> Result<Child> {
+        let child = Command::new(self.words[0])
+            .args(&self.words[1..])
+            .arg("-o")
+            .arg(proxy.directory().join("report"))
+            .args(["-p", &proxy.process().to_string()])
+            .stderr(Stdio::null())
+            .spawn()?;
+        let deadline = Instant::now() + ATTACHING;
+        while !(self.has_attached)(proxy.process()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(SETTLING);
+        Ok(child)
+    }
+
+    fn detach(&self, mut child: Child, proxy: &Proxy) -> Result<f64> {
+        signal(child.id(), "INT");
+        child.wait()?;
+        let report = proxy.read("report")?;
+        (self.total)(&report).with_context(|| format!("no total in {report}"))
+    }
+}
+
+impl Counter for Attached {
+    fn name(&self) -> &'static str {
+        self.words[0]
+    }
+
+    fn wrapper(&self, _contender: &Contender) -> Vec<OsString> {
+        Vec::new()
+    }
+
+    fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        let child = self.attach(proxy)?;
+        let worked = work();
+        let total = self.detach(child, proxy)?;
+        worked.map(|()| total)
+    }
+}
+
+/// Whether the processor's counters can be read here; in many virtual machines they cannot.
+fn perf_counts_instructions() -> bool {
+    Command::new("perf")
+        .args(["stat", "-x,", "-e", "instructions:u", "true"])
+        .output()
+        .is_ok_and(|output| {
+            (Attached::PERF.total)(&String::from_utf8_lossy(&output.stderr)).is_some()
+        })
 }
 
 /// Whether system calls can be counted.

@@ -15,8 +15,6 @@
     reason = "tables go to standard output, progress to standard error"
 )]
 
-mod attached;
-mod callgrind;
 mod certificate;
 mod comparison;
 mod contender;

@@ -125,7 +125,7 @@ pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
 
 /// Whether a request names the listener by an address, as this machine, or by one of these names.
 fn is_called_so(request: &Parts, hosts: &[String]) -> bool {
-    let host = router::host(request).map(router::without_port);
+    let host = host(request).map(router::without_port);
     let is_named = host.is_some_and(|host| {
         let mut hosts = hosts.iter();
         hosts.any(|name| host.eq_ignore_ascii_case(name))
@@ -134,7 +134,7 @@ fn is_called_so(request: &Parts, hosts: &[String]) -> bool {
 }
 
 fn names_an_address(request: &Parts) -> bool {
-    let authority = router::host(request).and_then(|host| host.parse::<Authority>().ok());
+    let authority = host(request).and_then(|host| host.parse::<Authority>().ok());
     authority.is_some_and(|authority| {
         let host = authority.host();
         let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -147,6 +147,16 @@ fn knows(request: &Parts, token: &Token) -> bool {
     let field = request.headers.get(AUTHORIZATION);
     let given = field.and_then(|field| field.as_bytes().strip_prefix(b"Bearer "));
     given.is_some_and(|given| given.ct_eq(token.as_bytes()).into())
+}
+
+/// The host a request is for, port and all; empty if it names none. `None` if target and `Host` name two.
+fn host(request: &Parts) -> Option<&str> {
+    let host = request.headers.get(HOST);
+    let host = host.and_then(|value| value.to_str().ok());
+    let host = host.unwrap_or_default();
+    let authority = request.uri.authority();
+    let is_named_twice = authority.is_some_and(|it| !it.as_str().eq_ignore_ascii_case(host));
+    (!is_named_twice).then_some(host)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use equipoise_balancer::{By, Choice, Explanation, Member, Refusal, Standing};
+use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
-use http::request::Parts;
 
 use crate::config::{Builtin, Method};
-use crate::proxy::Failure;
+use crate::proxy::{Failure, target};
 use crate::server::Client;
 use crate::shown;
 use crate::snapshot::PluginState;
@@ -124,19 +124,20 @@ pub(super) enum Outcome {
 
 impl Story {
     /// A request that begins now.
-    pub(crate) fn begin(client: &Client, parts: &Parts) -> Self {
+    pub(crate) fn begin(client: &Client, request: &Head) -> Self {
         // Of another request.
         take_fault();
-        let host = parts.headers.get(http::header::HOST);
-        let host = host.map_or_else(Default::default, |host| {
-            String::from_utf8_lossy(host.as_bytes())
-        });
+        let host = request.get(Known::Host).unwrap_or_default();
+        let (path, _) = target::split(request);
         Self {
             at: SystemTime::now(),
             client: client.address.ip().to_string(),
-            method: shown::text(parts.method.as_str(), LONGEST_METHOD),
-            host: shown::text(&host, LONGEST.0),
-            path: shown::path(parts.uri.path(), LONGEST.1),
+            method: shown::text(
+                &String::from_utf8_lossy(request.method_bytes()),
+                LONGEST_METHOD,
+            ),
+            host: shown::text(&String::from_utf8_lossy(host), LONGEST.0),
+            path: shown::path(&String::from_utf8_lossy(path), LONGEST.1),
             ..Self::default()
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use equipoise_http::Limits;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -51,6 +52,7 @@ struct Running {
     /// What they are; begun anew when that changes.
     check: Check,
     is_judged: bool,
+    limits: Limits,
     task: AbortHandle,
 }
 
@@ -66,6 +68,7 @@ impl Checks {
         let snapshot = self.view.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         for cluster in &snapshot.clusters {
+            let limits = snapshot.limits.of_http1();
             let is_judged = cluster.config.judge.is_some();
             for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
                 let check = upstream.config.check.as_ref();
@@ -73,12 +76,15 @@ impl Checks {
                     continue;
                 };
                 let running = before.remove(&upstream.key);
-                let running = running.filter(|it| it.check == *check && it.is_judged == is_judged);
+                let running = running.filter(|it| {
+                    it.check == *check && it.is_judged == is_judged && it.limits == limits
+                });
                 let running = running.or_else(|| {
                     let task = self.begin(&snapshot, cluster, upstream, member.id)?;
                     Some(Running {
                         check: check.clone(),
                         is_judged,
+                        limits,
                         task,
                     })
                 });
@@ -96,7 +102,14 @@ impl Checks {
         id: u32,
     ) -> Option<AbortHandle> {
         let is_judged = cluster.config.judge.is_some();
-        let target = Target::new(id, upstream.clone(), is_judged, self.permits.clone())?;
+        let limits = snapshot.limits.of_http1();
+        let target = Target::new(
+            id,
+            upstream.clone(),
+            is_judged,
+            limits,
+            self.permits.clone(),
+        )?;
         let (view, judges) = (self.view.clone(), self.judges.clone());
         let started = snapshot.started();
         let balancer = cluster.name().to_owned();

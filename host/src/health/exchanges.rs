@@ -81,20 +81,18 @@ pub(crate) struct Account {
     pub(crate) status: u16,
     /// From the decision to the head of the answer.
     pub(crate) latency: Duration,
-    /// What the connection had carried before.
-    pub(crate) carried: Traffic,
 }
 
 impl Account {
-    /// The exchange is over: its answer came whole, or broke off. The connection has carried `carried` now.
+    /// The exchange is over: its answer came whole, or broke off. The connection has carried `carried` for it.
     pub(crate) fn close(self, failure: Option<Failure>, carried: Traffic) {
         self.exchanges.put(Exchange {
             member: self.opening.member,
             at_ms: milliseconds(self.opening.origin.elapsed()),
             latency_us: microseconds(self.latency),
             outcome: failure.map_or(Ok(self.status), Err),
-            transferred: carried.sent.saturating_sub(self.carried.sent),
-            read: carried.read.saturating_sub(self.carried.read),
+            transferred: carried.sent,
+            read: carried.read,
         });
     }
 }

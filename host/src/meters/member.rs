@@ -1,20 +1,24 @@
 //! What is counted of a member.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_balancer::Outcome;
 
-use super::{BalancerMeters, Count, DURATIONS, Histogram};
+use super::{Count, DURATIONS, Histogram};
 
 /// What members do wrong.
-const ERRORS: [&str; 4] = ["unreachable", "timed_out", "broken_off", "status"];
+const ERRORS: [&str; 6] = [
+    "unreachable",
+    "timed_out",
+    "broken_off",
+    "status",
+    "truncated",
+    "unasked",
+];
 
 /// What is counted of a member.
 #[derive(Debug)]
 pub(crate) struct MemberMeters {
-    /// Those of its balancer, the same for all its members.
-    pub(crate) balancer: Arc<BalancerMeters>,
     /// From the decision to the head of the answer.
     pub(crate) responses: Histogram,
     errors: [Count; ERRORS.len()],
@@ -27,9 +31,8 @@ pub(crate) struct MemberMeters {
 }
 
 impl MemberMeters {
-    pub(crate) fn new(balancer: Arc<BalancerMeters>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            balancer,
             responses: Histogram::new(DURATIONS),
             errors: Default::default(),
             opened: Count::default(),
@@ -55,6 +58,16 @@ impl MemberMeters {
         }
     }
 
+    /// A response broke off within its body.
+    pub(crate) fn count_truncated(&self) {
+        self.errors[4].add(1);
+    }
+
+    /// The member spoke on a connection on which nothing was asked.
+    pub(crate) fn count_unasked(&self) {
+        self.errors[5].add(1);
+    }
+
     pub(crate) fn errors_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ERRORS.into_iter().zip(self.errors.iter().map(Count::get))
     }
@@ -71,7 +84,7 @@ mod tests {
 
     #[test]
     fn errors_are_no_answer_and_answers_from_500_on() {
-        let member = MemberMeters::new(Arc::default());
+        let member = MemberMeters::new();
         for outcome in [
             Outcome::Connected,
             Outcome::Answered(200),
@@ -83,7 +96,9 @@ mod tests {
         ] {
             member.count(outcome, Duration::from_millis(1));
         }
-        assert_eq!(member.errors(), 4);
+        member.count_truncated();
+        member.count_unasked();
+        assert_eq!(member.errors(), 6);
         assert!(member.errors_by_kind().all(|(_, count)| count == 1));
         assert_eq!(member.responses.count(), 3);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Count, Meters};
+use crate::wire::Tally;
 
 /// What one worker counts: alone on its lines of the cache, so that workers do not wait for each other.
 #[derive(Debug, Default)]
@@ -75,6 +76,18 @@ impl Desk {
     pub(crate) fn connection(self) -> Connected {
         self.counts().connections.add(1);
         Connected(self)
+    }
+}
+
+impl Tally for Desk {
+    #[inline]
+    fn received(&self, bytes: usize) {
+        self.counts().received.add(bytes as u64);
+    }
+
+    #[inline]
+    fn sent(&self, bytes: usize) {
+        self.counts().sent.add(bytes as u64);
     }
 }
 

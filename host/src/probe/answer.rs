@@ -29,9 +29,10 @@ struct Inbox<'s> {
 pub(super) async fn read(
     stream: &mut MemberStream,
     inquiry: &Inquiry,
+    limits: Limits,
     stage: &Cell<Stage>,
 ) -> Result<Reply, Trouble> {
-    let mut reader = ResponseReader::new(Limits::default());
+    let mut reader = ResponseReader::new(limits);
     // The method says only where the body ends, and none is read of what is asked by HEAD.
     reader.asked(Method::Get);
     let mut inbox = Inbox {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use equipoise_http::Limits;
 use http::header::{CONTENT_TYPE, TE};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, Version};
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) question: Question,
+    /// On its answers, as on those of requests.
+    pub(super) limits: Limits,
     /// Bounds the checks under way of all members together.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -54,12 +57,13 @@ pub(super) struct Inquiry {
 impl Target {
     /// The member with this id, if it is to be checked: not without `hcmethod`, and not while it is stopped, as in Apache.
     ///
-    /// `is_judged` says that a plugin judges its checks, and so sees the bodies of answers; `permits` are those that all
+    /// `is_judged` says that a plugin judges its checks, and so sees the bodies of answers; `limits` bound these; `permits` are those that all
     /// members share.
     pub(crate) fn new(
         id: u32,
         upstream: Arc<Upstream>,
         is_judged: bool,
+        limits: Limits,
         permits: Arc<Semaphore>,
     ) -> Option<Self> {
         let member = &upstream.config;
@@ -76,6 +80,7 @@ impl Target {
             interval: check.interval,
             timeout: check.timeout,
             question,
+            limits,
             permits,
             upstream,
         })

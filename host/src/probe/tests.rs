@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use equipoise_http::Limits;
 use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -40,8 +41,8 @@ fn target_at(url: &str, lines: &str, is_judged: bool) -> Target {
     let config = Config::parse(&text, Path::new("test.toml"));
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let member = &config.balancers[0].members[0];
-    let upstream = Arc::new(Upstream::new(member, None, &Arc::default(), None));
-    Target::new(7, upstream, is_judged, permits()).expect("a method is written")
+    let upstream = Arc::new(Upstream::new(member, None, None));
+    Target::new(7, upstream, is_judged, Limits::default(), permits()).expect("a method is written")
 }
 
 /// The same with a name that has been asked for.

@@ -5,7 +5,6 @@ use equipoise_sdk::health;
 
 use super::Exchange;
 use crate::health::{Account, Opening};
-use crate::upstream::Traffic;
 
 impl Exchange<'_> {
     /// What became of a request at its member, for the balancer and its judge.
@@ -26,12 +25,7 @@ impl Exchange<'_> {
     }
 
     /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
-    pub(super) fn account(
-        &self,
-        choice: &Choice,
-        status: u16,
-        carried: Traffic,
-    ) -> Option<Box<Account>> {
+    pub(super) fn account(&self, choice: &Choice, status: u16) -> Option<Box<Account>> {
         let exchanges = self.cluster.exchanges.as_ref()?;
         let latency = self.snapshot.now().saturating_sub(choice.lease.since());
         Some(Box::new(Account {
@@ -39,7 +33,6 @@ impl Exchange<'_> {
             opening: self.opening(choice),
             status,
             latency,
-            carried,
         }))
     }
 

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use equipoise_balancer::Refusal;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use equipoise_http::{Fields, Head, Known, Version, Violation, reason};
 use thiserror::Error;
 
-use crate::proxy::body::Body;
-use crate::upstream::ConnectError;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+use crate::proxy::downstream::ClientFault;
+use crate::upstream::{ConnectError, MemberFault};
 
 /// Why a request was not answered by a member.
 #[derive(Debug, Error)]
@@ -19,15 +15,27 @@ pub(crate) enum Failure {
     /// The client sent what no member should see.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// The request has more fields than `limits.headers` allows.
-    #[error("the request has too many fields")]
-    TooManyFields,
-    /// The client stalled within its request's body.
-    #[error("the request took too long to arrive")]
-    ClientStalled,
-    /// The client went away within its request's body.
-    #[error("the request ended early")]
-    ClientGone,
+    /// The same, and the client's next byte cannot be told from it.
+    #[error("{0}")]
+    Malformed(Violation),
+    /// The head of the request did not come within `limits.header-timeout`.
+    #[error("the head took too long to arrive")]
+    HeadTimedOut,
+    /// The client stalled within its request's body, or while it should take the response.
+    #[error("client timed out")]
+    ClientTimedOut,
+    /// The client went away; with its code where HTTP/2 says one.
+    #[error("client aborted")]
+    ClientAborted(Option<u32>),
+    /// `Expect` has something other than `100-continue`.
+    #[error("the expectation is not known")]
+    UnknownExpectation,
+    /// The host that is preserved for a member by TLS is none that a certificate could be for.
+    #[error("no certificate could be for the host")]
+    Misdirected,
+    /// `OPTIONS *`, which is about us.
+    #[error("the server as a whole is asked for its options")]
+    ServerOptions,
     /// No route is for this host and path.
     #[error("no route is for this host and path")]
     NoRoute,
@@ -36,15 +44,15 @@ pub(crate) enum Failure {
     MayNotForward,
     /// The same URL is served by TLS alone: there.
     #[error("it is served by TLS alone")]
-    ByTlsAlone(HeaderValue),
+    ByTlsAlone(String),
     /// The client wishes for a tunnel, and the member makes none of its connection.
     #[error("the member does not take the upgrade")]
     NotUpgraded,
-    /// There is nobody to ask.
+    /// No member is eligible.
     #[error("{refusal}")]
     Refused {
         refusal: Refusal,
-        /// When somebody may be there again.
+        /// When one may be eligible again.
         retry_after: Duration,
     },
     /// `max` requests are in flight at the member, and none ended within `acquire`.
@@ -61,10 +69,13 @@ pub(crate) enum Failure {
     Unsent,
     /// The member broke off before it answered.
     #[error("the member broke off: {0}")]
-    BrokenOff(hyper::Error),
+    BrokenOff(MemberFault),
     /// What the member answered is not HTTP.
     #[error("the member answered nonsense: {0}")]
-    Nonsense(String),
+    Nonsense(MemberFault),
+    /// `request-timeout` passed, over all tries.
+    #[error("no answer within {0:?}, over all tries")]
+    RequestTimedOut(Duration),
     /// The member did not answer within `timeout`.
     #[error("the member did not answer within {0:?}")]
     TimedOut(Duration),
@@ -83,22 +94,33 @@ pub(crate) enum Repeat {
     Never,
 }
 
+impl From<ClientFault> for Failure {
+    fn from(fault: ClientFault) -> Self {
+        match fault {
+            ClientFault::Aborted(code) => Self::ClientAborted(code),
+            ClientFault::TimedOut => Self::ClientTimedOut,
+            ClientFault::Malformed(violation) => Self::Malformed(violation),
+        }
+    }
+}
+
 impl Failure {
-    /// The status the client gets.
-    pub(crate) fn status(&self) -> StatusCode {
+    /// The status the client gets. For one that is gone, what the access log has for it, as nginx does.
+    pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
-            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::MayNotForward => StatusCode::OK,
-            Self::ByTlsAlone(_) => StatusCode::PERMANENT_REDIRECT,
-            Self::NotUpgraded => StatusCode::NOT_IMPLEMENTED,
-            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Unsent | Self::BrokenOff(_) | Self::Nonsense(_) => StatusCode::BAD_GATEWAY,
-            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::MayNotForward | Self::ServerOptions => 200,
+            Self::ByTlsAlone(_) => 308,
+            Self::BadRequest(_) => 400,
+            Self::Malformed(violation) => violation.status(),
+            Self::NoRoute => 404,
+            Self::HeadTimedOut | Self::ClientTimedOut => 408,
+            Self::UnknownExpectation => 417,
+            Self::Misdirected => 421,
+            Self::ClientAborted(_) => 499,
+            Self::NotUpgraded => 501,
+            Self::Unsent | Self::BrokenOff(_) | Self::Nonsense(_) => 502,
+            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => 503,
+            Self::TimedOut(_) | Self::RequestTimedOut(_) => 504,
         }
     }
 
@@ -109,64 +131,75 @@ impl Failure {
             Self::BrokenOff(_) => Repeat::IfIdempotent,
             Self::Nonsense(_) | Self::TimedOut(_) => Repeat::IfConfigured,
             Self::BadRequest(_)
-            | Self::TooManyFields
-            | Self::ClientStalled
-            | Self::ClientGone
+            | Self::Malformed(_)
+            | Self::HeadTimedOut
+            | Self::ClientTimedOut
+            | Self::ClientAborted(_)
+            | Self::UnknownExpectation
+            | Self::Misdirected
+            | Self::ServerOptions
             | Self::NoRoute
             | Self::MayNotForward
             | Self::ByTlsAlone(_)
             | Self::NotUpgraded
+            | Self::RequestTimedOut(_)
             | Self::Refused { .. } => Repeat::Never,
         }
     }
 
-    /// The answer for the client: the status and one line of text, with nothing of our inside in it.
-    pub(crate) fn into_response(self) -> Response<Body> {
-        let status = self.status();
-        if status == StatusCode::OK {
-            let mut response = Response::new(Body::empty());
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("OPTIONS, TRACE"));
-            return response;
+    /// Why the request was refused, as metrics call it; `None` where it was not for what the client did.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(violation) => Some(violation.name()),
+            Self::BadRequest(_) => Some("bad-request"),
+            Self::HeadTimedOut => Some("head-timeout"),
+            Self::ClientTimedOut => Some("client-timeout"),
+            Self::UnknownExpectation => Some("expectation"),
+            Self::Misdirected => Some("misdirected"),
+            _ => None,
         }
-        let mut response =
-            Response::new(Body::text(format!("{status}: {}\n", self.public_reason())));
-        *response.status_mut() = status;
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        if let Self::Refused { retry_after, .. } = self {
-            // Whole seconds, rounded up: a client that comes early has come in vain.
-            let seconds = retry_after.as_millis().div_ceil(1000);
-            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        if let Self::ByTlsAlone(place) = &self {
-            response.headers_mut().insert(LOCATION, place.clone());
-        }
-        if matches!(
-            self,
-            Self::BadRequest(_) | Self::ClientStalled | Self::ClientGone
-        ) {
-            // Whoever sends this may have more of it.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
     }
 
-    /// The answer for a client that speaks gRPC: no body, and the status where it looks for one.
-    pub(crate) fn into_grpc_response(self) -> Response<Body> {
-        let (status, reason) = (self.grpc_status(), self.public_reason());
-        let mut response = Response::new(Body::empty());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, status.into());
-        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason));
-        response
+    /// Whether nothing can be read behind it of what the client sends.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_) | Self::Malformed(_) | Self::HeadTimedOut | Self::ClientTimedOut
+        )
+    }
+
+    /// Makes the response for the client: the status and one line of text, which is returned, with nothing of our inside in it.
+    pub(crate) fn respond(&self, head: &mut Head) -> String {
+        let status = self.status();
+        // Three digits, and a phrase without control bytes.
+        let _ = head.begin_response(status, reason(status), Version::Http11);
+        let text = match self {
+            Self::MayNotForward => String::new(),
+            Self::ServerOptions => String::new(),
+            _ => format!("{status} {}: {}\n", reason(status), self.public_reason()),
+        };
+        match self {
+            Self::MayNotForward => push(head, Known::Allow, "OPTIONS, TRACE"),
+            Self::ServerOptions => push(head, Known::Allow, METHODS),
+            _ => push(head, Known::ContentType, "text/plain; charset=utf-8"),
+        }
+        if let Self::Refused { retry_after, .. } = self {
+            // Whole seconds, rounded up: a client that comes early has come in vain.
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+            push(head, Known::RetryAfter, &seconds.to_string());
+        }
+        if let Self::ByTlsAlone(place) = self {
+            push(head, Known::Location, place);
+        }
+        text
+    }
+
+    /// The same for a client that speaks gRPC: no body, and the status where it looks for one.
+    pub(crate) fn respond_grpc(&self, head: &mut Head) {
+        let _ = head.begin_response(200, "OK", Version::Http2);
+        push(head, Known::ContentType, "application/grpc");
+        push(head, Known::GrpcStatus, &self.grpc_status().to_string());
+        push(head, Known::GrpcMessage, self.public_reason());
     }
 
     /// The status for gRPC, by its own table for answers that are not gRPC's, and `UNAVAILABLE` for what may be tried again.
@@ -177,10 +210,21 @@ impl Failure {
         const INTERNAL: u16 = 13;
         const UNAVAILABLE: u16 = 14;
         match self {
-            Self::NoRoute | Self::NotUpgraded | Self::MayNotForward => UNIMPLEMENTED,
-            Self::BadRequest(_) | Self::ClientGone | Self::ByTlsAlone(_) => INTERNAL,
-            Self::TimedOut(_) | Self::ClientStalled => DEADLINE_EXCEEDED,
-            Self::TooManyFields => RESOURCE_EXHAUSTED,
+            Self::NoRoute
+            | Self::NotUpgraded
+            | Self::MayNotForward
+            | Self::ServerOptions
+            | Self::Misdirected
+            | Self::UnknownExpectation => UNIMPLEMENTED,
+            Self::Malformed(violation) if violation.status() == 431 => RESOURCE_EXHAUSTED,
+            Self::BadRequest(_)
+            | Self::Malformed(_)
+            | Self::ClientAborted(_)
+            | Self::ByTlsAlone(_) => INTERNAL,
+            Self::TimedOut(_)
+            | Self::RequestTimedOut(_)
+            | Self::HeadTimedOut
+            | Self::ClientTimedOut => DEADLINE_EXCEEDED,
             Self::Refused { .. }
             | Self::Full
             | Self::Unreachable(_)
@@ -195,11 +239,13 @@ impl Failure {
     fn public_reason(&self) -> &'static str {
         match self {
             Self::BadRequest(reason) => reason,
-            Self::TooManyFields => "the request has too many fields",
-            Self::ClientStalled => "the request took too long to arrive",
-            Self::ClientGone => "the request ended early",
+            Self::Malformed(violation) => refused(*violation),
+            Self::HeadTimedOut | Self::ClientTimedOut => "the request took too long to arrive",
+            Self::ClientAborted(_) => "the request ended early",
+            Self::UnknownExpectation => "the expectation is not known",
+            Self::Misdirected => "no certificate could be for this host",
             Self::NoRoute => "there is nothing here",
-            Self::MayNotForward => "",
+            Self::MayNotForward | Self::ServerOptions => "",
             Self::ByTlsAlone(_) => "this is served by TLS alone",
             Self::NotUpgraded => "the server does not take the upgrade",
             Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
@@ -207,7 +253,26 @@ impl Failure {
             }
             Self::Unsent | Self::BrokenOff(_) => "the server broke off",
             Self::Nonsense(_) => "the server's answer is not HTTP",
-            Self::TimedOut(_) => "the server did not answer in time",
+            Self::TimedOut(_) | Self::RequestTimedOut(_) => "the server did not answer in time",
         }
+    }
+}
+
+/// What the server as a whole takes.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
+
+fn push(fields: &mut Fields, name: Known, value: &str) {
+    // Names that are known are tokens, and values of ours have no control bytes.
+    let _ = fields.push(name.name().as_bytes(), value.as_bytes());
+}
+
+/// What a client is told of what was wrong with its request.
+fn refused(violation: Violation) -> &'static str {
+    match violation.status() {
+        414 => "the request target is too long",
+        431 => "the request's fields are too large or too many",
+        501 => "the transfer coding is not known",
+        505 => "the version is not HTTP/1.0 or HTTP/1.1",
+        _ => "the request is malformed",
     }
 }

@@ -1,21 +1,21 @@
 //! Who takes note of a request while it is served: the access log, the story that explains its decisions, its trace, and
 //! counters.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use equipoise_balancer::{Balancer, Choice, Query, Refusal};
-use http::request::Parts;
-use http::{HeaderMap, Response};
+use equipoise_http::{Edit, Head, Name};
 
-use super::{Body, Exchange, Failure};
+use super::{ClientFault, Exchange, Failure};
 use crate::access_log::Record;
-use crate::explain::{self, Story};
+use crate::explain::Story;
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
 use crate::traces::Trace;
 use crate::wasm::take_fault;
 
-/// What is noted of one request. Each part is none where nobody asked for it.
+/// What is noted of one request. Each part is none where it is not configured.
 pub(crate) struct Notes<'request> {
     snapshot: &'request Snapshot,
     /// When its head was there.
@@ -32,7 +32,7 @@ pub(crate) struct Notes<'request> {
 
 impl<'request> Notes<'request> {
     /// A request that begins now.
-    pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, parts: &Parts) -> Self {
+    pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, request: &Head) -> Self {
         let log = client.worker.access_log.as_ref();
         let explain = snapshot.explain.as_ref();
         let traces = snapshot.traces.as_ref();
@@ -40,9 +40,9 @@ impl<'request> Notes<'request> {
             snapshot,
             begun: Instant::now(),
             place: None,
-            record: log.map(|log| Box::new(Record::new(log, client, parts))),
-            story: explain.map(|_| Box::new(Story::begin(client, parts))),
-            trace: traces.map(|traces| Box::new(Trace::begin(traces, client, parts))),
+            record: log.map(|log| Box::new(Record::new(log, client, request))),
+            story: explain.map(|_| Box::new(Story::begin(client, request))),
+            trace: traces.map(|traces| Box::new(Trace::begin(traces, client, request))),
         }
     }
 
@@ -116,20 +116,18 @@ impl<'request> Notes<'request> {
     }
 
     /// Tells a member what it has to know of the request's trace.
-    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+    pub(super) fn mark(&self, edit: &mut Edit, request: &Head) {
         if let Some(trace) = &self.trace {
-            trace.mark(headers);
+            trace.mark(edit, request);
         }
     }
 
     /// The request failed: nothing of a member's is passed on.
     pub(super) fn note_failure(&mut self, failure: &Failure) {
-        if let Some((_, cluster)) = self.place {
-            cluster.meters.durations.observe(self.begun.elapsed());
-            if let Failure::Refused { .. } = failure {
-                cluster.meters.count_refusal();
-            }
+        if let (Some((_, cluster)), Failure::Refused { .. }) = (self.place, failure) {
+            cluster.meters.count_refusal();
         }
+        self.snapshot.meters.refusals.count(failure);
         if let Some(record) = &mut self.record {
             record.note_failure(failure);
         }
@@ -138,34 +136,60 @@ impl<'request> Notes<'request> {
         }
     }
 
-    /// The head of the answer is there: what was noted is handed over.
-    pub(super) fn close(mut self, mut response: Response<Body>) -> Response<Body> {
-        let status = response.status().as_u16();
+    /// The head of the response is there; it may get a field more.
+    #[inline]
+    pub(super) fn note_answer(&mut self, status: u16, edit: &mut Edit) {
         match self.place {
             Some((route, _)) => self.snapshot.route_meters[route].count(status),
             None => self.snapshot.meters.unrouted.count(status),
         }
-        if let (Some(mut story), Some(explain)) = (self.story, &self.snapshot.explain) {
+        if let (Some(mut story), Some(explain)) = (self.story.take(), &self.snapshot.explain) {
             story.note_answer(status);
             let id = explain.keep(story);
             if let Some(trace) = &mut self.trace {
                 trace.note_decision(&id);
             }
             if let Some(name) = &explain.config.header {
-                let headers = response.headers_mut();
-                headers.insert(name.clone(), explain::value(&id));
+                edit.add(Name::of(name.as_str().as_bytes()), id.as_bytes());
             }
         }
-        if let Some(mut trace) = self.trace {
+        if let Some(trace) = &mut self.trace {
             trace.note_answer(status);
-            response = response.map(|body| body.traced(trace));
         }
-        match self.record {
-            None => response,
-            Some(mut record) => {
-                record.note_answer(response.status());
-                response.map(|body| body.logged(record))
-            }
+        if let Some(record) = &mut self.record {
+            record.note_answer(status);
         }
+    }
+
+    /// So many bytes of the response's body went to the client.
+    pub(super) fn count_bytes(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.count_bytes(bytes);
+        }
+    }
+
+    /// The response broke off.
+    pub(super) fn note_break(&mut self, error: &dyn Display) {
+        if let Some(record) = &mut self.record {
+            record.note_break(error);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.note_break(error);
+        }
+    }
+
+    /// The client does not take all of the response.
+    pub(super) fn note_client_fault(&mut self, fault: ClientFault) {
+        self.snapshot.meters.refusals.count(&fault.into());
+        self.note_break(&fault);
+    }
+
+    /// The request is over: its line is written, and its span ends.
+    pub(super) fn close(&mut self) {
+        if let Some((_, cluster)) = self.place.take() {
+            cluster.meters.durations.observe(self.begun.elapsed());
+        }
+        self.record = None;
+        self.trace = None;
     }
 }

@@ -5,15 +5,25 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Uri};
+use equipoise_http::{Edit, Head, Known};
 
 use crate::config::{self, Route};
 use crate::path;
-use crate::proxy::headers::Survey;
+use crate::proxy::target;
 use crate::router;
 
 #[cfg(test)]
 mod tests;
+
+/// Those that are rewritten.
+const FIELDS: [Known; 6] = [
+    Known::Location,
+    Known::ContentLocation,
+    Known::Uri,
+    Known::Link,
+    Known::Refresh,
+    Known::SetCookie,
+];
 
 /// How an answer of one member is rewritten for one client.
 pub(crate) struct Rewrite<'request> {
@@ -30,26 +40,29 @@ pub(crate) struct Rewrite<'request> {
 
 impl Rewrite<'_> {
     /// Rewrites all fields that name a place or a cookie's scope.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, survey: &Survey) {
-        if !survey.has_place && !survey.has_cookie {
-            return;
-        }
-        for (name, value) in headers.iter_mut() {
-            let rewritten = self.field(name.as_str(), value.as_bytes());
-            if let Some(Ok(rewritten)) = rewritten.map(HeaderValue::try_from) {
-                *value = rewritten;
+    pub(crate) fn apply(&self, edit: &mut Edit, response: &Head) {
+        for name in FIELDS {
+            if !response.has(name) {
+                continue;
+            }
+            for index in response.positions(name) {
+                let value = response.at(index).map(|field| field.value);
+                let value = value.and_then(|value| self.field(name, value));
+                if let Some(value) = value {
+                    edit.replace_at(index, &value);
+                }
             }
         }
     }
 
-    /// Another value for a field, by its name in lower case; `None` where it stays as it is. So do the functions for each field.
-    pub(crate) fn field(&self, name: &str, value: &[u8]) -> Option<Vec<u8>> {
+    /// Another value for a field; `None` where it stays as it is. So do the functions for each field.
+    pub(crate) fn field(&self, name: Known, value: &[u8]) -> Option<Vec<u8>> {
         match name {
-            "set-cookie" => self.cookie(value),
+            Known::SetCookie => self.cookie(value),
             _ if !self.route.rewrite_location => None,
-            "location" | "content-location" | "uri" => self.location(value),
-            "link" => self.link(value),
-            "refresh" => self.refresh(value),
+            Known::Link => self.link(value),
+            Known::Refresh => self.refresh(value),
+            Known::Location | Known::ContentLocation | Known::Uri => self.location(value),
             _ => None,
         }
     }
@@ -265,21 +278,26 @@ fn join(base: &[u8], rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The request target for a member; `path` and `rest` as in [`path_at_member`]. `None` if that makes no URI.
+/// The request target for a member, where it is another than the client's; `path` and `rest` as in [`path_at_member`].
 pub(crate) fn target(
-    original: &Uri,
+    request: &Head,
     path: &[u8],
     rest: usize,
     route: &Route,
     member: &config::Member,
-) -> Option<Uri> {
-    let path = path_at_member(path, rest, route, member);
-    if original.authority().is_none() && std::ptr::eq(&*path, original.path().as_bytes()) {
-        return Some(original.clone());
+) -> Option<Vec<u8>> {
+    let (original, query) = target::split(request);
+    let path = match path {
+        b"*" => return None,
+        path => path_at_member(path, rest, route, member),
+    };
+    if *path == *original && request.target().starts_with(b"/") {
+        return None;
     }
     let mut target = path.into_owned();
-    if let Some(query) = original.query() {
-        target.extend([b"?", query.as_bytes()].concat());
+    if let Some(query) = query {
+        target.push(b'?');
+        target.extend_from_slice(query);
     }
-    Uri::try_from(target).ok()
+    Some(target)
 }

@@ -1,39 +1,34 @@
-//! A request body on its way to members, kept for another try as long as it fits.
+//! A request's body on its way to members, kept for another try as long as it fits.
 
-use std::cell::RefCell;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
-use http_body::{Body, Frame, SizeHint};
+use equipoise_http::http1::Framing;
+use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
+use super::downstream::{ClientFault, Downstream, Piece};
 use crate::config::Limits;
 use crate::patience::Patience;
-use crate::proxy::error::Failure;
-use crate::proxy::gate::Gate;
-use crate::server::{BrokenBody, ClientBody};
+use crate::upstream::{Connection, MemberFault};
 
 /// The body of one request, whichever members it is sent to.
-pub(crate) struct RequestBody {
-    incoming: ClientBody,
-    /// Its length, where the client said it.
-    length: Option<u64>,
-    /// The data read so far, while all of it fits into `limit`.
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
+///
+/// What was read of it is kept in memory, without its framing, while it fits into `limit` bytes.
+pub(crate) struct Upload {
+    framing: Framing,
     limit: usize,
+    /// How much of what is kept was sent to the present member.
+    sent: usize,
     /// Whether data was read that is kept no more.
     is_lossy: bool,
+    has_trailers: bool,
     /// Whether the client has sent all of it.
     has_ended: bool,
-    trailers: Option<HeaderMap>,
-    /// What the client did wrong.
-    fault: Option<Failure>,
+    /// Whether the present member was sent the end, and all of it.
+    progress: Progress,
+    /// Whether the member has yet to ask for it (`ping`).
+    awaits_go_ahead: bool,
     /// Whether the member waits for us because we wait for the client.
     awaits_client: bool,
     /// When the last data went to a member.
@@ -43,39 +38,58 @@ pub(crate) struct RequestBody {
     patience: Option<Patience>,
 }
 
-impl RequestBody {
-    /// The body, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Sending,
+    /// The end is on its way.
+    Ended,
+    /// All of it was written, or it is of no use any more.
+    Done,
+}
+
+/// Whose fault it is that a body does not get on.
+pub(crate) enum UploadFault {
+    Client(ClientFault),
+    Member(MemberFault),
+}
+
+impl Upload {
+    /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
     ///
     /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
     /// but for gRPC, whose bodies are messages that come when they come.
     pub(crate) fn of(
-        incoming: ClientBody,
+        framing: Framing,
+        request: &Head,
         limit: usize,
-        headers: &HeaderMap,
         limits: &Limits,
-    ) -> Option<Rc<RefCell<Self>>> {
-        if incoming.is_end_stream() {
+    ) -> Option<Self> {
+        if matches!(framing, Framing::None | Framing::Length(0)) {
             return None;
         }
-        let rate = if is_grpc(headers) {
+        let rate = if is_grpc(request) {
             0
         } else {
             limits.client_rate
         };
-        Some(Rc::new(RefCell::new(Self {
-            length: incoming.size_hint().exact(),
-            incoming,
-            kept: Vec::new(),
-            kept_bytes: 0,
+        Some(Self {
+            framing,
             limit,
+            sent: 0,
             is_lossy: false,
+            has_trailers: false,
             has_ended: false,
-            trailers: None,
-            fault: None,
+            progress: Progress::Sending,
+            awaits_go_ahead: false,
             awaits_client: false,
             last_progress: Instant::now(),
             patience: Some(Patience::new(limits.client_timeout, rate)),
-        })))
+        })
+    }
+
+    /// Where it ends.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Whether all of it can be sent to another member.
@@ -83,175 +97,476 @@ impl RequestBody {
         !self.is_lossy
     }
 
-    /// What the client did wrong, if the body ended for that.
-    pub(crate) fn take_fault(&mut self) -> Option<Failure> {
-        self.fault.take()
+    /// Whether nothing more is to be sent to the present member.
+    pub(crate) fn is_done(&self) -> bool {
+        self.progress == Progress::Done
+    }
+
+    /// Whether the next byte is the client's to send.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.awaits_client && !self.is_done()
+    }
+
+    /// Whether the member has yet to ask for it.
+    pub(crate) fn awaits_go_ahead(&self) -> bool {
+        self.awaits_go_ahead
+    }
+
+    /// It goes to another member, from its start; once that asks for it, if it is to.
+    pub(crate) fn rewind(&mut self, ping: Option<Duration>) {
+        self.sent = 0;
+        self.progress = Progress::Sending;
+        self.awaits_go_ahead = ping.is_some();
+        self.awaits_client = false;
+        self.last_progress = Instant::now();
+    }
+
+    /// The member asks for it.
+    pub(crate) fn go_ahead(&mut self) {
+        self.awaits_go_ahead = false;
     }
 
     /// Since when the member has been the one to be waited for; `None` while the client is.
     pub(crate) fn member_idle_since(&self) -> Option<Instant> {
-        (!self.awaits_client).then_some(self.last_progress)
+        (!self.awaits_client()).then_some(self.last_progress)
     }
 
-    /// The member has answered: what the client still sends may take its time.
+    /// The member has answered: what the client still sends may take its time, and nothing is sent again. A member that answers
+    /// without having asked for it gets none.
     pub(crate) fn relax(&mut self) {
         self.patience = None;
+        self.limit = 0;
+        if self.awaits_go_ahead {
+            self.give_up();
+        }
     }
 
-    fn poll_next(
+    /// Nothing more goes to the member.
+    pub(crate) fn give_up(&mut self) {
+        self.progress = Progress::Done;
+    }
+
+    /// Carries on; ready when the member has all of it.
+    pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        if self.has_ended {
-            return Poll::Ready(None);
+        replay: &mut Vec<u8>,
+        client: &mut dyn Downstream,
+        member: &mut Connection,
+    ) -> Poll<Result<(), UploadFault>> {
+        loop {
+            if self.awaits_go_ahead {
+                let flushed = member.poll_flush(context);
+                return match flushed {
+                    Poll::Ready(Err(fault)) => Poll::Ready(Err(UploadFault::Member(fault))),
+                    _ => Poll::Pending,
+                };
+            }
+            if let Some(kept) = replay.get(self.sent..).filter(|kept| !kept.is_empty()) {
+                let taken = ready!(member.poll_payload(context, kept));
+                self.sent += taken.map_err(UploadFault::Member)?;
+                self.last_progress = Instant::now();
+                continue;
+            }
+            if !client.payload().is_empty() {
+                self.take(replay, client);
+                if !client.payload().is_empty() {
+                    let taken = ready!(member.poll_payload(context, client.payload()));
+                    client.consume(taken.map_err(UploadFault::Member)?);
+                    self.last_progress = Instant::now();
+                }
+                continue;
+            }
+            if self.has_ended {
+                return self.poll_end(context, client, member);
+            }
+            self.awaits_client = true;
+            match client.poll_body(context) {
+                Poll::Pending => return self.poll_patience(context, member),
+                Poll::Ready(Ok(Piece::Data)) => self.note_progress(client.payload().len()),
+                Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
+                Poll::Ready(Ok(Piece::End)) => {
+                    self.has_ended = true;
+                    self.note_progress(0);
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Client(fault))),
+            }
         }
-        self.awaits_client = true;
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
-            return self.poll_patience(context);
-        };
-        self.awaits_client = false;
-        if let Some(patience) = &mut self.patience {
-            patience.pass(length_of(&frame));
-        }
-        self.last_progress = Instant::now();
-        Poll::Ready(match frame {
-            None => {
-                self.has_ended = true;
-                None
-            }
-            Some(Ok(frame)) => {
-                self.keep(&frame);
-                Some(Ok(frame))
-            }
-            Some(Err(error)) => {
-                self.fault = Some(client_fault(&error));
-                Some(Err(error))
-            }
-        })
     }
 
-    /// Ready, with an error, when the client has left us waiting for too long.
+    /// Keeps what has come, if it fits.
+    fn take(&mut self, replay: &mut Vec<u8>, client: &mut dyn Downstream) {
+        if self.is_lossy {
+            return;
+        }
+        let payload = client.payload();
+        if replay.len() + payload.len() > self.limit {
+            self.is_lossy = true;
+            replay.clear();
+            self.sent = 0;
+            return;
+        }
+        replay.extend_from_slice(payload);
+        let bytes = payload.len();
+        client.consume(bytes);
+    }
+
+    fn note_progress(&mut self, bytes: usize) {
+        self.awaits_client = false;
+        self.last_progress = Instant::now();
+        if let Some(patience) = &mut self.patience {
+            patience.pass(bytes);
+        }
+    }
+
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut dyn Downstream,
+        member: &mut Connection,
+    ) -> Poll<Result<(), UploadFault>> {
+        if self.progress == Progress::Sending {
+            let trailers = self.has_trailers.then(|| client.trailers());
+            member.end(trailers).map_err(UploadFault::Member)?;
+            self.progress = Progress::Ended;
+        }
+        if self.progress == Progress::Ended {
+            ready!(member.poll_flush(context)).map_err(UploadFault::Member)?;
+            self.progress = Progress::Done;
+            self.last_progress = Instant::now();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing has come: what is there goes to the member. Ready when the client has left us waiting for too long.
     fn poll_patience(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        member: &mut Connection,
+    ) -> Poll<Result<(), UploadFault>> {
+        if let Poll::Ready(Err(fault)) = member.poll_flush(context) {
+            return Poll::Ready(Err(UploadFault::Member(fault)));
+        }
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
         ready!(patience.poll(context));
-        self.fault = Some(Failure::ClientStalled);
-        Poll::Ready(Some(Err(BrokenBody::Stalled)))
+        Poll::Ready(Err(UploadFault::Client(ClientFault::TimedOut)))
+    }
+}
+
+fn is_grpc(request: &Head) -> bool {
+    let content = request.get(Known::ContentType);
+    content.is_some_and(|content| content.starts_with(b"application/grpc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::poll_fn;
+
+    use equipoise_http::http1::RequestReader;
+    use equipoise_http::{Edit, Fields};
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::either::Either;
+
+    use super::super::tunnel::Duplex;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The side of a client that sends a body, and to which nothing is said yet.
+    struct Client {
+        framing: Framing,
+        /// What it has yet to send, and whether it then ends the body; otherwise it stalls.
+        pieces: VecDeque<Vec<u8>>,
+        ends: bool,
+        now: Vec<u8>,
+        trailers: Fields,
+        has_said_trailers: bool,
     }
 
-    fn keep(&mut self, frame: &Frame<Bytes>) {
-        if let Some(trailers) = frame.trailers_ref() {
-            self.trailers = Some(trailers.clone());
-            self.has_ended = true;
-        } else if let Some(data) = frame.data_ref() {
-            self.kept_bytes = self.kept_bytes.saturating_add(data.len());
-            if self.kept_bytes > self.limit {
-                self.is_lossy = true;
-                self.kept = Vec::new();
-            } else {
-                self.kept.push(data.clone());
+    impl Client {
+        fn sending<'p>(framing: Framing, pieces: impl IntoIterator<Item = &'p [u8]>) -> Self {
+            Self {
+                framing,
+                pieces: pieces.into_iter().map(<[u8]>::to_vec).collect(),
+                ends: true,
+                now: Vec::new(),
+                trailers: Fields::default(),
+                has_said_trailers: false,
             }
         }
     }
-}
 
-/// The bytes of data in what came of a body.
-fn length_of<E>(frame: &Option<Result<Frame<Bytes>, E>>) -> usize {
-    match frame {
-        Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-        _ => 0,
-    }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let content = headers.get(CONTENT_TYPE);
-    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// Whose fault it is that a body could not be read: always the client's, in one way or another.
-fn client_fault(error: &BrokenBody) -> Failure {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Failure::ClientStalled,
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            Failure::BadRequest("the body is malformed")
+    impl Downstream for Client {
+        fn framing(&self) -> Framing {
+            self.framing
         }
-        _ => Failure::ClientGone,
-    }
-}
 
-/// One sending of a request body to one member.
-#[derive(Default)]
-pub(crate) struct Upload {
-    /// `None` for a request without a body.
-    body: Option<Rc<RefCell<RequestBody>>>,
-    /// How many of the kept pieces were sent.
-    sent: usize,
-    /// Whether the trailers were sent.
-    has_sent_trailers: bool,
-    /// Opens when the member asks for the body.
-    gate: Option<Gate>,
-}
+        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+            assert!(self.now.is_empty(), "payload is taken before");
+            if let Some(piece) = self.pieces.pop_front() {
+                self.now = piece;
+                return Poll::Ready(Ok(Piece::Data));
+            }
+            if !self.ends {
+                return Poll::Pending;
+            }
+            let has_said = std::mem::replace(&mut self.has_said_trailers, true);
+            Poll::Ready(Ok(match self.trailers.is_empty() || has_said {
+                true => Piece::End,
+                false => Piece::Trailers,
+            }))
+        }
 
-impl Upload {
-    /// Sends the body from its start, once the gate is open.
-    pub(crate) fn new(body: Rc<RefCell<RequestBody>>, gate: Option<Gate>) -> Self {
-        Self {
-            body: Some(body),
-            sent: 0,
-            has_sent_trailers: false,
-            gate,
+        fn payload(&self) -> &[u8] {
+            &self.now
+        }
+
+        fn consume(&mut self, bytes: usize) {
+            self.now.drain(..bytes);
+        }
+
+        fn trailers(&self) -> &Fields {
+            &self.trailers
+        }
+
+        fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<ClientFault> {
+            Poll::Pending
+        }
+
+        fn interim(&mut self, _: &Head, _: &Edit) {
+            unreachable!("nothing is answered")
+        }
+
+        fn begin(&mut self, _: &Head, _: &mut Edit, _: Framing) {
+            unreachable!("nothing is answered")
+        }
+
+        fn poll_payload(
+            &mut self,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<Result<usize, ClientFault>> {
+            unreachable!("nothing is answered")
+        }
+
+        fn close_behind(&mut self) {}
+
+        fn end(&mut self, _: Option<&Fields>) {
+            unreachable!("nothing is answered")
+        }
+
+        fn abort(&mut self) {}
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+            None
         }
     }
-}
 
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = BrokenBody;
+    /// A connection to a member, and the member's side of it.
+    async fn member() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (far, _) = listener.accept().await.unwrap();
+        (Connection::over(Either::Left(near.unwrap())), far)
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        let Some(body) = self.body.clone() else {
-            return Poll::Ready(None);
+    /// A request with a body that is kept up to `limit` bytes.
+    fn upload(client: &Client, limit: usize) -> Upload {
+        let limits = Limits {
+            client_timeout: 60 * SECOND,
+            client_rate: 0,
+            ..Limits::default()
         };
-        if let Some(gate) = &self.gate {
-            ready!(gate.poll_open(context));
-        }
-        let mut body = body.borrow_mut();
-        if let Some(data) = body.kept.get(self.sent) {
-            self.sent += 1;
-            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
-        }
-        if body.has_ended && !self.has_sent_trailers {
-            self.has_sent_trailers = true;
-            return Poll::Ready(
-                body.trailers
-                    .clone()
-                    .map(|trailers| Ok(Frame::trailers(trailers))),
-            );
-        }
-        let frame = ready!(body.poll_next(context));
-        self.sent = body.kept.len();
-        self.has_sent_trailers = body.has_ended;
-        Poll::Ready(frame)
+        Upload::of(client.framing, &Head::new(), limit, &limits).unwrap()
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_none()
+    fn begin(connection: &mut Connection, framing: Framing) {
+        let mut head = Head::new();
+        head.begin_request(b"PUT", b"/", equipoise_http::Version::Http11)
+            .unwrap();
+        connection.begin(&head, &Edit::new(), framing).unwrap();
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            None => SizeHint::with_exact(0),
-            Some(body) => body
-                .borrow()
-                .length
-                .map_or_else(SizeHint::default, SizeHint::with_exact),
+    /// Sends the body to a new member: what of it arrives there.
+    async fn deliver(upload: &mut Upload, replay: &mut Vec<u8>, client: &mut Client) -> Vec<u8> {
+        let (mut connection, mut far) = member().await;
+        begin(&mut connection, upload.framing());
+        upload.rewind(None);
+        let sending = async move {
+            let sent = poll_fn(|context| upload.poll(context, replay, client, &mut connection));
+            assert!(sent.await.is_ok());
+            assert!(upload.is_done());
+        };
+        let mut arrived = Vec::new();
+        let ((), read) = tokio::join!(sending, far.read_to_end(&mut arrived));
+        read.unwrap();
+        let head = memchr::memmem::find(&arrived, b"\r\n\r\n").unwrap() + 4;
+        arrived.split_off(head)
+    }
+
+    #[tokio::test]
+    async fn each_member_that_is_asked_gets_the_whole_body() {
+        let large = vec![b'x'; 300_000];
+        for pieces in [
+            &[&b"a"[..], b"bc", b"def"][..],
+            &[&large],
+            &[&large, b"end"],
+        ] {
+            let body = pieces.concat();
+            let framing = Framing::Length(body.len() as u64);
+            let mut client = Client::sending(framing, pieces.iter().copied());
+            let mut upload = upload(&client, 1 << 20);
+            let mut replay = Vec::new();
+            for _ in 0..3 {
+                let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+                assert!(arrived == body);
+                assert!(upload.can_be_sent_again());
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn trailers_go_with_the_body_to_each_member() {
+        let mut client = Client::sending(Framing::Chunked, [&b"body"[..]]);
+        client.trailers.push(b"X-Sum", b"7").unwrap();
+        let mut upload = upload(&client, 100);
+        let mut replay = Vec::new();
+        for _ in 0..2 {
+            let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+            assert_eq!(arrived, b"4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_is_kept_reaches_one_member_whole_and_no_other() {
+        let piece = [b'x'; 1000];
+        let framing = Framing::Length(100_000);
+        let mut client = Client::sending(framing, (0..100).map(|_| &piece[..]));
+        let mut upload = upload(&client, 50_500);
+        let mut replay = Vec::new();
+        let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+        assert_eq!(arrived.len(), 100_000);
+        assert!(!upload.can_be_sent_again());
+        assert!(replay.is_empty());
+    }
+
+    #[tokio::test]
+    async fn tiny_pieces_are_kept_in_no_more_memory_than_large_ones() {
+        let framing = Framing::Chunked;
+        let mut client = Client::sending(framing, (0..10_000).map(|_| &b"x"[..]));
+        let mut upload = upload(&client, 10_000);
+        let mut replay = Vec::new();
+        deliver(&mut upload, &mut replay, &mut client).await;
+        assert!(upload.can_be_sent_again());
+        assert!(replay.capacity() <= 2 * 10_000, "{}", replay.capacity());
+    }
+
+    #[tokio::test]
+    async fn a_body_with_a_go_ahead_waits_for_it() {
+        let mut client = Client::sending(Framing::Length(4), [&b"body"[..]]);
+        let mut upload = upload(&client, 100);
+        let (mut connection, mut far) = member().await;
+        begin(&mut connection, upload.framing());
+        upload.rewind(Some(SECOND));
+        let mut replay = Vec::new();
+        let mut head = [0; 100];
+        let polled = poll_fn(|context| {
+            let polled = upload.poll(context, &mut replay, &mut client, &mut connection);
+            Poll::Ready(polled.is_pending())
+        });
+        assert!(polled.await);
+        let read = far.read(&mut head).await.unwrap();
+        assert!(head[..read].ends_with(b"\r\n\r\n"), "the head is sent");
+        assert_eq!(client.pieces.len(), 1, "nothing of the body is read");
+        upload.go_ahead();
+        let sent =
+            poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut connection));
+        assert!(sent.await.is_ok());
+        far.read_exact(&mut head[..4]).await.unwrap();
+        assert_eq!(&head[..4], b"body");
+        assert!(connection.has_sent());
+    }
+
+    #[tokio::test]
+    async fn a_member_that_answers_without_asking_for_the_body_gets_none() {
+        let client = Client::sending(Framing::Length(4), [&b"body"[..]]);
+        let mut upload = upload(&client, 100);
+        upload.rewind(Some(SECOND));
+        upload.relax();
+        assert!(upload.is_done());
+        upload.rewind(None);
+        upload.relax();
+        assert!(!upload.is_done(), "one that was not to ask gets the rest");
+    }
+
+    /// The one before may have been waited for, or may have waited for the client.
+    #[tokio::test(start_paused = true)]
+    async fn the_next_member_is_timed_from_its_own_start() {
+        let mut client = Client::sending(Framing::Length(9), [&b"body"[..]]);
+        client.ends = false;
+        let mut upload = upload(&client, 100);
+        let (mut connection, _far) = member().await;
+        begin(&mut connection, upload.framing());
+        let mut replay = Vec::new();
+        poll_fn(|context| {
+            let polled = upload.poll(context, &mut replay, &mut client, &mut connection);
+            assert!(polled.is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(upload.awaits_client());
+        assert_eq!(upload.member_idle_since(), None);
+        tokio::time::advance(5 * SECOND).await;
+        upload.rewind(None);
+        assert!(!upload.awaits_client(), "there is a part to be sent first");
+        assert_eq!(upload.member_idle_since(), Some(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stalls_is_given_up_until_the_member_has_answered() {
+        for has_answered in [false, true] {
+            let mut client = Client::sending(Framing::Length(9), [&b"body"[..]]);
+            client.ends = false;
+            let mut upload = upload(&client, 100);
+            let (mut connection, _far) = member().await;
+            begin(&mut connection, upload.framing());
+            if has_answered {
+                upload.relax();
+            }
+            let mut replay = Vec::new();
+            let start = Instant::now();
+            let sending =
+                poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut connection));
+            match tokio::time::timeout(1000 * SECOND, sending).await {
+                Ok(Err(UploadFault::Client(fault))) => {
+                    assert_eq!(fault, ClientFault::TimedOut);
+                    assert_eq!(start.elapsed(), 60 * SECOND);
+                    assert!(!has_answered);
+                }
+                Ok(_) => panic!("neither sent nor the member's fault"),
+                Err(_) => assert!(has_answered),
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_of_no_bytes_is_none() {
+        let limits = Limits::default();
+        let mut head = Head::new();
+        let mut reader = RequestReader::new(limits.of_http1());
+        reader.head(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            &mut head,
+        );
+        assert!(Upload::of(reader.framing(), &head, 100, &limits).is_none());
+        assert!(Upload::of(Framing::None, &head, 100, &limits).is_none());
     }
 }

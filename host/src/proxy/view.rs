@@ -5,15 +5,15 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use equipoise_http::{Head, Known, Name};
 use equipoise_sdk::{Host, Level, Request};
-use http::header::COOKIE;
-use http::request::Parts;
 
+use super::target;
 use super::tries::Tries;
 
 /// A client's request, as it came.
 pub(crate) struct View<'request> {
-    parts: &'request Parts,
+    request: &'request Head,
     client_address: IpAddr,
     attempt: u32,
     tried: &'request [u32],
@@ -21,9 +21,9 @@ pub(crate) struct View<'request> {
 
 impl<'request> View<'request> {
     /// The request before its first try.
-    pub(crate) fn new(parts: &'request Parts, client_address: IpAddr) -> Self {
+    pub(crate) fn new(request: &'request Head, client_address: IpAddr) -> Self {
         Self {
-            parts,
+            request,
             client_address: client_address.to_canonical(),
             attempt: 1,
             tried: &[],
@@ -42,29 +42,24 @@ impl<'request> View<'request> {
 
 impl Request for View<'_> {
     fn method(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.parts.method.as_str())
+        String::from_utf8_lossy(self.request.method_bytes())
     }
 
     fn path(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.parts.uri.path())
+        String::from_utf8_lossy(target::split(self.request).0)
     }
 
     fn query(&self) -> Option<Cow<'_, str>> {
-        self.parts.uri.query().map(Cow::Borrowed)
+        target::split(self.request).1.map(String::from_utf8_lossy)
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut values = self
-            .parts
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let name = Name::from(name);
+        let mut values = self.request.all(name).map(String::from_utf8_lossy);
         let first = values.next()?;
-        let separator = if name.eq_ignore_ascii_case(COOKIE.as_str()) {
-            "; "
-        } else {
-            ", "
+        let separator = match name {
+            Name::Known(Known::Cookie) => "; ",
+            _ => ", ",
         };
         Some(values.fold(first, |joined, value| joined + separator + value))
     }

@@ -1,7 +1,7 @@
 //! HTTP/2 as an attacker would send it.
 //!
 //! The h2 crate holds a client to the letter of RFC 9113 and bounds some abuses: streams it has to reset, streams that are
-//! reset before hyper has seen them, CONTINUATION frames of one header block, the size of a decoded header list, small DATA
+//! reset before they are accepted, CONTINUATION frames of one header block, the size of a decoded header list, small DATA
 //! frames that nobody reads. What it takes without end are frames that cost us work and bring nobody forward: SETTINGS, PING,
 //! PRIORITY, WINDOW_UPDATE, empty DATA, frames of unknown kinds, requests that are reset at once. [`FrameGuard`] reads along
 //! with the frames of both directions and weighs them in a [`Budget`]: such frames cost, and whatever is work done for the

@@ -1,5 +1,6 @@
 //! How the clients of a listener are met: who they are, by what they come, and what they speak.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,27 +8,24 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use equipoise_http::http1::is_preface;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::rewound::Rewound;
 use super::stream::ClientStream;
 use crate::config::{self, Limits, ServerTls};
 use crate::proxy_header::{self, Reading};
 use crate::tls;
+use crate::wire::Buffer;
 
-/// The first bytes of HTTP/2 (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How much is read at once of a client's first bytes: most requests' heads.
-const FIRST_READ: usize = 2048;
+/// How much is looked at of a PROXY header at once: most are shorter.
+const PEEKED: usize = 512;
 
 /// How a listener meets its clients.
 pub(crate) struct Front {
@@ -49,6 +47,10 @@ struct Secure {
 /// A client that has been met.
 pub(super) struct Arrival {
     pub(super) stream: ClientStream,
+    /// What has come by it.
+    pub(super) first: Vec<u8>,
+    /// When the head of its first request has to be there.
+    pub(super) head_by: Instant,
     /// Where it is, perhaps behind others that say so.
     pub(super) address: SocketAddr,
     pub(super) speaks_http2: bool,
@@ -60,7 +62,7 @@ pub(super) struct Arrival {
 #[derive(Debug, Default)]
 pub(crate) struct Secured {
     /// The certificate that it has shown, and that somebody vouches for, as `Client-Cert` has it (RFC 9440).
-    pub(crate) certificate: Option<HeaderValue>,
+    pub(crate) certificate: Option<String>,
 }
 
 impl Front {
@@ -102,23 +104,27 @@ impl Front {
     ) -> io::Result<Arrival> {
         stream.set_nodelay(true)?;
         let (handshake, head) = (limits.handshake_timeout, limits.header_timeout);
-        let (first, address) = match self.is_behind_proxy(address.ip()) {
+        let address = match self.is_behind_proxy(address.ip()) {
             true => shake_hands(handshake, introduce(&mut stream, address)).await?,
-            false => (Vec::new(), address),
+            false => address,
         };
         let Some(tls) = &self.tls else {
-            let (first, speaks_http2) = in_time(head, hear(first, &mut stream)).await?;
+            let head_by = Instant::now() + head;
+            let (first, speaks_http2) = hear(&mut stream, head_by).await?;
             return Ok(Arrival {
-                stream: ClientStream::Left(Rewound::new(first, stream)),
+                stream: ClientStream::Left(stream),
+                first,
+                head_by,
                 address,
                 speaks_http2,
                 tls: None,
             });
         };
-        let accepting = tls.acceptor.accept(Rewound::new(first, stream));
-        let stream = shake_hands(handshake, accepting).await?;
+        let stream = shake_hands(handshake, tls.acceptor.accept(stream)).await?;
         Ok(Arrival {
             address,
+            first: Vec::new(),
+            head_by: Instant::now() + head,
             speaks_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             tls: Some(Secured::of(&stream)),
             stream: ClientStream::Right(Box::new(stream)),
@@ -147,28 +153,34 @@ impl Secured {
     fn of<S>(stream: &TlsStream<S>) -> Self {
         let shown = stream.get_ref().1.peer_certificates();
         Self {
-            certificate: shown.and_then(<[_]>::first).and_then(client_cert),
+            certificate: shown.and_then(<[_]>::first).map(client_cert),
         }
     }
 }
 
 /// A certificate as `Client-Cert` has it: a byte sequence of structured fields (RFC 9440, 2.1).
-fn client_cert(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!(":{}:", STANDARD.encode(certificate))).ok()
+fn client_cert(certificate: &CertificateDer<'_>) -> String {
+    format!(":{}:", STANDARD.encode(certificate))
 }
 
-/// Reads the PROXY header that a connection begins with: where the client is, and what has been read behind the header.
-async fn introduce(stream: &mut TcpStream, from: SocketAddr) -> io::Result<(Vec<u8>, SocketAddr)> {
-    let mut first = Vec::with_capacity(FIRST_READ);
+/// Reads the PROXY header that a connection begins with, and not a byte behind it: where the client is.
+async fn introduce(stream: &mut TcpStream, from: SocketAddr) -> io::Result<SocketAddr> {
+    let (mut header, mut peeked) = (Vec::new(), [0; PEEKED]);
     loop {
-        if stream.read_buf(&mut first).await? == 0 {
+        let seen = stream.peek(&mut peeked).await?;
+        if seen == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match proxy_header::read(&first) {
-            Reading::Incomplete => first.reserve(FIRST_READ),
+        let before = header.len();
+        header.extend_from_slice(&peeked[..seen]);
+        match proxy_header::read(&header) {
+            // All of it belongs to the header.
+            Reading::Incomplete => {
+                stream.read_exact(&mut peeked[..seen]).await?;
+            }
             Reading::Header { length, client } => {
-                first.drain(..length);
-                return Ok((first, client.unwrap_or(from)));
+                stream.read_exact(&mut peeked[..length - before]).await?;
+                return Ok(client.unwrap_or(from));
             }
             Reading::Malformed(reason) => {
                 tracing::debug!(%from, reason, "refusing a PROXY header");
@@ -178,21 +190,28 @@ async fn introduce(stream: &mut TcpStream, from: SocketAddr) -> io::Result<(Vec<
     }
 }
 
-/// Reads on until it is clear whether a client without TLS speaks HTTP/2 from the start: what has been read, and whether.
-async fn hear(mut first: Vec<u8>, stream: &mut TcpStream) -> io::Result<(Vec<u8>, bool)> {
+/// Reads on until it is clear whether a client without TLS speaks HTTP/2 from the start: what has been read, and whether. One that
+/// has begun and stalls does not.
+async fn hear(stream: &mut TcpStream, until: Instant) -> io::Result<(Vec<u8>, bool)> {
+    let mut first = Buffer::default();
     loop {
-        let common = first
-            .iter()
-            .zip(PREFACE)
-            .take_while(|(one, other)| one == other);
-        let common = common.count();
-        if common == PREFACE.len() || (common < first.len() && !first.is_empty()) {
-            return Ok((first, common == PREFACE.len()));
+        if let Some(speaks_http2) = is_preface(first.unread()).filter(|_| !first.is_empty()) {
+            return Ok((first.into_vec(), speaks_http2));
         }
-        first.reserve(FIRST_READ);
-        if stream.read_buf(&mut first).await? == 0 {
-            // The end is for whoever serves it to see.
-            return Ok((first, false));
+        let read = poll_fn(|context| {
+            let read = first.poll_read(stream, context);
+            if read.is_pending() {
+                first.release();
+            }
+            read
+        });
+        let read = timeout_at(until, read);
+        match read.await {
+            Ok(Ok(1..)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) if first.is_empty() => return Err(io::ErrorKind::TimedOut.into()),
+            // What is to be said of it is said where requests are served.
+            Ok(Ok(0)) | Err(_) => return Ok((first.into_vec(), false)),
         }
     }
 }
@@ -213,10 +232,4 @@ async fn shake_hands<T>(
 ) -> io::Result<T> {
     let done = timeout(limit, step).await;
     done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, SlowHandshake)))
-}
-
-async fn in_time<T>(limit: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(limit, step)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

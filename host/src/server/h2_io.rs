@@ -16,6 +16,7 @@ use crate::server::activity::Activity;
 use crate::server::frames::FrameGuard;
 use crate::server::linger::Linger;
 use crate::server::outlet::Outlet;
+use crate::wire::Buffer;
 
 /// The stream that h2 reads a client's requests from and writes the answers to.
 ///
@@ -26,6 +27,8 @@ use crate::server::outlet::Outlet;
 /// - Once we have said our last word, the connection lingers for a moment.
 pub(super) struct H2Io<S> {
     stream: S,
+    /// What has come before.
+    first: Buffer,
     guard: FrameGuard,
     /// Set when nothing more may be read, with what is wrong.
     refusal: Option<&'static str>,
@@ -45,14 +48,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H2Io<S> {
     pub(super) fn new(stream: S, limits: Arc<Limits>, activity: Rc<Activity>) -> Self {
         Self {
             stream,
+            first: Buffer::default(),
             guard: FrameGuard::new(limits.header_timeout, Instant::now()),
             refusal: None,
             read_deadline: Deadline::default(),
             wanted_by: None,
-            outlet: Outlet::new(limits),
+            outlet: Outlet::new(&limits),
             linger: Linger::default(),
             activity,
             meters: None,
+        }
+    }
+
+    /// The same stream, of which this has come already.
+    pub(super) fn behind(self, first: Vec<u8>) -> Self {
+        Self {
+            first: Buffer::of(first),
+            ..self
         }
     }
 
@@ -128,10 +140,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for H2Io<S> {
             return Poll::Ready(Err(refused(reason)));
         }
         let start = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
-            return self.poll_patience(context);
-        };
-        read?;
+        if !self.first.is_empty() {
+            let bytes = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first.unread()[..bytes]);
+            self.first.consume(bytes);
+        } else {
+            let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
+                return self.poll_patience(context);
+            };
+            read?;
+        }
         let received = &buffer.filled()[start..];
         if let Some(meters) = &self.meters {
             meters.counts().received.add(received.len() as u64);

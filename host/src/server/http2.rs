@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::client::Client;
 use super::h2_io::H2Io;
-use super::http2_stream::Stream;
+use super::http2_stream;
 use super::stream::ClientStream;
 use super::vigil::Vigil;
 use crate::config::Limits;
@@ -71,12 +71,13 @@ fn bounds(limits: &Limits) -> Builder {
 /// The client breaks the protocol, stalls, or is gone.
 pub(super) async fn serve(
     stream: ClientStream,
+    first: Vec<u8>,
     client: Rc<Client>,
     limits: &Arc<Limits>,
 ) -> Result<(), h2::Error> {
     let activity = Activity::new();
-    let io =
-        H2Io::new(stream, limits.clone(), activity.clone()).counted(client.worker.meters.clone());
+    let io = H2Io::new(stream, limits.clone(), activity.clone());
+    let io = io.behind(first).counted(client.worker.meters.clone());
     let handshake = bounds(limits).handshake(io);
     let Some(connection) = client.guest.unless_insisted(handshake).await else {
         return Ok(());
@@ -130,17 +131,14 @@ fn poll_requests(
 ) -> Poll<Result<(), h2::Error>> {
     while let Some(accepted) = ready!(connection.poll_accept(context)) {
         let (request, respond) = accepted?;
-        let stream = Stream {
-            client: client.clone(),
-            respond,
-            limits: limits.clone(),
-            under_way: activity.begin(),
-        };
+        let (client, limits) = (client.clone(), limits.clone());
+        let under_way = activity.begin();
         if activity.under_way() == limits.streams as usize {
             client.worker.meters.counts().count_limit(Limit::Streams);
         }
+        let serving = http2_stream::serve(client, request, respond, limits, under_way);
         // In a box: the runtime moves what it is given several times, and this is large.
-        spawn_local(Box::pin(stream.run(request)));
+        spawn_local(Box::pin(serving));
     }
     Poll::Ready(Ok(()))
 }

@@ -1,228 +1,253 @@
 //! One request of a client that speaks HTTP/2, and the stream that it came by.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
+use equipoise_http::http1::{Framing, Sender};
+use equipoise_http::{Edit, Fields, Head, Known, Violation};
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{Method, Request, Response};
-use http_body::Body as _;
-use thiserror::Error;
-use tokio::time::Instant;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::activity::UnderWay;
 use super::client::Client;
-use super::client_body::{ClientBody, StreamBody};
 use super::date::date;
+use super::http2_request;
 use super::http2_tunnel::StreamTunnel;
-use super::responder::Responder;
+use super::outlet::Outlet;
 use crate::config::Limits;
-use crate::deadline::Deadline;
-use crate::proxy::{self, Body};
+use crate::http2_body::{Broken, Incoming, Outgoing, append};
+use crate::proxy::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
 
 /// One request of a connection.
 pub(super) struct Stream {
-    pub(super) client: Rc<Client>,
-    pub(super) respond: SendResponse<Bytes>,
-    pub(super) limits: Arc<Limits>,
-    pub(super) under_way: UnderWay,
+    respond: SendResponse<Bytes>,
+    under_way: Option<UnderWay>,
+    framing: Framing,
+    incoming: Option<Incoming>,
+    /// What its stream is read from, where that may become a tunnel.
+    from_client: Option<RecvStream>,
+    /// Where the response's body goes, once that has begun.
+    outgoing: Option<Outgoing>,
+    tunnel: Option<StreamTunnel>,
+    /// Whether the response could not be handed over.
+    is_broken: bool,
+    /// How slowly the client may take the response.
+    outlet: Outlet,
 }
 
-/// Why a client did not get an answer, or not all of it.
-#[derive(Debug, Error)]
-enum Broken {
-    /// Its connection is gone.
-    #[error("{0}")]
-    Gone(#[from] h2::Error),
-    /// It said so.
-    #[error("the client wants no answer any more ({0:?})")]
-    Reset(Reason),
-    /// It takes nothing of it.
-    #[error("the client takes nothing of the answer")]
-    Stalled,
-    /// The member broke off.
-    #[error("{0}")]
-    Source(Box<dyn std::error::Error + Send + Sync>),
+/// Answers a request of a client's connection.
+pub(super) async fn serve(
+    client: Rc<Client>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    limits: Arc<Limits>,
+    under_way: UnderWay,
+) {
+    let mut workspace = Workspace::take();
+    let (head, room) = workspace.split();
+    let (parts, incoming) = request.into_parts();
+    let framing = http2_request::read(&parts, head, limits.headers);
+    let is_connect = parts.method == http::Method::CONNECT;
+    drop(parts);
+    let outlet = Outlet::new(&limits);
+    let mut stream = Stream {
+        respond,
+        under_way: Some(under_way),
+        framing: Framing::None,
+        incoming: None,
+        from_client: None,
+        outgoing: None,
+        tunnel: None,
+        is_broken: false,
+        outlet,
+    };
+    if is_connect {
+        stream.from_client = Some(incoming);
+    } else {
+        let incoming = Incoming::new(incoming, Sender::Client);
+        stream.framing = match framing {
+            _ if incoming.is_over() => Framing::None,
+            Ok(Framing::Length(length)) => Framing::Length(length),
+            _ => Framing::Chunked,
+        };
+        stream.incoming = Some(incoming);
+    }
+    match framing {
+        Ok(_) => proxy::serve(&client, head, &mut stream, room).await,
+        Err(violation) => {
+            let failure = Failure::Malformed(violation);
+            proxy::refuse(&client, head, failure, &mut stream, room).await;
+        }
+    }
 }
 
 impl Stream {
-    /// Answers the request, or tells the client that it is not answered.
-    pub(super) async fn run(self, request: Request<RecvStream>) {
-        let client = self.client.clone();
-        if let Err(error) = self.serve(request).await {
-            // Whatever is left of the stream was dropped, and its client is told.
-            tracing::debug!(address = %client.address, %error, "an answer broke off");
-        }
-    }
-
-    async fn serve(mut self, request: Request<RecvStream>) -> Result<(), Broken> {
-        if request.method() == Method::CONNECT {
-            return self.serve_connect(request).await;
-        }
-        let (parts, incoming) = request.into_parts();
-        let body = StreamBody::new(incoming, &parts.headers);
-        let request = Request::from_parts(parts, ClientBody::Http2(body));
-        let answer = self.ask(Responder::default(), request).await?;
-        self.answer(answer).await
-    }
-
-    /// A request for a tunnel, or for what only a forward proxy does.
-    async fn serve_connect(mut self, request: Request<RecvStream>) -> Result<(), Broken> {
-        let (parts, from_client) = request.into_parts();
-        let (responder, opened) = Responder::with_tunnel();
-        let request = Request::from_parts(parts, ClientBody::Empty);
-        let answer = self.ask(responder, request).await?;
-        if !answer.status().is_success() {
-            return self.answer(answer).await;
-        }
-        let (head, _) = for_http2(answer);
-        let to_client = self.respond.send_response(head, false)?;
-        // Where nobody waits for it, there is no tunnel, and the client is told.
-        let _ = opened.send(StreamTunnel::new(to_client, from_client, self.under_way));
-        Ok(())
-    }
-
-    /// Has the request answered, unless the client loses interest.
-    async fn ask(
+    /// What becomes of handing over a part of the response: a client that takes nothing of it for too long, or too little, does not
+    /// want it.
+    fn timed(
         &mut self,
-        responder: Responder,
-        request: Request<ClientBody>,
-    ) -> Result<Response<Body>, Broken> {
-        let responder = Rc::new(responder);
-        let (respond, interim) = (&mut self.respond, responder.interim.clone());
-        let mut handling = pin!(proxy::handle(self.client.clone(), responder, request));
-        poll_fn(|context| {
-            loop {
-                if let Poll::Ready(Ok(answer)) = handling.as_mut().poll(context) {
-                    return Poll::Ready(Ok(answer));
-                }
-                let Some(interim) = interim.take() else {
-                    break;
-                };
-                respond.send_informational(interim)?;
+        taken: Poll<Result<usize, h2::Error>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, ClientFault>> {
+        match taken {
+            Poll::Ready(Ok(bytes)) => {
+                self.outlet.note_written(bytes);
+                Poll::Ready(Ok(bytes))
             }
-            let reason = ready!(respond.poll_reset(context))?;
-            Poll::Ready(Err(Broken::Reset(reason)))
-        })
-        .await
+            Poll::Ready(Err(_)) => Poll::Ready(Err(ClientFault::Aborted(None))),
+            Poll::Pending => {
+                let late = self.outlet.poll_late(context);
+                late.map(|()| Err(ClientFault::TimedOut))
+            }
+        }
     }
 
-    /// Sends an answer to its end.
-    async fn answer(&mut self, answer: Response<Body>) -> Result<(), Broken> {
-        let (head, body) = for_http2(answer);
-        if body.is_end_stream() {
-            self.respond.send_response(head, true)?;
+    /// Sends the head of a response; `is_whole` says that nothing follows.
+    fn send_head(&mut self, head: &Head, edit: &Edit, is_whole: bool) -> Result<(), h2::Error> {
+        let response = response(head, edit);
+        let stream = self.respond.send_response(response, is_whole)?;
+        if is_whole {
             return Ok(());
         }
-        let mut to_client = self.respond.send_response(head, false)?;
-        let mut body = pin!(body);
-        loop {
-            let frame = poll_fn(|context| {
-                poll_reset(&mut to_client, context)?;
-                body.as_mut().poll_frame(context).map(Ok::<_, Broken>)
-            });
-            let Some(frame) = frame.await? else {
-                to_client.send_data(Bytes::new(), true)?;
-                return Ok(());
-            };
-            let frame = frame.map_err(|error| {
-                to_client.send_reset(Reason::INTERNAL_ERROR);
-                Broken::Source(error)
-            })?;
-            match frame.into_data() {
-                Ok(data) => {
-                    let is_last = body.is_end_stream();
-                    self.send(&mut to_client, data, is_last).await?;
-                    if is_last {
-                        return Ok(());
-                    }
-                }
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        to_client.send_trailers(trailers)?;
-                        return Ok(());
-                    }
-                }
+        match self.from_client.take() {
+            Some(from_client) => {
+                let under_way = self.under_way.take();
+                self.tunnel = under_way.map(|it| StreamTunnel::new(stream, from_client, it));
             }
+            None => self.outgoing = Some(Outgoing::new(stream)),
         }
-    }
-
-    /// Sends a piece of a body, as the client gives room for it. What it does not take within `client-timeout` and the time
-    /// that the piece is worth at `client-rate`, it does not want.
-    async fn send(
-        &self,
-        to_client: &mut SendStream<Bytes>,
-        mut data: Bytes,
-        is_last: bool,
-    ) -> Result<(), Broken> {
-        let mut deadline = Deadline::default();
-        let rate = self.limits.client_rate.max(1) as u64;
-        let patience = self.limits.client_timeout + Duration::from_secs(data.len() as u64 / rate);
-        loop {
-            let mut room = 0;
-            if !data.is_empty() {
-                to_client.reserve_capacity(data.len());
-                room = poll_fn(|context| {
-                    poll_reset(to_client, context)?;
-                    let Poll::Ready(room) = poll_room(to_client, context) else {
-                        if !deadline.is_set() {
-                            deadline.set(Instant::now() + patience);
-                        }
-                        return deadline.poll(context).map(|()| Err(Broken::Stalled));
-                    };
-                    Poll::Ready(room)
-                })
-                .await?;
-            }
-            let piece = data.split_to(room.min(data.len()));
-            to_client.send_data(piece, is_last && data.is_empty())?;
-            if data.is_empty() {
-                return Ok(());
-            }
-        }
+        Ok(())
     }
 }
 
-/// Whether the client still wants the answer.
-fn poll_reset(to_client: &mut SendStream<Bytes>, context: &mut Context<'_>) -> Result<(), Broken> {
-    match to_client.poll_reset(context) {
-        Poll::Ready(reason) => Err(Broken::Reset(reason?)),
-        Poll::Pending => Ok(()),
+impl Downstream for Stream {
+    fn framing(&self) -> Framing {
+        self.framing
     }
-}
 
-/// How many bytes the client takes now of what there is; at least one.
-fn poll_room(
-    to_client: &mut SendStream<Bytes>,
-    context: &mut Context<'_>,
-) -> Poll<Result<usize, Broken>> {
-    while to_client.capacity() == 0 {
-        match ready!(to_client.poll_capacity(context)) {
-            Some(room) => room?,
-            None => return Poll::Ready(Err(Broken::Reset(Reason::STREAM_CLOSED))),
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(Ok(Piece::End));
         };
+        incoming.poll(context).map_err(|broken| match broken {
+            Broken::Violation(violation) => ClientFault::Malformed(violation),
+            // Mostly that it is not as long as was said (RFC 9113, 8.1.1): h2 does not tell.
+            Broken::Http2(error) if is_malformed(&error) => {
+                ClientFault::Malformed(Violation::Length)
+            }
+            Broken::Http2(error) => ClientFault::Aborted(error.reason().map(Into::into)),
+        })
     }
-    Poll::Ready(Ok(to_client.capacity()))
+
+    fn payload(&self) -> &[u8] {
+        self.incoming.as_ref().map_or(&[], Incoming::payload)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.consume(bytes);
+        }
+    }
+
+    fn trailers(&self) -> &Fields {
+        static NONE: std::sync::LazyLock<Fields> = std::sync::LazyLock::new(Fields::default);
+        self.incoming.as_ref().map_or(&NONE, Incoming::trailers)
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+        if self.is_broken {
+            return Poll::Ready(ClientFault::Aborted(None));
+        }
+        let reset = match &mut self.outgoing {
+            Some(outgoing) => ready!(outgoing.poll_reset(context)),
+            None => ready!(self.respond.poll_reset(context)),
+        };
+        Poll::Ready(ClientFault::Aborted(reset.ok().map(Into::into)))
+    }
+
+    fn interim(&mut self, head: &Head, edit: &Edit) {
+        let sent = self.respond.send_informational(response(head, edit));
+        self.is_broken |= sent.is_err();
+    }
+
+    fn begin(&mut self, head: &Head, edit: &mut Edit, framing: Framing) {
+        if !head.has(Known::Date) {
+            date(|date| edit.add(Known::Date, date));
+        }
+        let is_tunnel = self.from_client.is_some() && (200..300).contains(&edit.status(head));
+        let is_whole = matches!(framing, Framing::None | Framing::Length(0)) && !is_tunnel;
+        if !is_tunnel && !is_whole {
+            self.from_client = None;
+        }
+        self.is_broken |= self.send_head(head, edit, is_whole).is_err();
+    }
+
+    fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, ClientFault>> {
+        let Some(outgoing) = &mut self.outgoing else {
+            return Poll::Ready(Err(ClientFault::Aborted(None)));
+        };
+        if let Poll::Ready(reset) = outgoing.poll_reset(context) {
+            let code = reset.ok().map(Into::into);
+            return Poll::Ready(Err(ClientFault::Aborted(code)));
+        }
+        let taken = outgoing.poll_payload(context, payload);
+        self.timed(taken, context)
+    }
+
+    fn close_behind(&mut self) {}
+
+    fn end(&mut self, trailers: Option<&Fields>) {
+        if let Some(mut outgoing) = self.outgoing.take() {
+            self.is_broken |= outgoing.end(trailers).is_err();
+        }
+    }
+
+    fn abort(&mut self) {
+        if let Some(mut outgoing) = self.outgoing.take() {
+            outgoing.reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        let flushed = self.outgoing.as_mut().map_or(Ok(()), Outgoing::flush);
+        let is_broken = self.is_broken || flushed.is_err();
+        Poll::Ready(match is_broken {
+            true => Err(ClientFault::Aborted(None)),
+            false => Ok(()),
+        })
+    }
+
+    fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        self.tunnel.as_mut().map(|tunnel| tunnel as &mut dyn Duplex)
+    }
 }
 
-/// An answer as HTTP/2 has it: without what HTTP/1.1 says of the connection, and with what it says of its length and time.
-fn for_http2(answer: Response<Body>) -> (Response<()>, Body) {
-    let (mut head, body) = answer.into_parts();
-    head.headers.remove(CONNECTION);
-    if !head.headers.contains_key(DATE) {
-        head.headers.insert(DATE, date());
+/// Whether the client broke the rules, and not the connection.
+fn is_malformed(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR)
+}
+
+/// A response as HTTP/2 has it: without what HTTP/1.1 says of the connection.
+fn response(head: &Head, edit: &Edit) -> Response<()> {
+    let mut headers = HeaderMap::with_capacity(head.len() + 4);
+    for field in edit.fields(head) {
+        if !matches!(
+            field.known,
+            Some(Known::Connection | Known::TransferEncoding | Known::Upgrade)
+        ) {
+            append(&mut headers, field.name, field.value);
+        }
     }
-    if let Some(length) = body.size_hint().exact()
-        && !body.is_end_stream()
-        && !head.headers.contains_key(CONTENT_LENGTH)
-    {
-        head.headers.insert(CONTENT_LENGTH, length.into());
-    }
-    (Response::from_parts(head, ()), body)
+    let mut response = Response::new(());
+    *response.status_mut() =
+        StatusCode::from_u16(edit.status(head)).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = headers;
+    response
 }

@@ -1,36 +1,48 @@
 //! What a client is sent, timed.
 
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::config::Limits;
 use crate::patience::Patience;
 
 /// Times the writes to a client: one that takes nothing for `client-timeout`, or less than `client-rate` on average, is cut
-/// off with an [`io::ErrorKind::TimedOut`] error.
+/// off.
 pub(super) struct Outlet {
-    limits: Arc<Limits>,
     patience: Patience,
     /// What was written since the stream was last flushed, in bytes.
     unflushed: usize,
 }
 
 impl Outlet {
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             patience: Patience::new(limits.client_timeout, limits.client_rate),
-            limits,
             unflushed: 0,
         }
     }
 
-    /// Forgets how slow the client was with the answers up to now.
-    pub(super) fn renew(&mut self) {
-        self.patience = Patience::new(self.limits.client_timeout, self.limits.client_rate);
+    /// So many bytes were written.
+    #[inline]
+    pub(super) fn note_written(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.unflushed = self.unflushed.saturating_add(bytes);
+            self.patience.pass(bytes);
+        }
     }
 
-    /// What becomes of a write.
+    /// The stream was flushed.
+    #[inline]
+    pub(super) fn note_flushed(&mut self) {
+        self.patience.pass(std::mem::take(&mut self.unflushed));
+    }
+
+    /// Nothing can be written: ready when the client is too slow.
+    pub(super) fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.patience.poll(context)
+    }
+
+    /// What becomes of a write; a client that is too slow is an [`io::ErrorKind::TimedOut`] error.
     pub(super) fn write(
         &mut self,
         context: &mut Context<'_>,
@@ -40,8 +52,7 @@ impl Outlet {
             return self.wait(context);
         };
         let bytes = *result.as_ref().unwrap_or(&0);
-        self.unflushed = self.unflushed.saturating_add(bytes);
-        self.patience.pass(bytes);
+        self.note_written(bytes);
         Poll::Ready(result)
     }
 
@@ -54,13 +65,12 @@ impl Outlet {
         if flushed.is_pending() {
             return self.wait(context);
         }
-        self.patience.pass(std::mem::take(&mut self.unflushed));
+        self.note_flushed();
         flushed
     }
 
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        self.patience
-            .poll(context)
+        self.poll_late(context)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -82,7 +92,7 @@ mod tests {
             client_rate: 100,
             ..Limits::default()
         };
-        Outlet::new(Arc::new(limits))
+        Outlet::new(&limits)
     }
 
     /// Waits so long for a write to succeed with so many bytes; says whether the client was cut off meanwhile.

@@ -1,10 +1,19 @@
 //! A client's stream, with TLS or without.
 
+use std::io;
+
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::rewound::Rewound;
-
 /// What a client's bytes come by: as they are (left), or by TLS (right).
-pub(crate) type ClientStream = Either<Rewound<TcpStream>, Box<TlsStream<Rewound<TcpStream>>>>;
+pub(crate) type ClientStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// The error that the kernel has for a client's connection, such as that it was reset.
+pub(super) fn socket_error(stream: &ClientStream) -> Option<io::Error> {
+    let socket = match stream {
+        Either::Left(socket) => socket,
+        Either::Right(stream) => stream.get_ref().0,
+    };
+    socket.take_error().unwrap_or_else(Some)
+}

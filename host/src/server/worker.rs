@@ -1,20 +1,12 @@
 //! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -26,19 +18,16 @@ use crate::admin::Portal;
 use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
 use crate::meters::{Desk, Limit};
-use crate::proxy;
 use crate::server::client::Client;
-use crate::server::client_io::ClientIo;
 use crate::server::doors::Doors;
 use crate::server::drain::Guest;
 use crate::server::front::{Front, is_slow_handshake};
-use crate::server::http2;
 use crate::server::listeners::{Listeners, Orders};
 use crate::server::liveness::Liveness;
 use crate::server::places::Place;
 use crate::server::pulse::Pulse;
-use crate::server::stream::ClientStream;
-use crate::upstream::{MIN_BUFFER, Pool};
+use crate::server::{http1, http2};
+use crate::upstream::Pool;
 
 /// How often idle connections to members are looked through for those to close.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,53 +54,17 @@ pub(crate) struct Worker {
     /// Where requests for the manager go.
     pub(crate) portal: Portal,
     pub(super) meters: Desk,
-    /// The idle connections to each member, by its [`Upstream`](crate::upstream::Upstream)'s key.
-    pools: RefCell<BTreeMap<u64, Rc<Pool>>>,
-    /// For the clients that connect while the same limits are in force.
-    reception: RefCell<Rc<Reception>>,
+    /// The idle connections to each member.
+    pools: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
 }
 
-/// How clients are served that connect while the same limits are in force.
-struct Reception {
-    limits: Arc<Limits>,
-    http: http1::Builder,
-}
-
-impl Reception {
-    fn new(limits: Arc<Limits>) -> Self {
-        let mut http = http1::Builder::new();
-        // Time is kept by `ClientIo`; a client that closed its sending half still gets its answer.
-        http.header_read_timeout(None).half_close(true);
-        http.max_header_size(limits.header_size)
-            .max_buf_size(limits.header_size.max(MIN_BUFFER));
-        if let Some(headers) = limits.own_headers() {
-            http.max_headers(headers);
-        }
-        Self { limits, http }
-    }
-
-    /// Serves a client that speaks HTTP/1, until its connection ends or becomes something else.
-    async fn serve_http1(&self, stream: ClientStream, client: Rc<Client>) -> hyper::Result<()> {
-        let io = ClientIo::new(stream, self.limits.clone())
-            .counted(client.worker.meters.clone())
-            .tunnel(client.is_tunnel.clone())
-            .interim(client.responder.interim.clone());
-        let served = client.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (client, responder) = (served.clone(), served.responder.clone());
-            proxy::handle(client, responder, request.map(Into::into))
-        });
-        let connection = self.http.serve_connection(TokioIo::new(io), service);
-        let mut connection = pin!(connection.with_upgrades());
-        let (drain, is_ending) = (client.guest.drain(), Cell::new(false));
-        poll_fn(|context| {
-            if drain.insists() && !is_ending.replace(true) {
-                connection.as_mut().graceful_shutdown();
-            }
-            connection.as_mut().poll(context)
-        })
-        .await
-    }
+/// What connections have in common that a request may choose from.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PoolKey {
+    /// See [`Upstream::key`](crate::upstream::Upstream::key).
+    upstream: u64,
+    /// Who the member had to be by TLS, where clients say that.
+    host: Option<Box<str>>,
 }
 
 impl Worker {
@@ -122,9 +75,7 @@ impl Worker {
         portal: Portal,
     ) -> Self {
         let mut view = live.view();
-        let snapshot = view.pin();
-        let reception = Reception::new(snapshot.limits.clone());
-        let meters = Desk::new(snapshot.meters.clone(), number);
+        let meters = Desk::new(view.pin().meters.clone(), number);
         Self {
             number,
             snapshot: RefCell::new(view),
@@ -132,7 +83,6 @@ impl Worker {
             portal,
             meters,
             pools: RefCell::default(),
-            reception: RefCell::new(Rc::new(reception)),
         }
     }
 
@@ -141,24 +91,16 @@ impl Worker {
         self.snapshot.borrow_mut().pin()
     }
 
-    /// How a client is served that connects now.
-    fn reception(&self) -> Rc<Reception> {
-        let snapshot = self.snapshot();
-        let mut reception = self.reception.borrow_mut();
-        if !Arc::ptr_eq(&reception.limits, &snapshot.limits) {
-            *reception = Rc::new(Reception::new(snapshot.limits.clone()));
-        }
-        reception.clone()
-    }
-
     /// The limits of a client that connects now.
-    #[cfg(test)]
     pub(super) fn limits(&self) -> Arc<Limits> {
-        self.reception().limits.clone()
+        self.snapshot().limits.clone()
     }
 
-    /// The idle connections to a member, by its upstream's key.
-    pub(crate) fn pool(&self, key: u64) -> Rc<Pool> {
+    /// The idle connections to a member, by its upstream's key; of those by TLS, on which the member had to be this host.
+    #[inline]
+    pub(crate) fn pool(&self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
+        let host = host.map(Into::into);
+        let key = PoolKey { upstream, host };
         self.pools.borrow_mut().entry(key).or_default().clone()
     }
 
@@ -170,16 +112,16 @@ impl Worker {
             ticks.tick().await;
             // Also lets go of a snapshot of before, should there be no requests.
             let snapshot = self.snapshot();
-            let mut before = self.pools.take();
-            // Those to members that are gone are closed with their pools.
             let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
-            *self.pools.borrow_mut() = upstreams
-                .filter_map(|upstream| {
-                    let pool = before.remove(&upstream.key)?;
-                    pool.expire(upstream.config.ttl);
-                    Some((upstream.key, pool))
-                })
-                .collect();
+            let ttls: BTreeMap<_, _> = upstreams.map(|it| (it.key, it.config.ttl)).collect();
+            self.pools.borrow_mut().retain(|key, pool| {
+                // Those to members that are gone are closed with their pools.
+                let Some(ttl) = ttls.get(&key.upstream) else {
+                    return false;
+                };
+                pool.expire(*ttl);
+                key.host.is_none() || !pool.is_empty()
+            });
         }
     }
 }
@@ -261,8 +203,8 @@ pub(super) async fn serve_client(
 ) {
     guest.settle().await;
     let counted = worker.meters.clone().connection();
-    let reception = worker.reception();
-    let meeting = front.meet(stream, address, &reception.limits);
+    let limits = worker.limits();
+    let meeting = front.meet(stream, address, &limits);
     let mut arrival = match guest.unless_insisted(meeting).await {
         None => return,
         Some(Ok(arrival)) => arrival,
@@ -274,17 +216,11 @@ pub(super) async fn serve_client(
         }
     };
     let client = Client::new(worker, &mut arrival, front, guest, place, counted);
-    let (client, stream) = (Rc::new(client), arrival.stream);
-    let served: Result<(), Box<dyn Error>> = match client.speaks_http2 {
-        true => http2::serve(stream, client, &reception.limits)
-            .await
-            .map_err(Into::into),
-        false => reception
-            .serve_http1(stream, client)
-            .await
-            .map_err(Into::into),
-    };
-    if let Err(error) = served {
+    let (client, first) = (Rc::new(client), arrival.first);
+    if !arrival.speaks_http2 {
+        return http1::serve(arrival.stream, first, arrival.head_by, client, &limits).await;
+    }
+    if let Err(error) = http2::serve(arrival.stream, first, client, &limits).await {
         tracing::debug!(%address, %error, "a client's connection ended");
     }
 }

@@ -217,7 +217,7 @@ impl Changed {
         let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
         let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
         let retry_budget = before.map_or_else(Arc::default, |before| before.retry_budget.clone());
-        let (upstreams, members) = (self.upstreams(&meters), self.members(now));
+        let (upstreams, members) = (self.upstreams(), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.judge.is_some();
         self.inherit_judgement();
@@ -282,7 +282,7 @@ impl Changed {
     }
 
     /// How to reach the members.
-    fn upstreams(&self, meters: &Arc<BalancerMeters>) -> Vec<Arc<Upstream>> {
+    fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let members = self.members.iter().zip(&self.config.members);
         let members = members.zip(&self.connectors);
         let upstream = |((identity, config), tls): ((_, &config::Member), &Option<_>)| {
@@ -293,7 +293,6 @@ impl Changed {
                 before => Arc::new(Upstream::new(
                     config,
                     tls.clone(),
-                    meters,
                     before.map(|before| &**before),
                 )),
             }

@@ -72,6 +72,11 @@ impl Connector {
         }
     }
 
+    /// Whether the host that is sent to the member says who it has to be.
+    pub(crate) fn follows_host(&self) -> bool {
+        !self.is_name_given
+    }
+
     fn make(member: &Member, tls: &ClientTls, contents: &Contents, hash: Hash) -> Result<Self> {
         let name = tls.server_name.as_ref().unwrap_or(&member.host);
         let name = ServerName::try_from(name.clone()).with_context(|| {

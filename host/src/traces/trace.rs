@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use equipoise_balancer::Choice;
-use http::request::Parts;
-use http::{HeaderMap, Method};
+use equipoise_http::{Edit, Head, Known, KnownSet, Method};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -13,9 +12,9 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::Traces;
-use super::context::{Context, TRACEPARENT, TRACESTATE, new_span, new_trace};
+use super::context::{Context, new_span, new_trace};
 use crate::config::{self, Route};
-use crate::proxy::Failure;
+use crate::proxy::{Failure, target};
 use crate::server::Client;
 use crate::{meters, router, shown};
 
@@ -40,15 +39,15 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// A request that begins now: in the trace that it says, or in a new one.
-    pub(crate) fn begin(traces: &Arc<Traces>, client: &Client, parts: &Parts) -> Self {
-        let parent = Context::of(&parts.headers);
+    pub(crate) fn begin(traces: &Arc<Traces>, client: &Client, request: &Head) -> Self {
+        let parent = Context::of(request);
         let context = Context {
             trace: parent.map_or_else(new_trace, |parent| parent.trace),
             span: new_span(),
             is_sampled: parent.map_or_else(|| traces.samples(), |parent| parent.is_sampled),
         };
         let is_told = context.is_sampled && traces.is_exported();
-        let whole = || Box::new(whole(context, parent, client, parts));
+        let whole = || Box::new(whole(context, parent, client, request));
         Self {
             traces: traces.clone(),
             context,
@@ -128,15 +127,15 @@ impl Trace {
     }
 
     /// Tells a member of our span of the try.
-    pub(crate) fn mark(&self, headers: &mut HeaderMap) {
+    pub(crate) fn mark(&self, edit: &mut Edit, request: &Head) {
         let context = Context {
             span: self.attempt,
             ..self.context
         };
-        headers.insert(TRACEPARENT, context.value());
+        edit.set(request, Known::Traceparent, context.value().as_bytes());
         if !self.is_continued {
             // It belongs to a trace that is none.
-            headers.remove(TRACESTATE);
+            edit.leave_out(KnownSet::of(&[Known::Tracestate]));
         }
     }
 
@@ -182,30 +181,28 @@ impl Drop for Trace {
 }
 
 /// The span of the whole as it begins.
-fn whole(context: Context, parent: Option<Context>, client: &Client, parts: &Parts) -> Span {
-    let method = match parts.method {
-        Method::GET
-        | Method::HEAD
-        | Method::POST
-        | Method::PUT
-        | Method::DELETE
-        | Method::CONNECT
-        | Method::OPTIONS
-        | Method::TRACE
-        | Method::PATCH => parts.method.as_str(),
+fn whole(context: Context, parent: Option<Context>, client: &Client, request: &Head) -> Span {
+    let method = match request.method() {
         // What clients may invent.
-        _ => "_OTHER",
+        Method::Other => "_OTHER".into(),
+        _ => String::from_utf8_lossy(request.method_bytes()),
     };
-    let host = router::without_port(router::host(parts).unwrap_or_default());
+    let (path, _) = target::split(request);
+    let host = String::from_utf8_lossy(request.authority().unwrap_or_default());
+    let host = router::without_port(&host);
     let attributes = vec![
-        text("http.request.method", method.to_owned()),
-        text("url.path", shown::path(parts.uri.path(), LONGEST.0)),
+        text("http.request.method", method.to_string()),
+        text(
+            "url.path",
+            shown::path(&String::from_utf8_lossy(path), LONGEST.0),
+        ),
         text("url.scheme", client.scheme().to_owned()),
         text("server.address", shown::text(host, 253)),
         text("client.address", client.address.ip().to_string()),
     ];
-    let state = parts.headers.get(TRACESTATE).filter(|_| parent.is_some());
-    let state = state.and_then(|state| state.to_str().ok());
+    let state = request.get(Known::Tracestate);
+    let state = state.filter(|_| parent.is_some());
+    let state = state.and_then(|state| std::str::from_utf8(state).ok());
     let state = state.filter(|state| state.len() <= LONGEST.1);
     let parent_span = parent.map(|parent| parent.span.to_be_bytes().to_vec());
     Span {
@@ -215,7 +212,7 @@ fn whole(context: Context, parent: Option<Context>, client: &Client, parts: &Par
         trace_state: state.unwrap_or_default().to_owned(),
         // Sampled; that it is known whether the parent is another program's, and that it is.
         flags: 1 | 0x100 | parent.map_or(0, |_| 0x200),
-        name: method.to_owned(),
+        name: method.into_owned(),
         kind: SpanKind::Server.into(),
         start_time_unix_nano: now(),
         attributes,

@@ -175,7 +175,7 @@ mod tests {
         let config = Config::parse(&text, Path::new("test.toml"));
         let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let member = &config.balancers[0].members[0];
-        Upstream::new(member, tls(member), &Arc::default(), None)
+        Upstream::new(member, tls(member), None)
     }
 
     fn tls(member: &Member) -> Option<Connector> {

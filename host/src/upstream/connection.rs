@@ -1,97 +1,109 @@
-//! One connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2).
+//! A connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2), and one request on it.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use equipoise_balancer::Counters;
-use futures_util::future::Either;
-use http::{Method, Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinHandle;
+use equipoise_http::http1::Framing;
+use equipoise_http::{Edit, Fields, Head, Violation};
+use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::meters::MemberMeters;
 use crate::names::Address;
-use crate::proxy::Upload;
+use crate::proxy::{Duplex, Piece};
 use crate::upstream::Upstream;
-use crate::upstream::answers::Answers;
 use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
-use crate::upstream::metered::{Carried, Metered, Traffic};
-use crate::upstream::stream::MemberStream;
+use crate::upstream::http1::{Http1, Spoken};
+use crate::upstream::http2::{Http2, Shared};
 
-/// The least that hyper may buffer of a connection, in bytes.
-pub(crate) const MIN_BUFFER: usize = 128 * 1024;
+/// Why a member's connection brought no response, or not all of it.
+#[derive(Debug, Error)]
+pub(crate) enum MemberFault {
+    /// It was closed before the end.
+    #[error("the connection was closed")]
+    Closed,
+    /// It broke.
+    #[error("{0}")]
+    Io(io::Error),
+    /// What came must not pass.
+    #[error("{0}")]
+    Violation(Violation),
+    /// The same, of more than a head or a body says.
+    #[error("{0}")]
+    Nonsense(&'static str),
+    /// What the h2 crate says of it.
+    #[error("{0}")]
+    Http2(h2::Error),
+}
 
-/// The most requests at once on one connection of HTTP/2; fewer where the member says so.
-const MOST_STREAMS: usize = 100;
+impl MemberFault {
+    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so.
+    pub(crate) fn is_unseen(&self) -> bool {
+        let Self::Http2(error) = self else {
+            return false;
+        };
+        let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (error.is_go_away() || is_refused)
+    }
+}
 
-/// What a member may send of one answer, and of all answers on a connection of HTTP/2, before we have taken some: so much waits
-/// in memory if clients are slow. One answer that waits must not keep the others waiting, so the second is as much as all.
-const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
-
-/// When a connection of HTTP/2 with requests under way is asked for a sign of life, and how long that may take.
-const SIGN_OF_LIFE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-
-/// For whom a connection is made, as far as the member is told of it by a PROXY header.
-pub(crate) struct Introduction {
-    /// Where the client is.
-    pub(crate) client: SocketAddr,
+/// What a connection has carried, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// To the member.
+    pub(crate) sent: u64,
+    /// From the member.
+    pub(crate) read: u64,
 }
 
 /// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
 /// once, with HTTP/2 when it is the last of those that share it.
 pub(crate) struct Connection {
-    sender: Sender,
+    exchange: Exchange,
     link: Rc<Link>,
     /// Whether it served a request before.
     is_reused: bool,
+    /// What comes next of the response's body, where that was looked at.
+    peeked: Option<Piece>,
 }
 
-enum Sender {
-    Http1(http1::SendRequest<Upload>),
-    Http2(http2::SendRequest<Upload>),
+enum Exchange {
+    Http1(Box<Http1>),
+    Http2(Box<Http2>),
 }
 
 /// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
 pub(crate) struct Trunk {
-    sender: http2::SendRequest<Upload>,
+    shared: Shared,
     link: Rc<Link>,
+    is_secure: bool,
+    /// On each response.
+    limits: equipoise_http::Limits,
 }
 
 /// What there is once of a connection.
 struct Link {
-    /// Drives the connection; ended with it.
-    driver: JoinHandle<()>,
-    carried: Arc<Carried>,
-    /// Reads along with the answers; none with HTTP/2.
-    answers: Option<Arc<Answers>>,
     meters: Arc<MemberMeters>,
     /// Where it goes to, of the addresses of the member's name; none where it has no name.
     address: Option<Arc<Address>>,
     /// Exchanges under way.
-    exchanges: Cell<usize>,
-    /// How many the member takes at once.
-    most_exchanges: Rc<Cell<usize>>,
+    exchanges: Rc<Cell<usize>>,
     /// When the last of them ended.
     ended: Cell<Instant>,
     /// Whether it is counted as idle.
     is_idle: Cell<bool>,
+    /// Whether many exchanges share it.
+    is_shared: bool,
 }
 
 impl Connection {
-    /// Connects to a member: to the first of its addresses that takes the connection.
-    ///
-    /// `upgrades` says that the connection may become something else: then it speaks HTTP/1.1.
+    /// Connects to a member.
     ///
     /// # Errors
     /// As [`connect`].
@@ -99,46 +111,44 @@ impl Connection {
         upstream: &Upstream,
         counters: Arc<Counters>,
         limits: &Limits,
-        introduction: Introduction,
-        upgrades: bool,
-    ) -> Result<Self, ConnectError> {
-        let options = ConnectOptions {
-            client: Some(introduction.client),
-            only_http1: upgrades,
-            ..ConnectOptions::default()
-        };
+        options: ConnectOptions<'_>,
+    ) -> Result<(Self, Option<Trunk>), ConnectError> {
         let Connected {
             stream,
             speaks_http2,
             address,
         } = connect(upstream, options).await?;
-        let carried = Arc::<Carried>::default();
-        let answers = (!speaks_http2).then(|| Arc::new(Answers::new(limits.header_size)));
-        let metered = Metered::new(stream, counters, carried.clone(), answers.clone());
-        let io = TokioIo::new(metered);
-        let most_exchanges = Rc::new(Cell::new(if speaks_http2 { MOST_STREAMS } else { 1 }));
-        let (sender, driver) = match speaks_http2 {
-            true => open_http2(io, limits, most_exchanges.clone()).await,
-            false => open_http1(io, limits).await,
-        }
-        .map_err(io::Error::other)?;
         upstream.meters.opened.add(1);
-        let link = Link {
-            driver,
-            carried,
-            answers,
+        let link = Rc::new(Link {
             meters: upstream.meters.clone(),
             address,
-            exchanges: Cell::new(1),
-            most_exchanges,
+            exchanges: Rc::new(Cell::new(1)),
             ended: Cell::new(Instant::now()),
             is_idle: Cell::new(false),
+            is_shared: speaks_http2,
+        });
+        if !speaks_http2 {
+            let http1 = Http1::new(stream, counters, limits.of_http1());
+            return Ok((Self::new(Exchange::Http1(Box::new(http1)), link), None));
+        }
+        let exchanges = link.exchanges.clone();
+        let shared = Shared::open(stream, counters, limits, move || exchanges.get() > 0);
+        let trunk = Trunk {
+            shared: shared.await.map_err(io::Error::other)?,
+            link,
+            is_secure: upstream.tls.is_some(),
+            limits: limits.of_http1(),
         };
-        Ok(Self {
-            sender,
-            link: Rc::new(link),
+        Ok((trunk.exchange(), Some(trunk)))
+    }
+
+    fn new(exchange: Exchange, link: Rc<Link>) -> Self {
+        Self {
+            exchange,
+            link,
             is_reused: false,
-        })
+            peeked: None,
+        }
     }
 
     /// Whether it served a request before, so that the member may have closed it meanwhile.
@@ -148,52 +158,72 @@ impl Connection {
 
     /// Whether others may share it.
     pub(crate) fn speaks_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
+        matches!(self.exchange, Exchange::Http2(_))
     }
 
-    /// What it has carried up to now, for whomever.
+    /// What it has carried since the request under way began; of HTTP/2, for whomever.
     pub(crate) fn carried(&self) -> Traffic {
-        self.link.carried.now()
-    }
-
-    /// The next interim answer (1xx) to the request under way. A member's of HTTP/2 are not heard.
-    pub(crate) fn poll_interim(&self, context: &Context<'_>) -> Poll<Response<()>> {
-        match &self.link.answers {
-            Some(answers) => answers.poll_interim(context),
-            None => Poll::Pending,
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now(),
+            Exchange::Http2(http2) => http2.carried_now(),
         }
     }
 
-    /// Whether the last exchange is over and the next may start.
-    pub(crate) fn is_ready(&self) -> bool {
-        let is_open = match &self.sender {
-            Sender::Http1(sender) => {
-                let answers = self.link.answers.as_ref();
-                sender.is_ready() && !sender.is_closed() && answers.is_none_or(|it| it.are_over())
-            }
-            Sender::Http2(sender) => !sender.is_closed(),
+    /// Whether something of the request under way may have reached the member.
+    pub(crate) fn has_sent(&self) -> bool {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now().sent > 0,
+            Exchange::Http2(http2) => http2.has_sent(),
+        }
+    }
+
+    /// Whether something of the response under way has come.
+    pub(crate) fn has_read(&self) -> bool {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now().read > 0,
+            Exchange::Http2(_) => false,
+        }
+    }
+
+    /// Whether the exchange is over, so that another may follow.
+    pub(crate) fn is_reusable(&self) -> bool {
+        let is_over = match &self.exchange {
+            Exchange::Http1(http1) => http1.is_reusable(),
+            Exchange::Http2(http2) => http2.is_open(),
         };
-        is_open && self.link.is_wanted()
+        is_over && self.link.is_wanted()
     }
 
-    /// What is counted of its member.
-    pub(crate) fn meters(&self) -> &MemberMeters {
-        &self.link.meters
+    /// Counts what the member has said behind the response, which was not asked for.
+    pub(super) fn count_unasked(&self) {
+        if let Exchange::Http1(http1) = &self.exchange
+            && http1.has_more()
+        {
+            self.link.meters.count_unasked();
+        }
     }
 
-    /// The same connection for the pool, so that others may share it; `None` where they cannot.
-    pub(super) fn trunk(&self) -> Option<Trunk> {
-        match &self.sender {
-            Sender::Http1(_) => None,
-            Sender::Http2(sender) => Some(Trunk {
-                sender: sender.clone(),
-                link: self.link.clone(),
-            }),
+    /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let Exchange::Http1(http1) = &mut self.exchange else {
+            return true;
+        };
+        match http1.quiet() {
+            Ok(()) => self.link.is_wanted(),
+            Err(Spoken(has_spoken)) => {
+                if has_spoken {
+                    self.link.meters.count_unasked();
+                }
+                false
+            }
         }
     }
 
     /// The same connection, after an exchange: idle.
-    pub(super) fn rested(self) -> Self {
+    pub(super) fn rested(mut self) -> Self {
+        if let Exchange::Http1(http1) = &mut self.exchange {
+            http1.rest();
+        }
         self.link.rest();
         self
     }
@@ -201,26 +231,176 @@ impl Connection {
     /// The same connection, for another exchange.
     pub(super) fn reused(mut self) -> Self {
         self.is_reused = true;
+        self.peeked = None;
         self.link.work();
         self
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed.
     ///
     /// # Errors
-    /// hyper's, with the request in it if not a byte of it was sent.
-    pub(crate) fn send(
+    /// What cannot be said in HTTP/2.
+    pub(crate) fn begin(
         &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        if let Some(answers) = &self.link.answers {
-            answers.begin(request.method() == Method::HEAD);
+        head: &Head,
+        edit: &Edit,
+        framing: Framing,
+    ) -> Result<(), &'static str> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.begin(head, edit, framing),
+            Exchange::Http2(http2) => http2.begin(head, edit, framing)?,
         }
-        match &mut self.sender {
-            Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
-            Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),
+        Ok(())
+    }
+
+    /// Takes payload of the request, at least a byte. What was begun has to come again until all of it was taken.
+    pub(crate) fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1
+                .poll_payload(context, payload)
+                .map_err(MemberFault::Io),
+            Exchange::Http2(http2) => http2.poll_payload(context, payload),
         }
+    }
+
+    /// The request is over.
+    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberFault> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.end(trailers).map_err(MemberFault::Io),
+            Exchange::Http2(http2) => http2.end(trailers),
+        }
+    }
+
+    /// Ready when all of the request was written that is there.
+    #[inline]
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberFault::Io),
+            Exchange::Http2(http2) => http2.poll_flush(context),
+        }
+    }
+
+    /// The next head of the response; interim ones come first.
+    #[inline]
+    pub(crate) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &mut Head,
+    ) -> Poll<Result<(), MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_head(context, head),
+            Exchange::Http2(http2) => http2.poll_head(context, head),
+        }
+    }
+
+    /// Where the body of the response ends.
+    pub(crate) fn framing(&self) -> Framing {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.framing(),
+            Exchange::Http2(http2) => http2.framing(),
+        }
+    }
+
+    /// Looks at what has come of the response's body with its head: a body that is wrong from the beginning is no response.
+    ///
+    /// # Errors
+    /// It must not pass.
+    pub(crate) fn peek(&mut self) -> Result<(), MemberFault> {
+        let Exchange::Http1(http1) = &mut self.exchange else {
+            return Ok(());
+        };
+        if http1.framing() != Framing::Chunked || !http1.has_come() {
+            return Ok(());
+        }
+        match http1.poll_body(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(piece)) => self.peeked = Some(piece),
+            Poll::Ready(Err(fault @ MemberFault::Violation(_))) => return Err(fault),
+            // Told again.
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// What comes next of the response's body. Payload is taken before this is asked again.
+    #[inline]
+    pub(crate) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Piece, MemberFault>> {
+        if let Some(piece) = self.peeked.take() {
+            return Poll::Ready(Ok(piece));
+        }
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_body(context),
+            Exchange::Http2(http2) => http2.poll_body(context),
+        }
+    }
+
+    /// The payload that has come and is not taken yet.
+    #[inline]
+    pub(crate) fn payload(&self) -> &[u8] {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.payload(),
+            Exchange::Http2(http2) => http2.payload(),
+        }
+    }
+
+    /// So many bytes of it are taken.
+    #[inline]
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.consume(bytes),
+            Exchange::Http2(http2) => http2.consume(bytes),
+        }
+    }
+
+    /// The trailers of the response, once they have come.
+    pub(crate) fn trailers(&self) -> Option<&Fields> {
+        match &self.exchange {
+            Exchange::Http1(http1) => Some(http1.trailers()),
+            Exchange::Http2(http2) => http2.trailers(),
+        }
+    }
+
+    /// Ends the request before its end; by HTTP/2 with the client's own reason, while the body is still being sent.
+    pub(crate) fn reset(&mut self, reason: u32) {
+        if let Exchange::Http2(http2) = &mut self.exchange {
+            http2.reset(reason.into());
+        }
+    }
+
+    /// What the connection is behind a 101.
+    pub(crate) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => Some(&mut **http1),
+            Exchange::Http2(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// One of HTTP/1.1 over this socket, of a member that is no balancer's.
+    pub(crate) fn over(socket: crate::upstream::dial::Socket) -> Self {
+        let stream = tokio_util::either::Either::Left(socket);
+        let limits = equipoise_http::Limits::default();
+        let http1 = Http1::new(stream, Arc::default(), limits);
+        let link = Link {
+            meters: Arc::new(MemberMeters::new()),
+            address: None,
+            exchanges: Rc::new(Cell::new(1)),
+            ended: Cell::new(Instant::now()),
+            is_idle: Cell::new(false),
+            is_shared: false,
+        };
+        Self::new(Exchange::Http1(Box::new(http1)), Rc::new(link))
     }
 }
 
@@ -233,26 +413,29 @@ impl Drop for Connection {
 impl Trunk {
     /// Whether there is room for another exchange.
     pub(super) fn has_room(&self) -> bool {
-        let has_room = self.link.exchanges.get() < self.link.most_exchanges.get();
-        !self.sender.is_closed() && has_room && self.link.is_wanted()
+        let has_room = self.link.exchanges.get() < self.shared.most_streams();
+        self.shared.is_open() && has_room && self.link.is_wanted()
     }
 
     /// The connection for another exchange.
     pub(super) fn branch(&self) -> Connection {
         self.link.work();
         self.link.exchanges.update(|count| count + 1);
-        Connection {
-            sender: Sender::Http2(self.sender.clone()),
-            link: self.link.clone(),
-            is_reused: true,
-        }
+        let mut exchange = self.exchange();
+        exchange.is_reused = true;
+        exchange
+    }
+
+    fn exchange(&self) -> Connection {
+        let http2 = Http2::new(self.shared.clone(), self.is_secure, self.limits);
+        Connection::new(Exchange::Http2(Box::new(http2)), self.link.clone())
     }
 
     /// Whether it should be kept: it is open, and has not been idle for `ttl`.
     pub(super) fn is_of_use(&self, ttl: Duration) -> bool {
         let is_busy = self.link.exchanges.get() > 0;
         let is_kept = is_busy || self.link.ended.get().elapsed() < ttl;
-        !self.sender.is_closed() && is_kept && self.link.is_wanted()
+        self.shared.is_open() && is_kept && self.link.is_wanted()
     }
 }
 
@@ -281,11 +464,9 @@ impl Link {
     fn end_exchange(&self) {
         let left = self.exchanges.get().saturating_sub(1);
         self.exchanges.set(left);
-        if left == 0 {
+        if left == 0 && self.is_shared {
             self.ended.set(Instant::now());
-            if self.most_exchanges.get() > 1 {
-                self.rest();
-            }
+            self.rest();
         }
     }
 }
@@ -295,63 +476,5 @@ impl Drop for Link {
         if self.is_idle.take() {
             self.meters.idle.take(1);
         }
-        self.driver.abort();
-    }
-}
-
-type Io = TokioIo<Metered<MemberStream>>;
-
-async fn open_http1(io: Io, limits: &Limits) -> hyper::Result<(Sender, JoinHandle<()>)> {
-    let mut http = http1::Builder::new();
-    http.max_header_size(limits.header_size)
-        .max_buf_size(limits.header_size.max(MIN_BUFFER));
-    if let Some(headers) = limits.own_headers() {
-        http.max_headers(headers);
-    }
-    let (sender, connection) = http.handshake(io).await?;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a connection to a member ended");
-        }
-    });
-    Ok((Sender::Http1(sender), driver))
-}
-
-async fn open_http2(
-    io: Io,
-    limits: &Limits,
-    most_exchanges: Rc<Cell<usize>>,
-) -> hyper::Result<(Sender, JoinHandle<()>)> {
-    let header_size = u32::try_from(limits.header_size).unwrap_or(u32::MAX);
-    let (interval, patience) = SIGN_OF_LIFE;
-    let mut http = http2::Builder::new(OnThisThread);
-    http.timer(TokioTimer::new())
-        .max_header_list_size(header_size)
-        .initial_stream_window_size(WINDOWS.0)
-        .initial_connection_window_size(WINDOWS.1)
-        .keep_alive_interval(interval)
-        .keep_alive_timeout(patience);
-    let (sender, connection) = http.handshake(io).await?;
-    let driver = tokio::task::spawn_local(async move {
-        let mut connection = pin!(connection);
-        let ended = poll_fn(|context| {
-            let polled = connection.as_mut().poll(context);
-            most_exchanges.set(connection.current_max_send_streams().min(MOST_STREAMS));
-            polled
-        });
-        if let Err(error) = ended.await {
-            tracing::debug!(%error, "a connection to a member ended");
-        }
-    });
-    Ok((Sender::Http2(sender), driver))
-}
-
-/// Runs what belongs to a connection on the thread that uses it.
-#[derive(Clone)]
-struct OnThisThread;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
     }
 }

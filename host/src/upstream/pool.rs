@@ -16,7 +16,7 @@ use crate::upstream::connection::Trunk;
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     trunks: RefCell<Vec<Trunk>>,
-    /// Held by whoever connects where others could share the connection.
+    /// Held while a connection is made that other requests could share.
     turn: Mutex<()>,
     /// Whether the last connection was one that only one request can use at a time.
     is_exclusive: Cell<bool>,
@@ -35,10 +35,14 @@ impl Pool {
             return Some(trunk.branch());
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { connection, since }) = idle.pop() {
+        while let Some(Idle {
+            mut connection,
+            since,
+        }) = idle.pop()
+        {
             if since.elapsed() >= ttl {
                 idle.clear();
-            } else if connection.is_ready() {
+            } else if connection.is_quiet() {
                 return Some(connection.reused());
             }
         }
@@ -55,16 +59,16 @@ impl Pool {
     }
 
     /// Has others share a new connection, if they can.
-    pub(crate) fn share(&self, connection: &Connection) {
-        let trunk = connection.trunk();
+    pub(crate) fn share(&self, trunk: Option<Trunk>) {
         self.is_exclusive.set(trunk.is_none());
         self.trunks.borrow_mut().extend(trunk);
     }
 
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
     pub(crate) fn put(&self, connection: Connection) {
+        connection.count_unasked();
         // One that is shared is here already.
-        if !connection.speaks_http2() && connection.is_ready() {
+        if !connection.speaks_http2() && connection.is_reusable() {
             self.idle.borrow_mut().push(Idle {
                 connection: connection.rested(),
                 since: Instant::now(),
@@ -72,10 +76,15 @@ impl Pool {
         }
     }
 
+    /// Whether there are no connections.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty() && self.trunks.borrow().is_empty()
+    }
+
     /// Closes what was idle for `ttl` or closed by the member.
     pub(crate) fn expire(&self, ttl: Duration) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| idle.since.elapsed() < ttl && idle.connection.is_ready());
+        idle.retain_mut(|idle| idle.since.elapsed() < ttl && idle.connection.is_quiet());
         self.trunks
             .borrow_mut()
             .retain(|trunk| trunk.is_of_use(ttl));

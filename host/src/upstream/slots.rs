@@ -42,16 +42,21 @@ impl Slots {
         }
     }
 
+    /// A place, if one is free.
+    #[inline]
+    pub(crate) fn acquire_now(&self) -> Option<Slot> {
+        let _permit = match &self.free {
+            None => None,
+            Some(free) => Some(free.clone().try_acquire_owned().ok()?),
+        };
+        Some(Slot { _permit })
+    }
+
     /// Waits for a place, for `acquire` at most; `None` when the time is up.
     pub(crate) async fn acquire(&self) -> Option<Slot> {
         let Some(free) = &self.free else {
             return Some(Slot { _permit: None });
         };
-        if let Ok(permit) = free.clone().try_acquire_owned() {
-            return Some(Slot {
-                _permit: Some(permit),
-            });
-        }
         let permit = timeout(self.acquire, free.clone().acquire_owned())
             .await
             .ok()?

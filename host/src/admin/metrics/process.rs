@@ -40,6 +40,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "Connections of clients that are open";
     let open = accepted.saturating_sub(ended) as f64;
     Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
+    write_refusals(encoder, snapshot)?;
     write_limits(encoder, snapshot)?;
     write_reloads(encoder, snapshot)?;
     write_traces(encoder, snapshot)?;
@@ -47,6 +48,17 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "1, with the program's version";
     let version = ("version", Name(env!("CARGO_PKG_VERSION")));
     Family::gauge(encoder, "build_info", help)?.measure(&[version], 1.0)
+}
+
+fn write_refusals(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let refusals = &snapshot.meters.refusals;
+    let help = "Requests that were refused for what their clients did, by reason";
+    let mut family = Family::counter(encoder, "refused_requests", help)?;
+    for (reason, number) in refusals.by_reason() {
+        family.count(&[("reason", Name(reason))], number)?;
+    }
+    let help = "Clients that left before their response was over";
+    Family::counter(encoder, "client_aborts", help)?.count(&[], refusals.aborts.get())
 }
 
 /// Limits that clients run into.

@@ -1,5 +1,0 @@
-//! What members answer is scanned alike, wherever reads are cut.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| equipoise::fuzz::answers(bytes));

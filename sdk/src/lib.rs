@@ -50,7 +50,7 @@
 //! ```
 //!
 //! `cargo build --target wasm32-wasip2 --release` makes `target/wasm32-wasip2/release/least_busy.wasm` of it, a component
-//! that the host loads as it is. `lto` and `strip` take a third off its 86 kB. For `cargo test` to ask the policy from
+//! that the host loads as it is. `lto` and `strip` take a third off its 90 kB. For `cargo test` to ask the policy from
 //! other crates, too, write `crate-type = ["rlib", "cdylib"]`.
 //!
 //! # What a call costs

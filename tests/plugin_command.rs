@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::harness::component::Component;
 use crate::harness::{fixtures, program};
 
 /// What a component starts with: `\0asm`, then its version and that it is a component and no core module.
@@ -229,4 +230,23 @@ fn bench_times_decisions_beside_the_native_method() {
     let rows: Vec<_> = stdout.lines().filter_map(timed).collect();
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [4, 64]);
     assert!(rows.iter().all(|row| row.len() == 3), "{stdout}");
+}
+
+/// The fifth call of an instance is a fault, which the log tells of.
+#[test]
+fn bench_makes_as_many_decisions_as_it_is_told_and_times_none() {
+    let directory = TempDir::new().expect("a directory");
+    let select = "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (if (i32.eq (global.get $calls) (i32.const 5)) (then unreachable))
+        call $none";
+    let component =
+        Component::selector(select).declaring("(global $calls (mut i32) (i32.const 0))");
+    let file = written(&directory, &component.build());
+    for (calls, faults) in [("4", 0), ("9", 1), ("10", 2)] {
+        let arguments = ["bench", &file, "--candidates", "4", "--calls", calls];
+        let (code, stdout, stderr) = plugin(&arguments);
+        assert_eq!((code, stdout), (Some(0), Vec::new()), "{stderr}");
+        let told = stderr.matches("fault as selector: trap").count();
+        assert_eq!(told, faults, "{calls}: {stderr}");
+    }
 }

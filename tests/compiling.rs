@@ -191,7 +191,7 @@ fn component_that_takes_too_much_to_compile_is_refused() {
     for (bounds, steps, reason) in [
         (
             "time = \"1s\"",
-            100_000,
+            300_000,
             "compiling it takes more than 1s of processor time",
         ),
         (

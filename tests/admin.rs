@@ -421,7 +421,7 @@ fn a_request_to_the_admin_listener_names_one_host() {
     for host in ["localhost", "127.0.0.1:80", "[::1]:80"] {
         assert_eq!(status("1.1", &[host]), 200, "{host}");
     }
-    // Whoever watches over the process by HTTP/1.0 need not.
+    // A liveness probe by HTTP/1.0 need not.
     assert_eq!(status("1.0", &[]), 200);
     assert_eq!(status("1.0", &["a", "a"]), 400);
 }

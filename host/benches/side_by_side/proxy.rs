@@ -45,7 +45,7 @@ impl Addresses {
         }
     }
 
-    /// Ports nobody listens on just now.
+    /// Ports that are free just now.
     fn free() -> Result<Self> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let (plain, h2c, tls) = (bind()?, bind()?, bind()?);

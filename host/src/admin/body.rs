@@ -198,7 +198,7 @@ mod tests {
     }
 
     async fn send(sender: &mut BodySender, piece: &'static str) {
-        ready(sender).await.expect("somebody reads");
+        ready(sender).await.expect("the body is read");
         sender.send(Bytes::from_static(piece.as_bytes()));
     }
 

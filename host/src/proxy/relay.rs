@@ -131,7 +131,7 @@ impl Relay {
         }
     }
 
-    /// The member has sent nothing more: what is there goes to the client, which may leave meanwhile.
+    /// Waits for the member: flushes to the client, and watches it.
     fn poll_waiting(
         &self,
         client: &mut dyn Downstream,

@@ -192,7 +192,7 @@ fn find_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
     })
 }
 
-/// What is behind `url=`, or what is there without it.
+/// The value of `url=`, or the whole without that key.
 fn skip_url_key(text: &[u8]) -> &[u8] {
     let text = text.trim_ascii_start();
     let value = text

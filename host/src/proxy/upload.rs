@@ -238,7 +238,7 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
-    /// Nothing has come: what is there goes to the member. Ready when the client has left us waiting for too long.
+    /// Nothing more has come: flushes to the member. Ready when the client has timed out.
     fn poll_patience(
         &mut self,
         context: &mut Context<'_>,

@@ -37,7 +37,7 @@ pub(super) fn read(
         return Err(Violation::TargetForm);
     }
     head.begin_request(method.as_bytes(), target.as_bytes(), Version::Http2)?;
-    // Whoever speaks HTTP/1 is held to it as the head is read.
+    // Of HTTP/1 the engine holds heads to it.
     if parts.headers.len() > most_fields {
         return Err(Violation::TooManyFields);
     }

@@ -57,7 +57,7 @@ impl Connector {
     /// Who the member has to be, and the name that it is asked by (SNI), where the client's host `sent` is preserved.
     ///
     /// # Errors
-    /// Nobody can have a certificate for that host.
+    /// No certificate could be for that host.
     pub(crate) fn server_name(
         &self,
         sent: Option<&str>,

@@ -50,11 +50,18 @@ fn what_is_in_flight_stays_with_the_old_program() {
         _ => exchange.answer("b1"),
     });
     let b1 = b1.start();
-    let mut proxy = Proxy::before(&[&b1]).start();
+    let mut proxy = Proxy::before(&[&b1]).top("workers = 1").start();
+    let mut quick = proxy.client();
+    assert_eq!(quick.get("/").text(), "b1");
     let mut slow = proxy.client();
     slow.ask("GET /slow", &[]);
-    b1.await_hits(1);
+    b1.await_hits(2);
     proxy.restart();
+    // The worker learns a moment later than the log that connections are to end.
+    eventually("a response says that it is the last", || {
+        let response = quick.get("/");
+        (response.field("connection") == Some("close")).then_some(())
+    });
     assert_eq!(proxy.served(3), ["b1"; 3]);
     assert!(proxy.is_running(), "a request is in flight");
     gate.open();

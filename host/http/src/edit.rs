@@ -9,7 +9,7 @@ use std::ops::Range;
 use memchr::memchr;
 
 use crate::fields::{
-    Entry, Field, Fields, Name, offset, without_controls, write_field, write_parts,
+    Entry, Field, Fields, Name, offset, without_controls, write_field, write_parts, write_value,
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
@@ -191,7 +191,11 @@ impl Edit {
 
     /// Adds a field behind all others. A name that is no token is not added.
     pub fn add<'n>(&mut self, name: impl Into<Name<'n>>, value: &[u8]) {
-        self.add_parts(name, &[value]);
+        match name.into() {
+            Name::Known(known) => write_value(&mut self.added, known.beginning(), value),
+            Name::Other(name) if is_token(name) => write_parts(&mut self.added, name, &[value]),
+            Name::Other(_) => {}
+        }
     }
 
     /// The same with a value that is in several parts.

@@ -311,6 +311,16 @@ pub(crate) fn without_controls(bytes: &mut [u8], from: usize) {
     }
 }
 
+/// Writes a field that is known as a line, without what could end it.
+pub(crate) fn write_value(out: &mut Vec<u8>, beginning: &str, value: &[u8]) {
+    out.reserve(beginning.len() + value.len() + 2);
+    out.extend_from_slice(beginning.as_bytes());
+    let from = out.len();
+    out.extend_from_slice(value);
+    without_controls(out, from);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes a field as a line, without what could end it.
 pub(crate) fn write_parts(out: &mut Vec<u8>, name: &[u8], value: &[&[u8]]) {
     out.extend_from_slice(name);

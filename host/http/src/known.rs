@@ -23,6 +23,9 @@ macro_rules! known {
 
         /// Their names, in lower case.
         const NAMES: &[&str] = &[$($name,)+];
+
+        /// The same as a line begins with them.
+        const BEGINNINGS: &[&str] = &[$(concat!($name, ": "),)+];
     };
 }
 
@@ -140,6 +143,11 @@ impl Known {
     /// The name in lower case.
     pub const fn name(self) -> &'static str {
         NAMES[self as usize]
+    }
+
+    /// What a line with it begins with: the name, a colon and a space.
+    pub(crate) const fn beginning(self) -> &'static str {
+        BEGINNINGS[self as usize]
     }
 
     /// The known field of this name, in any case.

@@ -145,23 +145,24 @@ fn find(
     at + find_in_tail(tail, is_wanted, wanted)
 }
 
-/// The same in fewer than sixteen bytes.
+/// The same in fewer than sixteen bytes: in the first eight and in the last eight of them.
 #[inline]
-fn find_in_tail(
-    mut tail: &[u8],
-    is_wanted: impl Fn(u8) -> bool,
-    wanted: impl Fn(u64) -> u64,
-) -> usize {
-    let mut before = 0;
-    if let Some((word, rest)) = tail.split_first_chunk::<8>() {
-        let found = wanted(u64::from_le_bytes(*word));
-        if found != 0 {
-            return first_of(found);
-        }
-        (tail, before) = (rest, 8);
+fn find_in_tail(tail: &[u8], is_wanted: impl Fn(u8) -> bool, wanted: impl Fn(u64) -> u64) -> usize {
+    let (Some(first), Some(last)) = (tail.first_chunk::<8>(), tail.last_chunk::<8>()) else {
+        let end = tail.iter().position(|&byte| is_wanted(byte));
+        return end.unwrap_or(tail.len());
+    };
+    let (first, last) = (
+        wanted(u64::from_le_bytes(*first)),
+        wanted(u64::from_le_bytes(*last)),
+    );
+    if first != 0 {
+        first_of(first)
+    } else if last != 0 {
+        tail.len() - 8 + first_of(last)
+    } else {
+        tail.len()
     }
-    let end = tail.iter().position(|&byte| is_wanted(byte));
-    before + end.unwrap_or(tail.len())
 }
 
 fn halves(block: &[u8; 16]) -> (u64, u64) {

@@ -197,15 +197,21 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     })
 }
 
+/// The longest name that is usual, and a bit: what is behind a head need not be searched for a colon.
+const USUAL_NAME: usize = 40;
+
 /// The field whose line begins at `start`, if it is as they usually are: all there, its name a token of eight bytes or more with
 /// its colon, and no white space but one space before the value.
 #[inline(always)]
 pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
     let line = bytes.get(start..)?;
     let first = word_at(line, 0)?;
+    if first & 0xff == u64::from(b'\r') {
+        return None;
+    }
     let mut found = colons(first);
     let mut name_end = 0;
-    while found == 0 {
+    while found == 0 && name_end < USUAL_NAME {
         name_end += 8;
         found = colons(word_at(line, name_end)?);
     }

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -103,8 +103,10 @@ impl Guest {
     }
 
     /// What comes of a future, unless the connection is to end before: then nothing.
-    pub(super) async fn unless_insisted<F: Future>(&self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+    pub(super) async fn unless_insisted<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
         poll_fn(|context| match self.drain.insists() {
             true => Poll::Ready(None),
             false => future.as_mut().poll(context).map(Some),

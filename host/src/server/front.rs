@@ -105,7 +105,10 @@ impl Front {
         stream.set_nodelay(true)?;
         let (handshake, head) = (limits.handshake_timeout, limits.header_timeout);
         let address = match self.is_behind_proxy(address.ip()) {
-            true => shake_hands(handshake, introduce(&mut stream, address)).await?,
+            true => {
+                let introduced = introduce(&mut stream, address);
+                Box::pin(shake_hands(handshake, introduced)).await?
+            }
             false => address,
         };
         let Some(tls) = &self.tls else {
@@ -120,7 +123,8 @@ impl Front {
                 tls: None,
             });
         };
-        let stream = shake_hands(handshake, tls.acceptor.accept(stream)).await?;
+        let accepted = Box::pin(shake_hands(handshake, tls.acceptor.accept(stream)));
+        let stream = accepted.await?;
         Ok(Arrival {
             address,
             first: Vec::new(),

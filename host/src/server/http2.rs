@@ -1,6 +1,7 @@
 //! One client's connection of HTTP/2: many requests at once, a task each.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -78,7 +79,7 @@ pub(super) async fn serve(
     let activity = Activity::new();
     let io = H2Io::new(stream, limits.clone(), activity.clone());
     let io = io.behind(first).counted(client.worker.meters.clone());
-    let handshake = bounds(limits).handshake(io);
+    let handshake = pin!(bounds(limits).handshake(io));
     let Some(connection) = client.guest.unless_insisted(handshake).await else {
         return Ok(());
     };

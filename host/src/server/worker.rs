@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,8 +205,11 @@ pub(super) async fn serve_client(
     guest.settle().await;
     let counted = worker.meters.clone().connection();
     let limits = worker.limits();
-    let meeting = front.meet(stream, address, &limits);
-    let mut arrival = match guest.unless_insisted(meeting).await {
+    let met = {
+        let meeting = pin!(front.meet(stream, address, &limits));
+        guest.unless_insisted(meeting).await
+    };
+    let mut arrival = match met {
         None => return,
         Some(Ok(arrival)) => arrival,
         Some(Err(error)) => {
@@ -220,7 +224,9 @@ pub(super) async fn serve_client(
     if !arrival.speaks_http2 {
         return http1::serve(arrival.stream, first, arrival.head_by, client, &limits).await;
     }
-    if let Err(error) = http2::serve(arrival.stream, first, client, &limits).await {
+    // Apart, as all that is rare: the memory of this task is what an idle connection costs.
+    let serving = Box::pin(http2::serve(arrival.stream, first, client, &limits));
+    if let Err(error) = serving.await {
         tracing::debug!(%address, %error, "a client's connection ended");
     }
 }

@@ -12,6 +12,9 @@ use equipoise_http::Fields;
 use equipoise_http::http1::Framing;
 use equipoise_http::http1::body::{CHUNK_END, Encoder, WrongLength};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
 
 /// A buffer as it begins: most heads and small bodies.
@@ -25,6 +28,9 @@ const KEPT: usize = 256;
 
 /// Large buffers that a thread keeps for the next bodies.
 const KEPT_LARGE: usize = 16;
+
+/// The largest piece of payload that is copied to leave with others, in bytes.
+pub(crate) const COPIED: usize = 2 * 1024;
 
 /// Room for what belongs around a piece of payload, in bytes.
 const FRAMING: usize = 32;
@@ -130,8 +136,9 @@ impl Buffer {
     }
 
     /// Gives the memory back to the thread, if nothing is in it.
+    #[inline]
     pub(crate) fn release(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && self.bytes.capacity() > 0 {
             (self.start, self.was_filled) = (0, false);
             Spare::put(std::mem::take(&mut self.bytes));
         }
@@ -176,6 +183,50 @@ impl Drop for Buffer {
     }
 }
 
+/// A stream that can tell without a buffer that nothing has come.
+pub(crate) trait Readiness {
+    /// Ready once a read may bring something; until then, the task is woken when it may.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Readiness for TcpStream {
+    #[inline]
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        // The read brings the error again.
+        self.poll_read_ready(context).map(|_| ())
+    }
+}
+
+impl Readiness for UnixStream {
+    #[inline]
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(context).map(|_| ())
+    }
+}
+
+impl<L: Readiness, R: Readiness> Readiness for Either<L, R> {
+    #[inline]
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Left(stream) => stream.poll_readable(context),
+            Self::Right(stream) => stream.poll_readable(context),
+        }
+    }
+}
+
+/// What TLS has decrypted already is told by a read alone.
+impl<S> Readiness for Box<server::TlsStream<S>> {
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+impl<S> Readiness for Box<client::TlsStream<S>> {
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
 /// Who counts the bytes of a connection.
 pub(crate) trait Tally {
     /// So many came.
@@ -203,7 +254,7 @@ pub(crate) struct Wire<S, T> {
     pub(crate) written: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T: Tally> Wire<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     /// A connection of which these bytes have come.
     pub(crate) fn new(stream: S, tally: T, first: Vec<u8>) -> Self {
         tally.received(first.len());
@@ -226,6 +277,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tally> Wire<S, T> {
         let read = ready!(self.inbox.poll_read(&mut self.stream, context))?;
         self.tally.received(read);
         Poll::Ready(Ok(read))
+    }
+
+    /// The same where nothing is expected to have come: that is found out without a buffer.
+    #[inline]
+    pub(crate) fn poll_fill_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.stream.poll_readable(context));
+        self.poll_fill(context)
     }
 
     /// Gives back buffers that nothing is in.
@@ -255,7 +313,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tally> Wire<S, T> {
         payload: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.direct == 0 {
-            if self.outbox.len() + payload.len() + FRAMING <= SMALL {
+            let is_small = payload.len() <= COPIED;
+            if is_small && self.outbox.len() + payload.len() + FRAMING <= SMALL {
                 // Copied, so that several pieces leave in one write; more is written from where it is.
                 let out = self.outbox.vec();
                 self.encoder.write(payload, out).map_err(too_much)?;
@@ -429,7 +488,19 @@ mod tests {
         }
     }
 
-    fn wire<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Wire<S, Sums> {
+    impl Readiness for DuplexStream {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    impl<R, W> Readiness for tokio::io::Join<R, W> {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    fn wire<S: AsyncRead + AsyncWrite + Readiness + Unpin>(stream: S) -> Wire<S, Sums> {
         Wire::new(stream, Sums::default(), Vec::new())
     }
 
@@ -445,7 +516,7 @@ mod tests {
     }
 
     /// Hands all of a piece over; says how much memory waited at most.
-    async fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn write<S: AsyncRead + AsyncWrite + Readiness + Unpin>(
         wire: &mut Wire<S, Sums>,
         mut piece: &[u8],
     ) -> usize {

@@ -11,13 +11,17 @@ use super::downstream::{ClientFault, Downstream, Piece};
 use crate::config::Limits;
 use crate::patience::Patience;
 use crate::upstream::{Connection, MemberFault};
+use crate::wire::COPIED;
 
 /// The body of one request, whichever members it is sent to.
 ///
-/// What was read of it is kept in memory, without its framing, while it fits into `limit` bytes.
+/// What was read of it is kept in memory, without its framing, while it fits into `limit` bytes and another member may still
+/// have to be sent it.
 pub(crate) struct Upload {
     framing: Framing,
     limit: usize,
+    /// Whether the request may be tried again once a member has begun to read it.
+    is_idempotent: bool,
     /// How much of what is kept was sent to the present member.
     sent: usize,
     /// Whether data was read that is kept no more.
@@ -75,6 +79,7 @@ impl Upload {
         Some(Self {
             framing,
             limit,
+            is_idempotent: request.method().is_idempotent(),
             sent: 0,
             is_lossy: false,
             has_trailers: false,
@@ -169,12 +174,15 @@ impl Upload {
                 continue;
             }
             if !client.payload().is_empty() {
-                self.take(replay, client);
-                if !client.payload().is_empty() {
-                    let taken = ready!(member.poll_payload(context, client.payload()));
-                    client.consume(taken.map_err(UploadFault::Member)?);
-                    self.last_progress = Instant::now();
+                if self.takes(replay, client.payload().len(), member) {
+                    replay.extend_from_slice(client.payload());
+                    client.consume(client.payload().len());
+                    continue;
                 }
+                let taken = ready!(member.poll_payload(context, client.payload()));
+                client.consume(taken.map_err(UploadFault::Member)?);
+                self.drop_kept(replay);
+                self.last_progress = Instant::now();
                 continue;
             }
             if self.has_ended {
@@ -194,21 +202,20 @@ impl Upload {
         }
     }
 
-    /// Keeps what has come, if it fits.
-    fn take(&mut self, replay: &mut Vec<u8>, client: &mut dyn Downstream) {
-        if self.is_lossy {
-            return;
-        }
-        let payload = client.payload();
-        if replay.len() + payload.len() > self.limit {
-            self.is_lossy = true;
-            replay.clear();
-            self.sent = 0;
-            return;
-        }
-        replay.extend_from_slice(payload);
-        let bytes = payload.len();
-        client.consume(bytes);
+    /// Whether a piece of so many bytes is kept before it is sent: it fits, and the member may fail in a way after which another
+    /// is asked. A large piece goes from where it is instead, and is given up when the member has taken some of it; until then,
+    /// it is there for another member.
+    fn takes(&self, replay: &[u8], bytes: usize, member: &Connection) -> bool {
+        let may_come_again =
+            self.is_idempotent || member.speaks_http2() || (bytes <= COPIED && !member.has_sent());
+        !self.is_lossy && may_come_again && replay.len() + bytes <= self.limit
+    }
+
+    /// A part of the body went to the member that is not kept: nothing of it can be sent again.
+    fn drop_kept(&mut self, replay: &mut Vec<u8>) {
+        self.is_lossy = true;
+        replay.clear();
+        self.sent = 0;
     }
 
     fn note_progress(&mut self, bytes: usize) {
@@ -267,7 +274,7 @@ mod tests {
 
     use equipoise_http::http1::RequestReader;
     use equipoise_http::{Edit, Fields};
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::either::Either;
 
@@ -378,14 +385,31 @@ mod tests {
         (Connection::over(Either::Left(near.unwrap())), far)
     }
 
+    /// A connection on which nothing can be written any more.
+    async fn member_that_takes_nothing() -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        near.shutdown().await.unwrap();
+        Connection::over(Either::Left(near))
+    }
+
     /// A request with a body that is kept up to `limit` bytes.
     fn upload(client: &Client, limit: usize) -> Upload {
+        upload_by(b"PUT", client, limit)
+    }
+
+    fn upload_by(method: &[u8], client: &Client, limit: usize) -> Upload {
+        let mut head = Head::new();
+        head.begin_request(method, b"/", equipoise_http::Version::Http11)
+            .unwrap();
         let limits = Limits {
             client_timeout: 60 * SECOND,
             client_rate: 0,
             ..Limits::default()
         };
-        Upload::of(client.framing, &Head::new(), limit, &limits).unwrap()
+        Upload::of(client.framing, &head, limit, &limits).unwrap()
     }
 
     fn begin(connection: &mut Connection, framing: Framing) {
@@ -456,6 +480,35 @@ mod tests {
         assert_eq!(arrived.len(), 100_000);
         assert!(!upload.can_be_sent_again());
         assert!(replay.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_large_piece_that_no_second_member_gets_is_not_kept() {
+        let large = vec![b'x'; 300_000];
+        let framing = Framing::Length(large.len() as u64);
+        let mut client = Client::sending(framing, [&large[..]]);
+        let mut upload = upload_by(b"POST", &client, 1 << 20);
+        let mut replay = Vec::new();
+        assert!(deliver(&mut upload, &mut replay, &mut client).await == large);
+        assert_eq!(replay.capacity(), 0);
+        assert!(!upload.can_be_sent_again());
+    }
+
+    #[tokio::test]
+    async fn what_a_member_takes_nothing_of_goes_to_the_next_one() {
+        for body in [&b"small"[..], &[b'x'; 300_000]] {
+            let framing = Framing::Length(body.len() as u64);
+            let mut client = Client::sending(framing, [body]);
+            let mut upload = upload_by(b"POST", &client, 1 << 20);
+            let mut replay = Vec::new();
+            let mut gone = member_that_takes_nothing().await;
+            begin(&mut gone, framing);
+            let sent =
+                poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut gone)).await;
+            assert!(matches!(sent, Err(UploadFault::Member(_))));
+            assert!(upload.can_be_sent_again());
+            assert!(deliver(&mut upload, &mut replay, &mut client).await == body);
+        }
     }
 
     #[tokio::test]

@@ -127,6 +127,7 @@ impl Http1 {
     /// Waits for the first byte of a request, without any buffer; false where none comes.
     async fn await_request(&mut self) -> bool {
         let is_first = self.deadline.is_set();
+        let mut is_woken = false;
         let has_come = poll_fn(|context| {
             if !self.wire.inbox.is_empty() {
                 return Poll::Ready(true);
@@ -134,7 +135,11 @@ impl Http1 {
             if self.half_closed.is_some() || self.client.guest.drain().insists() {
                 return Poll::Ready(false);
             }
-            match self.wire.poll_fill(context) {
+            let filled = match std::mem::replace(&mut is_woken, true) {
+                true => self.wire.poll_fill(context),
+                false => self.wire.poll_fill_late(context),
+            };
+            match filled {
                 Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
                 Poll::Pending => {
                     self.wire.release();
@@ -236,7 +241,7 @@ impl Http1 {
 
     /// Closes the connection. A client that may still be sending is listened to for a while: closed at once, the kernel would
     /// answer what comes with a reset, which would take our last words from it.
-    async fn close(mut self) {
+    async fn close(&mut self) {
         if self.is_lost {
             return;
         }
@@ -381,7 +386,7 @@ impl Downstream for Http1 {
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
         while self.half_closed.is_none() && self.wire.inbox.len() < AHEAD {
-            match self.wire.poll_fill(context) {
+            match self.wire.poll_fill_late(context) {
                 Poll::Ready(Ok(0)) => {
                     self.half_closed = Some(Instant::now() + self.limits.half_close);
                 }

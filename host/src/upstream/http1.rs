@@ -26,6 +26,8 @@ pub(crate) struct Http1 {
     before: Traffic,
     /// Whether the request under way is written whole.
     is_sent: bool,
+    /// Whether nothing of the response is expected to have come, since it was not waited for yet.
+    is_early: bool,
 }
 
 /// Counts what passes as the member's traffic.
@@ -61,6 +63,7 @@ impl Http1 {
             trailers: Fields::default(),
             before: Traffic::default(),
             is_sent: true,
+            is_early: false,
         }
     }
 
@@ -103,7 +106,9 @@ impl Http1 {
     /// # Errors
     /// It did: whether it said something.
     pub(super) fn quiet(&mut self) -> Result<(), Spoken> {
-        let polled = self.wire.poll_fill(&mut Context::from_waker(Waker::noop()));
+        let polled = self
+            .wire
+            .poll_fill_late(&mut Context::from_waker(Waker::noop()));
         self.wire.release();
         match polled {
             Poll::Pending => Ok(()),
@@ -121,6 +126,7 @@ impl Http1 {
     pub(super) fn begin(&mut self, head: &Head, edit: &Edit, framing: Framing) {
         self.before = self.carried();
         self.is_sent = false;
+        self.is_early = true;
         self.payload = Payload::default();
         self.reader.asked(head.method());
         edit.write(head, self.wire.outbox.vec());
@@ -223,7 +229,11 @@ impl Http1 {
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberFault>> {
-        match self.wire.poll_fill(context) {
+        let filled = match std::mem::take(&mut self.is_early) {
+            true => self.wire.poll_fill_late(context),
+            false => self.wire.poll_fill(context),
+        };
+        match filled {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(MemberFault::Closed)),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(MemberFault::Io(error))),

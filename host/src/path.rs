@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr3;
+
 /// The path with dot segments resolved and needless percent-encoding removed (RFC 3986, 6.2.2), as a member would read it.
 ///
 /// Runs of slashes, encoded slashes, backslashes and segments' parameters (`;v=1`) stay. `None` for what is no absolute path, leads
@@ -16,7 +18,7 @@ pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
         return None;
     }
     let is_plain = |pair: &[u8; 2]| !matches!(pair, [_, b'%' | b'\\'] | b"/.");
-    if path.array_windows().all(is_plain) {
+    if memchr3(b'%', b'\\', b'.', path).is_none() || path.array_windows().all(is_plain) {
         return Some(Cow::Borrowed(path));
     }
     let resolved = resolve_dots(&decode_unreserved(path)?)?;

@@ -21,6 +21,7 @@ mod view;
 mod workspace;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -145,8 +146,6 @@ async fn forward<'request>(
     notes: &mut Notes<'request>,
 ) -> Result<(), Failure> {
     let host = request.authority().unwrap_or_default();
-    // What names a host is ASCII.
-    let host = std::str::from_utf8(host).unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
     {
@@ -182,6 +181,7 @@ async fn forward<'request>(
         cluster.config.replay_buffer,
         &snapshot.limits,
     );
+    let begun = Instant::from_std(notes.begun);
     let exchange = Exchange {
         client,
         snapshot,
@@ -196,7 +196,8 @@ async fn forward<'request>(
             None => Wish::of(request),
             Some(_) => None,
         },
-        give_up: cluster.config.request_timeout.map(|it| Instant::now() + it),
+        give_up: cluster.config.request_timeout.map(|it| begun + it),
+        now: Cell::new(begun),
     };
     notes.note_session(&exchange);
     exchange.run(down, room, &mut upload, notes).await
@@ -204,8 +205,8 @@ async fn forward<'request>(
 
 /// Sends a client to the same URL at `https`.
 #[cold]
-fn by_tls_alone(host: &str, port: u16, request: &Head) -> Failure {
-    let host = router::without_port(host);
+fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
+    let host = String::from_utf8_lossy(&host[..router::port_at(host)]);
     if host.is_empty() {
         return Failure::BadRequest("the request names no host");
     }
@@ -230,7 +231,7 @@ struct Exchange<'request> {
     /// The head as the client sent it.
     request: &'request Head,
     /// The host it names, port and all.
-    host: &'request str,
+    host: &'request [u8],
     /// The normalized path.
     path: Cow<'request, [u8]>,
     /// Where the path goes on behind the route's prefix.
@@ -243,11 +244,15 @@ struct Exchange<'request> {
     wish: Option<Wish>,
     /// When all tries together have had their time.
     give_up: Option<Instant>,
+    /// The time since it last waited for anything: the clock is not read for each step.
+    now: Cell<Instant>,
 }
 
 /// A member that has answered, and what must be held while its response is passed on.
 struct Answered {
     connection: Connection,
+    /// Where the connection is kept behind the response.
+    pool: Rc<Pool>,
     /// What the judge is told when the response has been passed on.
     account: Option<Box<Account>>,
     slot: Slot,
@@ -325,6 +330,7 @@ impl Exchange<'_> {
                     last_failure = Some(failure);
                 }
             }
+            self.tick();
         }
     }
 
@@ -353,18 +359,19 @@ impl Exchange<'_> {
     ) -> Result<Result<Choice, Refusal>, Failure> {
         let limit = self.cluster.config.timeout;
         let step = (limit / 100).max(Duration::from_millis(1));
-        let give_up = Instant::now() + limit;
+        let give_up = self.now.get() + limit;
         loop {
             self.unless_gone(down, sleep(step)).await?;
+            self.tick();
             let choice = self.choose_now(tries, notes);
-            if !matches!(choice, Err(Refusal::NoneEligible)) || Instant::now() >= give_up {
+            if !matches!(choice, Err(Refusal::NoneEligible)) || self.now.get() >= give_up {
                 return Ok(choice);
             }
         }
     }
 
     fn choose_now(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
-        let services = Services::at(self.snapshot.now());
+        let services = Services::at(self.time());
         let view = View::new(self.request, self.client.address.ip()).tried(tries);
         let query = Query {
             worker: self.client.worker.number,
@@ -385,7 +392,7 @@ impl Exchange<'_> {
         } = self.cluster;
         let checks = config.members.iter().filter_map(|it| it.check.as_ref());
         let until_passed = checks.map(|check| check.interval * check.passes).min();
-        let until_retry = balancer.until_retry(self.snapshot.now());
+        let until_retry = balancer.until_retry(self.time());
         let times = until_passed.into_iter().chain(until_retry);
         Failure::Refused {
             refusal,
@@ -404,7 +411,7 @@ impl Exchange<'_> {
                     retry_budget,
                     ..
                 } = self.cluster;
-                config.retry_budget.is_none() || retry_budget.withdraw(self.snapshot.now())
+                config.retry_budget.is_none() || retry_budget.withdraw(self.time())
             }
         }
     }
@@ -466,9 +473,23 @@ impl Exchange<'_> {
         is_over.then_some(Failure::RequestTimedOut(limit))
     }
 
+    /// It has waited: reads the clock.
+    fn tick(&self) {
+        self.now.set(Instant::now());
+    }
+
+    /// The time that balancing goes by, as of [`now`](Self::now).
+    fn time(&self) -> Duration {
+        let now = self.now.get().into_std();
+        now.saturating_duration_since(self.snapshot.started())
+    }
+
     /// `Host` as members get it, where that is the client's.
     fn sent_host(&self) -> Option<&str> {
-        (self.route.preserve_host && !self.host.is_empty()).then_some(self.host)
+        let host = self.host;
+        let is_sent = self.route.preserve_host && !host.is_empty();
+        // What names a host is ASCII.
+        is_sent.then(|| std::str::from_utf8(host).ok()).flatten()
     }
 
     /// The kept connections to the chosen member that this request may use.

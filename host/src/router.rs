@@ -7,7 +7,7 @@ use crate::path;
 /// the path goes on behind the route's prefix.
 pub(crate) fn find<'routes>(
     routes: &'routes [Route],
-    host: &str,
+    host: &[u8],
     path: &[u8],
 ) -> Option<(usize, &'routes Route, usize)> {
     routes.iter().enumerate().find_map(|(number, route)| {
@@ -26,7 +26,7 @@ pub(crate) fn find<'routes>(
 /// The first route for this host that takes what asks about the server as a whole (`OPTIONS *`).
 pub(crate) fn find_for_server<'routes>(
     routes: &'routes [Route],
-    host: &str,
+    host: &[u8],
 ) -> Option<(usize, &'routes Route, usize)> {
     let takes = |route: &Route| route.options_asterisk && is_for_host(&route.host, host);
     let found = routes.iter().enumerate().find(|(_, route)| takes(route));
@@ -35,30 +35,33 @@ pub(crate) fn find_for_server<'routes>(
 
 /// `Host` without its port.
 pub(crate) fn without_port(host: &str) -> &str {
-    match host.rfind([':', ']']) {
-        Some(colon) if host.as_bytes()[colon] == b':' => &host[..colon],
-        _ => host,
+    &host[..port_at(host.as_bytes())]
+}
+
+/// Where the port begins in `Host`, with its colon; its end where it has none.
+pub(crate) fn port_at(host: &[u8]) -> usize {
+    match memchr::memrchr2(b':', b']', host) {
+        Some(colon) if host[colon] == b':' => colon,
+        _ => host.len(),
     }
 }
 
-fn is_for_host(pattern: &HostPattern, host: &str) -> bool {
+fn is_for_host(pattern: &HostPattern, host: &[u8]) -> bool {
     match pattern {
         HostPattern::Any => true,
-        HostPattern::Exact(name) => bare_name(host).eq_ignore_ascii_case(name),
+        HostPattern::Exact(name) => bare_name(host).eq_ignore_ascii_case(name.as_bytes()),
         HostPattern::Below(suffix) => {
             let host = bare_name(host);
-            host.len() > suffix.len()
-                && host
-                    .get(host.len() - suffix.len()..)
-                    .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            let end = host.len().checked_sub(suffix.len()).filter(|&it| it > 0);
+            end.is_some_and(|end| host[end..].eq_ignore_ascii_case(suffix.as_bytes()))
         }
     }
 }
 
 /// The host without port and without the dot that may end a name.
-fn bare_name(host: &str) -> &str {
-    let host = without_port(host);
-    host.strip_suffix('.').unwrap_or(host)
+fn bare_name(host: &[u8]) -> &[u8] {
+    let host = &host[..port_at(host)];
+    host.strip_suffix(b".").unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -83,7 +86,7 @@ mod tests {
         );
         let config =
             Config::parse(&text, Path::new("test.toml")).unwrap_or_else(|it| panic!("{it}"));
-        let (number, _, rest) = find(&config.routes, host, path)?;
+        let (number, _, rest) = find(&config.routes, host.as_bytes(), path)?;
         Some((number, &path[rest..]))
     }
 
@@ -141,7 +144,7 @@ mod tests {
         ];
         for (pattern, host, matches) in table {
             assert_eq!(
-                is_for_host(pattern, host),
+                is_for_host(pattern, host.as_bytes()),
                 matches,
                 "{pattern:?} for {host}"
             );

@@ -34,20 +34,24 @@ impl Exchange<'_> {
             Some(slot) => slot,
             None => {
                 let acquiring = Box::pin(self.unless_gone(down, upstream.slots.acquire()));
-                acquiring.await?.ok_or(Failure::Full)?
+                let slot = acquiring.await?;
+                self.tick();
+                slot.ok_or(Failure::Full)?
             }
         };
         let pool = self.pool(upstream);
         let may_share = asked.is_none();
         let kept = match needs_fresh_connection {
             true => None,
-            false => pool.take(upstream.config.ttl, may_share),
+            false => pool.take(upstream.config.ttl, may_share, self.now.get()),
         };
         let mut connection = match kept {
             Some(connection) => connection,
             None => {
                 let connecting = self.connect(choice, &pool, needs_fresh_connection, may_share);
-                Box::pin(self.unless_gone(down, connecting)).await??
+                let connected = Box::pin(self.unless_gone(down, connecting)).await?;
+                self.tick();
+                connected?
             }
         };
         self.send(
@@ -78,6 +82,7 @@ impl Exchange<'_> {
         self.report(choice, Outcome::Answered(status));
         Ok(Answered {
             connection,
+            pool,
             account: self.account(choice, status),
             slot,
         })
@@ -119,7 +124,7 @@ impl Exchange<'_> {
         };
         // The request that had the turn before may have made one that has room.
         if turn.is_some()
-            && let Some(connection) = pool.take(config.ttl, may_share)
+            && let Some(connection) = pool.take(config.ttl, may_share, Instant::now())
         {
             return Ok(connection);
         }
@@ -203,6 +208,7 @@ impl Exchange<'_> {
                 self.poll_answer(upstream, connection, down, room, upload.as_mut(), context)
             })
             .await?;
+            self.tick();
             // It lives.
             room.deadline.clear();
             if !room.response.is_interim() {
@@ -305,7 +311,7 @@ impl Exchange<'_> {
         let deadline = &mut room.deadline;
         let soonest = |at: Instant| self.give_up.map_or(at, |give_up| give_up.min(at));
         if !deadline.is_set() {
-            deadline.set(soonest(Instant::now() + ping.unwrap_or(timeout)));
+            deadline.set(soonest(self.now.get() + ping.unwrap_or(timeout)));
         }
         loop {
             ready!(deadline.poll(context));

@@ -28,6 +28,8 @@ pub(crate) struct Notes<'request> {
     story: Option<Box<Story>>,
     /// Its place in a trace.
     trace: Option<Box<Trace>>,
+    /// Whether all of that is noted.
+    is_closed: bool,
 }
 
 impl<'request> Notes<'request> {
@@ -43,6 +45,7 @@ impl<'request> Notes<'request> {
             record: log.map(|log| Box::new(Record::new(log, client, request))),
             story: explain.map(|_| Box::new(Story::begin(client, request))),
             trace: traces.map(|traces| Box::new(Trace::begin(traces, client, request))),
+            is_closed: false,
         }
     }
 
@@ -184,10 +187,19 @@ impl<'request> Notes<'request> {
         self.note_break(&fault);
     }
 
-    /// The request is over: its line is written, and its span ends.
+    /// The request is over, if that was not noted before.
     pub(super) fn close(&mut self) {
+        if !self.is_closed {
+            self.close_at(tokio::time::Instant::now());
+        }
+    }
+
+    /// The request is over since `now`: its line is written, and its span ends.
+    pub(super) fn close_at(&mut self, now: tokio::time::Instant) {
+        self.is_closed = true;
         if let Some((_, cluster)) = self.place.take() {
-            cluster.meters.durations.observe(self.begun.elapsed());
+            let took = now.into_std().saturating_duration_since(self.begun);
+            cluster.meters.durations.observe(took);
         }
         self.record = None;
         self.trace = None;

@@ -198,12 +198,12 @@ pub(super) async fn answer(
     }
     notes.count_bytes(if is_sent { length } else { 0 });
     client.end(None);
-    finish(client, notes).await;
+    finish(client, notes, Instant::now()).await;
 }
 
 /// Writes what is left of a response; noted before, so that a client that has it finds it in logs and metrics.
-pub(super) async fn finish(client: &mut dyn Downstream, notes: &mut Notes<'_>) {
-    notes.close();
+pub(super) async fn finish(client: &mut dyn Downstream, notes: &mut Notes<'_>, ended: Instant) {
+    notes.close_at(ended);
     if let Err(fault) = poll_fn(|context| client.poll_flush(context)).await {
         notes.note_client_fault(fault);
     }

@@ -47,15 +47,22 @@ impl Exchange<'_> {
         let framing = connection.framing();
         down.begin(&room.response, &mut room.edit, framing);
         let ended = relay::response(connection, down, room, upload, config.timeout, notes).await;
+        self.tick();
         answered.close(ended.failure());
         match ended {
             relay::Ended::Whole => {
+                let Answered {
+                    connection,
+                    pool,
+                    slot,
+                    ..
+                } = answered;
                 if config.is_reusable() {
-                    self.pool(upstream).put(answered.connection);
+                    pool.put(connection, self.now.get());
                 }
                 // What the client has yet to take is not the member's business.
-                drop((choice, answered.slot));
-                relay::finish(down, notes).await;
+                drop((choice, slot));
+                relay::finish(down, notes, self.now.get()).await;
             }
             relay::Ended::ByClient(fault) => {
                 if let ClientFault::Aborted(Some(code)) = fault {
@@ -66,7 +73,7 @@ impl Exchange<'_> {
             relay::Ended::ByMember(fault) => {
                 upstream.meters.count_truncated();
                 notes.note_break(&fault);
-                notes.close();
+                notes.close_at(self.now.get());
                 // What the client has yet to take is not the member's business.
                 drop((choice, answered));
                 // What came before is worth something, and HTTP/2 is not to overtake it.
@@ -134,7 +141,7 @@ impl Exchange<'_> {
             edit.add(Known::SetCookie, ours.as_bytes());
         }
         let view = View::new(self.request, self.client.address.ip());
-        let services = Services::at(self.snapshot.now());
+        let services = Services::at(self.time());
         let balancer = &self.cluster.balancer;
         if let Some(cookie) = balancer.session_cookie(&view, &services, route) {
             edit.add(Known::SetCookie, cookie.as_bytes());

@@ -30,7 +30,7 @@ pub(crate) struct Rewrite<'request> {
     /// By what the client came: `http` or `https`.
     pub(crate) scheme: &'request str,
     /// `Host` of the request, port and all; empty if there is none.
-    pub(crate) host: &'request str,
+    pub(crate) host: &'request [u8],
     pub(crate) route: &'request Route,
     /// All members of the balancer.
     pub(crate) members: &'request [config::Member],
@@ -79,8 +79,8 @@ impl Rewrite<'_> {
         let path = if url.path.is_empty() { b"/" } else { url.path };
         let path = self.outer_path(path, &member.path)?;
         Some(match self.host {
-            "" => path,
-            host => [self.scheme.as_bytes(), b"://", host.as_bytes(), &path].concat(),
+            b"" => path,
+            host => [self.scheme.as_bytes(), b"://", host, &path].concat(),
         })
     }
 
@@ -163,7 +163,7 @@ impl Rewrite<'_> {
             return Some(outer.clone().into_bytes());
         }
         let is_member = self.members.iter().any(|member| is(&member.host));
-        is_member.then(|| router::without_port(self.host).into())
+        is_member.then(|| self.host[..router::port_at(self.host)].into())
     }
 
     /// A path at a member, as the client knows it; `None` for one that no request through this route can reach.

@@ -30,7 +30,7 @@ struct Idle {
 impl Pool {
     /// A connection that is ready for a request, if there is one. It was idle for less than `ttl`, or is shared; that, only if
     /// `may_share`.
-    pub(crate) fn take(&self, ttl: Duration, may_share: bool) -> Option<Connection> {
+    pub(crate) fn take(&self, ttl: Duration, may_share: bool, now: Instant) -> Option<Connection> {
         if may_share && let Some(trunk) = self.trunks.borrow().iter().find(|it| it.has_room()) {
             return Some(trunk.branch());
         }
@@ -40,7 +40,7 @@ impl Pool {
             since,
         }) = idle.pop()
         {
-            if since.elapsed() >= ttl {
+            if now.saturating_duration_since(since) >= ttl {
                 idle.clear();
             } else if connection.is_quiet() {
                 return Some(connection.reused());
@@ -65,13 +65,13 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
-    pub(crate) fn put(&self, connection: Connection) {
+    pub(crate) fn put(&self, connection: Connection, now: Instant) {
         connection.count_unasked();
         // One that is shared is here already.
         if !connection.speaks_http2() && connection.is_reusable() {
             self.idle.borrow_mut().push(Idle {
                 connection: connection.rested(),
-                since: Instant::now(),
+                since: now,
             });
         }
     }

@@ -26,7 +26,7 @@ fn rewritten(keys: &str, name: &str, value: &[u8]) -> Option<Vec<u8>> {
     let members = &config.balancers[0].members;
     let rewrite = Rewrite {
         scheme: "https",
-        host: "lb.test:8443",
+        host: b"lb.test:8443",
         route: &config.routes[0],
         members,
         member: &members[0],

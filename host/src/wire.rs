@@ -8,14 +8,16 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use equipoise_http::Fields;
-use equipoise_http::http1::Framing;
 use equipoise_http::http1::body::{CHUNK_END, Encoder, WrongLength};
+use equipoise_http::http1::{BodyEvent, Framing};
+use equipoise_http::{Fields, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
+
+use crate::proxy::Piece;
 
 /// A buffer as it begins: most heads and small bodies.
 const SMALL: usize = 16 * 1024;
@@ -421,31 +423,47 @@ fn too_much(error: WrongLength) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// Payload at the beginning of an inbox that is not taken yet.
+/// A body on its way in: its payload stays at the beginning of the inbox until it is taken.
 #[derive(Debug, Default)]
-pub(crate) struct Payload {
-    /// Its bytes.
+pub(crate) struct Body {
+    /// Bytes of payload that are not taken yet.
     length: usize,
     /// Framing behind it, in bytes.
     behind: usize,
+    trailers: Fields,
 }
 
-impl Payload {
-    /// That which a reader found in the inbox: `used` bytes, of which these are payload.
-    pub(crate) fn found(inbox: &mut Buffer, used: usize, payload: &std::ops::Range<usize>) -> Self {
-        inbox.consume(payload.start);
-        Self {
-            length: payload.len(),
-            behind: used - payload.end,
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
+impl Body {
+    /// What comes next of it in what has come, as `read` of an engine's reader tells; `None` if more has to come first. Payload is
+    /// taken before more is read.
     #[inline]
-    pub(crate) fn of<'b>(&self, inbox: &'b Buffer) -> &'b [u8] {
+    pub(crate) fn next(
+        &mut self,
+        inbox: &mut Buffer,
+        read: impl FnOnce(&[u8], &mut Fields) -> (usize, BodyEvent),
+    ) -> Option<Result<Piece, Violation>> {
+        if self.length > 0 {
+            return Some(Ok(Piece::Data));
+        }
+        let (used, event) = read(inbox.unread(), &mut self.trailers);
+        let piece = match event {
+            BodyEvent::Data(data) => {
+                inbox.consume(data.start);
+                (self.length, self.behind) = (data.len(), used - data.end);
+                return Some(Ok(Piece::Data));
+            }
+            BodyEvent::Refused(violation) => return Some(Err(violation)),
+            BodyEvent::Trailers => Some(Ok(Piece::Trailers)),
+            BodyEvent::End => Some(Ok(Piece::End)),
+            BodyEvent::More => None,
+        };
+        inbox.consume(used);
+        piece
+    }
+
+    /// The payload that has come and is not taken.
+    #[inline]
+    pub(crate) fn payload<'b>(&self, inbox: &'b Buffer) -> &'b [u8] {
         &inbox.unread()[..self.length]
     }
 
@@ -457,6 +475,16 @@ impl Payload {
         if self.length == 0 {
             inbox.consume(std::mem::take(&mut self.behind));
         }
+    }
+
+    /// The trailers, once they have come.
+    pub(crate) fn trailers(&self) -> &Fields {
+        &self.trailers
+    }
+
+    /// Another body follows.
+    pub(crate) fn begin(&mut self) {
+        (self.length, self.behind) = (0, 0);
     }
 }
 
@@ -780,12 +808,19 @@ mod tests {
     #[test]
     fn payload_is_taken_bit_by_bit_and_then_its_framing() {
         let mut inbox = Buffer::of(b"5\r\nhello\r\nnext".to_vec());
-        let mut payload = Payload::found(&mut inbox, 10, &(3..8));
-        assert_eq!(payload.of(&inbox), b"hello");
-        payload.consume(&mut inbox, 2);
-        assert_eq!(payload.of(&inbox), b"llo");
-        payload.consume(&mut inbox, 3);
-        assert!(payload.is_empty());
-        assert_eq!(inbox.unread(), b"next");
+        let mut body = Body::default();
+        let found = |_: &[u8], _: &mut Fields| (10, BodyEvent::Data(3..8));
+        assert_eq!(body.next(&mut inbox, found), Some(Ok(Piece::Data)));
+        assert_eq!(body.payload(&inbox), b"hello");
+        body.consume(&mut inbox, 2);
+        assert_eq!(body.payload(&inbox), b"llo");
+        let unread = |_: &[u8], _: &mut Fields| unreachable!("payload is taken before");
+        assert_eq!(body.next(&mut inbox, unread), Some(Ok(Piece::Data)));
+        body.consume(&mut inbox, 3);
+        let more = |input: &[u8], _: &mut Fields| {
+            assert_eq!(input, b"next");
+            (0, BodyEvent::More)
+        };
+        assert_eq!(body.next(&mut inbox, more), None);
     }
 }

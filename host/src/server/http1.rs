@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use equipoise_http::head::Expectation;
-use equipoise_http::http1::{self, BodyEvent, Framing, HeadEvent, Phase, RequestReader};
+use equipoise_http::http1::{self, Framing, HeadEvent, Phase, RequestReader};
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
 use crate::proxy::{self, ClientFault, Downstream, Duplex, Piece, Workspace};
-use crate::wire::{Payload, Wire};
+use crate::wire::{Body, Wire};
 
 /// What a client may send ahead while a response is awaited, about, in bytes: more waits in the kernel.
 const AHEAD: usize = 12 * 1024;
@@ -44,10 +44,8 @@ pub(super) struct Http1 {
     deadline: Deadline,
     /// How slowly it may take a response.
     outlet: Outlet,
-    /// Payload of the request that is not taken yet.
-    payload: Payload,
-    /// Trailers of the request.
-    trailers: Fields,
+    /// The body of the request.
+    body: Body,
     /// Whether the client waits for `100 Continue`.
     awaits_continue: bool,
     /// Whether the client speaks HTTP/1.0.
@@ -112,8 +110,7 @@ impl Http1 {
             reader: RequestReader::new(limits.of_http1()),
             deadline: Deadline::default(),
             outlet: Outlet::new(&limits),
-            payload: Payload::default(),
-            trailers: Fields::default(),
+            body: Body::default(),
             awaits_continue: false,
             is_http10: false,
             keeps: true,
@@ -185,7 +182,7 @@ impl Http1 {
         })
         .await;
         self.deadline.clear();
-        self.payload = Payload::default();
+        self.body.begin();
         self.is_http10 = request.version() == Version::Http10;
         self.keeps = request.keeps_alive();
         self.awaits_continue = self.reader.phase() == Phase::Body
@@ -331,28 +328,10 @@ impl Downstream for Http1 {
 
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
         loop {
-            if !self.payload.is_empty() {
-                return Poll::Ready(Ok(Piece::Data));
-            }
-            let inbox = &mut self.wire.inbox;
-            let (used, event) = self.reader.body(inbox.unread(), &mut self.trailers);
-            match event {
-                BodyEvent::Data(data) => {
-                    self.payload = Payload::found(inbox, used, &data);
-                    return Poll::Ready(Ok(Piece::Data));
-                }
-                BodyEvent::Trailers => {
-                    inbox.consume(used);
-                    return Poll::Ready(Ok(Piece::Trailers));
-                }
-                BodyEvent::End => {
-                    inbox.consume(used);
-                    return Poll::Ready(Ok(Piece::End));
-                }
-                BodyEvent::Refused(violation) => {
-                    return Poll::Ready(Err(ClientFault::Malformed(violation)));
-                }
-                BodyEvent::More => inbox.consume(used),
+            let reader = &mut self.reader;
+            let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
+            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+                return Poll::Ready(piece.map_err(ClientFault::Malformed));
             }
             if std::mem::take(&mut self.awaits_continue) {
                 self.wire.outbox.vec().extend_from_slice(http1::CONTINUE);
@@ -372,16 +351,16 @@ impl Downstream for Http1 {
 
     #[inline]
     fn payload(&self) -> &[u8] {
-        self.payload.of(&self.wire.inbox)
+        self.body.payload(&self.wire.inbox)
     }
 
     #[inline]
     fn consume(&mut self, bytes: usize) {
-        self.payload.consume(&mut self.wire.inbox, bytes);
+        self.body.consume(&mut self.wire.inbox, bytes);
     }
 
     fn trailers(&self) -> &Fields {
-        &self.trailers
+        self.body.trailers()
     }
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {

@@ -7,21 +7,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use equipoise_balancer::Counters;
-use equipoise_http::http1::{BodyEvent, Framing, HeadEvent, Phase, ResponseReader};
+use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
 use equipoise_http::{Edit, Fields, Head, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{MemberFault, Traffic};
 use super::stream::MemberStream;
 use crate::proxy::Piece;
-use crate::wire::{Payload, Tally, Wire};
+use crate::wire::{Body, Tally, Wire};
 
 /// A connection to a member.
 pub(crate) struct Http1 {
     wire: Wire<MemberStream, MemberTally>,
     reader: ResponseReader,
-    payload: Payload,
-    trailers: Fields,
+    body: Body,
     /// What it had carried before the request under way.
     before: Traffic,
     /// Whether the request under way is written whole.
@@ -59,8 +58,7 @@ impl Http1 {
         Self {
             wire: Wire::new(stream, tally, Vec::new()),
             reader: ResponseReader::new(limits),
-            payload: Payload::default(),
-            trailers: Fields::default(),
+            body: Body::default(),
             before: Traffic::default(),
             is_sent: true,
             is_early: false,
@@ -127,7 +125,7 @@ impl Http1 {
         self.before = self.carried();
         self.is_sent = false;
         self.is_early = true;
-        self.payload = Payload::default();
+        self.body.begin();
         self.reader.asked(head.method());
         edit.write(head, self.wire.outbox.vec());
         self.wire.begin_body(framing);
@@ -184,28 +182,10 @@ impl Http1 {
         context: &mut Context<'_>,
     ) -> Poll<Result<Piece, MemberFault>> {
         loop {
-            if !self.payload.is_empty() {
-                return Poll::Ready(Ok(Piece::Data));
-            }
-            let inbox = &mut self.wire.inbox;
-            let (used, event) = self.reader.body(inbox.unread(), &mut self.trailers);
-            match event {
-                BodyEvent::Data(data) => {
-                    self.payload = Payload::found(inbox, used, &data);
-                    return Poll::Ready(Ok(Piece::Data));
-                }
-                BodyEvent::Trailers => {
-                    inbox.consume(used);
-                    return Poll::Ready(Ok(Piece::Trailers));
-                }
-                BodyEvent::End => {
-                    inbox.consume(used);
-                    return Poll::Ready(Ok(Piece::End));
-                }
-                BodyEvent::Refused(violation) => {
-                    return Poll::Ready(Err(MemberFault::Violation(violation)));
-                }
-                BodyEvent::More => inbox.consume(used),
+            let reader = &mut self.reader;
+            let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
+            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+                return Poll::Ready(piece.map_err(MemberFault::Violation));
             }
             match ready!(self.poll_more(context)) {
                 Err(MemberFault::Closed) if self.reader.end().is_ok() => {}
@@ -216,16 +196,16 @@ impl Http1 {
 
     #[inline]
     pub(super) fn payload(&self) -> &[u8] {
-        self.payload.of(&self.wire.inbox)
+        self.body.payload(&self.wire.inbox)
     }
 
     #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.payload.consume(&mut self.wire.inbox, bytes);
+        self.body.consume(&mut self.wire.inbox, bytes);
     }
 
     pub(super) fn trailers(&self) -> &Fields {
-        &self.trailers
+        self.body.trailers()
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberFault>> {

@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr3;
-
 /// The path with dot segments resolved and needless percent-encoding removed (RFC 3986, 6.2.2), as a member would read it.
 ///
 /// Runs of slashes, encoded slashes, backslashes and segments' parameters (`;v=1`) stay. `None` for what is no absolute path, leads
@@ -17,8 +15,10 @@ pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !path.starts_with(b"/") {
         return None;
     }
+    // Without a branch for each byte: several are looked at together.
+    let is_odd = |is_odd, byte: &u8| is_odd | matches!(byte, b'%' | b'\\' | b'.');
     let is_plain = |pair: &[u8; 2]| !matches!(pair, [_, b'%' | b'\\'] | b"/.");
-    if memchr3(b'%', b'\\', b'.', path).is_none() || path.array_windows().all(is_plain) {
+    if !path.iter().fold(false, is_odd) || path.array_windows().all(is_plain) {
         return Some(Cow::Borrowed(path));
     }
     let resolved = resolve_dots(&decode_unreserved(path)?)?;

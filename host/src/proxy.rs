@@ -171,9 +171,10 @@ async fn forward<'request>(
     }
     let cluster = &snapshot.clusters[route.balancer];
     notes.note_route(number, cluster);
+    let time = notes.begun.saturating_duration_since(snapshot.started());
     let session = cluster.balancer.session(
         &View::new(request, client.address.ip()),
-        &Services::at(notes.begun - snapshot.started()),
+        &Services::at(time),
     );
     let mut upload = Upload::of(
         down.framing(),
@@ -198,6 +199,7 @@ async fn forward<'request>(
         },
         give_up: cluster.config.request_timeout.map(|it| begun + it),
         now: Cell::new(begun),
+        time: Cell::new(time),
     };
     notes.note_session(&exchange);
     exchange.run(down, room, &mut upload, notes).await
@@ -244,8 +246,9 @@ struct Exchange<'request> {
     wish: Option<Wish>,
     /// When all tries together have had their time.
     give_up: Option<Instant>,
-    /// The time since it last waited for anything: the clock is not read for each step.
+    /// When it last waited for anything, also as the time that balancing goes by: the clock is not read for each step.
     now: Cell<Instant>,
+    time: Cell<Duration>,
 }
 
 /// A member that has answered, and what must be held while its response is passed on.
@@ -371,7 +374,7 @@ impl Exchange<'_> {
     }
 
     fn choose_now(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
-        let services = Services::at(self.time());
+        let services = Services::at(self.time.get());
         let view = View::new(self.request, self.client.address.ip()).tried(tries);
         let query = Query {
             worker: self.client.worker.number,
@@ -392,7 +395,7 @@ impl Exchange<'_> {
         } = self.cluster;
         let checks = config.members.iter().filter_map(|it| it.check.as_ref());
         let until_passed = checks.map(|check| check.interval * check.passes).min();
-        let until_retry = balancer.until_retry(self.time());
+        let until_retry = balancer.until_retry(self.time.get());
         let times = until_passed.into_iter().chain(until_retry);
         Failure::Refused {
             refusal,
@@ -411,7 +414,7 @@ impl Exchange<'_> {
                     retry_budget,
                     ..
                 } = self.cluster;
-                config.retry_budget.is_none() || retry_budget.withdraw(self.time())
+                config.retry_budget.is_none() || retry_budget.withdraw(self.time.get())
             }
         }
     }
@@ -475,13 +478,12 @@ impl Exchange<'_> {
 
     /// It has waited: reads the clock.
     fn tick(&self) {
-        self.now.set(Instant::now());
-    }
-
-    /// The time that balancing goes by, as of [`now`](Self::now).
-    fn time(&self) -> Duration {
-        let now = self.now.get().into_std();
-        now.saturating_duration_since(self.snapshot.started())
+        let now = Instant::now();
+        let time = now
+            .into_std()
+            .saturating_duration_since(self.snapshot.started());
+        self.now.set(now);
+        self.time.set(time);
     }
 
     /// `Host` as members get it, where that is the client's.

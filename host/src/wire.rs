@@ -353,6 +353,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
         self.encoder.end(trailers, self.outbox.vec())
     }
 
+    /// Whether nothing is to be written, nor held back by the stream.
+    #[inline]
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && !self.is_unflushed
+    }
+
     /// Writes all that is to be written.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use equipoise_http::{Edit, Head, Known};
+use memchr::memchr;
 
 use crate::config::{self, Route};
 use crate::path;
@@ -121,19 +122,31 @@ impl Rewrite<'_> {
 
     /// A cookie whose scope is the client's view; its name and value are never touched.
     pub(crate) fn cookie(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let mut changed = false;
-        let attribute = |(number, part): (usize, &[u8])| {
-            let rewritten = (number > 0).then(|| self.attribute(part)).flatten();
-            changed |= rewritten.is_some();
-            rewritten.unwrap_or_else(|| part.to_vec())
-        };
-        let parts = value.split(|&byte| byte == b';').enumerate();
-        let parts: Vec<_> = parts.map(attribute).collect();
-        changed.then(|| parts.join(&b';'))
+        let (mut rewritten, mut copied) = (None::<Vec<u8>>, 0);
+        let mut rest = memchr(b';', value);
+        while let Some(semicolon) = rest {
+            let from = semicolon + 1;
+            rest = memchr(b';', &value[from..]).map(|length| from + length);
+            let end = rest.unwrap_or(value.len());
+            if let Some(attribute) = self.attribute(&value[from..end]) {
+                let out = rewritten.get_or_insert_default();
+                out.extend_from_slice(&value[copied..from]);
+                out.extend_from_slice(&attribute);
+                copied = end;
+            }
+        }
+        let mut rewritten = rewritten?;
+        rewritten.extend_from_slice(&value[copied..]);
+        Some(rewritten)
     }
 
     /// The attribute with another value.
     fn attribute(&self, attribute: &[u8]) -> Option<Vec<u8>> {
+        let is_of_interest = |byte: &&u8| matches!(**byte | 0x20, b'p' | b'd');
+        attribute
+            .trim_ascii_start()
+            .first()
+            .filter(is_of_interest)?;
         let equals = attribute.iter().position(|&byte| byte == b'=')?;
         let (name, value) = (&attribute[..equals], attribute[equals + 1..].trim_ascii());
         let rewritten = match name.trim_ascii() {
@@ -150,9 +163,18 @@ impl Rewrite<'_> {
         let configured = configured.find(|(inner, _)| value.starts_with(inner.as_bytes()));
         match configured {
             Some((_, outer)) => Some(outer.clone().into_bytes()),
+            // Both are the root: each path is the same.
+            None if self.is_root_to_root() => None,
             None if value.starts_with(b"/") => self.outer_path(value, &self.member.path),
             None => None,
         }
+    }
+
+    /// Whether paths are the same at the member.
+    fn is_root_to_root(&self) -> bool {
+        let inner = [&self.member.path, &self.route.member_path];
+        let mut all = inner.into_iter().chain([&self.route.path]);
+        all.all(|path| matches!(path.as_bytes(), [] | [b'/']))
     }
 
     fn cookie_domain(&self, value: &[u8]) -> Option<Vec<u8>> {

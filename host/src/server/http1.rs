@@ -184,7 +184,7 @@ impl Http1 {
         self.deadline.clear();
         self.body.begin();
         self.is_http10 = request.version() == Version::Http10;
-        self.keeps = request.keeps_alive();
+        self.keeps = self.reader.keeps_alive();
         self.awaits_continue = self.reader.phase() == Phase::Body
             && !self.is_http10
             && self.wire.inbox.is_empty()
@@ -444,6 +444,9 @@ impl Downstream for Http1 {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        if self.wire.is_flushed() {
+            return Poll::Ready(Ok(()));
+        }
         let flushed = self.wire.poll_flush(context);
         let is_flushed = flushed.is_ready();
         let timed = self.timed(context, flushed);

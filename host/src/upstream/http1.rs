@@ -145,8 +145,10 @@ impl Http1 {
     }
 
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.wire.poll_flush(context))?;
-        self.is_sent = self.wire.is_body_over();
+        if !self.is_sent {
+            ready!(self.wire.poll_flush(context))?;
+            self.is_sent = self.wire.is_body_over();
+        }
         Poll::Ready(Ok(()))
     }
 

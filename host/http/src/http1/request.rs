@@ -76,6 +76,11 @@ impl RequestReader {
         self.keeps_alive && matches!(self.state, State::Before { .. })
     }
 
+    /// Whether the client keeps the connection for another request behind the last one.
+    pub fn keeps_alive(&self) -> bool {
+        self.keeps_alive
+    }
+
     /// How many bytes of the body are to come, as far as that is known: of a body with chunks, those of the chunk.
     pub fn left(&self) -> u64 {
         match &self.state {

@@ -406,6 +406,31 @@ fn answers_that_a_member_cuts_short_are_its_errors() {
     }
 }
 
+/// Goal: a member is not blamed for what the client owes. Method: it answers a head at once and the rest when all of the request
+/// has come, which the client holds back for longer than the member may stall.
+#[test]
+fn a_client_that_holds_its_body_back_behind_the_head_of_the_answer_is_to_blame() {
+    let b1 = Origin::named("b1").answering(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        exchange.read_body();
+        exchange.send("b1");
+    });
+    let b1 = b1.start();
+    let proxy = admin::start(&[])
+        .top(JSON)
+        .top("workers = 1")
+        .member_at(&b1.url(), "timeout = \"300ms\"")
+        .start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: lb.test\r\nContent-Length: 9\r\n\r\nhalf");
+    let (_, record) = reason(&proxy, 0);
+    assert_eq!(record["status"], 200, "{record}");
+    await_counted(&proxy, "a refusal", |it| it.refusals() == 1);
+    let counted = Counted::by(&proxy);
+    assert_eq!(counted.errors, 0, "{counted:?}");
+    assert!(counted.member_errors.is_empty(), "{counted:?}");
+}
+
 /// The same for answers that go wrong or stall within their bodies: each is one error, of whatever kind.
 #[test]
 fn answers_that_go_wrong_within_their_bodies_are_the_members_errors() {

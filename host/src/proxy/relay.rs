@@ -153,10 +153,11 @@ impl Relay {
         if !room.deadline.is_set() {
             room.deadline.set(Instant::now() + self.patience);
         }
-        let stalled = Cut::Stalled(self.patience);
-        room.deadline
-            .poll(context)
-            .map(|()| Ended::ByMember(stalled))
+        room.deadline.poll(context).map(|()| match awaits_client {
+            // The member may be waiting for the rest of the request.
+            true => Ended::ByClient(ClientFault::TimedOut),
+            false => Ended::ByMember(Cut::Stalled(self.patience)),
+        })
     }
 }
 

@@ -252,15 +252,18 @@ impl Edit {
     /// The fields as they are passed on, for a version that does not write them as lines.
     pub fn fields<'e>(&'e self, head: &'e Head) -> impl Iterator<Item = Field<'e>> {
         let came = head.fields.table.iter().enumerate();
-        let came = came.filter_map(|(index, entry)| {
-            let field = head.fields.field(entry);
-            match self.fate(head, index, entry) {
-                Fate::Kept => Some(field),
-                Fate::LeftOut => None,
-                Fate::Replaced(value) => Some(Field { value, ..field }),
-            }
-        });
+        let came = came.filter_map(|(index, entry)| self.passed(head, index, entry));
         came.chain(fields_of(&self.added))
+    }
+
+    /// The first of the fields of a known name as they are passed on.
+    pub(crate) fn first<'e>(&'e self, head: &'e Head, known: Known) -> Option<Field<'e>> {
+        let mut came = head.positions(known).filter_map(|index| {
+            let entry = head.fields.table.get(index)?;
+            self.passed(head, index, entry)
+        });
+        came.next()
+            .or_else(|| fields_of(&self.added).find(|field| field.known == Some(known)))
     }
 
     /// Writes the head as HTTP/1, with the empty line behind it.
@@ -335,6 +338,16 @@ impl Edit {
                 end..end
             }
             Line::Missing => end..end,
+        }
+    }
+
+    /// A field that came, as it is passed on.
+    fn passed<'e>(&'e self, head: &'e Head, index: usize, entry: &Entry) -> Option<Field<'e>> {
+        let field = head.fields.field(entry);
+        match self.fate(head, index, entry) {
+            Fate::Kept => Some(field),
+            Fate::LeftOut => None,
+            Fate::Replaced(value) => Some(Field { value, ..field }),
         }
     }
 
@@ -414,6 +427,11 @@ fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
         let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
         rest = rest.get(end + 2..)?;
         let known = Known::of(name);
-        Some(Field { name, value, known })
+        Some(Field {
+            name,
+            value,
+            known,
+            is_never_indexed: false,
+        })
     })
 }

@@ -52,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) line: Line,
     /// Where the first field begins.
     pub(crate) end: u32,
+    /// Whether the target is never indexed (RFC 7541, 7.1.3).
+    pub(crate) is_target_never_indexed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -343,6 +345,7 @@ impl Head {
             version,
             line,
             end: offset(self.fields.bytes.len()),
+            is_target_never_indexed: false,
         };
     }
 

@@ -1,0 +1,362 @@
+//! Fields, encoded into blocks (RFC 7541, 3, 6 and 7).
+//!
+//! What is worth a place in the table is what comes again: a field is added to it when its name comes with the same value for the
+//! second time in a row, and is an index from the third time on. So what is different each time never displaces what
+//! repeats. For each known name, and for each of a few classes of others, it is remembered where the last line of it is in
+//! the table: finding one is a look at that place and one comparison.
+//!
+//! Values that are guessed one by one are best not indexed at all (RFC 7541, 7.1): credentials and short cookies are never
+//! indexed by anyone behind us either, other cookies not by us. Strings that go into the table are encoded by Huffman; of others that
+//! would save a quarter of their bytes, for some eight instructions a byte, and is not done.
+
+use super::line::{COLON, END, FieldLine, Named, Shape};
+use super::table::{Table, size_of_entry};
+use super::{TABLE_SIZE, huffman, integer, statics};
+use crate::http2::pseudo::Pseudo;
+use crate::known::{self, COUNT, Known, KnownSet};
+
+/// What is never indexed whoever says it.
+const CREDENTIALS: KnownSet = KnownSet::of(&[Known::Authorization, Known::ProxyAuthorization]);
+
+/// What is not indexed.
+const COOKIES: KnownSet = KnownSet::of(&[Known::Cookie, Known::SetCookie]);
+
+/// A cookie with fewer bytes could be guessed.
+const SHORT_COOKIE: usize = 20;
+
+/// A place for each known name, one for the authority, and some for others, in classes that are told by their bytes.
+const AUTHORITY: usize = COUNT;
+const OTHERS: usize = COUNT + 1;
+const SLOTS: usize = OTHERS + 32;
+
+/// Encodes the blocks that leave by a connection.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    table: Table,
+    /// Empty until the first block.
+    slots: Vec<Slot>,
+    /// A size that the other side has to be told, and the smallest since it was told one.
+    resized: Option<Resized>,
+    line: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Resized {
+    smallest: usize,
+    last: usize,
+}
+
+/// What is known of the last lines of a name, or of a class of names.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// The low bits of the number of the line that was added to the table last.
+    number: u16,
+    /// The low bits of a sum of the value that came last.
+    sum: u16,
+}
+
+/// A field's name, on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label<'n> {
+    Pseudo(Pseudo),
+    Known(Known),
+    /// In any case; it is written in lower case.
+    Other(&'n [u8]),
+}
+
+/// How a field is to be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Indexing {
+    /// By an index, if it comes often.
+    Wanted,
+    /// As a literal.
+    Unwanted,
+    /// As a literal, by everybody.
+    Never,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// One at the start of a connection.
+    pub fn new() -> Self {
+        Self {
+            table: Table::new(TABLE_SIZE),
+            slots: Vec::new(),
+            resized: None,
+            line: Vec::new(),
+        }
+    }
+
+    /// Bytes of memory that are held.
+    pub fn capacity(&self) -> usize {
+        self.table.capacity() + self.slots.capacity() * size_of::<Slot>() + self.line.capacity()
+    }
+
+    /// The other side's SETTINGS_HEADER_TABLE_SIZE. Of more than [`TABLE_SIZE`], so much is used.
+    pub fn set_max_size(&mut self, size: usize) {
+        let size = size.min(TABLE_SIZE);
+        if size == self.table.max_size() {
+            return;
+        }
+        self.table.resize(size);
+        let smallest = self
+            .resized
+            .map_or(size, |resized| resized.smallest.min(size));
+        self.resized = Some(Resized {
+            smallest,
+            last: size,
+        });
+    }
+
+    /// Begins a block, into `out`.
+    #[inline]
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
+        if let Some(Resized { smallest, last }) = self.resized.take() {
+            // RFC 7541, 4.2: the smallest first, by which both sides evict the same.
+            if smallest < last {
+                integer::write(smallest, 5, 0x20, out);
+            }
+            integer::write(last, 5, 0x20, out);
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![Slot::default(); SLOTS];
+        }
+    }
+
+    /// Encodes a field of the block that was begun. One that came as never indexed has to be said so.
+    pub fn field(&mut self, name: &[u8], value: &[u8], never_indexed: bool, out: &mut Vec<u8>) {
+        let label = match (Pseudo::of(name), known::find(name)) {
+            (Some(pseudo), _) => Label::Pseudo(pseudo),
+            (_, Some(known)) => Label::Known(known),
+            _ => Label::Other(name),
+        };
+        self.add(label, value, never_indexed, out);
+    }
+
+    /// Encodes a status.
+    pub(crate) fn status(&mut self, status: u16, out: &mut Vec<u8>) {
+        let index = match status {
+            200 => 8,
+            204 => 9,
+            206 => 10,
+            304 => 11,
+            400 => 12,
+            404 => 13,
+            500 => 14,
+            _ => {
+                let digit = |power: u16| b'0' + (status / power % 10) as u8;
+                return out.extend_from_slice(&[0x08, 3, digit(100), digit(10), digit(1)]);
+            }
+        };
+        out.push(0x80 | index);
+    }
+
+    /// The same as [`field`](Self::field) where it is known what the name is.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        label: Label<'_>,
+        value: &[u8],
+        never_indexed: bool,
+        out: &mut Vec<u8>,
+    ) {
+        if let Label::Pseudo(pseudo) = label
+            && let Some(index) = static_line(pseudo, value)
+        {
+            return out.push(0x80 | index);
+        }
+        let flags = match indexing(label, value, never_indexed) {
+            Indexing::Wanted => return self.add_indexed(label, value, out),
+            Indexing::Unwanted => 0,
+            Indexing::Never => 0x10,
+        };
+        name(label, static_name(label), (4, flags), out);
+        string(value, out);
+    }
+
+    /// Encodes a field by its index, if it has one; or as a literal, which gets one if it came before.
+    fn add_indexed(&mut self, label: Label<'_>, value: &[u8], out: &mut Vec<u8>) {
+        let place = label.slot();
+        let Some(slot) = self.slots.get_mut(place) else {
+            return;
+        };
+        let age = (self.table.added() as u16).wrapping_sub(slot.number);
+        let found = usize::from(age).checked_sub(1);
+        let found = found.and_then(|place| Some((place, self.table.get(place)?)));
+        let found = found.filter(|(_, line)| label.is_of(line));
+        let mut index = static_name(label);
+        if let Some((place, line)) = found {
+            let dynamic = statics::COUNT_OF_STATICS + 1 + place;
+            if line.value() == value {
+                return integer::write(dynamic, 7, 0x80, out);
+            }
+            if index == 0 {
+                index = dynamic;
+            }
+        }
+        let sum = sum(value) ^ place as u16;
+        let label_length = label.length();
+        let is_small = size_of_entry(label_length, value.len()) <= self.table.max_size() / 4;
+        if slot.sum == sum && is_small {
+            slot.number = self.table.added() as u16;
+            name(label, index, (6, 0x40), out);
+            compact_string(value, out);
+            self.keep(label, value);
+        } else {
+            slot.sum = sum;
+            name(label, index, (4, 0), out);
+            string(value, out);
+        }
+    }
+
+    /// Adds a line to the table.
+    fn keep(&mut self, label: Label<'_>, value: &[u8]) {
+        self.line.clear();
+        label.write(&mut self.line);
+        let shape = Shape {
+            name_length: self.line.len() as u32,
+            named: label.named(),
+            fault: None,
+        };
+        for part in [COLON, value, END] {
+            self.line.extend_from_slice(part);
+        }
+        self.table.add(&self.line, shape);
+    }
+}
+
+impl Label<'_> {
+    fn named(self) -> Named {
+        match self {
+            Self::Pseudo(pseudo) => Named::Pseudo(pseudo),
+            Self::Known(known) => Named::Known(known),
+            Self::Other(_) => Named::Other,
+        }
+    }
+
+    /// Whether a line has this name.
+    #[inline]
+    fn is_of(self, line: &FieldLine<'_>) -> bool {
+        let is_it = line.named() == self.named();
+        match self {
+            Self::Other(name) => is_it && line.name().eq_ignore_ascii_case(name),
+            _ => is_it,
+        }
+    }
+
+    fn length(self) -> usize {
+        match self {
+            Self::Pseudo(pseudo) => pseudo.name().len(),
+            Self::Known(known) => known.name().len(),
+            Self::Other(name) => name.len(),
+        }
+    }
+
+    /// Writes it in lower case.
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Pseudo(pseudo) => out.extend_from_slice(pseudo.name().as_bytes()),
+            Self::Known(known) => out.extend_from_slice(known.name().as_bytes()),
+            Self::Other(name) => out.extend(name.iter().map(u8::to_ascii_lowercase)),
+        }
+    }
+
+    /// Where it is remembered what was last encoded of it.
+    #[inline]
+    fn slot(self) -> usize {
+        match self {
+            Self::Known(known) => known as usize,
+            Self::Pseudo(_) => AUTHORITY,
+            Self::Other(name) => OTHERS + known::class(name) % (SLOTS - OTHERS),
+        }
+    }
+}
+
+#[inline]
+fn indexing(label: Label<'_>, value: &[u8], never_indexed: bool) -> Indexing {
+    match label {
+        _ if never_indexed => Indexing::Never,
+        Label::Pseudo(Pseudo::Authority) => Indexing::Wanted,
+        Label::Pseudo(_) => Indexing::Unwanted,
+        Label::Known(known) if CREDENTIALS.contains(known) => Indexing::Never,
+        Label::Known(Known::Cookie) if value.len() < SHORT_COOKIE => Indexing::Never,
+        Label::Known(known) if COOKIES.contains(known) => Indexing::Unwanted,
+        Label::Known(_) | Label::Other(_) => Indexing::Wanted,
+    }
+}
+
+/// The index of the whole line in the static table.
+#[inline]
+fn static_line(pseudo: Pseudo, value: &[u8]) -> Option<u8> {
+    match (pseudo, value) {
+        (Pseudo::Method, b"GET") => Some(2),
+        (Pseudo::Method, b"POST") => Some(3),
+        (Pseudo::Path, b"/") => Some(4),
+        (Pseudo::Path, b"/index.html") => Some(5),
+        (Pseudo::Scheme, b"http") => Some(6),
+        (Pseudo::Scheme, b"https") => Some(7),
+        _ => None,
+    }
+}
+
+/// The index of a name in the static table; 0 where it is not there.
+#[inline]
+fn static_name(label: Label<'_>) -> usize {
+    match label {
+        Label::Known(known) => statics::index_of(known),
+        Label::Other(_) | Label::Pseudo(Pseudo::Protocol) => 0,
+        Label::Pseudo(Pseudo::Authority) => 1,
+        Label::Pseudo(Pseudo::Method) => 2,
+        Label::Pseudo(Pseudo::Path) => 4,
+        Label::Pseudo(Pseudo::Scheme) => 6,
+        Label::Pseudo(Pseudo::Status) => 8,
+    }
+}
+
+/// Begins a literal: by the index of its name, or with that where the index is 0. `first` is how many bits an index has in the first
+/// byte, and the others.
+#[inline]
+fn name(label: Label<'_>, index: usize, first: (u32, u8), out: &mut Vec<u8>) {
+    integer::write(index, first.0, first.1, out);
+    if index == 0 {
+        integer::write(label.length(), 7, 0, out);
+        label.write(out);
+    }
+}
+
+/// Writes a string as it is.
+#[inline]
+fn string(value: &[u8], out: &mut Vec<u8>) {
+    integer::write(value.len(), 7, 0, out);
+    out.extend_from_slice(value);
+}
+
+/// Writes a string by Huffman, if that is shorter.
+fn compact_string(value: &[u8], out: &mut Vec<u8>) {
+    let length = huffman::encoded_length(value);
+    if length >= value.len() {
+        return string(value, out);
+    }
+    integer::write(length, 7, 0x80, out);
+    huffman::encode(value, out);
+}
+
+/// A sum that tells most values from others.
+#[inline]
+fn sum(value: &[u8]) -> u16 {
+    let (words, rest) = value.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]);
+    let sum = words.fold(value.len() as u64, |sum, word| {
+        (sum ^ u64::from_le_bytes(*word))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29)
+    });
+    (sum >> 48) as u16
+}

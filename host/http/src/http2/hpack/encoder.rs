@@ -166,6 +166,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) {
         if let Label::Pseudo(pseudo) = label
+            && !never_indexed
             && let Some(index) = static_line(pseudo, value)
         {
             return out.push(0x80 | index);

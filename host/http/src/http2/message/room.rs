@@ -12,6 +12,8 @@ pub(super) struct Room {
     line: usize,
     fields: usize,
     excess: Excess,
+    /// What a line that is too long is called.
+    too_long: Violation,
 }
 
 impl Room {
@@ -22,6 +24,10 @@ impl Room {
             line: limits.line as usize,
             fields: usize::from(limits.fields).min(MAX_FIELDS),
             excess,
+            too_long: match limits.line < limits.bytes {
+                true => excess.line,
+                false => excess.bytes,
+            },
         }
     }
 
@@ -36,12 +42,9 @@ impl Room {
     /// Judges the length of a line.
     #[inline]
     pub(super) fn judge_line(&self, bytes: usize) -> Result<(), Violation> {
-        if bytes <= self.line {
-            Ok(())
-        } else if self.line < self.left {
-            Err(self.excess.line)
-        } else {
-            Err(self.excess.bytes)
+        match bytes <= self.line {
+            true => Ok(()),
+            false => Err(self.too_long),
         }
     }
 

@@ -117,11 +117,21 @@ pub enum Violation {
     Switching,
     #[error("the body is not as long as Content-Length says")]
     BodyLength,
+    #[error("HEADERS are missing, or are where none may be")]
+    Headers,
+    #[error("a frame behind the end of its message")]
+    AfterEnd,
+    #[error("more data than the stream's flow-control window allows")]
+    StreamWindow,
+    #[error("the stream's flow-control window is larger than it may be")]
+    WindowOverflow,
+    #[error("a WINDOW_UPDATE of nothing")]
+    Increment,
 }
 
 impl Violation {
     /// All of them, for tables of metrics.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 59] = [
         Self::BareLf,
         Self::BareCr,
         Self::EmptyLines,
@@ -176,6 +186,11 @@ impl Violation {
         Self::Te,
         Self::Switching,
         Self::BodyLength,
+        Self::Headers,
+        Self::AfterEnd,
+        Self::StreamWindow,
+        Self::WindowOverflow,
+        Self::Increment,
     ];
 
     /// The status of the answer to a request that has it: 414, 431, 501, 505, or 400.
@@ -249,6 +264,11 @@ impl Violation {
             Self::Te => "te",
             Self::Switching => "switching",
             Self::BodyLength => "body-length",
+            Self::Headers => "headers",
+            Self::AfterEnd => "after-end",
+            Self::StreamWindow => "stream-window",
+            Self::WindowOverflow => "window-overflow",
+            Self::Increment => "increment",
         }
     }
 }

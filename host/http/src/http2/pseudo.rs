@@ -1,6 +1,8 @@
 //! Pseudo-fields (RFC 9113, 8.3; RFC 8441, 4): what HTTP/1 says in a message's first line.
 
 use crate::fields::offset;
+use crate::host;
+use crate::syntax::{is_token, status, target_end};
 use crate::violation::Violation;
 
 /// A pseudo-field that is known.
@@ -37,6 +39,43 @@ impl Pseudo {
             Self::Status => ":status",
             Self::Protocol => ":protocol",
         }
+    }
+
+    /// Judges a value by itself.
+    ///
+    /// # Errors
+    /// No message may have it.
+    pub(crate) fn judge(self, value: &[u8]) -> Result<(), Violation> {
+        let (is_right, violation) = match self {
+            Self::Method => (is_token(value), Violation::Method),
+            Self::Scheme => (is_tls(value).is_some(), Violation::TargetForm),
+            Self::Authority => (host::is_valid(value), Violation::HostInvalid),
+            Self::Path => return judge_path(value),
+            Self::Status => (status(value).is_some(), Violation::Status),
+            Self::Protocol => (is_token(value), Violation::Protocol),
+        };
+        is_right.then_some(()).ok_or(violation)
+    }
+}
+
+/// Whether a scheme has TLS; `None` where it is none of HTTP.
+pub(super) fn is_tls(scheme: &[u8]) -> Option<bool> {
+    match scheme {
+        b"https" => Some(true),
+        b"http" => Some(false),
+        _ if scheme.eq_ignore_ascii_case(b"https") => Some(true),
+        _ if scheme.eq_ignore_ascii_case(b"http") => Some(false),
+        _ => None,
+    }
+}
+
+/// A path, or `*`, with the bytes that HTTP/1 allows in a target.
+fn judge_path(path: &[u8]) -> Result<(), Violation> {
+    match path.get(target_end(path, 0)) {
+        Some(b'#') => Err(Violation::Fragment),
+        Some(_) => Err(Violation::TargetByte),
+        None if path.starts_with(b"/") || path == b"*" => Ok(()),
+        None => Err(Violation::TargetForm),
     }
 }
 

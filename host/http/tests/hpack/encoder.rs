@@ -134,7 +134,7 @@ fn what_was_displaced_is_indexed_again() {
         // Each name takes some 100 bytes of the table, which has room for 40.
         for known in 0..50 {
             let name = format!("x-name-{known}");
-            let value = format!("{:060}", known);
+            let value = format!("{known:060}");
             let block = one(&mut encoder, &name, &value);
             let fields = decode(&mut decoder, &block).unwrap();
             assert_eq!(fields, [(name, value, false)]);

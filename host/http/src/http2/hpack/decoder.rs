@@ -38,6 +38,7 @@ impl Decoder {
     ///
     /// # Errors
     /// It cannot be decoded, and nothing behind it could be.
+    #[inline]
     pub fn decode(
         &mut self,
         block: &[u8],
@@ -46,12 +47,12 @@ impl Decoder {
         let (mut rest, mut has_begun) = (block, false);
         while let Some((&first, behind)) = rest.split_first() {
             rest = behind;
-            match first {
-                0x80.. => each(self.indexed(integer::read(first, 7, &mut rest)?)?),
+            let line = match first {
+                0x80.. => self.indexed(integer::read(first, 7, &mut rest)?)?,
                 0x40.. => {
                     let shape = self.literal(first, 6, &mut rest)?;
-                    each(self.line(shape, false));
                     self.table.add(&self.line, shape);
+                    self.line(shape, false)
                 }
                 0x20.. if has_begun => return Err(HpackError::Resize),
                 0x20.. => {
@@ -60,9 +61,10 @@ impl Decoder {
                 }
                 _ => {
                     let shape = self.literal(first, 4, &mut rest)?;
-                    each(self.line(shape, first & 0x10 != 0));
+                    self.line(shape, first & 0x10 != 0)
                 }
-            }
+            };
+            each(line);
             has_begun = true;
         }
         if self.line.capacity() > MOST_KEPT {
@@ -92,6 +94,7 @@ impl Decoder {
     }
 
     /// Reads a literal (RFC 7541, 6.2).
+    #[inline(never)]
     fn literal(&mut self, first: u8, bits: u32, rest: &mut &[u8]) -> Result<Shape, HpackError> {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
@@ -122,7 +125,7 @@ impl Decoder {
         line.extend_from_slice(COLON);
         let from = line.len();
         string(rest, line)?;
-        let fault = fault(&line[from..]);
+        let fault = fault(named, &line[from..]);
         line.extend_from_slice(END);
         Ok(Shape {
             name_length,

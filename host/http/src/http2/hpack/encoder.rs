@@ -24,6 +24,9 @@ const COOKIES: KnownSet = KnownSet::of(&[Known::Cookie, Known::SetCookie]);
 /// A cookie with fewer bytes could be guessed.
 const SHORT_COOKIE: usize = 20;
 
+/// A line that takes more than this part of the table is not kept in it.
+const LARGEST: usize = 4;
+
 /// A place for each known name, one for the authority, and some for others, in classes that are told by their bytes.
 const AUTHORITY: usize = COUNT;
 const OTHERS: usize = COUNT + 1;
@@ -67,6 +70,8 @@ pub(crate) enum Label<'n> {
 /// How a field is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Indexing {
+    /// By its index in the static table.
+    Static(u8),
     /// By an index, if it comes often.
     Wanted,
     /// As a literal.
@@ -157,7 +162,7 @@ impl Encoder {
     }
 
     /// The same as [`field`](Self::field) where it is known what the name is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(
         &mut self,
         label: Label<'_>,
@@ -165,54 +170,70 @@ impl Encoder {
         never_indexed: bool,
         out: &mut Vec<u8>,
     ) {
-        if let Label::Pseudo(pseudo) = label
-            && !never_indexed
-            && let Some(index) = static_line(pseudo, value)
-        {
-            return out.push(0x80 | index);
+        match self.find(label) {
+            Some((index, line)) if line.value() == value && !never_indexed => {
+                integer::write(index, 7, 0x80, out);
+            }
+            found => {
+                let index = found.map_or(0, |(index, _)| index);
+                self.add_literal(label, value, never_indexed, index, out);
+            }
         }
-        let flags = match indexing(label, value, never_indexed) {
-            Indexing::Wanted => return self.add_indexed(label, value, out),
-            Indexing::Unwanted => 0,
-            Indexing::Never => 0x10,
-        };
-        name(label, static_name(label), (4, flags), out);
-        string(value, out);
     }
 
-    /// Encodes a field by its index, if it has one; or as a literal, which gets one if it came before.
-    fn add_indexed(&mut self, label: Label<'_>, value: &[u8], out: &mut Vec<u8>) {
-        let place = label.slot();
-        let Some(slot) = self.slots.get_mut(place) else {
-            return;
+    /// The line of this name that was added last, and its index.
+    #[inline(always)]
+    fn find(&self, label: Label<'_>) -> Option<(usize, FieldLine<'_>)> {
+        let slot = self.slots.get(label.slot())?;
+        // 1 for the newest; 0 says that there is none.
+        let age = usize::from((self.table.added() as u16).wrapping_sub(slot.number));
+        let line = self.table.get(age.wrapping_sub(1))?;
+        let is_it = label.is_of(&line);
+        is_it.then_some((statics::COUNT_OF_STATICS + age, line))
+    }
+
+    /// Encodes a field as a literal, which gets an index if it came before. `dynamic` is the index of its name in the dynamic table,
+    /// or 0.
+    #[inline(never)]
+    fn add_literal(
+        &mut self,
+        label: Label<'_>,
+        value: &[u8],
+        never_indexed: bool,
+        dynamic: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let index = match static_name(label) {
+            0 => dynamic,
+            index => index,
         };
-        let age = (self.table.added() as u16).wrapping_sub(slot.number);
-        let found = usize::from(age).checked_sub(1);
-        let found = found.and_then(|place| Some((place, self.table.get(place)?)));
-        let found = found.filter(|(_, line)| label.is_of(line));
-        let mut index = static_name(label);
-        if let Some((place, line)) = found {
-            let dynamic = statics::COUNT_OF_STATICS + 1 + place;
-            if line.value() == value {
-                return integer::write(dynamic, 7, 0x80, out);
+        match indexing(label, value, never_indexed) {
+            Indexing::Static(index) => out.push(0x80 | index),
+            Indexing::Wanted if self.is_repeated(label, value) => {
+                name(label, index, (6, 0x40), out);
+                compact_string(value, out);
+                self.keep(label, value);
             }
-            if index == 0 {
-                index = dynamic;
+            Indexing::Wanted | Indexing::Unwanted => {
+                name(label, index, (4, 0), out);
+                string(value, out);
+            }
+            Indexing::Never => {
+                name(label, index, (4, 0x10), out);
+                string(value, out);
             }
         }
-        let sum = sum(value) ^ place as u16;
-        let label_length = label.length();
-        let is_small = size_of_entry(label_length, value.len()) <= self.table.max_size() / 4;
-        if slot.sum == sum && is_small {
-            slot.number = self.table.added() as u16;
-            name(label, index, (6, 0x40), out);
-            compact_string(value, out);
-            self.keep(label, value);
-        } else {
-            slot.sum = sum;
-            name(label, index, (4, 0), out);
-            string(value, out);
-        }
+    }
+
+    /// Whether a name has the value that it had the last time, and is to be kept with it.
+    fn is_repeated(&mut self, label: Label<'_>, value: &[u8]) -> bool {
+        let Some(slot) = self.slots.get_mut(label.slot()) else {
+            return false;
+        };
+        let sum = sum(value) ^ label.class();
+        let is_same = std::mem::replace(&mut slot.sum, sum) == sum;
+        let size = size_of_entry(label.length(), value.len());
+        is_same && size <= self.table.max_size() / LARGEST
     }
 
     /// Adds a line to the table.
@@ -226,6 +247,9 @@ impl Encoder {
         };
         for part in [COLON, value, END] {
             self.line.extend_from_slice(part);
+        }
+        if let Some(slot) = self.slots.get_mut(label.slot()) {
+            slot.number = self.table.added() as u16;
         }
         self.table.add(&self.line, shape);
     }
@@ -243,10 +267,11 @@ impl Label<'_> {
     /// Whether a line has this name.
     #[inline]
     fn is_of(self, line: &FieldLine<'_>) -> bool {
-        let is_it = line.named() == self.named();
-        match self {
-            Self::Other(name) => is_it && line.name().eq_ignore_ascii_case(name),
-            _ => is_it,
+        match (self, line.named()) {
+            (Self::Known(known), Named::Known(of_line)) => known == of_line,
+            (Self::Pseudo(pseudo), Named::Pseudo(of_line)) => pseudo == of_line,
+            (Self::Other(name), Named::Other) => line.name().eq_ignore_ascii_case(name),
+            _ => false,
         }
     }
 
@@ -276,32 +301,38 @@ impl Label<'_> {
             Self::Other(name) => OTHERS + known::class(name) % (SLOTS - OTHERS),
         }
     }
-}
 
-#[inline]
-fn indexing(label: Label<'_>, value: &[u8], never_indexed: bool) -> Indexing {
-    match label {
-        _ if never_indexed => Indexing::Never,
-        Label::Pseudo(Pseudo::Authority) => Indexing::Wanted,
-        Label::Pseudo(_) => Indexing::Unwanted,
-        Label::Known(known) if CREDENTIALS.contains(known) => Indexing::Never,
-        Label::Known(Known::Cookie) if value.len() < SHORT_COOKIE => Indexing::Never,
-        Label::Known(known) if COOKIES.contains(known) => Indexing::Unwanted,
-        Label::Known(_) | Label::Other(_) => Indexing::Wanted,
+    /// What tells it from most others that have the same slot.
+    fn class(self) -> u16 {
+        match self {
+            Self::Other(name) => known::class(name) as u16,
+            _ => 0,
+        }
     }
 }
 
-/// The index of the whole line in the static table.
-#[inline]
-fn static_line(pseudo: Pseudo, value: &[u8]) -> Option<u8> {
+fn indexing(label: Label<'_>, value: &[u8], never_indexed: bool) -> Indexing {
+    match label {
+        _ if never_indexed => Indexing::Never,
+        Label::Pseudo(Pseudo::Authority) | Label::Other(_) => Indexing::Wanted,
+        Label::Pseudo(pseudo) => static_line(pseudo, value),
+        Label::Known(known) if CREDENTIALS.contains(known) => Indexing::Never,
+        Label::Known(Known::Cookie) if value.len() < SHORT_COOKIE => Indexing::Never,
+        Label::Known(known) if COOKIES.contains(known) => Indexing::Unwanted,
+        Label::Known(_) => Indexing::Wanted,
+    }
+}
+
+/// How a pseudo-field is encoded: paths are not indexed, for there are many.
+fn static_line(pseudo: Pseudo, value: &[u8]) -> Indexing {
     match (pseudo, value) {
-        (Pseudo::Method, b"GET") => Some(2),
-        (Pseudo::Method, b"POST") => Some(3),
-        (Pseudo::Path, b"/") => Some(4),
-        (Pseudo::Path, b"/index.html") => Some(5),
-        (Pseudo::Scheme, b"http") => Some(6),
-        (Pseudo::Scheme, b"https") => Some(7),
-        _ => None,
+        (Pseudo::Method, b"GET") => Indexing::Static(2),
+        (Pseudo::Method, b"POST") => Indexing::Static(3),
+        (Pseudo::Path, b"/") => Indexing::Static(4),
+        (Pseudo::Path, b"/index.html") => Indexing::Static(5),
+        (Pseudo::Scheme, b"http") => Indexing::Static(6),
+        (Pseudo::Scheme, b"https") => Indexing::Static(7),
+        _ => Indexing::Unwanted,
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::http2::pseudo::Pseudo;
 use crate::known::{self, Known};
-use crate::syntax::{LOWER_TOKEN, is_token, text_end, trim};
+use crate::syntax::{LOWER_TOKEN, is_token, text_end};
 use crate::violation::Violation;
 
 /// What comes behind a name.
@@ -67,15 +67,19 @@ impl Named {
     }
 }
 
-/// What is wrong with a value (RFC 9113, 8.2.1; and as in HTTP/1, control bytes).
-pub(super) fn fault(value: &[u8]) -> Option<Violation> {
-    if text_end(value, 0) < value.len() {
-        Some(Violation::FieldValue)
-    } else if trim(value).len() < value.len() {
-        Some(Violation::BlankAround)
-    } else {
-        None
+/// What is wrong with a value: with that of any field (RFC 9113, 8.2.1; and as in HTTP/1, control bytes), or of a pseudo-field (8.3).
+pub(super) fn fault(named: Named, value: &[u8]) -> Option<Violation> {
+    match named {
+        Named::Pseudo(pseudo) => pseudo.judge(value).err(),
+        _ if text_end(value, 0) < value.len() => Some(Violation::FieldValue),
+        _ if has_blanks_around(value) => Some(Violation::BlankAround),
+        _ => None,
     }
+}
+
+fn has_blanks_around(value: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.first()) || is_blank(value.last())
 }
 
 impl<'l> FieldLine<'l> {
@@ -150,18 +154,18 @@ mod tests {
     #[test]
     fn values_have_no_control_bytes_and_no_blanks_around_them() {
         for value in ["", "a", "a b\tc", "\u{e9}"] {
-            assert_eq!(fault(value.as_bytes()), None, "{value:?}");
+            assert_eq!(fault(Named::Other, value.as_bytes()), None, "{value:?}");
         }
         for value in ["\r", "a\nb", "a\0", "\u{7f}"] {
             assert_eq!(
-                fault(value.as_bytes()),
+                fault(Named::Other, value.as_bytes()),
                 Some(Violation::FieldValue),
                 "{value:?}"
             );
         }
         for value in [" ", "\t", " a", "a ", "a\t"] {
             assert_eq!(
-                fault(value.as_bytes()),
+                fault(Named::Other, value.as_bytes()),
                 Some(Violation::BlankAround),
                 "{value:?}"
             );

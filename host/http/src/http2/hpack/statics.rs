@@ -3,6 +3,7 @@
 use super::line::{FieldLine, Named, Shape};
 use crate::http2::pseudo::Pseudo;
 use crate::known::{COUNT, Known};
+use crate::violation::Violation;
 
 macro_rules! statics {
     ($($name:literal = $value:literal,)+) => {
@@ -122,6 +123,8 @@ const fn entries() -> [FieldLine<'static>; COUNT_OF_STATICS] {
         };
         index += 1;
     }
+    // The one entry of which the value, where it is taken, must not pass.
+    entries[0].shape.fault = Some(Violation::HostInvalid);
     entries
 }
 
@@ -161,7 +164,7 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http2::hpack::line::{COLON, END};
+    use crate::http2::hpack::line::{COLON, END, fault};
 
     #[test]
     fn entries_are_lines_with_right_names() {
@@ -169,6 +172,11 @@ mod tests {
         for index in 1..=61 {
             let entry = get(index).unwrap();
             assert_eq!(Named::of(entry.name()), entry.named(), "{index}");
+            assert_eq!(
+                fault(entry.named(), entry.value()),
+                entry.fault(),
+                "{index}"
+            );
             let line = [entry.name(), COLON, entry.value(), END].concat();
             assert_eq!(line, entry.bytes());
         }

@@ -72,7 +72,8 @@ impl Table {
     /// The line at a place, where the newest is at 0.
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<FieldLine<'_>> {
-        let index = self.entries.len().checked_sub(place + 1)?;
+        // Behind the oldest there is none, and this wraps around.
+        let index = self.entries.len().wrapping_sub(1).wrapping_sub(place);
         let entry = self.entries.get(index)?;
         let from = entry.start.wrapping_sub(self.base) as usize;
         Some(FieldLine {

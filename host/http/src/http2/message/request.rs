@@ -2,15 +2,14 @@
 
 use crate::head::{Head, Version};
 use crate::host;
-use crate::http1::{Framing, request_framing};
+use crate::http1::{Framing, request_framing, request_length};
 use crate::http2::hpack::{FieldLine, Named};
 use crate::http2::message::OF_CONNECTION;
 use crate::http2::message::cookie::Crumbs;
 use crate::http2::message::room::Room;
-use crate::http2::pseudo::{Pseudo, PseudoFields};
+use crate::http2::pseudo::{Pseudo, PseudoFields, is_tls};
 use crate::known::{Known, KnownSet};
 use crate::limits::{Excess, Limits};
-use crate::syntax::is_token;
 use crate::violation::Violation;
 
 /// What a request is, beside its head.
@@ -110,10 +109,7 @@ impl<'r> RequestReading<'r> {
         if !is_known_here {
             return Err(Violation::PseudoUnknown);
         }
-        // What is wrong with the value of another is said of what it becomes.
-        if pseudo == Pseudo::Authority
-            && let Some(violation) = line.fault()
-        {
+        if let Some(violation) = line.fault() {
             return Err(violation);
         }
         self.pseudo.add(pseudo, line.value(), line.never_indexed)
@@ -157,32 +153,25 @@ impl<'r> RequestReading<'r> {
     fn begin(&mut self) -> Result<(), Violation> {
         self.has_begun = true;
         let mut method = self.pseudo.need(Pseudo::Method)?;
-        let protocol = self.pseudo.get(Pseudo::Protocol);
         let is_options = method == b"OPTIONS";
-        match (method, protocol) {
+        match (method, self.pseudo.get(Pseudo::Protocol)) {
             (b"CONNECT", None) => return Err(Violation::Connect),
-            (b"CONNECT", Some(protocol)) if is_token(protocol) => {
+            (b"CONNECT", Some(_)) => {
                 self.request.is_connect = true;
                 method = b"GET";
             }
             (_, None) => {}
             (_, Some(_)) => return Err(Violation::Protocol),
         }
-        let scheme = self.pseudo.need(Pseudo::Scheme)?;
-        self.request.is_tls = scheme.eq_ignore_ascii_case(b"https");
-        if !self.request.is_tls && !scheme.eq_ignore_ascii_case(b"http") {
+        self.request.is_tls = is_tls(self.pseudo.need(Pseudo::Scheme)?).unwrap_or_default();
+        let target = self.pseudo.need(Pseudo::Path)?;
+        if target.len() > self.limits.target as usize {
+            return Err(Violation::TargetTooLong);
+        }
+        if target == b"*" && !is_options {
             return Err(Violation::TargetForm);
         }
-        let target = self.pseudo.need(Pseudo::Path)?;
-        match target {
-            _ if target.len() > self.limits.target as usize => {
-                return Err(Violation::TargetTooLong);
-            }
-            [b'/', ..] => {}
-            b"*" if is_options => {}
-            _ => return Err(Violation::TargetForm),
-        }
-        self.head.begin_request(method, target, Version::Http2)?;
+        self.head.write_request_line(method, target, Version::Http2);
         self.head.start.is_target_never_indexed = self.pseudo.is_never_indexed(Pseudo::Path);
         self.room.take(self.head.fields.bytes.len())?;
         self.push_authority()
@@ -215,7 +204,10 @@ impl<'r> RequestReading<'r> {
                 .push(b"upgrade", self.pseudo.need(Pseudo::Protocol)?)?;
             self.head.push(b"connection", b"upgrade")?;
         }
-        self.request.framing = request_framing(self.head)?;
+        self.request.framing = match self.pseudo.get(Pseudo::Authority) {
+            Some(_) => request_length(self.head)?,
+            None => request_framing(self.head)?,
+        };
         Ok(self.request)
     }
 }

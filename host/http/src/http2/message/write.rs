@@ -87,9 +87,8 @@ impl Writer {
             encoder.add(Label::Pseudo(Pseudo::Protocol), protocol, false, out);
         }
         let left_out = protocol.map_or(NOT_OF_REQUESTS, |_| NOT_OF_CONNECT);
-        for field in edit.fields(head) {
-            self.field(&field, left_out, out);
-        }
+        edit.fields(head)
+            .for_each(|field| self.field(&field, left_out, out));
         Ok(())
     }
 
@@ -109,9 +108,8 @@ impl Writer {
         }
         self.encoder.begin(out);
         self.encoder.status(status, out);
-        for field in edit.fields(head) {
-            self.field(&field, OF_CONNECTION, out);
-        }
+        edit.fields(head)
+            .for_each(|field| self.field(&field, OF_CONNECTION, out));
         Ok(())
     }
 
@@ -131,7 +129,10 @@ impl Writer {
             Some(known) => Label::Known(known),
             None => Label::Other(field.name),
         };
-        let value = trim(field.value);
+        let value = match field.value {
+            [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => trim(field.value),
+            value => value,
+        };
         self.encoder.add(label, value, field.is_never_indexed, out);
     }
 }

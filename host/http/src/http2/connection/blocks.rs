@@ -25,7 +25,6 @@ impl Connection {
         if frame.has(flag::END_HEADERS) {
             return self.block(frame, fragment, head);
         }
-        self.intake.block.clear();
         self.intake.open_block = Some(frame);
         self.extend_block(fragment)?;
         Ok(None)
@@ -37,8 +36,9 @@ impl Connection {
         let Some(first) = self.intake.open_block.take_if(|_| is_last) else {
             return Ok(None);
         };
-        let block = std::mem::take(&mut self.intake.block);
+        let mut block = std::mem::take(&mut self.intake.block);
         let told = self.block(first, &block, head);
+        block.clear();
         self.intake.block = block;
         told
     }

@@ -172,7 +172,6 @@ impl Connection {
                 Ok((used + frame.length, event))
             }
             None => {
-                self.intake.payload.clear();
                 self.intake.place = match is_of_use(frame.kind) {
                     true => Place::Payload(frame),
                     false => Place::Skipped(frame.length),
@@ -220,8 +219,9 @@ impl Connection {
         if taken < missing {
             return Ok((taken, None));
         }
-        let payload = std::mem::take(&mut self.intake.payload);
+        let mut payload = std::mem::take(&mut self.intake.payload);
         let event = self.whole(frame, &payload, head);
+        payload.clear();
         self.intake.payload = payload;
         Ok((taken, event?))
     }

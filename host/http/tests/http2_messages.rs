@@ -409,7 +409,7 @@ fn lengths_are_told_and_equal_ones_are_one() {
 
 #[test]
 fn cookies_on_lines_of_their_own_are_put_together() {
-    let table: [(Lines<'_>, &str); 4] = [
+    let table: [(Lines<'_>, &str); 5] = [
         (&[("cookie", "a=1")], "a=1"),
         (
             &[("cookie", "a=1"), ("cookie", "b=2; c=3")],
@@ -419,7 +419,8 @@ fn cookies_on_lines_of_their_own_are_put_together() {
             &[("cookie", "a=1"), ("accept", "a"), ("cookie", "b=2")],
             "a=1; b=2",
         ),
-        (&[("cookie", ""), ("cookie", "")], "; "),
+        (&[("cookie", ""), ("cookie", "")], ""),
+        (&[("cookie", ""), ("cookie", "a=1"), ("cookie", "")], "a=1"),
     ];
     let mut reader = Reader::new(TABLE_SIZE);
     for (lines, cookie) in table {
@@ -767,7 +768,7 @@ fn head(start: &str, fields: Lines<'_>) -> Head {
 fn lines(block: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     let decoded = Decoder::new(TABLE_SIZE).decode(block, |line| {
-        let never = if line.never_indexed {
+        let never = if line.is_never_indexed() {
             " (never indexed)"
         } else {
             ""

@@ -13,7 +13,11 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<Field>, HpackError>
     let mut fields = Vec::new();
     decoder.decode(block, |line| {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        fields.push((text(line.name()), text(line.value()), line.never_indexed));
+        fields.push((
+            text(line.name()),
+            text(line.value()),
+            line.is_never_indexed(),
+        ));
     })?;
     Ok(fields)
 }

@@ -52,7 +52,7 @@ impl Decoder {
                 0x40.. => {
                     let shape = self.literal(first, 6, &mut rest)?;
                     self.table.add(&self.line, shape);
-                    self.line(shape, false)
+                    self.line(shape)
                 }
                 0x20.. if has_begun => return Err(HpackError::Resize),
                 0x20.. => {
@@ -60,8 +60,9 @@ impl Decoder {
                     continue;
                 }
                 _ => {
-                    let shape = self.literal(first, 4, &mut rest)?;
-                    self.line(shape, first & 0x10 != 0)
+                    let mut shape = self.literal(first, 4, &mut rest)?;
+                    shape.is_never_indexed = first & 0x10 != 0;
+                    self.line(shape)
                 }
             };
             each(line);
@@ -131,15 +132,15 @@ impl Decoder {
             name_length,
             named,
             fault,
+            is_never_indexed: false,
         })
     }
 
     #[inline]
-    fn line(&self, shape: Shape, never_indexed: bool) -> FieldLine<'_> {
+    fn line(&self, shape: Shape) -> FieldLine<'_> {
         FieldLine {
             bytes: &self.line,
             shape,
-            never_indexed,
         }
     }
 }

@@ -244,6 +244,7 @@ impl Encoder {
             name_length: self.line.len() as u32,
             named: label.named(),
             fault: None,
+            is_never_indexed: false,
         };
         for part in [COLON, value, END] {
             self.line.extend_from_slice(part);

@@ -39,7 +39,7 @@ const LOOK: u32 = 10;
 /// The codes of all bytes, in their low bits.
 static CODES: [u32; 256] = codes();
 
-/// What begins with these bits: a byte, and above it the length of its code; 0 for a code that is longer.
+/// What begins with these bits: the length of a code, and above it its byte; 0 for a code that is longer.
 static SHORT: [u16; 1 << LOOK] = short();
 
 /// The codes of each length: the first that is larger than all of them, and what makes a place in [`SORTED`] of one.
@@ -92,7 +92,7 @@ const fn short() -> [u16; 1 << LOOK] {
         if length <= LOOK {
             let (first, mut index) = ((codes[symbol] as usize) << (LOOK - length), 0);
             while index < 1 << (LOOK - length) {
-                table[first + index] = (length as u16) << 8 | symbol as u16;
+                table[first + index] = (symbol as u16) << 8 | length as u16;
                 index += 1;
             }
         }
@@ -128,65 +128,94 @@ pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackErr
     let from = out.len();
     // The shortest codes have five bits.
     out.resize(from + input.len() * 8 / SHORTEST as usize, 0);
-    let mut room = out[from..].iter_mut();
-    let mut bits = Bits::default();
+    let mut bits = Bits {
+        bits: 0,
+        count: 0,
+        out,
+        end: from,
+    };
     while let Some((word, rest)) = input.split_first_chunk::<4>() {
         bits.add(u32::from_be_bytes(*word), 32);
         input = rest;
-        while bits.count >= LONGEST {
-            let (symbol, length) = bits.symbol()?;
-            bits.take(length);
-            if let Some(place) = room.next() {
-                *place = symbol;
-            }
-        }
+        bits.decode_most()?;
     }
     for &byte in input {
         bits.add(u32::from(byte), 8);
     }
-    while !bits.is_padding() {
-        let (symbol, length) = bits.symbol()?;
-        if length > bits.count {
-            return Err(HpackError::Huffman);
-        }
-        bits.take(length);
-        if let Some(place) = room.next() {
-            *place = symbol;
-        }
-    }
-    let left = room.len();
-    out.truncate(out.len() - left);
+    bits.decode_most()?;
+    bits.decode_rest()?;
+    let end = bits.end;
+    out.truncate(end);
     Ok(())
 }
 
-/// Bits that are to be decoded, from the highest down; zeros behind them.
-#[derive(Default)]
-struct Bits {
+/// Bits that are to be decoded, and what they come to.
+struct Bits<'o> {
+    /// From the highest down; zeros behind them.
     bits: u64,
     count: u32,
+    /// Has room for all bytes.
+    out: &'o mut [u8],
+    end: usize,
 }
 
-impl Bits {
-    /// Adds up to 32; there are fewer than 32.
+impl Bits<'_> {
+    /// Adds some; there are at most 64 altogether.
     #[inline]
     fn add(&mut self, bits: u32, count: u32) {
         self.bits |= u64::from(bits) << (64 - count - self.count);
         self.count += count;
     }
 
+    /// Decodes what is surely all there, whatever its length.
     #[inline]
-    fn take(&mut self, count: u32) {
-        self.bits <<= count;
-        self.count = self.count.saturating_sub(count);
+    fn decode_most(&mut self) -> Result<(), HpackError> {
+        while self.count >= LONGEST {
+            match self.look() {
+                0 => {
+                    let (symbol, length) = self.long_symbol()?;
+                    self.take(symbol, length);
+                }
+                entry => self.take((entry >> 8) as u8, u32::from(entry as u8)),
+            }
+        }
+        Ok(())
     }
 
-    /// The first symbol and the length of its code.
+    /// Decodes what is left of a string, up to what fills up its last byte: the first bits of the end's code, which are ones.
     #[inline]
-    fn symbol(&self) -> Result<(u8, u32), HpackError> {
-        let entry = SHORT[(self.bits >> (64 - LOOK)) as usize];
-        match entry {
-            0 => self.long_symbol(),
-            _ => Ok((entry as u8, u32::from(entry >> 8))),
+    fn decode_rest(&mut self) -> Result<(), HpackError> {
+        loop {
+            let (symbol, length) = match self.look() {
+                0 if self.is_padding() => return Ok(()),
+                0 => self.long_symbol()?,
+                entry => ((entry >> 8) as u8, u32::from(entry as u8)),
+            };
+            if length > self.count {
+                return self.is_padding().then_some(()).ok_or(HpackError::Huffman);
+            }
+            self.take(symbol, length);
+        }
+    }
+
+    fn is_padding(&self) -> bool {
+        self.count < 8 && self.bits == !(u64::MAX >> self.count)
+    }
+
+    /// What the first bits tell, of [`SHORT`].
+    #[inline]
+    fn look(&self) -> u16 {
+        SHORT[(self.bits >> (64 - LOOK)) as usize]
+    }
+
+    /// Takes the first symbol out, which has this length.
+    #[inline]
+    fn take(&mut self, symbol: u8, length: u32) {
+        self.bits <<= length;
+        self.count -= length;
+        if let Some(place) = self.out.get_mut(self.end) {
+            *place = symbol;
+            self.end += 1;
         }
     }
 
@@ -202,12 +231,6 @@ impl Bits {
             }
         }
         Err(HpackError::Huffman)
-    }
-
-    /// Whether what is left is what fills up the last byte: the first bits of the end's code, which are ones.
-    #[inline]
-    fn is_padding(&self) -> bool {
-        self.count < 8 && self.bits == !(u64::MAX >> self.count)
     }
 }
 

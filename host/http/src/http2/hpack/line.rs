@@ -23,8 +23,6 @@ pub struct FieldLine<'l> {
     /// Name, colon, space, value, CRLF.
     pub(super) bytes: &'l [u8],
     pub(super) shape: Shape,
-    /// Whether it must stay a literal that is never indexed, wherever it is passed on (RFC 7541, 7.1.3).
-    pub never_indexed: bool,
 }
 
 /// What is known of a line.
@@ -34,6 +32,7 @@ pub(super) struct Shape {
     pub(super) named: Named,
     /// What is wrong with the value.
     pub(super) fault: Option<Violation>,
+    pub(super) is_never_indexed: bool,
 }
 
 /// What a line's name is.
@@ -96,6 +95,12 @@ impl<'l> FieldLine<'l> {
         &self.bytes[from..self.bytes.len() - END.len()]
     }
 
+    /// Whether it must stay a literal that is never indexed, wherever it is passed on (RFC 7541, 7.1.3).
+    #[inline]
+    pub fn is_never_indexed(&self) -> bool {
+        self.shape.is_never_indexed
+    }
+
     /// As HTTP/1 would write it.
     #[inline]
     pub(crate) fn bytes(&self) -> &'l [u8] {
@@ -120,7 +125,9 @@ impl fmt::Debug for FieldLine<'_> {
         let mut shown = formatter.debug_struct("FieldLine");
         shown.field("name", &self.name().escape_ascii().to_string());
         shown.field("value", &self.value().escape_ascii().to_string());
-        shown.field("never_indexed", &self.never_indexed).finish()
+        shown
+            .field("is_never_indexed", &self.is_never_indexed())
+            .finish()
     }
 }
 

@@ -108,8 +108,8 @@ const fn entries() -> [FieldLine<'static>; COUNT_OF_STATICS] {
             name_length: 0,
             named: Named::Other,
             fault: None,
+            is_never_indexed: false,
         },
-        never_indexed: false,
     };
     let (mut entries, mut index) = ([none; COUNT_OF_STATICS], 0);
     while index < COUNT_OF_STATICS {

@@ -79,7 +79,6 @@ impl Table {
         Some(FieldLine {
             bytes: self.bytes.get(from..from + entry.length as usize)?,
             shape: entry.shape,
-            never_indexed: false,
         })
     }
 
@@ -147,6 +146,7 @@ mod tests {
             name_length: name.len() as u32,
             named: Named::Other,
             fault: None,
+            is_never_indexed: false,
         };
         table.add(line.as_bytes(), shape);
     }

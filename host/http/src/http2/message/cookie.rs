@@ -5,7 +5,9 @@ use crate::http2::message::room::Room;
 use crate::known::Known;
 use crate::violation::Violation;
 
-const NAME: &str = Known::Cookie.name();
+const BEGINNING: &str = "cookie: ";
+const BETWEEN: &[u8] = b"; ";
+const END: &[u8] = b"\r\n";
 
 /// The cookies that have come of a request; they become its last field.
 #[derive(Debug, Clone, Default)]
@@ -32,15 +34,16 @@ impl Crumbs {
         is_never_indexed: bool,
         room: &mut Room,
     ) -> Result<(), Violation> {
-        let before = self.line.len();
-        if before == 0 {
-            self.line.extend_from_slice(NAME.as_bytes());
-            self.line.extend_from_slice(b": ");
-            room.take(NAME.len() + 4 + value.len())?;
-        } else {
-            self.line.extend_from_slice(b"; ");
-            room.take(2 + value.len())?;
+        if self.line.is_empty() {
+            room.take(BEGINNING.len() + END.len())?;
+            self.line.extend_from_slice(BEGINNING.as_bytes());
         }
+        // One that is empty says nothing, and would leave a blank at the end.
+        if self.line.len() > BEGINNING.len() && !value.is_empty() {
+            room.take(BETWEEN.len())?;
+            self.line.extend_from_slice(BETWEEN);
+        }
+        room.take(value.len())?;
         self.line.extend_from_slice(value);
         self.is_never_indexed |= is_never_indexed;
         Ok(())
@@ -51,11 +54,11 @@ impl Crumbs {
         if self.line.is_empty() {
             return Ok(());
         }
-        self.line.extend_from_slice(b"\r\n");
+        self.line.extend_from_slice(END);
         room.judge_line(self.line.len())?;
         room.judge_count(fields)?;
-        let (known, is_never_indexed) = (Some(Known::Cookie), self.is_never_indexed);
-        fields.push_line(&self.line, NAME.len(), known, is_never_indexed);
+        let (known, length) = (Known::Cookie, Known::Cookie.name().len());
+        fields.push_line(&self.line, length, Some(known), self.is_never_indexed);
         Ok(())
     }
 }

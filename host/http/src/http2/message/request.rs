@@ -112,14 +112,15 @@ impl<'r> RequestReading<'r> {
         if let Some(violation) = line.fault() {
             return Err(violation);
         }
-        self.pseudo.add(pseudo, line.value(), line.never_indexed)
+        self.pseudo
+            .add(pseudo, line.value(), line.is_never_indexed())
     }
 
     fn take_special(&mut self, known: Known, line: &FieldLine<'_>) -> Result<(), Violation> {
         match known {
             Known::Cookie => {
                 let room = &mut self.room;
-                self.crumbs.add(line.value(), line.never_indexed, room)
+                self.crumbs.add(line.value(), line.is_never_indexed(), room)
             }
             Known::Host => self.take_host(line),
             Known::Te if line.value().eq_ignore_ascii_case(b"trailers") => self.push(known, line),

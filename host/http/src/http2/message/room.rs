@@ -67,7 +67,12 @@ impl Room {
     ) -> Result<(), Violation> {
         self.take(line.bytes().len())?;
         self.judge_count(fields)?;
-        fields.push_line(line.bytes(), line.name().len(), known, line.never_indexed);
+        fields.push_line(
+            line.bytes(),
+            line.name().len(),
+            known,
+            line.is_never_indexed(),
+        );
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod control;
 mod data;
 mod ending;
 mod intake;
+mod payload;
 mod send;
 
 pub use send::Unsent;

@@ -285,3 +285,47 @@ fn a_slot_is_free_again_when_its_stream_is_over() {
         sent(&mut session);
     }
 }
+
+#[test]
+fn payload_that_is_not_copied_leaves_as_any_other_however_much_is_written() {
+    let payload: Vec<u8> = (0..40_000).map(|at| (at % 251) as u8).collect();
+    let (mut copying, stream) = answering(&settings(&[]));
+    copying.connection.ping(*b"before  ");
+    let sent = copying.connection.send_data(stream, &payload, true);
+    assert_eq!(sent, Ok(40_000));
+    let expected = copying.connection.output().to_vec();
+    for written in (0..40).chain([16_400, 20_000, 40_000, usize::MAX]) {
+        let (mut session, stream) = answering(&settings(&[]));
+        session.connection.ping(*b"before  ");
+        let mut wire = Vec::new();
+        let sent = session
+            .connection
+            .send_data_by(stream, &payload, true, |slices| {
+                let all = slices.iter().flat_map(|slice| slice.iter());
+                wire.extend(all.take(written));
+                wire.len()
+            });
+        assert_eq!(sent, Ok(40_000));
+        wire.extend_from_slice(session.connection.output());
+        assert!(wire == expected, "{written}");
+        assert_eq!(session.connection.open_streams(), 0);
+    }
+}
+
+#[test]
+fn payload_that_is_not_copied_waits_for_windows_and_its_end_needs_none() {
+    let (mut session, stream) = answering(&settings(&[(4, 100)]));
+    let connection = &mut session.connection;
+    let all = |slices: &[std::io::IoSlice<'_>]| slices.iter().map(|it| it.len()).sum();
+    let sent = connection.send_data_by(stream, &[0; 150], true, all);
+    assert_eq!((sent, connection.output().len()), (Ok(100), 0));
+    let sent = connection.send_data_by(stream, &[0; 50], true, all);
+    assert_eq!((sent, connection.output().len()), (Ok(0), 0));
+    session.receive(&window_update(1, 50), 100);
+    let connection = &mut session.connection;
+    assert_eq!(connection.next_writable(), Some(stream));
+    let sent = connection.send_data_by(stream, &[0; 50], false, all);
+    assert_eq!((sent, connection.output().len()), (Ok(50), 0));
+    assert_eq!(connection.send_data_by(stream, &[], true, all), Ok(0));
+    assert_eq!(sent_in_words(&mut session), ["1 DATA 0 end"]);
+}

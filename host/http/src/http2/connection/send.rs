@@ -1,4 +1,4 @@
-//! What leaves: heads, payload, trailers, resets, and what the peer may send again.
+//! What leaves: heads, trailers, resets.
 
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use crate::fields::Fields;
 use crate::head::Head;
 use crate::http2::budget;
 use crate::http2::code::ErrorCode;
-use crate::http2::frame::{self, HEADER, LARGEST, flag, kind};
+use crate::http2::frame::{self, HEADER};
 use crate::http2::message::Writer;
 use crate::http2::priority::Priority;
 use crate::http2::stream::{Inbound, Outbound, Stream, StreamId};
@@ -124,39 +124,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends payload; `ends` says that nothing follows. Says how much of it was taken: the end goes with the last byte. A stream of
-    /// which not all was taken has its turn when [`next_writable`](Self::next_writable) tells it.
-    ///
-    /// # Errors
-    /// The stream is closed, or its head is still to come.
-    pub fn send_data(&mut self, id: StreamId, payload: &[u8], ends: bool) -> Result<usize, Unsent> {
-        self.judge_outbound(id, Outbound::Body)?;
-        let room = match payload.is_empty() {
-            true => 0,
-            false => self.room_for_data(id),
-        };
-        let taken = room.min(payload.len());
-        let is_all = taken == payload.len();
-        let (now, _) = payload.split_at(taken);
-        if taken > 0 {
-            self.write_data(id, now, ends && is_all, !is_all);
-        } else if is_all && ends {
-            frame::write_header(
-                self.output.bytes(),
-                0,
-                kind::DATA,
-                flag::END_STREAM,
-                id.number,
-            );
-        }
-        if !is_all {
-            self.streams.wait(id);
-        } else if ends {
-            self.end_outbound(id);
-        }
-        Ok(taken)
-    }
-
     /// Ends a message with trailers, if there are some.
     ///
     /// # Errors
@@ -174,34 +141,11 @@ impl Connection {
         Ok(())
     }
 
-    /// The next stream that has something to send and now has room for it, if there is one. It is told once, and again if
-    /// not all of it is taken.
-    #[inline]
-    pub fn next_writable(&mut self) -> Option<StreamId> {
-        if !self.streams.has_waiting() || self.output.room() == 0 || self.send.room() == 0 {
-            return None;
-        }
-        let (id, _) = self.streams.first_waiting()?;
-        self.streams.stop_waiting(id);
-        Some(id)
-    }
-
     /// Sets the priority of what is sent by a stream.
     pub fn set_priority(&mut self, id: StreamId, priority: Priority) {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.priority = priority;
         }
-    }
-
-    /// So many bytes that came by a stream are consumed: its peer may send as many more.
-    pub fn consume(&mut self, id: StreamId, bytes: usize) {
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        let bytes = bytes.min(stream.held);
-        stream.held -= bytes;
-        self.give_back_to(id, bytes);
-        self.streams.settle(id);
     }
 
     /// Ends a stream before its end, or forgets one of which not all was consumed: it is gone. [`ErrorCode::NO_ERROR`] says
@@ -232,30 +176,8 @@ impl Connection {
         Some(stream)
     }
 
-    /// Lets the peer send so many bytes more, by any stream.
     #[inline]
-    pub(super) fn give_back(&mut self, bytes: usize) {
-        if let Some(increment) = self.receive.give_back(bytes) {
-            self.output
-                .answer(|out| frame::write_window_update(out, 0, increment));
-        }
-    }
-
-    /// The same, by this stream.
-    pub(super) fn give_back_to(&mut self, id: StreamId, bytes: usize) {
-        self.give_back(bytes);
-        let stream = self.streams.get_mut(id);
-        let Some(stream) = stream.filter(|it| matches!(it.inbound, Inbound::Body(_))) else {
-            return;
-        };
-        if let Some(increment) = stream.receive.give_back(bytes) {
-            self.output
-                .answer(|out| frame::write_window_update(out, id.number, increment));
-        }
-    }
-
-    #[inline]
-    fn judge_outbound(&self, id: StreamId, expected: Outbound) -> Result<(), Unsent> {
+    pub(super) fn judge_outbound(&self, id: StreamId, expected: Outbound) -> Result<(), Unsent> {
         let stream = self.streams.get(id).ok_or(Unsent::Closed)?;
         let is_there = stream.outbound == expected && self.over.is_none();
         is_there.then_some(()).ok_or(Unsent::Closed)
@@ -281,49 +203,8 @@ impl Connection {
         Ok(())
     }
 
-    /// How many bytes a stream may send now: as much as fits, unless others come first.
-    #[inline]
-    fn room_for_data(&self, id: StreamId) -> usize {
-        let Some(stream) = self.streams.get(id) else {
-            return 0;
-        };
-        let room = self.output.room().min(self.send.room());
-        let room = room.min(stream.send.room());
-        if !self.streams.has_waiting() {
-            return room;
-        }
-        match self.streams.first_waiting() {
-            Some((other, rank)) if other != id && rank < stream.rank() => 0,
-            Some((other, _)) if other != id && stream.priority.is_incremental => room.min(LARGEST),
-            _ => room,
-        }
-    }
-
-    /// Writes DATA, for which there is room. `is_cut_short` says that the stream has more.
-    #[inline]
-    fn write_data(&mut self, id: StreamId, payload: &[u8], ends: bool, is_cut_short: bool) {
-        let out = self.output.bytes();
-        let (frames, last) = payload.split_at((payload.len() - 1) / LARGEST * LARGEST);
-        for piece in frames.chunks_exact(LARGEST) {
-            frame::write_header(out, LARGEST, kind::DATA, 0, id.number);
-            out.extend_from_slice(piece);
-        }
-        let flags = if ends { flag::END_STREAM } else { 0 };
-        frame::write_header(out, last.len(), kind::DATA, flags, id.number);
-        out.extend_from_slice(last);
-        self.send.take(payload.len());
-        self.budget.earn_by_sending(payload.len(), is_cut_short);
-        let turn = self.streams.next_turn();
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.send.take(payload.len());
-            if stream.priority.is_incremental {
-                stream.turn = turn;
-            }
-        }
-    }
-
     /// Nothing more leaves by a stream. Of a request that was refused nothing more is wanted either.
-    fn end_outbound(&mut self, id: StreamId) {
+    pub(super) fn end_outbound(&mut self, id: StreamId) {
         self.streams.stop_waiting(id);
         let Some(stream) = self.streams.get_mut(id) else {
             return;

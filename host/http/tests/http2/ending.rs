@@ -45,6 +45,20 @@ fn a_server_that_ends_takes_what_is_on_its_way() {
 }
 
 #[test]
+fn an_error_takes_back_nothing_that_was_said() {
+    let mut session = server();
+    session.receive(&get(1), 100);
+    session.connection.go_away();
+    session.connection.go_away();
+    let told = session.receive(&[get(3), frame(PING, 0, 1, b"12345678")].concat(), 100);
+    assert_eq!(told, ["over: stream-id"]);
+    assert_eq!(
+        sent_in_words(&mut session)[2..],
+        ["GOAWAY 1 0", "GOAWAY 1 1"]
+    );
+}
+
+#[test]
 fn a_server_need_not_wait_for_the_answer() {
     let mut session = server();
     session.connection.go_away();

@@ -205,6 +205,12 @@ fn padding_and_what_no_owner_gets_is_given_back_at_once() {
     session.connection.reset(stream, ErrorCode::CANCEL);
     session.receive(&data(0, 1, &[0; 16_384]).repeat(2), 1000);
     assert_eq!(window(&mut session), 128 + 32_768);
+    // On a stream where none may be.
+    let mut session = make();
+    let told = session.receive(&[get(1), data(0, 1, &[0; 16_384])].concat(), 999);
+    assert_eq!(told[1], "1 refused: after-end, gone");
+    session.receive(&[get(3), data(0, 3, &[0; 16_384])].concat(), 999);
+    assert_eq!(window(&mut session), 32_768);
     // Of a message that was refused.
     let mut session = make();
     let malformed = headers(END_HEADERS, 1, b"\x83\x86\x84");

@@ -550,7 +550,7 @@ fn tables_stay_right_whatever_becomes_of_a_message() {
     // Each block adds a field to the table; the last request has them all.
     let field = |name: &[u8]| [b"\x40\x01", name, b"\x011"].concat();
     let limits = Limits {
-        head: Section::new(4096, 3),
+        head: Section::new(4096, 4),
         ..Limits::default()
     };
     let options = Options {
@@ -566,7 +566,7 @@ fn tables_stay_right_whatever_becomes_of_a_message() {
         headers(WHOLE, 1, &block(&[&field(b"c")])),
         headers(WHOLE, 5, &block(&[GET, &many, &field(b"d")])),
         rst_stream(5, 8),
-        headers(WHOLE, 7, &block(&[GET, b"\xbe\xbf"])),
+        headers(WHOLE, 7, &block(&[GET, b"\xbe\xbf\xc0"])),
     ]
     .concat();
     let (told, sent) = told(make, &bytes);
@@ -577,10 +577,30 @@ fn tables_stay_right_whatever_becomes_of_a_message() {
             "1 refused: after-end, gone",
             "5 refused: too-many-fields",
             "5 reset: CANCEL",
-            "7 GET / HTTP/2.0 host=a d=1 c=1 end",
+            "7 GET / HTTP/2.0 host=a d=1 c=1 b=1 end",
         ]
     );
     assert_eq!(sent, ["3 RST_STREAM 7", "1 RST_STREAM 5"]);
+}
+
+#[test]
+fn tables_stay_right_behind_headers_where_none_may_be() {
+    let field = |name: &[u8]| [b"\x40\x01", name, b"\x011"].concat();
+    let bytes = [
+        post(1),
+        headers(END_HEADERS, 1, &field(b"a")),
+        headers(END_HEADERS, 1, &field(b"b")),
+        headers(WHOLE, 1, &field(b"c")),
+        headers(WHOLE, 3, &block(&[GET, b"\xbe\xbf\xc0"])),
+    ];
+    let (told, _) = told(server, &bytes.concat());
+    assert_eq!(
+        told[1..],
+        [
+            "1 refused: headers",
+            "3 GET / HTTP/2.0 host=a c=1 b=1 a=1 end"
+        ]
+    );
 }
 
 #[test]

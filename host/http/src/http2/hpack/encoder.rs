@@ -7,7 +7,7 @@
 //!
 //! Values that are guessed one by one are best not indexed at all (RFC 7541, 7.1): credentials and short cookies are never
 //! indexed by anyone behind us either, other cookies not by us. Strings that go into the table are encoded by Huffman; of others that
-//! would save a quarter of their bytes, for some eight instructions a byte, and is not done.
+//! would save a quarter of their bytes, for some twenty instructions a byte, and is not done.
 
 use super::line::{COLON, END, FieldLine, Named, Shape};
 use super::table::{Table, size_of_entry};

@@ -2,6 +2,24 @@
 //! runs of different lengths.
 //!
 //!     host/http/examples/count-blocks
+//!
+//! prints this table: user instructions for one block, and how often memory is allocated for 2,000 of them. `small` is a request
+//! with 6 lines and a response with 4 fields, `browser` one with 22 lines, 6 of them cookies, and 13 fields. "Read" is: decode it,
+//! judge it, and make the head of it that HTTP/1 would have had; "first" are blocks of literals with Huffman, as they begin a
+//! connection, and others are mostly indices. "Write" is: make an edit that adds `Via`, and encode what is left of the head.
+//! "Member" is the other role. "Other" is fluke-hpack, which decodes and encodes, and judges nothing.
+//!
+//! | what | small | browser | allocations |
+//! |---|--:|--:|--:|
+//! | read | 1513 | 6914 | 0 |
+//! | read-other | 515 | 2391 | 0 |
+//! | read-first | 3331 | 22426 | 0 |
+//! | read-first-other | 456412 | 3120461 | 1462000 |
+//! | write | 1480 | 3530 | 0 |
+//! | write-other | 6219 | 19353 | 14000 |
+//! | write-first | 2655 | 6007 | 2000 |
+//! | member-request | 1591 | 4294 | 0 |
+//! | member-response | 1363 | 3333 | 0 |
 
 use std::env;
 use std::hint::black_box;
@@ -195,18 +213,23 @@ fn member_request(lines: Lines, times: u32) {
 }
 
 fn member_response(lines: Lines, times: u32) {
-    let (mut writer, mut out) = (Writer::new(), Vec::new());
-    let (mut head, edit) = (Head::new(), Edit::new());
+    let (mut writer, mut head, edit) = (Writer::new(), Head::new(), Edit::new());
+    let (mut reader, limits) = (Reader::new(TABLE_SIZE), Limits::default());
     assert!(head.begin_response(200, "OK", Version::Http11).is_ok());
-    for (name, value) in lines {
+    for (name, value) in lines.iter().filter(|(name, _)| *name != "Connection") {
         assert!(head.push(name.as_bytes(), value.as_bytes()).is_ok());
     }
-    let (mut reader, limits) = (Reader::new(TABLE_SIZE), Limits::default());
-    for _ in 0..times.max(2) {
-        if out.len() != 1 {
-            out.clear();
-            assert!(writer.response(&head, &edit, &mut out).is_ok());
-        }
+    let mut out = Vec::new();
+    let mut again = Head::new();
+    for _ in 0..3 {
+        out.clear();
+        assert!(writer.response(&head, &edit, &mut out).is_ok());
+        assert!(matches!(
+            reader.response(&out, &limits, Method::Get, &mut again),
+            Ok(Ok(_))
+        ));
+    }
+    for _ in 0..times {
         let read = reader.response(black_box(&out), &limits, Method::Get, &mut head);
         assert!(matches!(black_box(read), Ok(Ok(_))));
     }

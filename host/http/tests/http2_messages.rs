@@ -572,6 +572,21 @@ fn a_head_of_the_very_limit_passes() {
 }
 
 #[test]
+fn memory_for_a_large_cookie_or_path_is_given_back() {
+    let (mut reader, mut head) = (Reader::new(TABLE_SIZE), Head::new());
+    let large = "x".repeat(30_000);
+    let path = format!("/{large}");
+    for lines in [
+        [GET, &[("cookie", &large[..]), ("cookie", &large[..])]].concat(),
+        [&[(":path", &path[..])], &GET[..2], &GET[3..]].concat(),
+    ] {
+        let read = reader.request(&block(&lines), &Limits::default(), true, &mut head);
+        assert_eq!(read, Ok(Ok(PLAIN)));
+        assert!(reader.capacity() < 1024, "{}", reader.capacity());
+    }
+}
+
+#[test]
 fn a_block_that_swells_costs_no_memory() {
     // 4 KiB in the table, and thousands of indices of it.
     let mut block = block(GET);

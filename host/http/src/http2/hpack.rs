@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 mod huffman;
 mod integer;
+mod label;
 mod line;
 mod statics;
 mod table;
@@ -16,7 +17,7 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use line::FieldLine;
 
-pub(crate) use encoder::Label;
+pub(crate) use label::Label;
 pub(crate) use line::Named;
 
 use thiserror::Error;
@@ -24,6 +25,16 @@ use thiserror::Error;
 /// The size of a dynamic table in bytes as long as nothing else was said (RFC 9113, 6.5.2), each of its entries counted with 32
 /// more than it has (RFC 7541, 4.1).
 pub const TABLE_SIZE: usize = 4096;
+
+/// Bytes of memory that are kept from block to block for what was decoded. One block may need more.
+pub(crate) const MOST_KEPT: usize = 16 * 1024;
+
+/// Gives memory back, if it is much.
+pub(crate) fn give_back(memory: &mut Vec<u8>) {
+    if memory.capacity() > MOST_KEPT {
+        *memory = Vec::new();
+    }
+}
 
 /// Why a block cannot be decoded: it is an error of the connection, COMPRESSION_ERROR, since the tables of both sides are not the
 /// same any more.

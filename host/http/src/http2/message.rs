@@ -1,8 +1,8 @@
 //! Messages as header blocks (RFC 9113, 8): read into heads and trailers, and written from them.
 //!
 //! A head that is read here is the one that HTTP/1 would have had: `:path` is its target, `:authority` its `Host`, cookies stand on
-//! one line (8.2.3), and extended CONNECT is a GET that wishes for an upgrade (RFC 8441). So whatever reads heads knows of one
-//! kind of them. What two readers could understand in two ways once it is passed on as HTTP/1 is refused, and whatever RFC 9113
+//! one line (8.2.3), and extended CONNECT is a GET that wishes for an upgrade (RFC 8441). So routes, policies and logs know of one
+//! kind of head. What two readers could understand in two ways once it is passed on as HTTP/1 is refused, and whatever RFC 9113
 //! calls malformed (8.1.1); both are faults of the message alone, for a block is decoded to its end whatever it says.
 
 mod cookie;
@@ -85,7 +85,10 @@ impl Reader {
                 taken = reading.take(line);
             }
         })?;
-        Ok(reading.end(taken))
+        let request = reading.end(taken);
+        self.pseudo.clear();
+        self.crumbs.clear();
+        Ok(request)
     }
 
     /// Reads a response, be it interim or not. `method` is that of its request: CONNECT where that was extended CONNECT.

@@ -2,6 +2,7 @@
 
 use crate::fields::offset;
 use crate::host;
+use crate::http2::hpack::give_back;
 use crate::syntax::{is_token, status, target_end};
 use crate::violation::Violation;
 
@@ -96,7 +97,9 @@ struct Place {
 }
 
 impl PseudoFields {
+    /// Forgets them, and gives back memory that is much.
     pub(super) fn clear(&mut self) {
+        give_back(&mut self.bytes);
         self.bytes.clear();
         self.places = [None; 6];
     }

@@ -2,10 +2,7 @@
 
 use super::line::{COLON, END, FieldLine, Named, Shape, fault};
 use super::table::Table;
-use super::{HpackError, huffman, integer, statics};
-
-/// Bytes of the memory for a line that are kept from block to block.
-const MOST_KEPT: usize = 16 * 1024;
+use super::{HpackError, give_back, huffman, integer, statics};
 
 /// Decodes the blocks that come by a connection.
 #[derive(Debug, Clone)]
@@ -68,9 +65,7 @@ impl Decoder {
             each(line);
             has_begun = true;
         }
-        if self.line.capacity() > MOST_KEPT {
-            self.line = Vec::new();
-        }
+        give_back(&mut self.line);
         Ok(())
     }
 

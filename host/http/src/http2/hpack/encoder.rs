@@ -5,17 +5,18 @@
 //! repeats. For each known name, and for each of a few classes of others, it is remembered where the last line of it is in
 //! the table: finding one is a look at that place and one comparison.
 //!
-//! Values that are guessed one by one are best not indexed at all (RFC 7541, 7.1): credentials and short cookies are never
-//! indexed by anyone behind us either, other cookies not by us. Strings that go into the table are encoded by Huffman; of others that
-//! would save a quarter of their bytes, for some eight instructions a byte, and is not done.
+//! Values that could be guessed from the size of a block are not indexed (RFC 7541, 7.1): credentials and short cookies are
+//! literals that are never indexed, at any hop; other cookies are plain literals. Strings that go into the table are encoded by
+//! Huffman; for other strings it would save a quarter of the bytes at some twenty instructions a byte, and is not done.
 
-use super::line::{COLON, END, FieldLine, Named, Shape};
+use super::label::{Label, SLOTS};
+use super::line::{COLON, END, FieldLine, Shape};
 use super::table::{Table, size_of_entry};
 use super::{TABLE_SIZE, huffman, integer, statics};
 use crate::http2::pseudo::Pseudo;
-use crate::known::{self, COUNT, Known, KnownSet};
+use crate::known::{self, Known, KnownSet};
 
-/// What is never indexed whoever says it.
+/// What is never indexed, also where it did not come so.
 const CREDENTIALS: KnownSet = KnownSet::of(&[Known::Authorization, Known::ProxyAuthorization]);
 
 /// What is not indexed.
@@ -26,11 +27,6 @@ const SHORT_COOKIE: usize = 20;
 
 /// A line that takes more than this part of the table is not kept in it.
 const LARGEST: usize = 4;
-
-/// A place for each known name, one for the authority, and some for others, in classes that are told by their bytes.
-const AUTHORITY: usize = COUNT;
-const OTHERS: usize = COUNT + 1;
-const SLOTS: usize = OTHERS + 32;
 
 /// Encodes the blocks that leave by a connection.
 #[derive(Debug, Clone)]
@@ -58,15 +54,6 @@ struct Slot {
     sum: u16,
 }
 
-/// A field's name, on its way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Label<'n> {
-    Pseudo(Pseudo),
-    Known(Known),
-    /// In any case; it is written in lower case.
-    Other(&'n [u8]),
-}
-
 /// How a field is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Indexing {
@@ -76,7 +63,7 @@ enum Indexing {
     Wanted,
     /// As a literal.
     Unwanted,
-    /// As a literal, by everybody.
+    /// As a literal, at every hop.
     Never,
 }
 
@@ -203,7 +190,7 @@ impl Encoder {
         dynamic: usize,
         out: &mut Vec<u8>,
     ) {
-        let index = match static_name(label) {
+        let index = match label.static_index() {
             0 => dynamic,
             index => index,
         };
@@ -256,62 +243,6 @@ impl Encoder {
     }
 }
 
-impl Label<'_> {
-    fn named(self) -> Named {
-        match self {
-            Self::Pseudo(pseudo) => Named::Pseudo(pseudo),
-            Self::Known(known) => Named::Known(known),
-            Self::Other(_) => Named::Other,
-        }
-    }
-
-    /// Whether a line has this name.
-    #[inline]
-    fn is_of(self, line: &FieldLine<'_>) -> bool {
-        match (self, line.named()) {
-            (Self::Known(known), Named::Known(of_line)) => known == of_line,
-            (Self::Pseudo(pseudo), Named::Pseudo(of_line)) => pseudo == of_line,
-            (Self::Other(name), Named::Other) => line.name().eq_ignore_ascii_case(name),
-            _ => false,
-        }
-    }
-
-    fn length(self) -> usize {
-        match self {
-            Self::Pseudo(pseudo) => pseudo.name().len(),
-            Self::Known(known) => known.name().len(),
-            Self::Other(name) => name.len(),
-        }
-    }
-
-    /// Writes it in lower case.
-    fn write(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Pseudo(pseudo) => out.extend_from_slice(pseudo.name().as_bytes()),
-            Self::Known(known) => out.extend_from_slice(known.name().as_bytes()),
-            Self::Other(name) => out.extend(name.iter().map(u8::to_ascii_lowercase)),
-        }
-    }
-
-    /// Where it is remembered what was last encoded of it.
-    #[inline]
-    fn slot(self) -> usize {
-        match self {
-            Self::Known(known) => known as usize,
-            Self::Pseudo(_) => AUTHORITY,
-            Self::Other(name) => OTHERS + known::class(name) % (SLOTS - OTHERS),
-        }
-    }
-
-    /// What tells it from most others that have the same slot.
-    fn class(self) -> u16 {
-        match self {
-            Self::Other(name) => known::class(name) as u16,
-            _ => 0,
-        }
-    }
-}
-
 fn indexing(label: Label<'_>, value: &[u8], never_indexed: bool) -> Indexing {
     match label {
         _ if never_indexed => Indexing::Never,
@@ -334,20 +265,6 @@ fn static_line(pseudo: Pseudo, value: &[u8]) -> Indexing {
         (Pseudo::Scheme, b"http") => Indexing::Static(6),
         (Pseudo::Scheme, b"https") => Indexing::Static(7),
         _ => Indexing::Unwanted,
-    }
-}
-
-/// The index of a name in the static table; 0 where it is not there.
-#[inline]
-fn static_name(label: Label<'_>) -> usize {
-    match label {
-        Label::Known(known) => statics::index_of(known),
-        Label::Other(_) | Label::Pseudo(Pseudo::Protocol) => 0,
-        Label::Pseudo(Pseudo::Authority) => 1,
-        Label::Pseudo(Pseudo::Method) => 2,
-        Label::Pseudo(Pseudo::Path) => 4,
-        Label::Pseudo(Pseudo::Scheme) => 6,
-        Label::Pseudo(Pseudo::Status) => 8,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cookies: in HTTP/2 each may be a field of its own, to be compressed better; elsewhere they are one (RFC 9113, 8.2.3).
 
 use crate::fields::Fields;
+use crate::http2::hpack::give_back;
 use crate::http2::message::room::Room;
 use crate::known::Known;
 use crate::violation::Violation;
@@ -18,7 +19,9 @@ pub(super) struct Crumbs {
 }
 
 impl Crumbs {
+    /// Forgets them, and gives back memory that is much.
     pub(super) fn clear(&mut self) {
+        give_back(&mut self.line);
         self.line.clear();
         self.is_never_indexed = false;
     }

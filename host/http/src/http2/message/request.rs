@@ -21,7 +21,7 @@ pub struct Request {
     /// Whether `:scheme` is `https`.
     pub is_tls: bool,
     /// Whether it is extended CONNECT, which is a GET with `Upgrade` in the head: the stream becomes a tunnel if the answer is 2xx.
-    /// A `Sec-WebSocket-Key`, which has to be random, is left to whoever passes it on as HTTP/1.
+    /// A `Sec-WebSocket-Key`, which has to be random, is to be added where the head is passed on as HTTP/1.
     pub is_connect: bool,
 }
 
@@ -57,8 +57,6 @@ impl<'r> RequestReading<'r> {
         takes_connect: bool,
     ) -> Self {
         head.clear();
-        pseudo.clear();
-        crumbs.clear();
         Self {
             head,
             pseudo,

@@ -8,6 +8,7 @@ mod h2;
 mod priorities;
 mod properties;
 mod rules;
+mod spoken;
 
 use equipoise_http::http2::{Options, Role, StreamId};
 use equipoise_http::transcript::http2::Session;

@@ -6,14 +6,12 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
 use crate::fields::{
     Entry, Field, Fields, Name, offset, without_controls, write_field, write_parts, write_value,
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
-use crate::syntax::{is_token, target_end};
+use crate::syntax::{colons, first_of, is_token, target_end, text_end, word_at};
 use crate::violation::Violation;
 
 /// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
@@ -256,15 +254,18 @@ impl Edit {
     /// The fields as they are passed on, for a version that does not write them as lines.
     pub fn fields<'e>(&'e self, head: &'e Head) -> impl Iterator<Item = Field<'e>> {
         let came = head.fields.table.iter().enumerate();
-        let came = came.filter_map(|(index, entry)| {
-            let field = head.fields.field(entry);
-            match self.fate(head, index, entry) {
-                Fate::Kept => Some(field),
-                Fate::LeftOut => None,
-                Fate::Replaced(value) => Some(Field { value, ..field }),
-            }
-        });
+        let came = came.filter_map(|(index, entry)| self.passed(head, index, entry));
         came.chain(fields_of(&self.added))
+    }
+
+    /// The first of the fields of a known name as they are passed on.
+    pub(crate) fn first<'e>(&'e self, head: &'e Head, known: Known) -> Option<Field<'e>> {
+        let mut came = head.positions(known).filter_map(|index| {
+            let entry = head.fields.table.get(index)?;
+            self.passed(head, index, entry)
+        });
+        came.next()
+            .or_else(|| fields_of(&self.added).find(|field| field.known == Some(known)))
     }
 
     /// Writes the head as HTTP/1, with the empty line behind it.
@@ -342,7 +343,19 @@ impl Edit {
         }
     }
 
+    /// A field that came, as it is passed on.
+    #[inline(always)]
+    fn passed<'e>(&'e self, head: &'e Head, index: usize, entry: &Entry) -> Option<Field<'e>> {
+        let field = head.fields.field(entry);
+        match self.fate(head, index, entry) {
+            Fate::Kept => Some(field),
+            Fate::LeftOut => None,
+            Fate::Replaced(value) => Some(Field { value, ..field }),
+        }
+    }
+
     /// What becomes of a field.
+    #[inline(always)]
     fn fate(&self, head: &Head, index: usize, entry: &Entry) -> Fate<'_> {
         if self.is_left_out(head, entry) {
             return Fate::LeftOut;
@@ -413,11 +426,31 @@ impl Edit {
 fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = lines;
     std::iter::from_fn(move || {
-        let colon = memchr(b':', rest)?;
-        let end = memchr(b'\r', rest)?;
+        let colon = colon_of(rest)?;
+        let end = text_end(rest, colon);
         let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
         rest = rest.get(end + 2..)?;
         let known = Known::of(name);
-        Some(Field { name, value, known })
+        Some(Field {
+            name,
+            value,
+            known,
+            is_never_indexed: false,
+        })
     })
+}
+
+/// Where the first colon is; names are short.
+#[inline]
+fn colon_of(line: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(word) = word_at(line, at) {
+        let colons = colons(word);
+        if colons != 0 {
+            return Some(at + first_of(colons));
+        }
+        at += 8;
+    }
+    let end = line.get(at..)?.iter().position(|&byte| byte == b':')?;
+    Some(at + end)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     /// Whether its line may be passed on as it is: it has no white space but one space before the value. Not every reader behind
     /// us leaves out the same.
     pub(crate) is_plain: bool,
+    /// Whether it is never indexed (RFC 7541, 7.1.3).
+    pub(crate) is_never_indexed: bool,
 }
 
 /// A field's name: one that is known, or any other in any case.
@@ -91,6 +93,8 @@ pub struct Field<'f> {
     pub value: &'f [u8],
     /// Which one it is, if its name is known.
     pub known: Option<Known>,
+    /// Whether it came by HTTP/2 as one that compression must never remember, wherever it is passed on (RFC 7541, 7.1.3).
+    pub is_never_indexed: bool,
 }
 
 impl Fields {
@@ -213,19 +217,58 @@ impl Fields {
         if self.table.len() >= MAX_FIELDS {
             return Err(Violation::TooManyFields);
         }
-        let (value, start) = (trim(value), self.bytes.len());
+        self.write(name, trim(value), known::find(name), false);
+        Ok(())
+    }
+
+    /// Adds a field of which the name is a token and the value was judged. There must be room for it.
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        known: Option<Known>,
+        is_never_indexed: bool,
+    ) {
+        let start = self.bytes.len();
         write_field(&mut self.bytes, name, value);
+        self.enter_line(start, name.len(), known, is_never_indexed);
+    }
+
+    /// Adds a field whose line is as [`write_field`] writes them, and was judged. There must be room for it.
+    #[inline]
+    pub(crate) fn push_line(
+        &mut self,
+        line: &[u8],
+        name_length: usize,
+        known: Option<Known>,
+        is_never_indexed: bool,
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(line);
+        self.enter_line(start, name_length, known, is_never_indexed);
+    }
+
+    /// Enters the line that was written last, from `start` on.
+    #[inline]
+    fn enter_line(
+        &mut self,
+        start: usize,
+        name_length: usize,
+        known: Option<Known>,
+        is_never_indexed: bool,
+    ) {
         let end = self.bytes.len();
         self.enter(Entry {
             start: offset(start),
-            name_end: offset(start + name.len()),
-            value: offset(end - 2 - value.len()),
+            name_end: offset(start + name_length),
+            value: offset(start + name_length + 2),
             value_end: offset(end - 2),
             end: offset(end),
-            known: known::find(name),
+            known,
             is_plain: true,
+            is_never_indexed,
         });
-        Ok(())
     }
 
     /// The lines of all fields, each with one space before its value, as they are pushed.
@@ -274,6 +317,7 @@ impl Fields {
             name: self.name(entry),
             value: self.value(entry),
             known: entry.known,
+            is_never_indexed: entry.is_never_indexed,
         }
     }
 }

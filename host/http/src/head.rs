@@ -34,6 +34,15 @@ impl Version {
             Self::Http2 => "HTTP/2.0",
         }
     }
+
+    /// The rest of a request line behind its target.
+    const fn behind_target(self) -> &'static [u8] {
+        match self {
+            Self::Http10 => b" HTTP/1.0\r\n",
+            Self::Http11 => b" HTTP/1.1\r\n",
+            Self::Http2 => b" HTTP/2.0\r\n",
+        }
+    }
 }
 
 /// The head of a request or of a response; its [`Fields`] are its own.
@@ -52,6 +61,8 @@ pub(crate) struct Start {
     pub(crate) line: Line,
     /// Where the first field begins.
     pub(crate) end: u32,
+    /// Whether the target is never indexed (RFC 7541, 7.1.3).
+    pub(crate) is_target_never_indexed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -291,15 +302,15 @@ impl Head {
             Some(b'#') => return Err(Violation::Fragment),
             Some(_) => return Err(Violation::TargetByte),
         }
+        self.write_request_line(method, target, version);
+        Ok(())
+    }
+
+    /// Writes the first line of a request, of which both were judged, into an empty head.
+    #[inline]
+    pub(crate) fn write_request_line(&mut self, method: &[u8], target: &[u8], version: Version) {
         let bytes = &mut self.fields.bytes;
-        for part in [
-            method,
-            b" ",
-            target,
-            b" ",
-            version.text().as_bytes(),
-            b"\r\n",
-        ] {
+        for part in [method, b" ", target, version.behind_target()] {
             bytes.extend_from_slice(part);
         }
         let line = Line::Request {
@@ -308,7 +319,6 @@ impl Head {
             target_end: offset(method.len() + 1 + target.len()),
         };
         self.begun(version, line);
-        Ok(())
     }
 
     /// Starts a response that has not come by HTTP/1, or is ours. Its fields are pushed. A `reason` of HTTP/2 is the usual one.
@@ -343,6 +353,7 @@ impl Head {
             version,
             line,
             end: offset(self.fields.bytes.len()),
+            is_target_never_indexed: false,
         };
     }
 

@@ -19,6 +19,9 @@ mod section;
 mod trailers;
 
 pub use framing::{Framing, request_framing, response_framing};
+
+pub(crate) use framing::request_length;
+
 pub use request::RequestReader;
 pub use response::ResponseReader;
 pub use trailers::{Sender, TrailerVerdict, trailer};

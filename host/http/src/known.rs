@@ -150,6 +150,9 @@ impl Known {
         BEGINNINGS[self as usize]
     }
 
+    /// All of them, in their order.
+    pub(crate) const ALL: &[Self] = ALL;
+
     /// The known field of this name, in any case.
     pub fn of(name: &[u8]) -> Option<Self> {
         find(name)
@@ -346,12 +349,26 @@ const fn table() -> [Option<Known>; PLACES] {
 
 /// The known field of this name; what is no name is none.
 pub(crate) fn find(name: &[u8]) -> Option<Known> {
-    let first = word_at(name, 0).unwrap_or_else(|| {
+    find_by(name, name.len(), first_word(name))
+}
+
+/// A number below [`PLACES`] that names in another case have, too, and few other names.
+pub(crate) fn class(name: &[u8]) -> usize {
+    let last = name
+        .len()
+        .checked_sub(8)
+        .and_then(|from| word_at(name, from));
+    place(first_word(name), last.unwrap_or(0), name.len(), MULTIPLIER)
+}
+
+/// The first eight bytes, or those there are, and none.
+#[inline]
+fn first_word(name: &[u8]) -> u64 {
+    word_at(name, 0).unwrap_or_else(|| {
         let mut word = [0; 8];
         word[..name.len()].copy_from_slice(name);
         u64::from_le_bytes(word)
-    });
-    find_by(name, name.len(), first)
+    })
 }
 
 /// The known field whose name is at the start of a line, as long as this; `first` is the first eight bytes of the line.

@@ -5,6 +5,7 @@
 //! - [`edit`]: how a head is passed on; what nobody touches is copied in one piece.
 //! - [`http1`]: reading and writing HTTP/1, strict as RFC 9110 and RFC 9112 demand of an edge. Where two readers of the same bytes
 //!   could disagree, the bytes are refused, for behind a proxy there is always a second reader.
+//! - [`http2`]: reading and writing HTTP/2, as strict.
 //!
 //! What is refused is a [`Violation`], with its reason and the status that it deserves. No call allocates once the buffers
 //! that it is handed have grown to what messages need.
@@ -14,6 +15,7 @@ mod fields;
 pub mod head;
 pub mod host;
 pub mod http1;
+pub mod http2;
 mod known;
 mod limits;
 mod method;

@@ -1,5 +1,7 @@
 //! Bounds on what is read.
 
+use crate::violation::Violation;
+
 /// Bounds on a head or on a trailer section, each of them inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Section {
@@ -22,7 +24,7 @@ impl Section {
     }
 }
 
-/// Bounds on messages of HTTP/1.
+/// Bounds on messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// On each head, interim ones included.
@@ -55,4 +57,26 @@ impl Default for Limits {
             trailers: Section::new(16 * 1024, 100),
         }
     }
+}
+
+/// What is said of a section that is larger than it may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Excess {
+    pub(crate) bytes: Violation,
+    pub(crate) line: Violation,
+    pub(crate) fields: Violation,
+}
+
+impl Excess {
+    pub(crate) const OF_HEAD: Self = Self {
+        bytes: Violation::HeadTooLarge,
+        line: Violation::LineTooLong,
+        fields: Violation::TooManyFields,
+    };
+
+    pub(crate) const OF_TRAILERS: Self = Self {
+        bytes: Violation::TrailersTooLarge,
+        line: Violation::TrailersTooLarge,
+        fields: Violation::TrailersTooLarge,
+    };
 }

@@ -3,6 +3,16 @@
 /// The bytes of a token (RFC 9110, 5.6.2).
 pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
+/// The bytes of a token in lower case.
+pub(crate) const LOWER_TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = (TOKEN, b'A');
+    while byte <= b'Z' {
+        table[byte as usize] = false;
+        byte += 1;
+    }
+    table
+};
+
 /// A word with this byte in all of its bytes.
 const fn repeat(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
@@ -185,6 +195,17 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
             .iter()
             .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
     })
+}
+
+/// A status: three digits alone, of which the first is no zero.
+pub(crate) fn status(digits: &[u8]) -> Option<u16> {
+    match digits {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            let digit = |byte: &u8| u16::from(byte - b'0');
+            Some(digit(a) * 100 + digit(b) * 10 + digit(c))
+        }
+        _ => None,
+    }
 }
 
 /// The elements of a list (RFC 9110, 5.6.1) without blanks around them; those that are empty are left out. A comma within

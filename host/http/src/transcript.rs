@@ -1,5 +1,7 @@
 //! What is read of a whole stream, in words: for tests and fuzz targets, which compare it. Not for others.
 
+pub mod http2;
+
 use crate::fields::Fields;
 use crate::head::Head;
 use crate::http1::{BodyEvent, Framing, HeadEvent, RequestReader, ResponseReader};

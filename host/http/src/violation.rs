@@ -95,11 +95,43 @@ pub enum Violation {
     Unasked,
     #[error("it ends before its end")]
     Truncated,
+    #[error("a field's name is in upper case")]
+    UpperCase,
+    #[error("white space around a field's value")]
+    BlankAround,
+    #[error("a pseudo-field that is not known here")]
+    PseudoUnknown,
+    #[error("a pseudo-field is there more than once")]
+    PseudoRepeated,
+    #[error("a pseudo-field is missing")]
+    PseudoMissing,
+    #[error("a pseudo-field behind fields or in a trailer section")]
+    PseudoLate,
+    #[error("a protocol that is no token, or is not of CONNECT")]
+    Protocol,
+    #[error("a field that says of the connection what HTTP/2 says otherwise")]
+    ConnectionField,
+    #[error("TE is not trailers")]
+    Te,
+    #[error("101 in HTTP/2")]
+    Switching,
+    #[error("the body is not as long as Content-Length says")]
+    BodyLength,
+    #[error("HEADERS are missing, or are where none may be")]
+    Headers,
+    #[error("a frame behind the end of its message")]
+    AfterEnd,
+    #[error("more data than the stream's flow-control window allows")]
+    StreamWindow,
+    #[error("the stream's flow-control window is larger than it may be")]
+    WindowOverflow,
+    #[error("a WINDOW_UPDATE of nothing")]
+    Increment,
 }
 
 impl Violation {
     /// All of them, for tables of metrics.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 59] = [
         Self::BareLf,
         Self::BareCr,
         Self::EmptyLines,
@@ -143,6 +175,22 @@ impl Violation {
         Self::TooManyInterims,
         Self::Unasked,
         Self::Truncated,
+        Self::UpperCase,
+        Self::BlankAround,
+        Self::PseudoUnknown,
+        Self::PseudoRepeated,
+        Self::PseudoMissing,
+        Self::PseudoLate,
+        Self::Protocol,
+        Self::ConnectionField,
+        Self::Te,
+        Self::Switching,
+        Self::BodyLength,
+        Self::Headers,
+        Self::AfterEnd,
+        Self::StreamWindow,
+        Self::WindowOverflow,
+        Self::Increment,
     ];
 
     /// The status of the answer to a request that has it: 414, 431, 501, 505, or 400.
@@ -205,6 +253,22 @@ impl Violation {
             Self::TooManyInterims => "too-many-interims",
             Self::Unasked => "unasked",
             Self::Truncated => "truncated",
+            Self::UpperCase => "upper-case",
+            Self::BlankAround => "blank-around",
+            Self::PseudoUnknown => "pseudo-unknown",
+            Self::PseudoRepeated => "pseudo-repeated",
+            Self::PseudoMissing => "pseudo-missing",
+            Self::PseudoLate => "pseudo-late",
+            Self::Protocol => "protocol",
+            Self::ConnectionField => "connection-field",
+            Self::Te => "te",
+            Self::Switching => "switching",
+            Self::BodyLength => "body-length",
+            Self::Headers => "headers",
+            Self::AfterEnd => "after-end",
+            Self::StreamWindow => "stream-window",
+            Self::WindowOverflow => "window-overflow",
+            Self::Increment => "increment",
         }
     }
 }

@@ -7,10 +7,10 @@ use crate::fields::Fields;
 use crate::head::Start;
 use crate::http1::chunks::ChunkLine;
 use crate::http1::framing::Framing;
-use crate::http1::section::{Excess, FirstLine, Reading, Rules};
+use crate::http1::section::{FirstLine, Reading, Rules};
 use crate::http1::trailers::{Sender, TrailerVerdict, trailer};
 use crate::http1::{BodyEvent, parse};
-use crate::limits::Limits;
+use crate::limits::{Excess, Limits};
 use crate::violation::Violation;
 
 /// Reads a body.

@@ -39,6 +39,11 @@ enum Said {
 /// What it says of its body, or of its host, may be understood in two ways.
 pub fn request_framing(head: &mut Head) -> Result<Framing, Violation> {
     judge_host(head)?;
+    request_length(head)
+}
+
+/// The same of a head of which the host is right.
+pub(crate) fn request_length(head: &mut Head) -> Result<Framing, Violation> {
     if head.repeated.contains(Known::ContentLength) {
         unite_lengths(&mut head.fields)?;
     }

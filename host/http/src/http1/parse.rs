@@ -12,8 +12,8 @@ use crate::known;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
-    TOKEN, colons, first_of, is_blank, is_text, is_token, target_end, text_end, token_end, trim,
-    word_at,
+    TOKEN, colons, first_of, is_blank, is_text, is_token, status, target_end, text_end, token_end,
+    trim, word_at,
 };
 use crate::violation::Violation;
 
@@ -69,6 +69,7 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
             target_end: offset(target_end),
         },
         end: offset(target_end + 11),
+        is_target_never_indexed: false,
     }))
 }
 
@@ -164,18 +165,13 @@ pub(super) fn status_line(bytes: &[u8]) -> Read<Start> {
             reason: (offset(from), offset(to)),
         },
         end: offset(to + 2),
+        is_target_never_indexed: false,
     }))
 }
 
 /// The number of three digits that these bytes begin with; the first is no zero.
 fn three_digits(bytes: &[u8]) -> Option<u16> {
-    match bytes.first_chunk::<3>()? {
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-            let digit = |byte: &u8| u16::from(byte - b'0');
-            Some(digit(a) * 100 + digit(b) * 10 + digit(c))
-        }
-        _ => None,
-    }
+    status(bytes.first_chunk::<3>()?)
 }
 
 /// Says what is wrong with a status line, if it is all there.
@@ -242,6 +238,7 @@ pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
         end: offset(start + end + 2),
         known,
         is_plain: true,
+        is_never_indexed: false,
     })
 }
 
@@ -273,6 +270,7 @@ pub(super) fn field(bytes: &[u8], start: usize) -> Read<Entry> {
         end: offset(end + 2),
         known: known::find(&bytes[start..name_end]),
         is_plain: value_end == end && matches!(before, b"" | b" "),
+        is_never_indexed: false,
     }))
 }
 

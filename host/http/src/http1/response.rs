@@ -4,9 +4,9 @@ use crate::fields::Fields;
 use crate::head::{Head, Start};
 use crate::http1::body::Decoder;
 use crate::http1::framing::{Framing, response_framing};
-use crate::http1::section::{Excess, FirstLine, Reading, Rules};
+use crate::http1::section::{FirstLine, Reading, Rules};
 use crate::http1::{BodyEvent, HeadEvent, Phase, Sender, parse};
-use crate::limits::Limits;
+use crate::limits::{Excess, Limits};
 use crate::method::Method;
 use crate::violation::Violation;
 

@@ -8,7 +8,7 @@ use memchr::memchr;
 
 use crate::fields::{Fields, MAX_FIELDS};
 use crate::http1::parse;
-use crate::limits::Section;
+use crate::limits::{Excess, Section};
 use crate::violation::Violation;
 
 /// How far a section has been read. The bytes are in its [`Fields`].
@@ -30,28 +30,6 @@ pub(super) trait FirstLine {
 
     /// What a line that is too long is called.
     fn too_long(&self) -> Violation;
-}
-
-/// What is said of a section that is larger than it may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Excess {
-    pub(super) bytes: Violation,
-    pub(super) line: Violation,
-    pub(super) fields: Violation,
-}
-
-impl Excess {
-    pub(super) const OF_HEAD: Self = Self {
-        bytes: Violation::HeadTooLarge,
-        line: Violation::LineTooLong,
-        fields: Violation::TooManyFields,
-    };
-
-    pub(super) const OF_TRAILERS: Self = Self {
-        bytes: Violation::TrailersTooLarge,
-        line: Violation::TrailersTooLarge,
-        fields: Violation::TrailersTooLarge,
-    };
 }
 
 /// How a section is read.

@@ -27,6 +27,24 @@ const TIGHT: Limits = Limits {
     },
 };
 
+/// Names that edits leave out: of known fields, and of others.
+const KNOWN: [&str; 14] = [
+    "Accept",
+    "Age",
+    "Cache-Control",
+    "Cookie",
+    "Date",
+    "Etag",
+    "Expires",
+    "Link",
+    "Pragma",
+    "Server",
+    "Vary",
+    "Via",
+    "X-Own",
+    "X-Request-Id",
+];
+
 /// Pieces that messages are made of, right and wrong ones.
 const PIECES: [&str; 64] = [
     "GET ",
@@ -260,5 +278,38 @@ proptest! {
         let mut out = Vec::new();
         edit.write(&head, &mut out);
         prop_assert_eq!(out, expected);
+    }
+    /// Lines are written as the fields are told, however many are left out by name or by place, and replaced.
+    #[test]
+    fn an_edit_writes_the_fields_that_it_tells_of(
+        names in vec(select(KNOWN.to_vec()), 0..30),
+        left_out in vec(select(KNOWN.to_vec()), 0..12),
+        changed in vec((0_usize..30, any::<bool>()), 0..12),
+        is_odd: bool,
+    ) {
+        let mut text = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
+        for (number, name) in names.iter().enumerate() {
+            let blanks = if is_odd && number % 3 == 0 { "  " } else { " " };
+            text.extend_from_slice(format!("{name}:{blanks}{number}\r\n").as_bytes());
+        }
+        text.extend_from_slice(b"\r\n");
+        let (mut reader, mut head) = (RequestReader::new(Limits::default()), Head::new());
+        prop_assert_eq!(reader.head(&text, &mut head), (text.len(), HeadEvent::Head));
+        let mut edit = Edit::new();
+        left_out.iter().for_each(|&name| edit.leave_out_name(name));
+        for (place, is_replaced) in changed.into_iter().filter(|(place, _)| *place < head.len()) {
+            match is_replaced {
+                true => edit.replace_at(place, b"other"),
+                false => edit.leave_out_at(place),
+            }
+        }
+        let mut expected = b"GET / HTTP/1.1\r\n".to_vec();
+        for field in edit.fields(&head) {
+            expected.extend_from_slice(&[field.name, b": ", field.value, b"\r\n"].concat());
+        }
+        expected.extend_from_slice(b"\r\n");
+        let mut out = Vec::new();
+        edit.write(&head, &mut out);
+        prop_assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
 }

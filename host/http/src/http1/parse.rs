@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
     TOKEN, colons, first_of, is_blank, is_text, is_token, status, target_end, text_end, token_end,
-    trim, word_at,
+    trim,
 };
 use crate::violation::Violation;
 
@@ -193,25 +193,23 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     })
 }
 
-/// The longest name that is usual, and a bit: what is behind a head need not be searched for a colon.
-const USUAL_NAME: usize = 40;
+/// The words in which a usual name ends: what is behind a head need not be searched for a colon.
+const USUAL_WORDS: usize = 6;
 
 /// The field whose line begins at `start`, if it is as they usually are: all there, its name a token of eight bytes or more with
 /// its colon, and no white space but one space before the value.
 #[inline(always)]
 pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
     let line = bytes.get(start..)?;
-    let first = word_at(line, 0)?;
+    let words = line.as_chunks::<8>().0;
+    let first = u64::from_le_bytes(*words.first()?);
     if first & 0xff == u64::from(b'\r') {
         return None;
     }
-    let mut found = colons(first);
-    let mut name_end = 0;
-    while found == 0 && name_end < USUAL_NAME {
-        name_end += 8;
-        found = colons(word_at(line, name_end)?);
-    }
-    name_end += first_of(found);
+    let ends = words.iter().take(USUAL_WORDS).enumerate();
+    let mut ends = ends.map(|(number, word)| (number, colons(u64::from_le_bytes(*word))));
+    let (number, found) = ends.find(|(_, found)| *found != 0)?;
+    let name_end = 8 * number + first_of(found);
     let known = known::find_by(line, name_end, first);
     // A name that is known is a token. Another has to be looked at.
     if known.is_none() && !is_token(&line[..name_end]) {

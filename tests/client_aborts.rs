@@ -10,7 +10,7 @@ use socket2::SockRef;
 use crate::access_log::{JSON, lines};
 use crate::admin::{self, member};
 use crate::harness::client::request;
-use crate::harness::frames::{self, END_HEADERS, END_STREAM, GET, POST};
+use crate::harness::frames::{self, ACK, END_HEADERS, END_STREAM, GET, POST};
 use crate::harness::origin::State;
 use crate::harness::proxy::{Start, server};
 use crate::harness::{Blackhole, Client, Exchange, Gate, MEGABYTE, Origin, Proxy, eventually};
@@ -44,11 +44,15 @@ impl Leaving {
             Self::Stream | Self::Http2 => {
                 let block = frames::at(GET, path);
                 let head = frames::headers(END_HEADERS | END_STREAM, FIRST, &block);
-                [frames::hello(b""), head].concat()
+                [frames::hello(b""), head, frames::ping(0)].concat()
             }
         };
         client.send(&request);
-        await_received(proxy, before + request.len());
+        match self {
+            Self::Http1 => await_received(proxy, before + request.len()),
+            // What was sent before is not only received then: the request has begun.
+            Self::Stream | Self::Http2 => await_pong(&mut client),
+        }
         client
     }
 
@@ -82,6 +86,20 @@ impl Leaving {
         }
         client.reset();
         None
+    }
+}
+
+/// Reads frames up to the answer to a PING.
+#[track_caller]
+fn await_pong(client: &mut Client) {
+    let pong = frames::ping(ACK);
+    loop {
+        let header = client.take(9).expect("a frame");
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        client.take(length as usize).expect("its payload");
+        if header == pong[..9] {
+            return;
+        }
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) const POST: &[u8] = b"\x83\x86\x84\x41\x07lb.test";
 /// The flag of a frame behind which no other of its stream comes.
 pub(crate) const END_STREAM: u8 = 1;
 
+/// The flag of a frame that answers another.
+pub(crate) const ACK: u8 = 1;
+
 /// The flag of a frame with the end of a header block.
 pub(crate) const END_HEADERS: u8 = 4;
 
@@ -39,6 +42,11 @@ pub(crate) fn cancel(stream: u32) -> Vec<u8> {
 /// Settings, each of six bytes.
 pub(crate) fn settings(payload: &[u8]) -> Vec<u8> {
     frame(4, 0, 0, payload)
+}
+
+/// A question whether the other side is there, or with [`ACK`] the answer.
+pub(crate) fn ping(flags: u8) -> Vec<u8> {
+    frame(6, flags, 0, &[0; 8])
 }
 
 /// All that a client sends before its first request: the preface, these settings, and that it has taken the other side's.

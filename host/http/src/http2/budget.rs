@@ -1,6 +1,6 @@
 //! What a peer may cost: a budget against floods.
 //!
-//! RFC 9113, 10.5 names frames that are right, each by itself, and bring nobody forward: PING, SETTINGS, DATA without content,
+//! RFC 9113, 10.5 names frames that are right, each by itself, and make no progress: PING, SETTINGS, DATA without content,
 //! PRIORITY, requests that are reset at once (CVE-2023-44487) or have to be reset by us (CVE-2025-8671), header blocks in many
 //! CONTINUATIONs, windows that are opened by a byte (CVE-2019-9511). Each of them costs, and what is work done for the peer earns. A
 //! budget that is used up ends the connection.
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_nobody_forward_costs() {
+    fn what_makes_no_progress_costs() {
         let table = [
             (kind::DATA, 0, 0, 4),
             (kind::DATA, flag::END_STREAM, 0, 0),

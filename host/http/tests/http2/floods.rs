@@ -28,7 +28,7 @@ fn rounds(session: &mut Session, make: impl Fn(u32) -> Vec<u8>) -> (u32, String)
 }
 
 #[test]
-fn frames_that_bring_nobody_forward_end_the_connection() {
+fn frames_that_make_no_progress_end_the_connection() {
     let table: [(&str, Vec<u8>, u32); 12] = [
         ("settings-flood", settings(&[(4, 65_535)]), 100),
         ("settings-flood", frame(SETTINGS, ACK, 0, b""), 2_000),
@@ -219,7 +219,7 @@ fn what_we_have_reset_long_ago_is_not_taken_for_an_offence() {
 
 /// A client that answers each piece with two WINDOW_UPDATEs and a PING is no attacker, however long it goes on.
 #[test]
-fn whoever_takes_what_it_asked_for_may_say_so() {
+fn a_peer_that_takes_what_it_asked_for_may_say_so() {
     let mut session = server_with(Options::default(), &settings(&[(4, LARGEST)]));
     session.receive(&window_update(0, LARGEST - 65_535), usize::MAX);
     let stream = ask(&mut session, &get(1), 1);

@@ -140,7 +140,7 @@ impl Decoder {
     }
 }
 
-/// Reads a string (RFC 7541, 5.2), and writes it behind what is there.
+/// Reads a string (RFC 7541, 5.2), and appends it.
 #[inline]
 fn string(rest: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
     let (&first, behind) = rest.split_first().ok_or(HpackError::Truncated)?;

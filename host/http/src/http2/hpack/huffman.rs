@@ -120,7 +120,7 @@ const fn long() -> [Length; LONGEST as usize + 1] {
     long
 }
 
-/// Decodes a string, and writes it behind what is there.
+/// Decodes a string, and appends it.
 ///
 /// # Errors
 /// It has the code of the end, or is filled up with something else than its first bits, or with more than seven (RFC 7541, 5.2).
@@ -242,7 +242,7 @@ pub(super) fn encoded_length(string: &[u8]) -> usize {
     lengths.sum::<usize>().div_ceil(8)
 }
 
-/// Encodes a string, and writes it behind what is there.
+/// Encodes a string, and appends it.
 pub(super) fn encode(string: &[u8], out: &mut Vec<u8>) {
     let (mut bits, mut count) = (0_u64, 0);
     for &byte in string {

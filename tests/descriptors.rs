@@ -57,7 +57,7 @@ fn clients_leave_descriptors_for_members_and_operators() {
     }
     b1.await_hits(most);
     let knocking: Vec<_> = (0..100).map(|_| proxy.client()).collect();
-    eventually("somebody waits", || {
+    eventually("a client waits", || {
         let waiting = number(&metrics(&proxy), "equipoise_client_connections_waiting ");
         (waiting > 0.0).then_some(())
     });

@@ -486,7 +486,7 @@ fn answer_http1(exchange: &mut Exchange, handler: &impl Fn(&Message) -> Reply) {
             }
             exchange.send(answer.as_http1(&first_line, left));
             if left > 0 {
-                // What is there has to have gone before the end, which HTTP/2 may say at once.
+                // What is buffered has to have gone before the end, which HTTP/2 may say at once.
                 exchange.hears_within(Duration::from_millis(100));
             }
         }
@@ -580,7 +580,7 @@ async fn reply_with(
     }
     let _ = send(&mut stream, Bytes::from(answer.body.clone())).await;
     if left > 0 {
-        // What is there has to have gone before the reset, which drops what waits.
+        // What is buffered has to have gone before the reset, which drops what waits.
         tokio::time::sleep(Duration::from_millis(100)).await;
         stream.send_reset(Reason::INTERNAL_ERROR);
     } else if answer.trailers.is_empty() {

@@ -7,7 +7,7 @@
 //! Payload is not held here in either direction. What came by DATA is in the caller's buffer, and its sender may send as much again
 //! when it was [consumed](Connection::consume). What is to be sent is taken as far as windows and the room for
 //! output allow; a stream that has more is told by [`next_writable`](Connection::next_writable) when it has its turn, in the
-//! order of their priorities (RFC 9218). Who asks that whenever bytes have come or were written misses none.
+//! order of their priorities (RFC 9218). A caller that asks whenever bytes have come or were written misses none.
 
 mod blocks;
 mod control;

@@ -25,6 +25,7 @@ mod http2_body;
 mod live;
 mod log;
 mod meters;
+mod mux;
 mod names;
 mod path;
 mod patience;

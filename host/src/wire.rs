@@ -137,6 +137,24 @@ impl Buffer {
         &mut self.bytes
     }
 
+    /// Appends bytes; a large buffer is taken for those for which a small one has no room.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let needed = self.bytes.len() + bytes.len();
+        if self.bytes.capacity() < needed && needed > SMALL && self.bytes.capacity() < LARGE {
+            let mut larger = Spare::take(true);
+            larger.extend_from_slice(self.unread());
+            self.start = 0;
+            Spare::put(std::mem::replace(&mut self.bytes, larger));
+        }
+        self.vec().extend_from_slice(bytes);
+    }
+
+    /// Throws everything away that is in it, and gives the memory back.
+    pub(crate) fn clear(&mut self) {
+        self.start = self.bytes.len();
+        self.release();
+    }
+
     /// Gives the memory back to the thread, if nothing is in it.
     #[inline]
     pub(crate) fn release(&mut self) {

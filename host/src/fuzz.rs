@@ -2,18 +2,15 @@
 //! others.
 
 use std::path::Path;
-use std::time::Duration;
 
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::heartbeat::Beat;
 use crate::path;
 use crate::proxy_header::{self, Reading};
-use crate::server::FrameGuard;
 
 /// A configuration is read, or what is wrong is told.
 pub fn configuration(bytes: &[u8]) {
@@ -91,22 +88,4 @@ pub fn proxy_headers(bytes: &[u8]) {
         Reading::Incomplete => assert!(bytes.len() < 4096, "it is waited for ever"),
         Reading::Malformed(_) => {}
     }
-}
-
-/// Where reads are cut makes no difference to what is refused of a client's frames of HTTP/2, and of ours. The first byte says
-/// where.
-pub fn frames(bytes: &[u8]) {
-    let Some((cut, bytes)) = bytes.split_first() else {
-        return;
-    };
-    let now = Instant::now();
-    let guard = || FrameGuard::new(Duration::from_secs(10), now);
-    let (mut whole, mut cuts) = (guard(), guard());
-    let verdict = whole.scan(bytes, now);
-    let mut pieces = bytes.chunks(usize::from(*cut).max(1));
-    assert_eq!(pieces.try_for_each(|piece| cuts.scan(piece, now)), verdict);
-    if verdict.is_ok() {
-        assert_eq!(cuts.deadline(), whole.deadline());
-    }
-    guard().sent(bytes, now);
 }

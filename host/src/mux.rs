@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use equipoise_http::http1::Framing;
 use equipoise_http::http2::{
     Connection, ConnectionError, ErrorCode, Event, Options, Role, StreamId, Unsent,
 };
-use equipoise_http::http1::Framing;
 use equipoise_http::{Fields, Head, Violation};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,6 +41,9 @@ pub(crate) enum StreamFault {
     /// The peer has broken the rules of the connection.
     #[error("{0}")]
     Connection(ConnectionError),
+    /// The peer has sent or taken nothing for too long.
+    #[error("nothing came or left for too long")]
+    TimedOut,
     /// The connection was closed, or broke.
     #[error("the connection was closed")]
     Closed,
@@ -390,11 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
 }
 
 /// What has come by a stream that is held.
-fn find<'s>(
-    streams: &'s mut [Inbound],
-    places: &[usize],
-    id: StreamId,
-) -> Option<&'s mut Inbound> {
+fn find<'s>(streams: &'s mut [Inbound], places: &[usize], id: StreamId) -> Option<&'s mut Inbound> {
     let inbound = streams.get_mut(*places.get(id.slot())?)?;
     (inbound.id == Some(id)).then_some(inbound)
 }
@@ -416,7 +415,8 @@ pub(crate) struct Stream<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally
 }
 
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
-    /// A stream that has begun; `has_come` says that all of its message has come, `has_sent` that all of ours was sent.
+    /// A stream that has begun; `has_come` says that all of the peer's message has come, `has_sent` that all of ours was sent.
+    /// Dropped before its end, it is reset with this code.
     pub(crate) fn new(
         mux: Shared<S, T>,
         id: StreamId,
@@ -443,6 +443,16 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         let result = step(&mut mux.engine, self.id);
         mux.touch();
         result
+    }
+
+    /// Sends the head of our message, as `step` does; `ends` says that nothing follows.
+    pub(crate) fn begin(
+        &mut self,
+        step: impl FnOnce(&mut Connection, StreamId) -> Result<(), Unsent>,
+        ends: bool,
+    ) -> Result<(), Unsent> {
+        self.has_sent = ends;
+        self.with(step)
     }
 
     /// The next head of the response; interim ones come first.
@@ -526,9 +536,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
             && (self.has_come || {
                 let mux = self.mux.borrow();
                 let inbound = mux.streams.get(self.place);
-                inbound.is_some_and(|it| {
-                    it.has_ended && it.data.is_empty() && it.trailers.is_empty()
-                })
+                inbound
+                    .is_some_and(|it| it.has_ended && it.data.is_empty() && it.trailers.is_empty())
             })
     }
 

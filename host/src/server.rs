@@ -1,20 +1,14 @@
 //! The server: listeners, one worker thread per core, and the end of it all.
 
 mod accept;
-mod activity;
 mod client;
 mod date;
 mod descriptors;
 mod doors;
 mod drain;
-mod frames;
 mod front;
-mod h2_io;
 mod http1;
 mod http2;
-mod http2_request;
-mod http2_stream;
-mod http2_tunnel;
 mod inherited;
 mod linger;
 mod listeners;
@@ -25,7 +19,6 @@ mod pulse;
 mod sockets;
 mod stream;
 mod succession;
-mod vigil;
 mod worker;
 
 use std::io;
@@ -50,7 +43,6 @@ use succession::Successor;
 pub(crate) use accept::{Listening, accept};
 pub(crate) use client::Client;
 pub(crate) use descriptors::Shares;
-pub(crate) use frames::FrameGuard;
 pub(crate) use inherited::{Gift, Role};
 pub(crate) use linger::Linger;
 pub(crate) use listeners::Listeners;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use equipoise_http::http2::ConnectionError;
+
 use super::{Count, Meters};
 use crate::wire::Tally;
 
@@ -20,6 +22,8 @@ pub(crate) struct WorkerMeters {
     /// Connections that wait for a place among `limits.connections`, now.
     pub(crate) waiting: Count,
     limit_hits: [Count; LIMITS.len()],
+    /// Connections that broke the rules of HTTP/2, in the order of [`ConnectionError::ALL`].
+    http2_errors: [Count; ConnectionError::ALL.len()],
 }
 
 /// Limits that clients run into, in a word each; in the order of [`Limit`].
@@ -40,6 +44,20 @@ impl WorkerMeters {
     /// A client has run into a limit.
     pub(crate) fn count_limit(&self, limit: Limit) {
         self.limit_hits[limit as usize].add(1);
+    }
+
+    /// A client's connection has broken the rules of HTTP/2.
+    #[cold]
+    pub(crate) fn count_http2_error(&self, error: ConnectionError) {
+        let place = ConnectionError::ALL.iter().position(|it| *it == error);
+        if let Some(count) = place.and_then(|place| self.http2_errors.get(place)) {
+            count.add(1);
+        }
+    }
+
+    /// How many have, of each kind, in the order of [`ConnectionError::ALL`].
+    pub(crate) fn http2_errors(&self) -> impl Iterator<Item = u64> {
+        self.http2_errors.iter().map(Count::get)
     }
 
     /// How often clients ran into the limit at this place among [`LIMITS`].

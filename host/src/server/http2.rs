@@ -1,30 +1,33 @@
-//! One client's connection of HTTP/2: many requests at once, a task each.
+//! One client's connection of HTTP/2: many requests at once, all of them in the connection's own task.
 
+mod lanes;
+mod quiet;
+mod request;
+
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::mem;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::server::{Builder, Connection};
-use tokio::task::spawn_local;
+use equipoise_http::http2::{ErrorCode, Event, Options, Role};
+use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use super::activity::Activity;
+use self::lanes::Lanes;
+use self::quiet::{Due, Quiet};
+use self::request::Asked;
 use super::client::Client;
-use super::h2_io::H2Io;
-use super::http2_stream;
+use super::linger::Linger;
+use super::outlet::Outlet;
 use super::stream::ClientStream;
-use super::vigil::Vigil;
 use crate::config::Limits;
 use crate::deadline::Deadline;
-use crate::meters::Limit;
-
-/// The largest frame a client may send, in bytes: the least that the RFC allows. A frame is read into memory as a whole.
-const FRAME_SIZE: u32 = 16 * 1024;
+use crate::meters::{Desk, Limit};
+use crate::mux::{Mux, Shared, Stream, StreamFault};
+use crate::proxy::Workspace;
 
 /// What a client may send of one body before it is read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -32,114 +35,252 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// What a client may send of all bodies before they are read, in bytes.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// What is kept of one answer until the client's socket takes it, in bytes.
-const SEND_BUFFER: usize = 64 * 1024;
+/// How often the socket and the requests are looked at in a row, before other connections have their turn.
+const ROUNDS: usize = 32;
 
-/// Streams that a client may have reset before we have looked at them.
-const PENDING_RESETS: usize = 20;
-
-/// Streams that a client may make us reset, by what it does wrong on them, while the connection lives: it is ended behind
-/// them, as is one that opens so many streams beyond the limit.
-const RESETS_BY_US: usize = 1024;
-
-/// How long a connection that is to end for want of requests may take to end.
-const PARTING: Duration = Duration::from_secs(5);
-
-/// What bounds a connection of HTTP/2.
+/// What bounds a connection.
 ///
 /// A client can have in our memory, at most and in all: one megabyte of bodies that no member has taken yet
-/// ([`CONNECTION_WINDOW`]); for each of `streams` requests, 64 KiB of its answer ([`SEND_BUFFER`], and the piece of it that
-/// was read last) and heads of `header-size`; one frame ([`FRAME_SIZE`]); and two tables of HPACK, of 4 KiB and at most
-/// 16 KiB.
-fn bounds(limits: &Limits) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX))
-        .max_frame_size(FRAME_SIZE)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(Some(RESETS_BY_US))
-        .enable_connect_protocol();
-    builder
+/// ([`CONNECTION_WINDOW`]); 64 KiB of answers that wait for the socket; for each of `streams` requests, heads of `header-size`;
+/// one frame; and two tables of HPACK, of 4 KiB each.
+fn options(limits: &Limits) -> Options {
+    Options {
+        streams: limits.streams,
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        takes_connect: true,
+        limits: limits.of_http1(),
+    }
 }
 
-/// Serves a client that speaks HTTP/2, until its connection ends, or is to end and has no request under way.
-///
-/// # Errors
-/// The client breaks the protocol, stalls, or is gone.
+/// Serves a client that speaks HTTP/2, until its connection ends, or is to end and has no request under way. `first` has come
+/// already.
 pub(super) async fn serve(
-    stream: ClientStream,
+    socket: ClientStream,
     first: Vec<u8>,
     client: Rc<Client>,
     limits: &Arc<Limits>,
-) -> Result<(), h2::Error> {
-    let activity = Activity::new();
-    let io = H2Io::new(stream, limits.clone(), activity.clone());
-    let io = io.behind(first).counted(client.worker.meters.clone());
-    let handshake = pin!(bounds(limits).handshake(io));
-    let Some(connection) = client.guest.unless_insisted(handshake).await else {
-        return Ok(());
+) {
+    let meters = client.worker.meters.clone();
+    let mux = Mux::new(Role::Server, options(limits), socket, meters, first);
+    let mut session = Session {
+        mux: Rc::new(RefCell::new(mux)),
+        requests: Lanes::default(),
+        begin: |asked| request::serve(client.clone(), limits.clone(), asked),
+        client: &client,
+        limits,
+        has_unread: true,
+        is_lost: false,
+        written: 0,
+        late: Deadline::default(),
+        quiet: Quiet::new(limits, Instant::now()),
+        outlet: Outlet::new(limits),
     };
-    let mut connection = connection?;
-    let mut vigil = Vigil::new(connection.ping_pong(), limits);
-    let mut idle = Deadline::default();
-    idle.set(Instant::now() + limits.keepalive_timeout);
-    let mut is_ending = false;
-    poll_fn(|context| {
-        if client.guest.drain().has_begun() && !is_ending {
-            is_ending = true;
-            connection.graceful_shutdown();
-        }
-        if vigil.poll(&activity, context).is_ready() {
-            tracing::debug!(address = %client.address, "a client gives no sign of life");
-            connection.abrupt_shutdown(Reason::NO_ERROR);
-        }
-        if let Poll::Ready(ended) =
-            poll_requests(&mut connection, &client, &activity, limits, context)
-        {
-            return Poll::Ready(ended);
-        }
-        while idle.poll(context).is_ready() {
-            let now = Instant::now();
-            let until = activity.idle_since().unwrap_or(now) + limits.keepalive_timeout;
-            if until > now {
-                idle.set(until);
-            } else if is_ending {
-                // It takes nothing that would let it end.
-                return Poll::Ready(Ok(()));
-            } else {
-                is_ending = true;
-                connection.graceful_shutdown();
-                idle.set(now + PARTING);
-                context.waker().wake_by_ref();
-            }
-        }
-        Poll::Pending
-    })
-    .await
+    poll_fn(|context| session.poll(context)).await;
+    session.close().await;
 }
 
-/// Carries the connection on, and begins what requests come; ready when no more do.
-fn poll_requests(
-    connection: &mut Connection<H2Io<ClientStream>, Bytes>,
-    client: &Rc<Client>,
-    activity: &Rc<Activity>,
-    limits: &Arc<Limits>,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), h2::Error>> {
-    while let Some(accepted) = ready!(connection.poll_accept(context)) {
-        let (request, respond) = accepted?;
-        let (client, limits) = (client.clone(), limits.clone());
-        let under_way = activity.begin();
-        if activity.under_way() == limits.streams as usize {
-            client.worker.meters.counts().count_limit(Limit::Streams);
+/// A connection, as its task drives it.
+struct Session<'c, F, B> {
+    mux: Shared<ClientStream, Desk>,
+    /// Those under way.
+    requests: Lanes<F>,
+    /// Makes what serves a request.
+    begin: B,
+    client: &'c Client,
+    limits: &'c Limits,
+    /// Whether bytes may be there that came before.
+    has_unread: bool,
+    /// Whether nothing can be said to the client any more.
+    is_lost: bool,
+    /// What of the bytes that were written `outlet` knows of.
+    written: u64,
+    /// When the client has had its time to complete what has begun to come.
+    late: Deadline,
+    quiet: Quiet,
+    /// How slowly the client may take what it is sent.
+    outlet: Outlet,
+}
+
+impl<F: Future<Output = ()>, B: Fn(Asked) -> F> Session<'_, F, B> {
+    /// Carries on the connection and the requests on it; ready when it is to be closed.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        self.requests.resume(context);
+        self.follow_drain();
+        for _ in 0..ROUNDS {
+            self.poll_read(now, context);
+            self.requests.poll();
+            let is_written = self.poll_write(context).is_ready();
+            if !self.requests.pause() {
+                continue;
+            }
+            let is_idle = self.requests.is_empty();
+            if is_idle && (self.is_lost || (is_written && self.mux.borrow().engine.is_done())) {
+                return Poll::Ready(());
+            }
+            self.poll_timers(now, context);
+            return Poll::Pending;
         }
-        let serving = http2_stream::serve(client, request, respond, limits, under_way);
-        // In a box: the runtime moves what it is given several times, and this is large.
-        spawn_local(Box::pin(serving));
+        self.requests.pause();
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
-    Poll::Ready(Ok(()))
+
+    /// Tells the client that the connection is to end, if so.
+    fn follow_drain(&mut self) {
+        let drain = self.client.guest.drain();
+        if drain.has_begun() && self.quiet.leave() {
+            self.mux.borrow_mut().engine.go_away();
+        }
+        if drain.insists() {
+            self.mux.borrow_mut().engine.go_away();
+        }
+    }
+
+    /// Reads all that has come, and begins what requests are in it.
+    fn poll_read(&mut self, now: Instant, context: &mut Context<'_>) {
+        while !self.is_lost && self.mux.borrow().over().is_none() {
+            if !mem::take(&mut self.has_unread) {
+                let filled = self.mux.borrow_mut().poll_fill(context);
+                match filled {
+                    Poll::Ready(Ok(1..)) => self.quiet.note_heard(now),
+                    Poll::Ready(_) => return self.lose(StreamFault::Closed),
+                    Poll::Pending => return,
+                }
+            }
+            self.receive(now);
+            self.mux.borrow_mut().wake_senders();
+        }
+    }
+
+    /// Looks at all that was read.
+    fn receive(&mut self, now: Instant) {
+        let mut workspace = Workspace::take();
+        loop {
+            let event = self.mux.borrow_mut().next(now, workspace.split().0);
+            let (stream, request, ends) = match event {
+                Event::Request {
+                    stream,
+                    request,
+                    ends,
+                } => (stream, Ok(request), ends),
+                Event::Refused {
+                    stream, violation, ..
+                } => (stream, Err(violation), true),
+                Event::Over(error) => {
+                    tracing::debug!(address = %self.client.address, %error, "a client breaks the rules of HTTP/2");
+                    return self.client.worker.meters.counts().count_http2_error(error);
+                }
+                Event::More => return,
+                _ => continue,
+            };
+            let workspace = mem::replace(&mut workspace, Workspace::take());
+            self.add(Asked {
+                workspace,
+                stream: Stream::new(
+                    self.mux.clone(),
+                    stream,
+                    ends,
+                    false,
+                    ErrorCode::INTERNAL_ERROR,
+                ),
+                request,
+                ends,
+            });
+        }
+    }
+
+    fn add(&mut self, asked: Asked) {
+        self.requests.add((self.begin)(asked));
+        if self.requests.len() == self.limits.streams as usize {
+            let meters = &self.client.worker.meters;
+            meters.counts().count_limit(Limit::Streams);
+        }
+    }
+
+    /// Writes all that is to be written.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_lost {
+            return Poll::Ready(());
+        }
+        let mut mux = self.mux.borrow_mut();
+        let flushed = mux.poll_flush(context);
+        let written = mux.written() - mem::replace(&mut self.written, mux.written());
+        if written > 0 {
+            self.outlet.note_written(written as usize);
+            mux.wake_senders();
+        }
+        drop(mux);
+        match flushed {
+            Poll::Ready(Ok(())) => self.outlet.note_flushed(),
+            Poll::Ready(Err(_)) => self.lose(StreamFault::Closed),
+            Poll::Pending => {
+                ready!(self.outlet.poll_late(context));
+                self.lose(StreamFault::TimedOut);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Nothing more is said: those who serve requests are told why.
+    #[cold]
+    fn lose(&mut self, fault: StreamFault) {
+        self.is_lost = true;
+        self.mux.borrow_mut().fail(fault);
+    }
+
+    /// Waits for the client: for the rest of what has begun to come, and for any sign of life.
+    fn poll_timers(&mut self, now: Instant, context: &mut Context<'_>) {
+        if self.is_lost {
+            return;
+        }
+        if self.requests.is_empty() {
+            self.requests.shrink();
+            self.mux.borrow_mut().shrink();
+        }
+        let incomplete = self.mux.borrow().engine.incomplete_since();
+        match incomplete {
+            Some(since) => self
+                .late
+                .set(Instant::from_std(since) + self.limits.header_timeout),
+            None => self.late.clear(),
+        }
+        let due = match self.late.poll(context) {
+            Poll::Ready(()) => Poll::Ready(Due::End),
+            Poll::Pending => self.quiet.poll(!self.requests.is_empty(), now, context),
+        };
+        let Poll::Ready(due) = due else {
+            return;
+        };
+        match due {
+            Due::Ping => self.mux.borrow_mut().engine.ping(*b"are-you?"),
+            Due::Leave => self.mux.borrow_mut().engine.go_away(),
+            Due::End => {
+                tracing::debug!(address = %self.client.address, "a client gives no sign of life");
+                self.lose(StreamFault::TimedOut);
+            }
+        }
+        context.waker().wake_by_ref();
+    }
+
+    /// Closes the connection. A client that may still be sending is listened to for a while, so that it gets our last words.
+    async fn close(&mut self) {
+        if self.is_lost {
+            return;
+        }
+        let (mut linger, mut is_shut) = (Linger::default(), false);
+        poll_fn(|context| {
+            let mut mux = self.mux.borrow_mut();
+            if !is_shut {
+                let shut = Pin::new(mux.socket()).poll_shutdown(context);
+                if ready!(self.outlet.flush(context, shut)).is_err() {
+                    return Poll::Ready(());
+                }
+                is_shut = true;
+            }
+            linger.poll(mux.socket(), context)
+        })
+        .await;
+    }
 }

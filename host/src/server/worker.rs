@@ -225,8 +225,5 @@ pub(super) async fn serve_client(
         return http1::serve(arrival.stream, first, arrival.head_by, client, &limits).await;
     }
     // Apart, as all that is rare: the memory of this task is what an idle connection costs.
-    let serving = Box::pin(http2::serve(arrival.stream, first, client, &limits));
-    if let Err(error) = serving.await {
-        tracing::debug!(%address, %error, "a client's connection ended");
-    }
+    Box::pin(http2::serve(arrival.stream, first, client, &limits)).await;
 }

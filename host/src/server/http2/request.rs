@@ -1,0 +1,273 @@
+//! One request of a client that speaks HTTP/2, and the stream that it came by.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use equipoise_http::http1::Framing;
+use equipoise_http::http2::ErrorCode;
+use equipoise_http::http2::message::Request;
+use equipoise_http::{Edit, Fields, Head, Known, Violation};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::config::Limits;
+use crate::meters::Desk;
+use crate::mux::{Stream, StreamFault};
+use crate::proxy::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
+use crate::server::client::Client;
+use crate::server::date::date;
+use crate::server::outlet::Outlet;
+use crate::server::stream::ClientStream;
+
+/// A request that has come.
+pub(super) struct Asked {
+    /// Where its head is.
+    pub(super) workspace: Workspace,
+    pub(super) stream: Stream<ClientStream, Desk>,
+    /// What it is, or what is wrong with it.
+    pub(super) request: Result<Request, Violation>,
+    /// Whether nothing follows its head.
+    pub(super) ends: bool,
+}
+
+/// The client's side of a request.
+struct Side {
+    stream: Stream<ClientStream, Desk>,
+    framing: Framing,
+    /// Whether it is extended CONNECT, which becomes a tunnel if it is answered with success.
+    is_connect: bool,
+    /// Payload of the response that is still to be sent, where its head says how much there is.
+    left: Option<u64>,
+    /// Whether the response could not be sent.
+    is_broken: bool,
+    /// How slowly the client may take the response.
+    outlet: Outlet,
+}
+
+/// Answers a request of a client's connection.
+pub(super) async fn serve(client: Rc<Client>, limits: Arc<Limits>, asked: Asked) {
+    let Asked {
+        mut workspace,
+        stream,
+        request,
+        ends,
+    } = asked;
+    let (head, room) = workspace.split();
+    let is_connect = request.is_ok_and(|request| request.is_connect);
+    let mut side = Side {
+        stream,
+        framing: match request {
+            _ if ends || is_connect => Framing::None,
+            Ok(Request {
+                framing: Framing::Length(length),
+                ..
+            }) => Framing::Length(length),
+            _ => Framing::Chunked,
+        },
+        is_connect,
+        left: None,
+        is_broken: false,
+        outlet: Outlet::new(&limits),
+    };
+    if is_connect {
+        add_key(head);
+    }
+    match request {
+        Ok(_) => proxy::serve(&client, head, &mut side, room).await,
+        Err(violation) => {
+            let failure = Failure::Malformed(violation);
+            proxy::refuse(&client, head, failure, &mut side, room).await;
+        }
+    }
+}
+
+/// Adds what shows a member of HTTP/1.1 that its answer is to this request (RFC 6455, 4.1; RFC 8441, 5).
+fn add_key(head: &mut Head) {
+    let key: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+    // Its value is a token; a head that has no room for it goes without.
+    let _ = head.push(
+        Known::SecWebsocketKey.name().as_bytes(),
+        STANDARD.encode(key).as_bytes(),
+    );
+}
+
+impl Side {
+    /// What becomes of sending a part of the response: a client that takes nothing of it for too long, or too little, does not want
+    /// it.
+    fn timed(
+        &mut self,
+        taken: Poll<Result<usize, StreamFault>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, ClientFault>> {
+        match taken {
+            Poll::Ready(Ok(bytes)) => {
+                self.outlet.note_written(bytes);
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault.into())),
+            Poll::Pending => {
+                ready!(self.outlet.poll_late(context));
+                self.stream.set_code(ErrorCode::CANCEL);
+                Poll::Ready(Err(ClientFault::TimedOut))
+            }
+        }
+    }
+
+    /// Sends payload, at least a byte.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, StreamFault>> {
+        if let Poll::Ready(fault) = self.stream.poll_fault(context) {
+            return Poll::Ready(Err(fault));
+        }
+        let ends = self.left == Some(payload.len() as u64);
+        let taken = ready!(self.stream.poll_payload(context, payload, ends))?;
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(taken as u64);
+        }
+        Poll::Ready(Ok(taken))
+    }
+}
+
+impl From<StreamFault> for ClientFault {
+    fn from(fault: StreamFault) -> Self {
+        match fault {
+            StreamFault::Reset(ErrorCode(code)) => Self::Aborted(Some(code)),
+            StreamFault::Violation(violation) => Self::Malformed(violation),
+            StreamFault::TimedOut => Self::TimedOut,
+            StreamFault::Connection(_) | StreamFault::Closed => Self::Aborted(None),
+        }
+    }
+}
+
+impl Downstream for Side {
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        if self.is_connect {
+            return Poll::Ready(Ok(Piece::End));
+        }
+        self.stream.poll_body(context).map_err(ClientFault::from)
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.stream.payload()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.stream.consume(bytes);
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.stream.trailers()
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+        match self.is_broken {
+            true => Poll::Ready(ClientFault::Aborted(None)),
+            false => self.stream.poll_fault(context).map(ClientFault::from),
+        }
+    }
+
+    fn interim(&mut self, head: &Head, edit: &Edit) {
+        let sent = self
+            .stream
+            .with(|engine, id| engine.interim(id, head, edit));
+        self.is_broken |= sent.is_err();
+    }
+
+    fn begin(&mut self, head: &Head, edit: &mut Edit, framing: Framing) {
+        if !head.has(Known::Date) {
+            date(|date| edit.add(Known::Date, date));
+        }
+        self.is_connect &= (200..300).contains(&edit.status(head));
+        let is_whole = matches!(framing, Framing::None | Framing::Length(0)) && !self.is_connect;
+        self.left = match framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let sent = self.stream.begin(
+            |engine, id| engine.respond(id, head, edit, is_whole),
+            is_whole,
+        );
+        self.is_broken |= sent.is_err();
+    }
+
+    fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, ClientFault>> {
+        let taken = self.poll_send(context, payload);
+        self.timed(taken, context)
+    }
+
+    fn close_behind(&mut self) {}
+
+    fn end(&mut self, trailers: Option<&Fields>) {
+        self.is_broken |= self.stream.end(trailers).is_err();
+        // What may still come of the request is of no use (RFC 9113, 8.1).
+        self.stream.set_code(ErrorCode::NO_ERROR);
+    }
+
+    fn abort(&mut self) {
+        self.stream.reset(ErrorCode::INTERNAL_ERROR);
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        Poll::Ready(match self.is_broken {
+            true => Err(ClientFault::Aborted(None)),
+            false => Ok(()),
+        })
+    }
+
+    fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        self.is_connect.then_some(self as &mut dyn Duplex)
+    }
+}
+
+/// What is read of a stream that has become a tunnel (RFC 8441).
+impl AsyncRead for Side {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = &mut self.stream;
+        if ready!(stream.poll_body(context)).map_err(io::Error::other)? == Piece::Data {
+            let bytes = stream.payload().len().min(buffer.remaining());
+            buffer.put_slice(&stream.payload()[..bytes]);
+            stream.consume(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Side {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_send(context, bytes).map_err(io::Error::other)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.end(None).map_err(io::Error::other))
+    }
+}

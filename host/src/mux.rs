@@ -23,6 +23,9 @@ use tokio::time::Instant;
 use crate::proxy::Piece;
 use crate::wire::{Buffer, COPIED, Readiness, Tally};
 
+/// Places for streams that are kept while none is held.
+const KEPT: usize = 4;
+
 /// Heads that are kept for the next responses.
 const SPARE: usize = 16;
 
@@ -383,7 +386,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     pub(crate) fn shrink(&mut self) {
         self.engine.shrink();
         self.inbox.release();
-        if self.free.len() == self.streams.len() {
+        if self.free.len() == self.streams.len() && self.streams.len() > KEPT {
             self.streams = Vec::new();
             self.free = Vec::new();
             self.places = Vec::new();
@@ -564,6 +567,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         ends: bool,
     ) -> Poll<Result<usize, StreamFault>> {
         let mut mux = self.mux.borrow_mut();
+        if let Some(fault) = mux.over {
+            return Poll::Ready(Err(fault));
+        }
         let taken = mux.send(self.id, payload, ends, context);
         mux.touch();
         let Some(inbound) = mux.streams.get_mut(self.place) else {

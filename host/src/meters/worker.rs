@@ -49,15 +49,17 @@ impl WorkerMeters {
     /// A client's connection has broken the rules of HTTP/2.
     #[cold]
     pub(crate) fn count_http2_error(&self, error: ConnectionError) {
-        let place = ConnectionError::ALL.iter().position(|it| *it == error);
-        if let Some(count) = place.and_then(|place| self.http2_errors.get(place)) {
-            count.add(1);
-        }
+        self.of_http2_error(error).add(1);
     }
 
-    /// How many have, of each kind, in the order of [`ConnectionError::ALL`].
-    pub(crate) fn http2_errors(&self) -> impl Iterator<Item = u64> {
-        self.http2_errors.iter().map(Count::get)
+    /// How many have, in this way.
+    pub(crate) fn http2_errors(&self, error: ConnectionError) -> u64 {
+        self.of_http2_error(error).get()
+    }
+
+    fn of_http2_error(&self, error: ConnectionError) -> &Count {
+        let place = ConnectionError::ALL.iter().position(|it| *it == error);
+        &self.http2_errors[place.unwrap_or_default()]
     }
 
     /// How often clients ran into the limit at this place among [`LIMITS`].

@@ -42,36 +42,18 @@ impl Outlet {
         self.patience.poll(context)
     }
 
-    /// What becomes of a write; a client that is too slow is an [`io::ErrorKind::TimedOut`] error.
-    pub(super) fn write(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        let Poll::Ready(result) = written else {
-            return self.wait(context);
-        };
-        let bytes = *result.as_ref().unwrap_or(&0);
-        self.note_written(bytes);
-        Poll::Ready(result)
-    }
-
-    /// What becomes of a flush, or of the end of the stream.
+    /// What becomes of a flush, or of the end of the stream; a client that is too slow is an [`io::ErrorKind::TimedOut`] error.
     pub(super) fn flush(
         &mut self,
         context: &mut Context<'_>,
         flushed: Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
         if flushed.is_pending() {
-            return self.wait(context);
+            let late = self.poll_late(context);
+            return late.map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
         self.note_flushed();
         flushed
-    }
-
-    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        self.poll_late(context)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -97,20 +79,19 @@ mod tests {
 
     /// Waits so long for a write to succeed with so many bytes; says whether the client was cut off meanwhile.
     async fn waits(outlet: &mut Outlet, time: Duration, bytes: usize) -> bool {
-        let blocked = poll_fn(|context| outlet.write(context, Poll::Pending));
+        let blocked = poll_fn(|context| outlet.poll_late(context));
         if tokio::time::timeout(time, blocked).await.is_ok() {
             return true;
         }
-        poll_fn(|context| outlet.write(context, Poll::Ready(Ok(bytes))))
-            .await
-            .is_err()
+        outlet.note_written(bytes);
+        false
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut_off() {
         let mut outlet = outlet();
         let start = Instant::now();
-        let error = poll_fn(|context| outlet.write(context, Poll::Pending)).await;
+        let error = poll_fn(|context| outlet.flush(context, Poll::Pending)).await;
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), 8 * SECOND);
     }
@@ -135,8 +116,7 @@ mod tests {
     async fn what_was_written_before_a_flush_counts_with_it() {
         let mut outlet = outlet();
         for _ in 0..100 {
-            let written = poll_fn(|context| outlet.write(context, Poll::Ready(Ok(500)))).await;
-            assert_eq!(written.unwrap(), 500);
+            outlet.note_written(500);
             let blocked = poll_fn(|context| outlet.flush(context, Poll::Pending));
             assert!(tokio::time::timeout(5 * SECOND, blocked).await.is_err());
             let flushed = poll_fn(|context| outlet.flush(context, Poll::Ready(Ok(())))).await;

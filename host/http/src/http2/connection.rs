@@ -304,6 +304,7 @@ impl Connection {
     pub fn shrink(&mut self) {
         self.intake.shrink();
         self.output.shrink();
+        self.streams.shrink();
     }
 
     /// What has to be told before more is read.

@@ -5,6 +5,9 @@ use crate::http2::stream::{Stream, StreamId};
 /// How many streams are remembered that we have reset while more could come by them.
 const RESETS: usize = 128;
 
+/// Slots that are kept while no stream lives.
+const KEPT: usize = 4;
+
 /// All streams that live.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
@@ -157,6 +160,16 @@ impl Streams {
         self.turns
     }
 
+    /// Gives back the memory of many, if none lives.
+    pub(crate) fn shrink(&mut self) {
+        if self.order.is_empty() && self.slots.len() > KEPT {
+            *self = Self {
+                turns: self.turns,
+                ..Self::default()
+            };
+        }
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.slots.capacity() * size_of::<Option<Stream>>()
             + self.order.capacity() * size_of::<(u32, u32)>()
@@ -239,6 +252,23 @@ mod tests {
         streams.get_mut(ids[0]).unwrap().held = 0;
         streams.settle(ids[0]);
         assert_eq!((streams.open(), streams.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_memory_of_many_is_given_back_when_none_lives() {
+        let numbers: Vec<u32> = (0..100).map(|number| 2 * number + 1).collect();
+        let (mut streams, ids) = streams(&numbers);
+        let capacity = streams.capacity();
+        for (place, id) in ids.iter().enumerate() {
+            streams.shrink();
+            assert_eq!(streams.capacity() >= capacity, place < 100, "{place}");
+            streams.remove(*id).unwrap();
+        }
+        streams.shrink();
+        assert_eq!((streams.capacity(), streams.open()), (0, 0));
+        assert!(streams.get(ids[99]).is_none());
+        let next = streams.insert(Stream::new(201, 10, 10));
+        assert_eq!(streams.find(201), Some(next));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use equipoise_http::http2::ConnectionError;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
@@ -76,6 +77,12 @@ fn write_limits(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt
     for (place, limit) in LIMITS.into_iter().enumerate() {
         let hits = meters.sum(|worker| worker.limit_hits(place));
         family.count(&[("limit", Name(limit))], hits)?;
+    }
+    let help = "Connections of clients that broke the rules of HTTP/2, by reason";
+    let mut family = Family::counter(encoder, "http2_connection_errors", help)?;
+    for error in ConnectionError::ALL {
+        let errors = meters.sum(|worker| worker.http2_errors(error));
+        family.count(&[("reason", Name(error.name()))], errors)?;
     }
     Ok(())
 }

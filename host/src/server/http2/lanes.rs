@@ -166,3 +166,184 @@ impl<F: Future<Output = ()>> Lanes<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::{pending, poll_fn};
+    use std::rc::Rc;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, AcqRel);
+        }
+    }
+
+    impl Task {
+        fn wakes(&self) -> usize {
+            self.0.load(std::sync::atomic::Ordering::Acquire)
+        }
+    }
+
+    /// Polls until no lane may go on, as the task of a connection does.
+    fn run<F: Future<Output = ()>>(lanes: &mut Lanes<F>, task: &Arc<Task>) {
+        let waker = Waker::from(task.clone());
+        lanes.resume(&Context::from_waker(&waker));
+        while !lanes.pause() {
+            lanes.poll();
+        }
+    }
+
+    /// What a future waits for, how often it was polled, and its waker.
+    #[derive(Default)]
+    struct Gate {
+        is_open: Cell<bool>,
+        polls: Cell<usize>,
+        waker: RefCell<Option<Waker>>,
+    }
+
+    impl Gate {
+        fn open(&self) {
+            self.is_open.set(true);
+            self.wake();
+        }
+
+        fn wake(&self) {
+            self.waker.borrow().as_ref().unwrap().wake_by_ref();
+        }
+    }
+
+    async fn pass(gate: Rc<Gate>) {
+        poll_fn(|context| {
+            gate.polls.update(|polls| polls + 1);
+            *gate.waker.borrow_mut() = Some(context.waker().clone());
+            match gate.is_open.get() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn gates<const N: usize>() -> [Rc<Gate>; N] {
+        std::array::from_fn(|_| Rc::default())
+    }
+
+    #[test]
+    fn only_those_are_polled_that_were_woken() {
+        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let gates = gates::<3>();
+        for gate in &gates {
+            lanes.add(pass(gate.clone()));
+        }
+        run(&mut lanes, &task);
+        let polls = || gates.each_ref().map(|gate| gate.polls.get());
+        assert_eq!((polls(), lanes.len()), ([1, 1, 1], 3));
+        gates[1].wake();
+        gates[1].wake();
+        assert_eq!(task.wakes(), 1, "once for all of them");
+        run(&mut lanes, &task);
+        assert_eq!(polls(), [1, 2, 1]);
+        gates[2].open();
+        run(&mut lanes, &task);
+        assert_eq!((polls(), lanes.len()), ([1, 2, 2], 2));
+    }
+
+    #[test]
+    fn the_task_is_not_woken_for_what_it_looks_after_already() {
+        let (task, mut lanes) = (Arc::<Task>::default(), Lanes::default());
+        let [first, second] = gates();
+        lanes.add(pass(first.clone()));
+        run(&mut lanes, &task);
+        let waker = Waker::from(task.clone());
+        lanes.resume(&Context::from_waker(&waker));
+        lanes.add(pass(second.clone()));
+        first.open();
+        assert!(!lanes.pause(), "there is something to do");
+        lanes.poll();
+        assert!(lanes.pause());
+        assert_eq!((task.wakes(), lanes.len()), (0, 1));
+        second.open();
+        assert_eq!(task.wakes(), 1);
+        run(&mut lanes, &task);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn a_lane_is_used_again_and_a_waker_of_before_wakes_in_vain() {
+        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let [first, second] = gates();
+        lanes.add(pass(first.clone()));
+        run(&mut lanes, &task);
+        first.open();
+        run(&mut lanes, &task);
+        lanes.add(pass(second.clone()));
+        run(&mut lanes, &task);
+        assert_eq!(lanes.lanes.len(), 1);
+        first.wake();
+        run(&mut lanes, &task);
+        assert_eq!((second.polls.get(), lanes.len()), (2, 1));
+        second.open();
+        run(&mut lanes, &task);
+        assert!(lanes.is_empty());
+        second.wake();
+        run(&mut lanes, &task);
+    }
+
+    #[test]
+    fn another_thread_may_wake_one() {
+        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let [gate] = gates();
+        lanes.add(pass(gate.clone()));
+        for turn in 1..100 {
+            run(&mut lanes, &task);
+            assert_eq!(gate.polls.get(), turn);
+            let waker = gate.waker.borrow().clone().unwrap();
+            thread::spawn(move || waker.wake()).join().unwrap();
+            assert_eq!(task.wakes(), turn);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_many_is_given_back_when_all_have_ended() {
+        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let gates = gates::<{ KEPT + 1 }>();
+        for gate in &gates {
+            lanes.add(pass(gate.clone()));
+        }
+        run(&mut lanes, &task);
+        lanes.shrink();
+        assert_eq!(lanes.len(), gates.len(), "they are in use");
+        for gate in &gates {
+            gate.open();
+        }
+        run(&mut lanes, &task);
+        lanes.shrink();
+        assert_eq!(lanes.lanes.capacity(), 0);
+    }
+
+    #[test]
+    fn futures_that_have_not_ended_end_with_their_lanes() {
+        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let held = Rc::new(());
+        for _ in 0..3 {
+            let held = held.clone();
+            lanes.add(async move {
+                let _held = held;
+                pending::<()>().await;
+            });
+        }
+        run(&mut lanes, &task);
+        assert_eq!(Rc::strong_count(&held), 4);
+        drop(lanes);
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+}

@@ -1,6 +1,6 @@
 //! What becomes of a connection on which nothing happens.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ impl Quiet {
         loop {
             let at = self.due_at();
             self.deadline.set(at);
-            std::task::ready!(self.deadline.poll(context));
+            ready!(self.deadline.poll(context));
             if at <= Instant::now() {
                 return Poll::Ready(self.due());
             }
@@ -117,5 +117,87 @@ impl Quiet {
                 Due::Leave
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn quiet() -> Quiet {
+        let limits = Limits {
+            keepalive_timeout: 60 * SECOND,
+            client_timeout: 20 * SECOND,
+            ..Limits::default()
+        };
+        Quiet::new(&limits, Instant::now())
+    }
+
+    /// What is due next, and in how many seconds.
+    async fn next(quiet: &mut Quiet, is_busy: bool) -> (Due, u64) {
+        let begun = Instant::now();
+        let due = poll_fn(|context| quiet.poll(is_busy, Instant::now(), context)).await;
+        (due, begun.elapsed().as_secs())
+    }
+
+    /// Lets the task look after it now.
+    async fn look(quiet: &mut Quiet, is_busy: bool) {
+        let polled = timeout(Duration::ZERO, next(quiet, is_busy)).await;
+        assert!(polled.is_err(), "{polled:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_requests_is_told_of_the_end_and_has_five_seconds_to_leave() {
+        let mut quiet = quiet();
+        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 60));
+        assert_eq!(next(&mut quiet, false).await, (Due::End, 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_it_says_does_not_keep_a_client_without_requests() {
+        let mut quiet = quiet();
+        look(&mut quiet, false).await;
+        advance(40 * SECOND).await;
+        quiet.note_heard(Instant::now());
+        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_runs_from_the_end_of_the_last_request() {
+        let mut quiet = quiet();
+        look(&mut quiet, true).await;
+        advance(50 * SECOND).await;
+        look(&mut quiet, false).await;
+        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_with_requests_is_asked_for_a_sign_of_life() {
+        let mut quiet = quiet();
+        assert_eq!(next(&mut quiet, true).await, (Due::Ping, 60));
+        advance(15 * SECOND).await;
+        quiet.note_heard(Instant::now());
+        assert_eq!(next(&mut quiet, true).await, (Due::Ping, 60));
+        assert_eq!(next(&mut quiet, true).await, (Due::End, 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_told_of_the_end_may_finish_its_requests() {
+        let mut quiet = quiet();
+        assert!(quiet.leave());
+        assert!(!quiet.leave(), "once");
+        look(&mut quiet, true).await;
+        advance(50 * SECOND).await;
+        quiet.note_heard(Instant::now());
+        look(&mut quiet, true).await;
+        advance(50 * SECOND).await;
+        look(&mut quiet, true).await;
+        assert_eq!(next(&mut quiet, false).await, (Due::End, 5));
     }
 }

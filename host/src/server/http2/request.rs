@@ -123,9 +123,6 @@ impl Side {
         context: &mut Context<'_>,
         payload: &[u8],
     ) -> Poll<Result<usize, StreamFault>> {
-        if let Poll::Ready(fault) = self.stream.poll_fault(context) {
-            return Poll::Ready(Err(fault));
-        }
         let ends = self.left == Some(payload.len() as u64);
         let taken = ready!(self.stream.poll_payload(context, payload, ends))?;
         if let Some(left) = &mut self.left {

@@ -23,9 +23,6 @@ use tokio::time::Instant;
 use crate::proxy::Piece;
 use crate::wire::{Buffer, COPIED, Readiness, Tally};
 
-/// Places for streams that are kept while none is held.
-const KEPT: usize = 4;
-
 /// Heads that are kept for the next responses.
 const SPARE: usize = 16;
 
@@ -386,7 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     pub(crate) fn shrink(&mut self) {
         self.engine.shrink();
         self.inbox.release();
-        if self.free.len() == self.streams.len() && self.streams.len() > KEPT {
+        if self.free.len() == self.streams.len() {
             self.streams = Vec::new();
             self.free = Vec::new();
             self.places = Vec::new();

@@ -5,6 +5,7 @@ mod quiet;
 mod request;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use equipoise_http::http2::{ErrorCode, Event, Options, Role};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use self::lanes::Lanes;
+use self::lanes::{Lanes, Seat};
 use self::quiet::{Due, Quiet};
 use self::request::Asked;
 use super::client::Client;
@@ -65,8 +66,7 @@ pub(super) async fn serve(
     let mux = Mux::new(Role::Server, options(limits), socket, meters, first);
     let mut session = Session {
         mux: Rc::new(RefCell::new(mux)),
-        requests: Lanes::default(),
-        begin: |asked| request::serve(client.clone(), limits.clone(), asked),
+        requests: Lanes::new(|seat| request::serve(client.clone(), limits.clone(), seat)),
         client: &client,
         limits,
         has_unread: true,
@@ -84,9 +84,7 @@ pub(super) async fn serve(
 struct Session<'c, F, B> {
     mux: Shared<ClientStream, Desk>,
     /// Those under way.
-    requests: Lanes<F>,
-    /// Makes what serves a request.
-    begin: B,
+    requests: Lanes<Asked, F, B>,
     client: &'c Client,
     limits: &'c Limits,
     /// Whether bytes may be there that came before.
@@ -102,7 +100,11 @@ struct Session<'c, F, B> {
     outlet: Outlet,
 }
 
-impl<F: Future<Output = ()>, B: Fn(Asked) -> F> Session<'_, F, B> {
+impl<F, B> Session<'_, F, B>
+where
+    F: Future<Output = Infallible>,
+    B: Fn(Rc<Seat<Asked>>) -> F,
+{
     /// Carries on the connection and the requests on it; ready when it is to be closed.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
@@ -192,7 +194,7 @@ impl<F: Future<Output = ()>, B: Fn(Asked) -> F> Session<'_, F, B> {
     }
 
     fn add(&mut self, asked: Asked) {
-        self.requests.add((self.begin)(asked));
+        self.requests.add(asked);
         if self.requests.len() == self.limits.streams as usize {
             let meters = &self.client.worker.meters;
             meters.counts().count_limit(Limit::Streams);
@@ -235,10 +237,6 @@ impl<F: Future<Output = ()>, B: Fn(Asked) -> F> Session<'_, F, B> {
         if self.is_lost {
             return;
         }
-        if self.requests.is_empty() {
-            self.requests.shrink();
-            self.mux.borrow_mut().shrink();
-        }
         let incomplete = self.mux.borrow().engine.incomplete_since();
         match incomplete {
             Some(since) => self
@@ -254,6 +252,10 @@ impl<F: Future<Output = ()>, B: Fn(Asked) -> F> Session<'_, F, B> {
             return;
         };
         match due {
+            Due::Rest => {
+                self.requests.shrink();
+                self.mux.borrow_mut().shrink();
+            }
             Due::Ping => self.mux.borrow_mut().engine.ping(*b"are-you?"),
             Due::Leave => self.mux.borrow_mut().engine.go_away(),
             Due::End => {

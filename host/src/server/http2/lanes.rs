@@ -1,28 +1,39 @@
-//! Futures of a connection's requests, polled by the task of the connection: each has a waker of its own, so that one that may go
-//! on costs the others nothing.
+//! What serves the requests of a connection, within the connection's task: a lane for each that is under way at once. A lane has a
+//! waker of its own, so that one that may go on costs the others nothing; it serves one request after the other, in the same memory.
 
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Lanes that are kept while none is in use.
-const KEPT: usize = 4;
-
-/// A future for each request under way.
-pub(super) struct Lanes<F> {
-    lanes: Vec<Lane<F>>,
+/// The lanes of a connection. What they serve is a `T`; `B` makes the future `F` of a lane, which takes one after the other
+/// from its [`Seat`].
+pub(super) struct Lanes<T, F, B> {
+    open: B,
+    lanes: Vec<Lane<T, F>>,
     free: Vec<usize>,
     queue: Arc<Queue>,
     /// Those that are polled in this round; kept for its memory.
     round: Vec<usize>,
 }
 
-struct Lane<F> {
-    future: Option<Pin<Box<F>>>,
+struct Lane<T, F> {
+    seat: Rc<Seat<T>>,
+    future: Pin<Box<F>>,
     signal: Arc<Signal>,
     waker: Waker,
+}
+
+/// Where a lane is given what it serves next.
+pub(super) struct Seat<T> {
+    next: Cell<Option<T>>,
+    /// Whether the lane has begun to wait for the next.
+    is_free: Cell<bool>,
 }
 
 /// Wakes one lane; from any thread.
@@ -42,6 +53,20 @@ struct Waiting {
     /// Whether the task is looking after its lanes already, and need not be woken.
     is_awake: bool,
     task: Option<Waker>,
+}
+
+impl<T> Seat<T> {
+    /// Waits for what is to be served next.
+    pub(super) async fn next(&self) -> T {
+        poll_fn(|_| match self.next.take() {
+            Some(next) => Poll::Ready(next),
+            None => {
+                self.is_free.set(true);
+                Poll::Pending
+            }
+        })
+        .await
+    }
 }
 
 impl Queue {
@@ -73,19 +98,23 @@ impl Wake for Signal {
     }
 }
 
-impl<F> Default for Lanes<F> {
-    fn default() -> Self {
+impl<T, F, B> Lanes<T, F, B>
+where
+    F: Future<Output = Infallible>,
+    B: Fn(Rc<Seat<T>>) -> F,
+{
+    /// None yet; `open` makes them.
+    pub(super) fn new(open: B) -> Self {
         Self {
+            open,
             lanes: Vec::new(),
             free: Vec::new(),
             queue: Arc::default(),
             round: Vec::new(),
         }
     }
-}
 
-impl<F: Future<Output = ()>> Lanes<F> {
-    /// How many futures there are.
+    /// How many serve something.
     pub(super) fn len(&self) -> usize {
         self.lanes.len() - self.free.len()
     }
@@ -94,26 +123,33 @@ impl<F: Future<Output = ()>> Lanes<F> {
         self.len() == 0
     }
 
-    /// Adds a future, which is polled in the next round.
-    pub(super) fn add(&mut self, future: F) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            let lane = self.lanes.len();
-            let signal = Arc::new(Signal {
-                lane,
-                is_queued: AtomicBool::new(false),
-                queue: self.queue.clone(),
-            });
-            self.lanes.push(Lane {
-                future: None,
-                waker: Waker::from(signal.clone()),
-                signal,
-            });
-            lane
-        });
-        if let Some(lane) = self.lanes.get_mut(place) {
-            lane.future = Some(Box::pin(future));
+    /// Has something served, from the next round on.
+    pub(super) fn add(&mut self, what: T) {
+        let place = self.free.pop().unwrap_or_else(|| self.open());
+        if let Some(lane) = self.lanes.get(place) {
+            lane.seat.next.set(Some(what));
             lane.signal.wake_by_ref();
         }
+    }
+
+    fn open(&mut self) -> usize {
+        let place = self.lanes.len();
+        let seat = Rc::new(Seat {
+            next: Cell::new(None),
+            is_free: Cell::new(false),
+        });
+        let signal = Arc::new(Signal {
+            lane: place,
+            is_queued: AtomicBool::new(false),
+            queue: self.queue.clone(),
+        });
+        self.lanes.push(Lane {
+            future: Box::pin((self.open)(seat.clone())),
+            seat,
+            waker: Waker::from(signal.clone()),
+            signal,
+        });
+        place
     }
 
     /// The task looks after its lanes until it [pauses](Self::pause): it need not be woken for them.
@@ -149,29 +185,28 @@ impl<F: Future<Output = ()>> Lanes<F> {
             return;
         };
         lane.signal.is_queued.swap(false, AcqRel);
-        let Some(future) = &mut lane.future else {
-            return;
-        };
         let mut context = Context::from_waker(&lane.waker);
-        if let Poll::Ready(()) = future.as_mut().poll(&mut context) {
-            lane.future = None;
+        let Poll::Pending = lane.future.as_mut().poll(&mut context);
+        if lane.seat.is_free.take() {
             self.free.push(place);
         }
     }
 
-    /// Gives memory back, if no future is left.
+    /// Gives all memory back, if nothing is served.
     pub(super) fn shrink(&mut self) {
-        if self.is_empty() && self.lanes.len() > KEPT {
-            *self = Self::default();
+        if self.is_empty() {
+            self.lanes = Vec::new();
+            self.free = Vec::new();
+            self.round = Vec::new();
+            // Wakers of before wake none of those to come.
+            self.queue = Arc::default();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::future::{pending, poll_fn};
-    use std::rc::Rc;
+    use std::cell::RefCell;
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
@@ -194,7 +229,11 @@ mod tests {
     }
 
     /// Polls until no lane may go on, as the task of a connection does.
-    fn run<F: Future<Output = ()>>(lanes: &mut Lanes<F>, task: &Arc<Task>) {
+    fn run<F, B>(lanes: &mut Lanes<Rc<Gate>, F, B>, task: &Arc<Task>)
+    where
+        F: Future<Output = Infallible>,
+        B: Fn(Rc<Seat<Rc<Gate>>>) -> F,
+    {
         let waker = Waker::from(task.clone());
         lanes.resume(&Context::from_waker(&waker));
         while !lanes.pause() {
@@ -221,16 +260,20 @@ mod tests {
         }
     }
 
-    async fn pass(gate: Rc<Gate>) {
-        poll_fn(|context| {
-            gate.polls.update(|polls| polls + 1);
-            *gate.waker.borrow_mut() = Some(context.waker().clone());
-            match gate.is_open.get() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
+    /// Passes one gate after the other.
+    async fn pass(seat: Rc<Seat<Rc<Gate>>>) -> Infallible {
+        loop {
+            let gate = seat.next().await;
+            poll_fn(|context| {
+                gate.polls.update(|polls| polls + 1);
+                *gate.waker.borrow_mut() = Some(context.waker().clone());
+                match gate.is_open.get() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        }
     }
 
     fn gates<const N: usize>() -> [Rc<Gate>; N] {
@@ -239,10 +282,10 @@ mod tests {
 
     #[test]
     fn only_those_are_polled_that_were_woken() {
-        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let (task, mut lanes) = (Arc::default(), Lanes::new(pass));
         let gates = gates::<3>();
         for gate in &gates {
-            lanes.add(pass(gate.clone()));
+            lanes.add(gate.clone());
         }
         run(&mut lanes, &task);
         let polls = || gates.each_ref().map(|gate| gate.polls.get());
@@ -259,13 +302,13 @@ mod tests {
 
     #[test]
     fn the_task_is_not_woken_for_what_it_looks_after_already() {
-        let (task, mut lanes) = (Arc::<Task>::default(), Lanes::default());
+        let (task, mut lanes) = (Arc::<Task>::default(), Lanes::new(pass));
         let [first, second] = gates();
-        lanes.add(pass(first.clone()));
+        lanes.add(first.clone());
         run(&mut lanes, &task);
         let waker = Waker::from(task.clone());
         lanes.resume(&Context::from_waker(&waker));
-        lanes.add(pass(second.clone()));
+        lanes.add(second.clone());
         first.open();
         assert!(!lanes.pause(), "there is something to do");
         lanes.poll();
@@ -279,13 +322,13 @@ mod tests {
 
     #[test]
     fn a_lane_is_used_again_and_a_waker_of_before_wakes_in_vain() {
-        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let (task, mut lanes) = (Arc::default(), Lanes::new(pass));
         let [first, second] = gates();
-        lanes.add(pass(first.clone()));
+        lanes.add(first.clone());
         run(&mut lanes, &task);
         first.open();
         run(&mut lanes, &task);
-        lanes.add(pass(second.clone()));
+        lanes.add(second.clone());
         run(&mut lanes, &task);
         assert_eq!(lanes.lanes.len(), 1);
         first.wake();
@@ -300,9 +343,9 @@ mod tests {
 
     #[test]
     fn another_thread_may_wake_one() {
-        let (task, mut lanes) = (Arc::default(), Lanes::default());
+        let (task, mut lanes) = (Arc::default(), Lanes::new(pass));
         let [gate] = gates();
-        lanes.add(pass(gate.clone()));
+        lanes.add(gate.clone());
         for turn in 1..100 {
             run(&mut lanes, &task);
             assert_eq!(gate.polls.get(), turn);
@@ -313,11 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_many_is_given_back_when_all_have_ended() {
-        let (task, mut lanes) = (Arc::default(), Lanes::default());
-        let gates = gates::<{ KEPT + 1 }>();
+    fn memory_is_given_back_when_nothing_is_served() {
+        let (task, mut lanes) = (Arc::default(), Lanes::new(pass));
+        let gates = gates::<9>();
         for gate in &gates {
-            lanes.add(pass(gate.clone()));
+            lanes.add(gate.clone());
         }
         run(&mut lanes, &task);
         lanes.shrink();
@@ -328,22 +371,23 @@ mod tests {
         run(&mut lanes, &task);
         lanes.shrink();
         assert_eq!(lanes.lanes.capacity(), 0);
+        gates[3].wake();
+        lanes.add(Rc::default());
+        run(&mut lanes, &task);
+        assert_eq!((lanes.len(), gates[3].polls.get()), (1, 2));
     }
 
     #[test]
-    fn futures_that_have_not_ended_end_with_their_lanes() {
-        let (task, mut lanes) = (Arc::default(), Lanes::default());
-        let held = Rc::new(());
-        for _ in 0..3 {
-            let held = held.clone();
-            lanes.add(async move {
-                let _held = held;
-                pending::<()>().await;
-            });
+    fn what_is_served_ends_with_its_lane() {
+        let (task, mut lanes) = (Arc::default(), Lanes::new(pass));
+        let gates = gates::<3>();
+        for gate in &gates {
+            lanes.add(gate.clone());
         }
         run(&mut lanes, &task);
-        assert_eq!(Rc::strong_count(&held), 4);
+        lanes.add(gates[0].clone());
+        assert_eq!(Rc::strong_count(&gates[0]), 3);
         drop(lanes);
-        assert_eq!(Rc::strong_count(&held), 1);
+        assert!(gates.iter().all(|gate| Rc::strong_count(gate) == 1));
     }
 }

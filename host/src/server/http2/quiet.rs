@@ -11,6 +11,9 @@ use crate::deadline::Deadline;
 /// How long a connection that is to end for want of requests may take to end.
 const PARTING: Duration = Duration::from_secs(5);
 
+/// How long a connection without requests keeps the memory that the next one would need.
+const REST: Duration = Duration::from_secs(1);
+
 /// Times the silence of a client.
 ///
 /// One that has requests under way and has been silent for `keepalive-timeout` is asked for a sign of life, and has
@@ -32,13 +35,15 @@ enum State {
     Busy,
     /// So they are, and a sign of life was asked for at this time.
     Asked(Instant),
-    /// No request is under way since then.
-    Idle(Instant),
+    /// No request is under way since then; whether its memory was given back.
+    Idle(Instant, bool),
 }
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
+    /// Memory is to be given back.
+    Rest,
     /// The client is to be asked for a sign of life.
     Ping,
     /// It is to be told that the connection ends.
@@ -55,7 +60,7 @@ impl Quiet {
             patience: limits.client_timeout,
             deadline: Deadline::default(),
             heard: now,
-            state: State::Idle(now),
+            state: State::Idle(now, false),
             has_left: false,
         }
     }
@@ -78,9 +83,9 @@ impl Quiet {
         context: &mut Context<'_>,
     ) -> Poll<Due> {
         self.state = match (self.state, is_busy) {
-            (State::Idle(_), true) => State::Busy,
+            (State::Idle(..), true) => State::Busy,
             (State::Asked(at), true) if self.heard > at => State::Busy,
-            (State::Busy | State::Asked(_), false) => State::Idle(now),
+            (State::Busy | State::Asked(_), false) => State::Idle(now, false),
             (state, _) => state,
         };
         loop {
@@ -97,8 +102,9 @@ impl Quiet {
         match self.state {
             State::Busy => self.heard + self.interval,
             State::Asked(at) => at + self.patience,
-            State::Idle(since) if self.has_left => since + PARTING,
-            State::Idle(since) => since + self.interval,
+            State::Idle(since, false) => since + REST.min(self.interval),
+            State::Idle(since, true) if self.has_left => since + PARTING,
+            State::Idle(since, true) => since + self.interval,
         }
     }
 
@@ -110,10 +116,14 @@ impl Quiet {
                 Due::Ping
             }
             State::Asked(_) => Due::End,
-            State::Idle(_) if self.has_left => Due::End,
-            State::Idle(_) => {
+            State::Idle(since, false) => {
+                self.state = State::Idle(since, true);
+                Due::Rest
+            }
+            State::Idle(_, true) if self.has_left => Due::End,
+            State::Idle(_, true) => {
                 self.has_left = true;
-                self.state = State::Idle(now);
+                self.state = State::Idle(now, true);
                 Due::Leave
             }
         }
@@ -155,15 +165,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_without_requests_is_told_of_the_end_and_has_five_seconds_to_leave() {
         let mut quiet = quiet();
-        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 60));
+        assert_eq!(next(&mut quiet, false).await, (Due::Rest, 1));
+        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 59));
         assert_eq!(next(&mut quiet, false).await, (Due::End, 5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_it_says_does_not_keep_a_client_without_requests() {
         let mut quiet = quiet();
-        look(&mut quiet, false).await;
-        advance(40 * SECOND).await;
+        assert_eq!(next(&mut quiet, false).await, (Due::Rest, 1));
+        advance(39 * SECOND).await;
         quiet.note_heard(Instant::now());
         assert_eq!(next(&mut quiet, false).await, (Due::Leave, 20));
     }
@@ -174,7 +185,8 @@ mod tests {
         look(&mut quiet, true).await;
         advance(50 * SECOND).await;
         look(&mut quiet, false).await;
-        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 60));
+        assert_eq!(next(&mut quiet, false).await, (Due::Rest, 1));
+        assert_eq!(next(&mut quiet, false).await, (Due::Leave, 59));
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,6 +210,7 @@ mod tests {
         look(&mut quiet, true).await;
         advance(50 * SECOND).await;
         look(&mut quiet, true).await;
-        assert_eq!(next(&mut quiet, false).await, (Due::End, 5));
+        assert_eq!(next(&mut quiet, false).await, (Due::Rest, 1));
+        assert_eq!(next(&mut quiet, false).await, (Due::End, 4));
     }
 }

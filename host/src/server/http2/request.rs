@@ -1,5 +1,6 @@
 //! One request of a client that speaks HTTP/2, and the stream that it came by.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::lanes::Seat;
 use crate::config::Limits;
 use crate::meters::Desk;
 use crate::mux::{Stream, StreamFault};
@@ -48,8 +50,19 @@ struct Side {
     outlet: Outlet,
 }
 
-/// Answers a request of a client's connection.
-pub(super) async fn serve(client: Rc<Client>, limits: Arc<Limits>, asked: Asked) {
+/// Answers one request after the other of a client's connection.
+pub(super) async fn serve(
+    client: Rc<Client>,
+    limits: Arc<Limits>,
+    seat: Rc<Seat<Asked>>,
+) -> Infallible {
+    loop {
+        let asked = seat.next().await;
+        answer(&client, &limits, asked).await;
+    }
+}
+
+async fn answer(client: &Client, limits: &Limits, asked: Asked) {
     let Asked {
         mut workspace,
         stream,
@@ -71,16 +84,16 @@ pub(super) async fn serve(client: Rc<Client>, limits: Arc<Limits>, asked: Asked)
         is_connect,
         left: None,
         is_broken: false,
-        outlet: Outlet::new(&limits),
+        outlet: Outlet::new(limits),
     };
     if is_connect {
         add_key(head);
     }
     match request {
-        Ok(_) => proxy::serve(&client, head, &mut side, room).await,
+        Ok(_) => proxy::serve(client, head, &mut side, room).await,
         Err(violation) => {
             let failure = Failure::Malformed(violation);
-            proxy::refuse(&client, head, failure, &mut side, room).await;
+            proxy::refuse(client, head, failure, &mut side, room).await;
         }
     }
 }

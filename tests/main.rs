@@ -34,6 +34,7 @@ mod interim;
 mod limits;
 mod live;
 mod logs;
+mod malformed;
 mod matrix;
 mod members_at_once;
 mod metrics;

@@ -121,6 +121,8 @@ pub enum Violation {
     Headers,
     #[error("a frame behind the end of its message")]
     AfterEnd,
+    #[error("a stream that depends on itself")]
+    Dependency,
     #[error("more data than the stream's flow-control window allows")]
     StreamWindow,
     #[error("the stream's flow-control window is larger than it may be")]
@@ -131,7 +133,7 @@ pub enum Violation {
 
 impl Violation {
     /// All of them, for tables of metrics.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::BareLf,
         Self::BareCr,
         Self::EmptyLines,
@@ -188,6 +190,7 @@ impl Violation {
         Self::BodyLength,
         Self::Headers,
         Self::AfterEnd,
+        Self::Dependency,
         Self::StreamWindow,
         Self::WindowOverflow,
         Self::Increment,
@@ -266,6 +269,7 @@ impl Violation {
             Self::BodyLength => "body-length",
             Self::Headers => "headers",
             Self::AfterEnd => "after-end",
+            Self::Dependency => "dependency",
             Self::StreamWindow => "stream-window",
             Self::WindowOverflow => "window-overflow",
             Self::Increment => "increment",

@@ -157,6 +157,18 @@ pub(crate) fn fragment(frame: Frame, payload: &[u8]) -> Result<&[u8], Connection
     Ok(rest)
 }
 
+/// The stream that HEADERS or PRIORITY says its own depends on (RFC 7540, 5.3), of which nothing follows but that it cannot be
+/// itself.
+pub(crate) fn dependency(frame: Frame, payload: &[u8]) -> Option<u32> {
+    let start = match frame.kind {
+        kind::PRIORITY => 0,
+        _ if !frame.has(flag::PRIORITY) => return None,
+        _ => usize::from(frame.has(flag::PADDED)),
+    };
+    let (number, _) = split_number(payload.get(start..)?);
+    Some(number)
+}
+
 /// Writes a frame's header.
 #[inline]
 pub(crate) fn write_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {

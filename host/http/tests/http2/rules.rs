@@ -40,7 +40,7 @@ fn messages_come_with_payload_and_trailers() {
             headers(
                 WHOLE | PADDED | 0x20,
                 1,
-                &block(&[b"\x03\x80\0\0\x01\xff", GET, b"\0\0\0"]),
+                &block(&[b"\x03\x80\0\0\x03\xff", GET, b"\0\0\0"]),
             ),
             &["1 GET / HTTP/2.0 host=a end"],
         ),
@@ -101,7 +101,7 @@ fn messages_come_with_payload_and_trailers() {
                 get(5),
                 data(0, 1, b"a"),
                 frame(0xbe, 0xff, 1, b"grease"),
-                frame(PRIORITY, 0, 9, b"\0\0\0\x09\0"),
+                frame(PRIORITY, 0, 9, b"\0\0\0\x07\0"),
                 data(END_STREAM, 1, b"b"),
             ]
             .concat(),
@@ -176,7 +176,7 @@ fn what_breaks_the_connection_of_a_client_is_told_in_goaway() {
     const COMPRESSION: u32 = 9;
     const CALM: u32 = 11;
     let large = 16_385;
-    let table: [(&str, Vec<u8>, u32, u32); 43] = [
+    let table: [(&str, Vec<u8>, u32, u32); 44] = [
         ("frame-size", frame(0xbe, 0, 0, &vec![0; large]), 0, SIZE),
         ("frame-size", frame(PING, 0, 0, b"1234567"), 0, SIZE),
         ("frame-size", frame(SETTINGS, 0, 0, b"12345"), 0, SIZE),
@@ -195,6 +195,12 @@ fn what_breaks_the_connection_of_a_client_is_told_in_goaway() {
         ("stream-id", headers(WHOLE, 0, GET), 0, PROTOCOL),
         ("stream-id", headers(WHOLE, 2, GET), 0, PROTOCOL),
         ("stream-id", frame(PRIORITY, 0, 0, b"12345"), 0, PROTOCOL),
+        (
+            "stream-id",
+            frame(PRIORITY, 0, 3, b"\0\0\0\x03\0"),
+            0,
+            PROTOCOL,
+        ),
         ("stream-id", rst_stream(0, 0), 0, PROTOCOL),
         ("stream-id", frame(SETTINGS, 0, 1, b""), 0, PROTOCOL),
         ("stream-id", frame(PING, 0, 1, b"12345678"), 0, PROTOCOL),
@@ -386,8 +392,19 @@ fn what_breaks_the_connection_of_a_member_is_told_in_goaway() {
 
 #[test]
 fn a_malformed_request_may_be_answered_and_the_connection_goes_on() {
-    let table: [(&str, Vec<u8>); 11] = [
+    let table: [(&str, Vec<u8>); 13] = [
         ("host-missing", headers(WHOLE, 1, b"\x82\x86\x84")),
+        (
+            "dependency",
+            headers(WHOLE | 0x20, 1, &block(&[b"\0\0\0\x01\xff", GET])),
+        ),
+        (
+            "dependency",
+            behind(
+                headers(END_STREAM | PADDED | 0x20, 1, b"\0\x80\0\0\x01\xff"),
+                &[frame(CONTINUATION, END_HEADERS, 1, GET)],
+            ),
+        ),
         (
             "upper-case",
             headers(WHOLE, 1, &block(&[GET, b"\x00\x01X\x011"])),

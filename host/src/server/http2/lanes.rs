@@ -58,10 +58,11 @@ struct Waiting {
 impl<T> Seat<T> {
     /// Waits for what is to be served next.
     pub(super) async fn next(&self) -> T {
+        let mut has_told = false;
         poll_fn(|_| match self.next.take() {
             Some(next) => Poll::Ready(next),
             None => {
-                self.is_free.set(true);
+                self.is_free.set(!mem::replace(&mut has_told, true));
                 Poll::Pending
             }
         })
@@ -336,9 +337,12 @@ mod tests {
         assert_eq!((second.polls.get(), lanes.len()), (2, 1));
         second.open();
         run(&mut lanes, &task);
-        assert!(lanes.is_empty());
-        second.wake();
-        run(&mut lanes, &task);
+        for _ in 0..3 {
+            second.wake();
+            run(&mut lanes, &task);
+            assert!(lanes.is_empty());
+            assert_eq!(lanes.free, [0], "it is free once");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ struct Side {
     framing: Framing,
     /// Whether it is extended CONNECT, which becomes a tunnel if it is answered with success.
     is_connect: bool,
+    /// Whether the request is malformed: the stream is reset behind its response (RFC 9113, 8.1.1).
+    is_malformed: bool,
     /// Payload of the response that is still to be sent, where its head says how much there is.
     left: Option<u64>,
     /// Whether the response could not be sent.
@@ -82,6 +84,7 @@ async fn answer(client: &Client, limits: &Limits, asked: Asked) {
             _ => Framing::Chunked,
         },
         is_connect,
+        is_malformed: request.is_err_and(is_malformed),
         left: None,
         is_broken: false,
         outlet: Outlet::new(limits),
@@ -130,19 +133,32 @@ impl Side {
         }
     }
 
+    /// What a fault of the request's stream means for its response.
+    fn fault(&mut self, fault: StreamFault) -> ClientFault {
+        if let StreamFault::Violation(violation) = fault {
+            self.is_malformed |= is_malformed(violation);
+        }
+        fault.into()
+    }
+
     /// Sends payload, at least a byte.
     fn poll_send(
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
     ) -> Poll<Result<usize, StreamFault>> {
-        let ends = self.left == Some(payload.len() as u64);
+        let ends = self.left == Some(payload.len() as u64) && !self.is_malformed;
         let taken = ready!(self.stream.poll_payload(context, payload, ends))?;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(taken as u64);
         }
         Poll::Ready(Ok(taken))
     }
+}
+
+/// Whether it is more than a request that is too large, or asks for what there is not.
+fn is_malformed(violation: Violation) -> bool {
+    violation.status() == 400
 }
 
 impl From<StreamFault> for ClientFault {
@@ -165,7 +181,8 @@ impl Downstream for Side {
         if self.is_connect {
             return Poll::Ready(Ok(Piece::End));
         }
-        self.stream.poll_body(context).map_err(ClientFault::from)
+        let piece = ready!(self.stream.poll_body(context));
+        Poll::Ready(piece.map_err(|fault| self.fault(fault)))
     }
 
     fn payload(&self) -> &[u8] {
@@ -183,7 +200,10 @@ impl Downstream for Side {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
         match self.is_broken {
             true => Poll::Ready(ClientFault::Aborted(None)),
-            false => self.stream.poll_fault(context).map(ClientFault::from),
+            false => {
+                let fault = ready!(self.stream.poll_fault(context));
+                Poll::Ready(self.fault(fault))
+            }
         }
     }
 
@@ -199,7 +219,8 @@ impl Downstream for Side {
             date(|date| edit.add(Known::Date, date));
         }
         self.is_connect &= (200..300).contains(&edit.status(head));
-        let is_whole = matches!(framing, Framing::None | Framing::Length(0)) && !self.is_connect;
+        let has_more = self.is_connect || self.is_malformed;
+        let is_whole = matches!(framing, Framing::None | Framing::Length(0)) && !has_more;
         self.left = match framing {
             Framing::Length(length) => Some(length),
             _ => None,
@@ -223,6 +244,9 @@ impl Downstream for Side {
     fn close_behind(&mut self) {}
 
     fn end(&mut self, trailers: Option<&Fields>) {
+        if self.is_malformed {
+            return self.stream.reset(ErrorCode::PROTOCOL_ERROR);
+        }
         self.is_broken |= self.stream.end(trailers).is_err();
         // What may still come of the request is of no use (RFC 9113, 8.1).
         self.stream.set_code(ErrorCode::NO_ERROR);

@@ -22,6 +22,7 @@ impl Connection {
     #[inline]
     pub(super) fn headers(&mut self, frame: Frame, payload: &[u8], head: &mut Head) -> Told {
         let fragment = frame::fragment(frame, payload)?;
+        self.intake.is_circular = frame::dependency(frame, payload) == Some(frame.stream);
         if frame.has(flag::END_HEADERS) {
             return self.block(frame, fragment, head);
         }
@@ -87,6 +88,10 @@ impl Connection {
         let takes_connect = self.options.takes_connect;
         let request = self.reader.request(block, limits, takes_connect, head);
         let request = request.map_err(|_| ConnectionError::Compression)?;
+        let request = match self.intake.is_circular {
+            true => Err(Violation::Dependency),
+            false => request,
+        };
         let mut stream = Stream::new(number, self.options.stream_window(), self.peer.window);
         stream.inbound = match (ends, request) {
             (true, _) => Inbound::Over,

@@ -93,6 +93,17 @@ impl Connection {
         Ok(None)
     }
 
+    /// The priorities of RFC 7540, which are not obeyed (RFC 9113, 5.3.2).
+    pub(super) fn priority(&mut self, frame: Frame, payload: &[u8]) -> Told {
+        if frame::dependency(frame, payload) != Some(frame.stream) {
+            return Ok(None);
+        }
+        match self.streams.find(frame.stream) {
+            Some(id) => self.break_stream(id, Violation::Dependency, ErrorCode::PROTOCOL_ERROR),
+            None => Err(ConnectionError::StreamId),
+        }
+    }
+
     /// RFC 9218, 7.1.
     pub(super) fn priority_update(&mut self, payload: &[u8]) -> Told {
         let (number, value) = frame::split_number(payload);

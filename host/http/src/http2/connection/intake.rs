@@ -29,6 +29,8 @@ pub(super) struct Intake {
     /// A header block of which the rest is to come, and the frame that it began with.
     pub(super) block: Vec<u8>,
     pub(super) open_block: Option<Frame>,
+    /// Whether the stream of the block that came last says that it depends on itself.
+    pub(super) is_circular: bool,
     /// Whether the peer has told its settings.
     pub(super) has_settings: bool,
     incomplete_since: Option<Instant>,
@@ -72,6 +74,7 @@ impl Intake {
             payload: Vec::new(),
             block: Vec::new(),
             open_block: None,
+            is_circular: false,
             has_settings: false,
             incomplete_since: Some(now),
         }
@@ -238,6 +241,7 @@ impl Connection {
         let event = match frame.kind {
             kind::HEADERS => self.headers(frame, payload, head),
             kind::CONTINUATION => self.continuation(frame, payload, head),
+            kind::PRIORITY => self.priority(frame, payload),
             kind::WINDOW_UPDATE => self.window_update(frame, payload),
             kind::RST_STREAM => self.rst_stream(frame, payload),
             kind::SETTINGS => self.settings(frame, payload),
@@ -254,5 +258,5 @@ impl Connection {
 
 /// Whether the payload of frames of this kind is looked at.
 fn is_of_use(kind: u8) -> bool {
-    kind != kind::PRIORITY && (kind <= kind::CONTINUATION || kind == kind::PRIORITY_UPDATE)
+    kind <= kind::CONTINUATION || kind == kind::PRIORITY_UPDATE
 }

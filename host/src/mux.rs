@@ -250,9 +250,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 self.fail(StreamFault::Connection(error));
                 return Some(event);
             }
-            Event::More | Event::Request { .. } | Event::GoAway { .. } | Event::Pong(_) => {
+            Event::More => {
+                // What is whole and told of no stream was the connection's.
+                if self.engine.incomplete_since().is_none() {
+                    self.used = 0;
+                }
                 return Some(event);
             }
+            Event::Request { .. } | Event::GoAway { .. } | Event::Pong(_) => return Some(event),
         }
         None
     }
@@ -283,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         find(&mut self.streams, &self.places, id)
     }
 
-    /// The bytes of what is told: those that were used up since the last event, be some of them another's.
+    /// The bytes of what is told: those that were used up since the last event, be some of them the connection's.
     fn received(&mut self) -> u64 {
         std::mem::take(&mut self.used) as u64
     }
@@ -682,3 +687,6 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Drop for Stream<S,
         self.mux.borrow_mut().vacate(self.place);
     }
 }
+
+#[cfg(test)]
+mod tests;

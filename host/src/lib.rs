@@ -21,7 +21,6 @@ mod demo;
 mod explain;
 mod health;
 mod heartbeat;
-mod http2_body;
 mod live;
 mod log;
 mod meters;

@@ -23,8 +23,13 @@ use tokio::time::Instant;
 use crate::proxy::Piece;
 use crate::wire::{Buffer, COPIED, Readiness, Tally};
 
-/// Heads that are kept for the next responses.
+/// Heads that are kept for the next responses, and how large one may be, in bytes.
 const SPARE: usize = 16;
+const LARGEST_SPARE: usize = 16 * 1024;
+
+/// Memory that heads of interim responses may hold which wait to be taken from one stream, in bytes. Beyond it, the oldest are of
+/// no use any more.
+const WAITING: usize = 64 * 1024;
 
 /// A connection, as all of its streams share it.
 pub(crate) type Shared<S, T> = Rc<RefCell<Mux<S, T>>>;
@@ -72,10 +77,16 @@ pub(crate) struct Mux<S, T> {
     spare: Vec<Head>,
     /// Bytes that were written to the socket.
     written: u64,
+    /// Bytes that were used up since the last event that was told of.
+    used: usize,
     /// Whether the socket may hold back what was written.
     is_unflushed: bool,
+    /// Whether the socket took no more when it was written to last.
+    is_blocked: bool,
     /// The task that owns the connection, where others hold its streams: woken when there is something to write.
     owner: Option<Waker>,
+    /// Whether that was woken, and has yet to look.
+    is_owner_woken: bool,
     /// Set when the connection is over.
     over: Option<StreamFault>,
 }
@@ -88,30 +99,47 @@ struct Inbound {
     answers: VecDeque<Answer>,
     data: Buffer,
     trailers: Fields,
+    /// Bytes that have come by the stream, with their framing.
+    received: u64,
     /// Whether nothing follows.
     has_ended: bool,
     fault: Option<StreamFault>,
-    /// Of those who hold the stream.
+    /// Of the task that holds the stream.
     waker: Option<Waker>,
+    /// Whether that waits for something.
+    is_awaited: bool,
 }
 
 impl Inbound {
     fn wake(&mut self) {
-        if let Some(waker) = &self.waker {
+        if std::mem::take(&mut self.is_awaited)
+            && let Some(waker) = &self.waker
+        {
             waker.wake_by_ref();
         }
     }
 
     fn register(&mut self, context: &mut Context<'_>) {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        self.is_awaited = true;
+        keep(&mut self.waker, context);
     }
 
     fn fail(&mut self, fault: StreamFault) {
         self.fault.get_or_insert(fault);
         self.wake();
+    }
+
+    /// Forgets interim responses if they hold too much.
+    fn forget_interims(&mut self) {
+        if self.answers.len() < 2 {
+            return;
+        }
+        let held = self.answers.iter().map(|answer| answer.head.capacity());
+        let mut held: usize = held.sum();
+        while held > WAITING && self.answers.len() > 1 {
+            let oldest = self.answers.pop_front();
+            held -= oldest.map_or(0, |answer| answer.head.capacity());
+        }
     }
 }
 
@@ -129,8 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
             places: Vec::new(),
             spare: Vec::new(),
             written: 0,
+            used: 0,
             is_unflushed: false,
+            is_blocked: false,
             owner: None,
+            is_owner_woken: false,
             over: None,
         }
     }
@@ -163,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
             let (used, event) = self
                 .engine
                 .receive(self.inbox.unread(), now.into_std(), head);
+            self.used += used;
             let told = self.hand_over(event, head);
             self.inbox.consume(used);
             if let Some(event) = told {
@@ -179,15 +211,22 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 range,
                 ends,
             } => {
+                let received = self.received();
                 let payload = self.inbox.unread().get(range).unwrap_or_default();
-                if let Some(inbound) = find(&mut self.streams, &self.places, stream) {
-                    inbound.data.append(payload);
-                    inbound.has_ended |= ends;
-                    inbound.wake();
+                match find(&mut self.streams, &self.places, stream) {
+                    Some(inbound) => {
+                        inbound.received += received;
+                        inbound.data.append(payload);
+                        inbound.has_ended |= ends;
+                        inbound.wake();
+                    }
+                    None => self.engine.consume(stream, payload.len()),
                 }
             }
             Event::Trailers { stream } => {
+                let received = self.received();
                 if let Some(inbound) = self.find(stream) {
+                    inbound.received += received;
                     std::mem::swap(&mut inbound.trailers, &mut **head);
                     inbound.has_ended = true;
                     inbound.wake();
@@ -214,9 +253,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 self.fail(StreamFault::Connection(error));
                 return Some(event);
             }
-            Event::More | Event::Request { .. } | Event::GoAway { .. } | Event::Pong(_) => {
+            Event::More => {
+                // What is whole and told of no stream was the connection's.
+                if self.engine.incomplete_since().is_none() {
+                    self.used = 0;
+                }
                 return Some(event);
             }
+            Event::Request { .. } | Event::GoAway { .. } | Event::Pong(_) => return Some(event),
         }
         None
     }
@@ -228,20 +272,28 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         ends: bool,
         head: &mut Head,
     ) {
+        let received = self.received();
         let spare = self.spare.pop().unwrap_or_default();
-        let Some(inbound) = self.find(stream) else {
+        let Some(inbound) = find(&mut self.streams, &self.places, stream) else {
             return self.spare.push(spare);
         };
+        inbound.received += received;
         inbound.answers.push_back(Answer {
             head: std::mem::replace(head, spare),
             framing,
         });
         inbound.has_ended |= ends;
+        inbound.forget_interims();
         inbound.wake();
     }
 
     fn find(&mut self, id: StreamId) -> Option<&mut Inbound> {
         find(&mut self.streams, &self.places, id)
+    }
+
+    /// The bytes of what is told: those that were used up since the last event, be some of them the connection's.
+    fn received(&mut self) -> u64 {
+        std::mem::take(&mut self.used) as u64
     }
 
     fn fail_stream(&mut self, id: StreamId, fault: StreamFault) {
@@ -270,8 +322,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     /// Writes all that is to be written.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.engine.output().is_empty() {
-            let socket = Pin::new(&mut self.socket);
-            match ready!(socket.poll_write(context, self.engine.output()))? {
+            let written = Pin::new(&mut self.socket).poll_write(context, self.engine.output());
+            self.is_blocked = written.is_pending();
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => {
                     self.engine.note_written(written);
@@ -280,7 +333,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
             }
         }
         if self.is_unflushed {
-            ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+            let flushed = Pin::new(&mut self.socket).poll_flush(context);
+            self.is_blocked = flushed.is_pending();
+            ready!(flushed)?;
             self.is_unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -302,21 +357,27 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         self.written + self.engine.output().len() as u64
     }
 
-    /// Has the task that owns the connection woken when a stream's holder has something to write.
+    /// Has the task that owns the connection woken when a stream's holder has something to write. It looks now, and has all of it
+    /// written before it waits.
     pub(crate) fn own(&mut self, context: &mut Context<'_>) {
-        self.owner = Some(context.waker().clone());
+        self.is_owner_woken = false;
+        keep(&mut self.owner, context);
     }
 
     /// Something may have to be written.
-    fn touch(&mut self) {
-        if !self.engine.output().is_empty()
-            && let Some(owner) = self.owner.take()
+    pub(crate) fn touch(&mut self) {
+        let is_needed = self.is_unflushed || !self.engine.output().is_empty();
+        if is_needed
+            && !self.is_owner_woken
+            && let Some(owner) = &self.owner
         {
-            owner.wake();
+            self.is_owner_woken = true;
+            owner.wake_by_ref();
         }
     }
 
-    /// Sends payload of a stream; says how much was taken. A large piece is written from where it is.
+    /// Sends payload of a stream; says how much was taken. A large piece is written from where it is, unless the socket is full:
+    /// then its owner waits for that, whose place the holder of a stream must not take.
     fn send(
         &mut self,
         id: StreamId,
@@ -324,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         ends: bool,
         context: &mut Context<'_>,
     ) -> Result<usize, Unsent> {
-        if payload.len() <= COPIED {
+        if payload.len() <= COPIED || self.is_blocked {
             return self.engine.send_data(id, payload, ends);
         }
         let (socket, mut written) = (&mut self.socket, 0);
@@ -362,21 +423,21 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         place
     }
 
-    /// Nobody holds the stream at this place any more.
+    /// The stream at this place is held no more.
     fn vacate(&mut self, place: usize) {
         let Some(inbound) = self.streams.get_mut(place) else {
             return;
         };
         inbound.id = None;
+        inbound.answers.clear();
         inbound.data.clear();
         inbound.trailers.clear();
+        inbound.received = 0;
         inbound.has_ended = false;
         inbound.fault = None;
         inbound.waker = None;
-        self.spare
-            .extend(inbound.answers.drain(..).map(|answer| answer.head));
+        inbound.is_awaited = false;
         self.free.push(place);
-        self.spare.truncate(SPARE);
     }
 
     /// Gives memory back that is not needed while nothing is under way.
@@ -389,6 +450,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
             self.places = Vec::new();
             self.spare = Vec::new();
         }
+    }
+}
+
+/// Keeps the waker of the task that polls.
+fn keep(kept: &mut Option<Waker>, context: &mut Context<'_>) {
+    match kept {
+        Some(waker) => waker.clone_from(context.waker()),
+        None => *kept = Some(context.waker().clone()),
     }
 }
 
@@ -410,6 +479,8 @@ pub(crate) struct Stream<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally
     has_come: bool,
     /// Whether the end was sent.
     has_sent: bool,
+    /// Bytes that were to be written for it, with their framing.
+    sent: u64,
     /// What the peer is told if it ends before its end.
     code: ErrorCode,
 }
@@ -433,6 +504,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
             trailers: Fields::default(),
             has_come,
             has_sent,
+            sent: 0,
             code,
         }
     }
@@ -440,7 +512,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
     /// What becomes of a step that the engine takes for this stream.
     pub(crate) fn with<R>(&mut self, step: impl FnOnce(&mut Connection, StreamId) -> R) -> R {
         let mut mux = self.mux.borrow_mut();
+        let before = mux.queued();
         let result = step(&mut mux.engine, self.id);
+        self.sent += mux.queued() - before;
         mux.touch();
         result
     }
@@ -455,6 +529,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         self.with(step)
     }
 
+    /// Bytes that were to be written for it since it is held, and that have come by it, both with their framing. What came of the
+    /// connection itself in between is with them.
+    pub(crate) fn carried(&self) -> (u64, u64) {
+        let mux = self.mux.borrow();
+        let inbound = mux.streams.get(self.place);
+        (self.sent, inbound.map_or(0, |it| it.received))
+    }
+
     /// The next head of the response; interim ones come first.
     pub(crate) fn poll_answer(
         &mut self,
@@ -467,7 +549,10 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
             return Poll::Ready(Err(StreamFault::Closed));
         };
         if let Some(answer) = inbound.answers.pop_front() {
-            spare.push(std::mem::replace(head, answer.head));
+            let used = std::mem::replace(head, answer.head);
+            if spare.len() < SPARE && used.capacity() <= LARGEST_SPARE {
+                spare.push(used);
+            }
             return Poll::Ready(Ok(answer.framing));
         }
         if let Some(fault) = inbound.fault {
@@ -567,7 +652,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         if let Some(fault) = mux.over {
             return Poll::Ready(Err(fault));
         }
+        let before = mux.queued();
         let taken = mux.send(self.id, payload, ends, context);
+        self.sent += mux.queued() - before;
         mux.touch();
         let Some(inbound) = mux.streams.get_mut(self.place) else {
             return Poll::Ready(Err(StreamFault::Closed));
@@ -614,3 +701,6 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Drop for Stream<S,
         self.mux.borrow_mut().vacate(self.place);
     }
 }
+
+#[cfg(test)]
+mod tests;

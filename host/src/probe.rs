@@ -185,9 +185,13 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
             stream.write_all(request).await.map_err(broken)?;
             answer::read(&mut stream, inquiry, target.limits, stage).await
         }
-        Question::Http2(request, inquiry) => http2::ask(stream, request, inquiry, stage).await,
-        Question::Grpc(request) if speaks_http2 => http2::ask_grpc(stream, request, stage).await,
-        Question::Grpc(_) => Err(Trouble::unintelligible(
+        Question::Http2(request, inquiry) => {
+            http2::ask(stream, target, request, inquiry, stage).await
+        }
+        Question::Grpc(request, question) if speaks_http2 => {
+            http2::ask_grpc(stream, target, request, question, stage).await
+        }
+        Question::Grpc(..) => Err(Trouble::unintelligible(
             "it chose HTTP/1.1, and gRPC needs HTTP/2",
         )),
     }

@@ -21,7 +21,7 @@ use crate::names::Addresses;
 use crate::tls::Connector;
 
 pub(crate) use connect::{ConnectError, ConnectOptions, Connected, establish};
-pub(crate) use connection::{Connection, MemberFault, Traffic};
+pub(crate) use connection::{Connection, MemberFault, NotBegun, Traffic};
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use stream::MemberStream;

@@ -1,7 +1,6 @@
 //! gRPC's health checking protocol: `grpc.health.v1.Health/Check`, as far as a check needs it.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::HeaderMap;
+use equipoise_http::Fields;
 use prost::Message;
 
 use super::Trouble;
@@ -37,17 +36,16 @@ enum ServingStatus {
 }
 
 /// The body of a call that asks for this service; the empty name stands for the server as a whole.
-pub(super) fn question(service: &str) -> Bytes {
+pub(super) fn question(service: &str) -> Vec<u8> {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
-    let length = request.encoded_len();
-    let mut body = BytesMut::with_capacity(PREFIX + length);
-    body.put_u8(0);
     // A service's name has no 4 GiB.
-    body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    body.put_slice(&request.encode_to_vec());
-    body.freeze()
+    let length = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX);
+    let mut body = vec![0];
+    body.extend_from_slice(&length.to_be_bytes());
+    body.extend_from_slice(&request.encode_to_vec());
+    body
 }
 
 /// What is wrong with an answer; `None` where the service serves. The call's status is in the trailers, or in the head where there
@@ -57,14 +55,14 @@ pub(super) fn question(service: &str) -> Bytes {
 /// It is no answer of gRPC.
 pub(super) fn complaint(
     status: u16,
-    head: &HeaderMap,
+    head: &Fields,
     body: &[u8],
-    trailers: Option<&HeaderMap>,
+    trailers: Option<&Fields>,
 ) -> Result<Option<String>, Trouble> {
     let field = |name: &str| {
         let fields = [trailers, Some(head)].into_iter().flatten();
         let value = fields.filter_map(|fields| fields.get(name)).next()?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        Some(String::from_utf8_lossy(value).into_owned())
     };
     if status != 200 {
         return Ok(Some(format!("{status}, expected 200")));
@@ -106,14 +104,13 @@ fn serving(body: &[u8]) -> Result<Option<String>, Trouble> {
 mod tests {
     use super::*;
 
-    fn fields(text: &[(&'static str, &str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &str)| {
-            (
-                http::HeaderName::from_static(name),
-                value.parse().expect("a value"),
-            )
-        };
-        text.iter().map(field).collect()
+    fn fields(text: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in text {
+            let pushed = fields.push(name.as_bytes(), value.as_bytes());
+            pushed.expect("a field");
+        }
+        fields
     }
 
     #[test]
@@ -125,15 +122,15 @@ mod tests {
     /// The head's fields, the body, the trailers, and what is wrong; an error where it is no answer.
     #[test]
     fn only_a_service_that_serves_is_well() {
-        type Fields = &'static [(&'static str, &'static str)];
+        type Pairs = &'static [(&'static str, &'static str)];
         type Row = (
             u16,
-            Fields,
+            Pairs,
             &'static [u8],
-            Option<Fields>,
+            Option<Pairs>,
             Result<&'static str, &'static str>,
         );
-        let ok: Fields = &[("grpc-status", "0")];
+        let ok: Pairs = &[("grpc-status", "0")];
         let table: [Row; 10] = [
             (200, &[], &[0, 0, 0, 0, 2, 8, 1], Some(ok), Ok("")),
             (

@@ -1,62 +1,50 @@
-//! One request over HTTP/2.
+//! One request over HTTP/2, on a connection of its own, by the rules that traffic is held to.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::pin;
-use std::rc::Rc;
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
+use std::time::Instant;
 
-use bytes::Bytes;
-use equipoise_http::Fields;
+use equipoise_http::http2::{Connection, Event, Options, Role, StreamId, Unsent};
+use equipoise_http::{Edit, Fields, Head, Limits};
 use equipoise_sdk::health::Answer;
-use http::{HeaderMap, Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::expectation::{complaint, reported};
-use super::target::Inquiry;
-use super::{MOST_BODY, Reply, Stage, Trouble, grpc};
+use super::target::{Inquiry, Target};
+use super::{MOST_BODY, Reply, Stage, Trouble, grpc, plain};
 use crate::upstream::MemberStream;
-use crate::whole::Whole;
 
-/// The most bytes of the answer's head.
-const MOST_HEAD: u32 = 64 * 1024;
+/// The room for each read, in bytes.
+const ROOM: usize = 4096;
 
-/// Asks a question of HTTP; reads the answer as far as anybody wants to know it.
+/// Asks a question of HTTP; reads the answer as far as it is of interest.
 ///
 /// # Errors
-/// There is no answer, or not all of it.
+/// There is no answer, or not all of it, or it is none that traffic would take.
 pub(super) async fn ask(
     stream: MemberStream,
-    request: &Request<Bytes>,
+    target: &Target,
+    request: &Head,
     inquiry: &Inquiry,
     stage: &Cell<Stage>,
 ) -> Result<Reply, Trouble> {
-    exchange(stream, request, async |response| {
-        stage.set(Stage::EndOfAnswer);
-        let (head, incoming) = response.into_parts();
-        let mut fields = Fields::default();
-        for (name, value) in &head.headers {
-            let pushed = fields.push(name.as_str().as_bytes(), value.as_bytes());
-            pushed.map_err(|violation| Trouble::unintelligible(violation.to_string()))?;
-        }
-        let status = head.status.as_u16();
-        let mut wrong = complaint(&inquiry.expect, status, &fields);
-        let mut body = Vec::new();
-        if inquiry.wants_body {
-            (body, _) = read(incoming).await?;
-            wrong = wrong.or_else(|| inquiry.body_complaint(&body));
-        }
-        let answer = Answer {
-            status,
-            headers: reported(&inquiry.report, &fields),
-            body,
-        };
-        Ok(Reply::of(answer, wrong))
-    })
-    .await
+    let mut exchange = Exchange::begin(stream, target, request, b"")?;
+    let (head, ends) = exchange.head().await?;
+    stage.set(Stage::EndOfAnswer);
+    let status = head.status();
+    let mut wrong = complaint(&inquiry.expect, status, &head);
+    let mut body = Vec::new();
+    if inquiry.wants_body {
+        (body, _) = exchange.body(ends).await?;
+        wrong = wrong.or_else(|| inquiry.body_complaint(&body));
+    }
+    let answer = Answer {
+        status,
+        headers: reported(&inquiry.report, &head),
+        body,
+    };
+    Ok(Reply::of(answer, wrong))
 }
 
 /// Asks whether a service of gRPC serves.
@@ -65,85 +53,176 @@ pub(super) async fn ask(
 /// There is no answer, or none of gRPC.
 pub(super) async fn ask_grpc(
     stream: MemberStream,
-    request: &Request<Bytes>,
+    target: &Target,
+    request: &Head,
+    question: &[u8],
     stage: &Cell<Stage>,
 ) -> Result<Reply, Trouble> {
-    exchange(stream, request, async |response| {
-        stage.set(Stage::EndOfAnswer);
-        let (head, incoming) = response.into_parts();
-        let status = head.status.as_u16();
-        let (body, trailers) = read(incoming).await?;
-        let complaint = grpc::complaint(status, &head.headers, &body, trailers.as_ref())?;
-        Ok(Reply::of_service(status, complaint))
-    })
-    .await
+    let mut exchange = Exchange::begin(stream, target, request, question)?;
+    let (head, ends) = exchange.head().await?;
+    stage.set(Stage::EndOfAnswer);
+    let (body, trailers) = exchange.body(ends).await?;
+    let complaint = grpc::complaint(head.status(), &head, &body, trailers.as_ref())?;
+    Ok(Reply::of_service(head.status(), complaint))
 }
 
-/// Sends a request on a connection of its own, and does something with the answer. The connection ends with that.
-async fn exchange<T>(
+/// A connection, and the one request on it.
+struct Exchange<'q> {
     stream: MemberStream,
-    request: &Request<Bytes>,
-    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
-    let tasks = Tasks::default();
-    let mut http = Builder::new(tasks);
-    http.max_header_list_size(MOST_HEAD);
-    let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let mut connection = pin!(connection);
-    let mut talk = pin!(talk(sender, request.clone(), read));
-    let mut has_ended = false;
-    poll_fn(|context| {
-        if !has_ended {
-            // What it ended by, the exchange is told.
-            has_ended = connection.as_mut().poll(context).is_ready();
-        }
-        talk.as_mut().poll(context)
-    })
-    .await
+    engine: Connection,
+    id: StreamId,
+    /// The request's body, as far as it is not sent yet.
+    unsent: &'q [u8],
+    /// What came last, and how much of it is used.
+    inbox: Vec<u8>,
+    used: usize,
+    /// Heads and trailers are read into this.
+    head: Head,
+    has_answered: bool,
 }
 
-async fn talk<T>(
-    mut sender: SendRequest<Whole>,
-    request: Request<Bytes>,
-    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
-    sender.ready().await.map_err(broken)?;
-    let request = request.map(Whole::from);
-    read(sender.send_request(request).await.map_err(broken)?).await
+/// What comes of an answer.
+enum Part {
+    /// Its head, which is no interim one.
+    Head,
+    /// Payload, which is here in the inbox.
+    Data(Range<usize>),
+    Trailers,
 }
 
-/// The first 64 KiB of a body, and its trailers if that was all.
-async fn read(incoming: Incoming) -> Result<(Vec<u8>, Option<HeaderMap>), Trouble> {
-    let (mut incoming, mut body) = (pin!(incoming), Vec::new());
-    while let Some(frame) = poll_fn(|context| incoming.as_mut().poll_frame(context)).await {
-        match frame.map_err(broken)?.into_data() {
-            Ok(data) => {
-                let room = MOST_BODY - body.len();
-                body.extend_from_slice(&data[..data.len().min(room)]);
-                if body.len() == MOST_BODY {
-                    break;
-                }
+impl<'q> Exchange<'q> {
+    /// Begins a connection, and the request on it.
+    fn begin(
+        stream: MemberStream,
+        target: &Target,
+        request: &Head,
+        body: &'q [u8],
+    ) -> Result<Self, Trouble> {
+        let mut engine = Connection::new(Role::Client, options(target.limits), Instant::now());
+        let is_tls = target.upstream.tls.is_some();
+        let id = engine.request(request, &Edit::new(), is_tls, None, body.is_empty());
+        Ok(Self {
+            stream,
+            engine,
+            id: id.map_err(unsaid)?,
+            unsent: body,
+            inbox: Vec::with_capacity(ROOM),
+            used: 0,
+            head: Head::new(),
+            has_answered: false,
+        })
+    }
+
+    /// The head of the answer, and whether nothing follows.
+    async fn head(&mut self) -> Result<(Head, bool), Trouble> {
+        loop {
+            if let (Part::Head, ends) = self.next().await? {
+                self.has_answered = true;
+                return Ok((std::mem::take(&mut self.head), ends));
             }
-            Err(frame) => return Ok((body, frame.into_trailers().ok())),
         }
     }
-    Ok((body, None))
-}
 
-fn broken(error: hyper::Error) -> Trouble {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
+    /// The body up to its end or what is kept of it, and its trailers if that was all.
+    async fn body(&mut self, is_over: bool) -> Result<(Vec<u8>, Option<Fields>), Trouble> {
+        let (mut body, mut is_over) = (Vec::new(), is_over);
+        while !is_over && body.len() < MOST_BODY {
+            let (part, ends) = self.next().await?;
+            is_over = ends;
+            match part {
+                Part::Data(range) => {
+                    let data = &self.inbox[range];
+                    let room = MOST_BODY - body.len();
+                    body.extend_from_slice(&data[..data.len().min(room)]);
+                }
+                Part::Trailers => {
+                    let trailers: &mut Fields = &mut self.head;
+                    return Ok((body, Some(std::mem::take(trailers))));
+                }
+                Part::Head => {}
+            }
+        }
+        Ok((body, None))
     }
-    Trouble::broken_off(format!("broke off: {cause}"))
+
+    /// What comes next, and whether it is the last.
+    async fn next(&mut self) -> Result<(Part, bool), Trouble> {
+        loop {
+            let (input, start) = (&self.inbox[self.used..], self.used);
+            let (used, event) = self.engine.receive(input, Instant::now(), &mut self.head);
+            self.used += used;
+            match event {
+                Event::Response { ends, .. } => return Ok((Part::Head, ends)),
+                Event::Data { range, ends, .. } => {
+                    self.engine.consume(self.id, range.len());
+                    let range = start + range.start..start + range.end;
+                    return Ok((Part::Data(range), ends));
+                }
+                Event::Trailers { .. } => return Ok((Part::Trailers, true)),
+                Event::Refused { violation, .. } => {
+                    let detail = format!("no answer in HTTP/2: {violation}");
+                    return Err(Trouble::unintelligible(detail));
+                }
+                Event::Reset { code, .. } => {
+                    let detail = format!("broke off: the stream was reset: {code}");
+                    return Err(Trouble::broken_off(detail));
+                }
+                Event::Over(error) => {
+                    return Err(Trouble::broken_off(format!("broke off: {error}")));
+                }
+                Event::More => self.more().await?,
+                Event::Interim { .. }
+                | Event::Request { .. }
+                | Event::GoAway { .. }
+                | Event::Pong(_) => {}
+            }
+        }
+    }
+
+    /// Sends what there is to send, and waits for more.
+    async fn more(&mut self) -> Result<(), Trouble> {
+        if !self.unsent.is_empty() {
+            // A member may answer without having read it.
+            let sent = self.engine.send_data(self.id, self.unsent, true);
+            self.unsent = &self.unsent[sent.unwrap_or(self.unsent.len())..];
+        }
+        while !self.engine.output().is_empty() {
+            let written = self.stream.write(self.engine.output()).await;
+            self.engine.note_written(written.map_err(broken)?);
+        }
+        self.stream.flush().await.map_err(broken)?;
+        self.inbox.clear();
+        self.used = 0;
+        match self.stream.read_buf(&mut self.inbox).await {
+            Ok(0) if self.has_answered => {
+                Err(Trouble::broken_off("closed in the middle of the body"))
+            }
+            Ok(0) => Err(Trouble::broken_off("closed without an answer")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(broken(error)),
+        }
+    }
 }
 
-/// What belongs to a connection; ended with it.
-#[derive(Clone, Default)]
-struct Tasks(Rc<RefCell<JoinSet<()>>>);
+/// One request, of whose answer no more may come than is kept, before it is looked at.
+fn options(limits: Limits) -> Options {
+    Options {
+        streams: 1,
+        stream_window: MOST_BODY as u32,
+        connection_window: MOST_BODY as u32,
+        takes_connect: false,
+        limits,
+    }
+}
 
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, future: F) {
-        self.0.borrow_mut().spawn_local(future);
+fn broken(error: io::Error) -> Trouble {
+    Trouble::broken_off(format!("broke off: {}", plain(&error)))
+}
+
+/// The configuration has what no request can say.
+fn unsaid(unsent: Unsent) -> Trouble {
+    Trouble {
+        is_ours: true,
+        ..Trouble::broken_off(format!("cannot be asked in HTTP/2: {unsent}"))
     }
 }

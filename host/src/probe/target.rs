@@ -3,11 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use equipoise_http::Limits;
-use http::header::{CONTENT_TYPE, TE};
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Uri, Version};
+use equipoise_http::{Head, Limits};
+use http::Version;
 use tokio::sync::Semaphore;
 
 use super::grpc;
@@ -39,9 +36,9 @@ pub(super) enum Question {
     /// A request in HTTP/1, as bytes.
     Http1(Box<[u8]>, Inquiry),
     /// A request in HTTP/2.
-    Http2(Request<Bytes>, Inquiry),
-    /// The call of gRPC's health checking protocol.
-    Grpc(Request<Bytes>),
+    Http2(Box<Head>, Inquiry),
+    /// The call of gRPC's health checking protocol, and its message.
+    Grpc(Box<Head>, Box<[u8]>),
 }
 
 /// What is to be learnt from an answer.
@@ -72,7 +69,7 @@ impl Target {
         let question = match &check.kind {
             CheckKind::Tcp => Question::Connection,
             CheckKind::Http(http) => Question::http(member, http, is_judged),
-            CheckKind::Grpc(grpc) => Question::Grpc(grpc_request(member, grpc)),
+            CheckKind::Grpc(grpc) => Question::grpc(grpc),
         };
         Some(Self {
             id,
@@ -97,11 +94,22 @@ impl Question {
     fn http(member: &Member, http: &HttpCheck, is_judged: bool) -> Self {
         let inquiry = Inquiry::new(http, is_judged);
         match member.protocol {
-            Protocol::Http2 => Self::Http2(http2_request(member, http), inquiry),
+            Protocol::Http2 => Self::Http2(Box::new(http2_request(http)), inquiry),
             Protocol::Http1 | Protocol::Negotiated => {
                 Self::Http1(http1_request(http).into_bytes().into(), inquiry)
             }
         }
+    }
+
+    fn grpc(check: &GrpcCheck) -> Self {
+        let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+        let theirs = pairs(&check.headers).filter(|(name, _)| {
+            let is_ours = |(ours, _): &(&str, &str)| ours.eq_ignore_ascii_case(name);
+            !fields.iter().any(is_ours)
+        });
+        let fields = theirs.chain(fields);
+        let request = request("POST", grpc::PATH, &check.host, fields);
+        Self::Grpc(Box::new(request), grpc::question(&check.service).into())
     }
 
     /// Whether it cannot be asked in HTTP/2.
@@ -144,54 +152,35 @@ fn http1_request(http: &HttpCheck) -> String {
     format!("{method} {target} HTTP/{version}\r\nHost: {host}\r\n{close}{fields}\r\n")
 }
 
-fn http2_request(member: &Member, http: &HttpCheck) -> Request<Bytes> {
-    let uri = uri(member, &http.host, &http.target);
-    request(method(http), uri, &http.headers, Bytes::new())
-}
-
-fn grpc_request(member: &Member, check: &GrpcCheck) -> Request<Bytes> {
-    let uri = uri(member, &check.host, grpc::PATH);
-    let message = grpc::question(&check.service);
-    let mut request = request(Method::POST, uri, &check.headers, message);
-    let fields = request.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    fields.insert(TE, HeaderValue::from_static("trailers"));
-    request
+fn http2_request(http: &HttpCheck) -> Head {
+    request(method(http), &http.target, &http.host, pairs(&http.headers))
 }
 
 /// A request in HTTP/2. What is no part of a request was refused where the configuration was read, so nothing is left out.
-fn request(method: Method, uri: Uri, fields: &[(String, String)], body: Bytes) -> Request<Bytes> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_2;
-    for (name, value) in fields {
-        if let (Ok(name), Ok(value)) = (
-            http::HeaderName::try_from(name),
-            HeaderValue::try_from(value),
-        ) {
-            request.headers_mut().append(name, value);
-        }
+fn request<'f>(
+    method: &str,
+    target: &str,
+    host: &'f str,
+    fields: impl Iterator<Item = (&'f str, &'f str)>,
+) -> Head {
+    let mut head = Head::new();
+    let version = equipoise_http::Version::Http2;
+    let _ = head.begin_request(method.as_bytes(), target.as_bytes(), version);
+    for (name, value) in [("host", host)].into_iter().chain(fields) {
+        let _ = head.push(name.as_bytes(), value.as_bytes());
     }
-    request
+    head
 }
 
-fn uri(member: &Member, host: &str, target: &str) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(if member.is_tls() {
-        Scheme::HTTPS
-    } else {
-        Scheme::HTTP
-    });
-    parts.authority = host.parse().ok();
-    parts.path_and_query = PathAndQuery::try_from(target).ok();
-    Uri::from_parts(parts).unwrap_or_default()
+fn pairs(fields: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    fields.iter().map(|(name, value)| (&**name, &**value))
 }
 
-fn method(http: &HttpCheck) -> Method {
+/// The method's name.
+fn method(http: &HttpCheck) -> &'static str {
     match http.method {
-        CheckMethod::Options => Method::OPTIONS,
-        CheckMethod::Head => Method::HEAD,
-        CheckMethod::Get => Method::GET,
+        CheckMethod::Options => "OPTIONS",
+        CheckMethod::Head => "HEAD",
+        CheckMethod::Get => "GET",
     }
 }

@@ -15,7 +15,9 @@ use super::upload::{Upload, UploadFault};
 use super::workspace::Room;
 use super::{Answered, Exchange, Failed, Failure, headers, rewrite, upgrade};
 use crate::config::Protocol;
-use crate::upstream::{ConnectError, ConnectOptions, Connection, MemberFault, Pool, Upstream};
+use crate::upstream::{
+    ConnectError, ConnectOptions, Connection, MemberFault, NotBegun, Pool, Upstream,
+};
 
 impl Exchange<'_> {
     /// Sends the request to the chosen member and waits for the head of its response.
@@ -29,7 +31,7 @@ impl Exchange<'_> {
         notes: &Notes<'_>,
     ) -> Result<Answered, Failed> {
         let upstream = self.upstream(choice);
-        let asked = self.asked(&upstream.config)?;
+        let mut asked = self.asked(&upstream.config)?;
         let slot = match upstream.slots.acquire_now() {
             Some(slot) => slot,
             None => {
@@ -40,7 +42,8 @@ impl Exchange<'_> {
             }
         };
         let pool = self.pool(upstream);
-        let may_share = asked.is_none();
+        // By HTTP/2, a stream becomes something else, and not the connection.
+        let may_share = asked.is_none() || upstream.config.protocol == Protocol::Http2;
         let kept = match needs_fresh_connection {
             true => None,
             false => pool.take(upstream.config.ttl, may_share, self.now.get()),
@@ -54,18 +57,18 @@ impl Exchange<'_> {
                 connected?
             }
         };
-        self.send(
-            upstream,
-            asked.as_deref(),
-            &mut connection,
-            room,
-            upload,
-            notes,
-        )?;
         let was_reused = connection.is_reused();
+        let has_question = upstream.config.ping.is_some() || asked.is_some();
+        if has_question && connection.speaks_http2() {
+            let told = Box::pin(self.question(upstream, &connection, asked, down)).await;
+            asked = told.map_err(|failure| self.failed(choice, failure, was_reused))?;
+        }
+        let asked = asked.as_deref();
+        self.send(upstream, asked, &mut connection, room, upload, notes)
+            .map_err(|failure| self.failed(choice, failure, was_reused))?;
         let heard = self.await_answer(upstream, &mut connection, down, room, upload);
         let checked = match heard.await {
-            Ok(()) => self.check_answer(&room.response, asked.as_deref()),
+            Ok(()) => self.check_answer(&room.response, asked),
             Err(failure) => Err(failure),
         };
         let checked = match checked {
@@ -92,7 +95,9 @@ impl Exchange<'_> {
     fn failed(&self, choice: &Choice, failure: Failure, was_reused: bool) -> Failed {
         match failure {
             Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
-            Failure::NotReady(_) => self.report(choice, Outcome::Unreachable),
+            Failure::NotReady(_) | Failure::Unreachable(_) => {
+                self.report(choice, Outcome::Unreachable);
+            }
             Failure::Nonsense(_) => self.report(choice, Outcome::BrokenOff),
             Failure::BrokenOff(_) if !was_reused => self.report(choice, Outcome::BrokenOff),
             _ => {}
@@ -115,19 +120,6 @@ impl Exchange<'_> {
         let config = &upstream.config;
         let is_shared =
             may_share && !needs_fresh && config.is_reusable() && config.protocol != Protocol::Http1;
-        let turn = match is_shared {
-            true => {
-                let turn = timeout(config.connection_timeout, pool.turn()).await;
-                turn.map_err(|_| ConnectError::TimedOut(config.connection_timeout))?
-            }
-            false => None,
-        };
-        // The request that had the turn before may have made one that has room.
-        if turn.is_some()
-            && let Some(connection) = pool.take(config.ttl, may_share, Instant::now())
-        {
-            return Ok(connection);
-        }
         let counters = choice.lease.member().counters.clone();
         let options = ConnectOptions {
             client: Some(self.client.address),
@@ -136,18 +128,50 @@ impl Exchange<'_> {
             ..ConnectOptions::default()
         };
         let limits = &self.snapshot.limits;
-        let opened = Connection::open(upstream, counters, limits, options).await;
+        let opened = pool
+            .connect(upstream, counters, limits, options, is_shared)
+            .await;
         match &opened {
+            Ok(connection) if connection.is_reused() => {}
             Ok(_) => self.report(choice, Outcome::Connected),
             Err(ConnectError::Name(_)) => return Err(Failure::Misdirected),
             Err(error) if error.is_the_members() => self.report(choice, Outcome::Unreachable),
             Err(_) => {}
         }
-        let (connection, trunk) = opened?;
-        if is_shared {
-            pool.share(trunk);
+        Ok(opened?)
+    }
+
+    /// Has a connection of HTTP/2 show that the member lives, if it has a `ping`, and say whether the request may become what it asks
+    /// for; it goes without that wish if not.
+    async fn question(
+        &self,
+        upstream: &Upstream,
+        connection: &Connection,
+        asked: Option<String>,
+        down: &mut dyn Downstream,
+    ) -> Result<Option<String>, Failure> {
+        let config = &upstream.config;
+        if let Some(ping) = config.ping {
+            let pinging = timeout(ping, connection.ping());
+            let ponged = self.unless_gone(down, pinging).await?;
+            self.tick();
+            let lives = ponged.inspect_err(|_| connection.give_up());
+            let lives = lives.map_err(|_| Failure::NotReady(ping))?;
+            lives.map_err(|_| Failure::Unsent)?;
         }
-        Ok(connection)
+        if asked.is_none() {
+            return Ok(None);
+        }
+        let limit = config.connection_timeout;
+        let settling = timeout(limit, connection.takes_upgrades());
+        let settled = self.unless_gone(down, settling).await?;
+        self.tick();
+        match settled.map_err(|_| ConnectError::TimedOut(limit))? {
+            Ok(true) => Ok(asked),
+            Ok(false) if self.wants_tunnel_only() => Err(Failure::NotUpgraded),
+            Ok(false) => Ok(None),
+            Err(_) => Err(Failure::Unsent),
+        }
     }
 
     /// Begins the request as the member gets it over this connection.
@@ -176,7 +200,7 @@ impl Exchange<'_> {
         let mut framing = Framing::None;
         if let Some(upload) = upload {
             framing = upload.framing();
-            // With HTTP/2, a member is not asked for a go-ahead.
+            // With HTTP/2, a member has been asked already.
             let ping = config.ping.filter(|_| !connection.speaks_http2());
             upload.rewind(ping);
             if framing == Framing::Chunked {
@@ -187,9 +211,11 @@ impl Exchange<'_> {
             }
         }
         notes.mark(edit, request);
-        connection
-            .begin(request, edit, framing)
-            .map_err(Failure::BadRequest)
+        let begun = connection.begin(request, edit, framing, asked);
+        begun.map_err(|not| match not {
+            NotBegun::Invalid(violation) => Failure::Malformed(violation),
+            NotBegun::Taken => Failure::Unsent,
+        })
     }
 
     /// Waits for the head of the response, for as long as the member may take, and passes on what it says before.

@@ -1,8 +1,9 @@
 //! Connections that become something else than HTTP: WebSocket, mostly.
 //!
-//! A client wishes for it (`Upgrade`), the member's `upgrade` says what may be passed on, and the member's 101 decides.
+//! A client wishes for it (`Upgrade`), the member's `upgrade` says what may be passed on, and the member's 101 decides. A member of
+//! HTTP/2 is asked by extended CONNECT, if it takes that; what grants it comes as a 101, too.
 
-use equipoise_http::{Edit, Head, Known, KnownSet, Version};
+use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
 
 use super::{Exchange, Failure};
 use crate::config::{self, Member, Protocol};
@@ -14,6 +15,8 @@ const NEVER: [&str; 2] = ["h2c", "http/2.0"];
 pub(super) struct Wish {
     /// What the client would have, in its order.
     protocols: Vec<String>,
+    /// Whether the request is a GET, as which alone HTTP/2 can pass the wish on.
+    is_get: bool,
     /// Whether it came by HTTP/2: a 200 is what tells it then (RFC 8441).
     pub(super) is_extended_connect: bool,
 }
@@ -29,15 +32,13 @@ impl Wish {
         let protocols: Vec<_> = protocols.map(str::to_owned).collect();
         (!protocols.is_empty()).then_some(Self {
             protocols,
+            is_get: request.method() == Method::Get,
             is_extended_connect: request.version() == Version::Http2,
         })
     }
 
-    /// What a member may be told of it; `None` for nothing.
+    /// What a member may be told of it; `None` for nothing. By HTTP/2, that is one protocol, in lower case (RFC 8441, 4).
     pub(super) fn for_member(&self, member: &Member) -> Option<String> {
-        if member.protocol == Protocol::Http2 {
-            return None;
-        }
         let may_pass = |protocol: &&String| {
             let lower = protocol.to_ascii_lowercase();
             !NEVER.contains(&&*lower)
@@ -47,7 +48,11 @@ impl Wish {
                     config::Upgrade::To(these) => these.contains(&lower),
                 }
         };
-        let passed = self.protocols.iter().filter(may_pass);
+        let mut passed = self.protocols.iter().filter(may_pass);
+        if member.protocol == Protocol::Http2 {
+            let first = passed.next().filter(|_| self.is_get);
+            return first.map(|protocol| protocol.to_ascii_lowercase());
+        }
         let passed = passed.map(String::as_str).collect::<Vec<_>>().join(", ");
         Some(passed).filter(|it| !it.is_empty())
     }

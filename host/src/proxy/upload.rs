@@ -416,7 +416,8 @@ mod tests {
         let mut head = Head::new();
         head.begin_request(b"PUT", b"/", equipoise_http::Version::Http11)
             .unwrap();
-        connection.begin(&head, &Edit::new(), framing).unwrap();
+        let begun = connection.begin(&head, &Edit::new(), framing, None);
+        begun.unwrap();
     }
 
     /// Sends the body to a new member: what of it arrives there.

@@ -76,7 +76,7 @@ pub(crate) struct Connected {
     pub(crate) address: Option<Arc<Address>>,
 }
 
-/// Connects to a member within its `connectiontimeout`, which is one deadline for all steps.
+/// Connects to a member, until a deadline that is one for all steps: its `connectiontimeout` after it was begun to wait for.
 ///
 /// Logs why TLS cannot be spoken with it: once, until it can.
 ///
@@ -85,9 +85,9 @@ pub(crate) struct Connected {
 pub(crate) async fn connect(
     upstream: &Upstream,
     options: ConnectOptions<'_>,
+    deadline: Instant,
 ) -> Result<Connected, ConnectError> {
     let limit = upstream.config.connection_timeout;
-    let deadline = Instant::now() + limit;
     let connected = timeout_at(deadline, establish(upstream, options, deadline)).await;
     let connected = connected.unwrap_or(Err(ConnectError::TimedOut(limit)));
     upstream.note_tls(connected.as_ref().err());
@@ -193,6 +193,7 @@ mod tests {
     /// How long it takes to find out that there is no connection, with a name whose address is known after `lookup`.
     async fn gives_up(upstream: &Upstream, lookup: Duration) -> Duration {
         let begun = Instant::now();
+        let deadline = begun + upstream.config.connection_timeout;
         let lookup = async {
             sleep(lookup).await;
             if let Some(addresses) = &upstream.addresses {
@@ -201,7 +202,7 @@ mod tests {
             pending::<()>().await;
         };
         let error = tokio::select! {
-            connected = connect(upstream, ConnectOptions::default()) => connected.err().unwrap(),
+            connected = connect(upstream, ConnectOptions::default(), deadline) => connected.err().unwrap(),
             () = lookup => unreachable!("it never ends"),
         };
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
@@ -260,7 +261,10 @@ mod tests {
             sent_host: Some("a..b:80"),
             ..ConnectOptions::default()
         };
-        let error = connect(&upstream, options).await.err().unwrap();
+        let error = connect(&upstream, options, Instant::now() + TICK * 500)
+            .await
+            .err()
+            .unwrap();
         assert!(!error.is_the_members());
         assert!(
             error

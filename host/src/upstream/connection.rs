@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use equipoise_balancer::Counters;
 use equipoise_http::http1::Framing;
+use equipoise_http::http2::{ConnectionError, ErrorCode};
 use equipoise_http::{Edit, Fields, Head, Violation};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::proxy::{Duplex, Piece};
 use crate::upstream::Upstream;
 use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
 use crate::upstream::http1::{Http1, Spoken};
-use crate::upstream::http2::{Http2, Shared};
+use crate::upstream::http2::{Http2, MOST_STREAMS, Shared};
 
 /// Why a member's connection brought no response, or not all of it.
 #[derive(Debug, Error)]
@@ -37,20 +38,30 @@ pub(crate) enum MemberFault {
     /// The same, of more than a head or a body says.
     #[error("{0}")]
     Nonsense(&'static str),
-    /// What the h2 crate says of it.
+    /// The member has reset the request's stream.
+    #[error("the stream was reset: {0}")]
+    Reset(ErrorCode),
+    /// It broke the rules of the connection, on which there may be other requests.
     #[error("{0}")]
-    Http2(h2::Error),
+    Connection(ConnectionError),
 }
 
 impl MemberFault {
-    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so.
+    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so, by RST_STREAM or GOAWAY.
     pub(crate) fn is_unseen(&self) -> bool {
-        let Self::Http2(error) = self else {
-            return false;
-        };
-        let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        error.is_remote() && (error.is_go_away() || is_refused)
+        matches!(self, Self::Reset(ErrorCode::REFUSED_STREAM))
     }
+}
+
+/// Why a request is not begun on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum NotBegun {
+    /// It cannot be said there.
+    #[error("{0}")]
+    Invalid(Violation),
+    /// The connection takes no more requests, for now or any more.
+    #[error("the connection takes no more requests")]
+    Taken,
 }
 
 /// What a connection has carried, in bytes.
@@ -82,9 +93,6 @@ enum Exchange {
 pub(crate) struct Trunk {
     shared: Shared,
     link: Rc<Link>,
-    is_secure: bool,
-    /// On each response.
-    limits: equipoise_http::Limits,
 }
 
 /// What there is once of a connection.
@@ -93,7 +101,7 @@ struct Link {
     /// Where it goes to, of the addresses of the member's name; none where it has no name.
     address: Option<Arc<Address>>,
     /// Exchanges under way.
-    exchanges: Rc<Cell<usize>>,
+    exchanges: Cell<usize>,
     /// When the last of them ended.
     ended: Cell<Instant>,
     /// Whether it is counted as idle.
@@ -103,7 +111,7 @@ struct Link {
 }
 
 impl Connection {
-    /// Connects to a member.
+    /// Connects to a member, until the deadline.
     ///
     /// # Errors
     /// As [`connect`].
@@ -112,33 +120,30 @@ impl Connection {
         counters: Arc<Counters>,
         limits: &Limits,
         options: ConnectOptions<'_>,
+        deadline: Instant,
     ) -> Result<(Self, Option<Trunk>), ConnectError> {
         let Connected {
             stream,
             speaks_http2,
             address,
-        } = connect(upstream, options).await?;
+        } = connect(upstream, options, deadline).await?;
         upstream.meters.opened.add(1);
         let link = Rc::new(Link {
             meters: upstream.meters.clone(),
             address,
-            exchanges: Rc::new(Cell::new(1)),
+            exchanges: Cell::new(1),
             ended: Cell::new(Instant::now()),
             is_idle: Cell::new(false),
             is_shared: speaks_http2,
         });
+        let limits = limits.of_http1();
         if !speaks_http2 {
-            let http1 = Http1::new(stream, counters, limits.of_http1());
+            let http1 = Http1::new(stream, counters, limits);
             return Ok((Self::new(Exchange::Http1(Box::new(http1)), link), None));
         }
-        let exchanges = link.exchanges.clone();
-        let shared = Shared::open(stream, counters, limits, move || exchanges.get() > 0);
-        let trunk = Trunk {
-            shared: shared.await.map_err(io::Error::other)?,
-            link,
-            is_secure: upstream.tls.is_some(),
-            limits: limits.of_http1(),
-        };
+        let (is_tls, patience) = (upstream.tls.is_some(), upstream.config.timeout);
+        let shared = Shared::open(stream, counters, limits, is_tls, patience);
+        let trunk = Trunk { shared, link };
         Ok((trunk.exchange(), Some(trunk)))
     }
 
@@ -161,11 +166,11 @@ impl Connection {
         matches!(self.exchange, Exchange::Http2(_))
     }
 
-    /// What it has carried since the request under way began; of HTTP/2, for whomever.
+    /// What it has carried of the request under way and its response.
     pub(crate) fn carried(&self) -> Traffic {
         match &self.exchange {
             Exchange::Http1(http1) => http1.carried_now(),
-            Exchange::Http2(http2) => http2.carried_now(),
+            Exchange::Http2(http2) => http2.carried(),
         }
     }
 
@@ -181,7 +186,7 @@ impl Connection {
     pub(crate) fn has_read(&self) -> bool {
         match &self.exchange {
             Exchange::Http1(http1) => http1.carried_now().read > 0,
-            Exchange::Http2(_) => false,
+            Exchange::Http2(http2) => http2.carried().read > 0,
         }
     }
 
@@ -236,19 +241,50 @@ impl Connection {
         self
     }
 
-    /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed.
+    /// Ready when the member has shown that it lives. By HTTP/1, there is nothing to ask it by before a request.
     ///
     /// # Errors
-    /// What cannot be said in HTTP/2.
+    /// The connection is over.
+    pub(crate) async fn ping(&self) -> Result<(), MemberFault> {
+        match &self.exchange {
+            Exchange::Http1(_) => Ok(()),
+            Exchange::Http2(http2) => http2.ping().await,
+        }
+    }
+
+    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) async fn takes_upgrades(&self) -> Result<bool, MemberFault> {
+        match &self.exchange {
+            Exchange::Http1(_) => Ok(true),
+            Exchange::Http2(http2) => http2.takes_connect().await,
+        }
+    }
+
+    /// No more requests begin on it, where it is shared.
+    pub(crate) fn give_up(&self) {
+        if let Exchange::Http2(http2) = &self.exchange {
+            http2.give_up_connection();
+        }
+    }
+
+    /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed. `upgrade` is what the
+    /// member is asked to become, as the head says it, too.
+    ///
+    /// # Errors
+    /// It cannot be said in HTTP/2, or a shared connection takes no more; nothing is sent.
     pub(crate) fn begin(
         &mut self,
         head: &Head,
         edit: &Edit,
         framing: Framing,
-    ) -> Result<(), &'static str> {
+        upgrade: Option<&str>,
+    ) -> Result<(), NotBegun> {
         match &mut self.exchange {
             Exchange::Http1(http1) => http1.begin(head, edit, framing),
-            Exchange::Http2(http2) => http2.begin(head, edit, framing)?,
+            Exchange::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
         }
         Ok(())
     }
@@ -283,7 +319,8 @@ impl Connection {
     ) -> Poll<Result<(), MemberFault>> {
         match &mut self.exchange {
             Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberFault::Io),
-            Exchange::Http2(http2) => http2.poll_flush(context),
+            // Whatever waits on it is written for all who share it.
+            Exchange::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -372,7 +409,7 @@ impl Connection {
     /// Ends the request before its end; by HTTP/2 with the client's own reason, while the body is still being sent.
     pub(crate) fn reset(&mut self, reason: u32) {
         if let Exchange::Http2(http2) = &mut self.exchange {
-            http2.reset(reason.into());
+            http2.reset(ErrorCode(reason));
         }
     }
 
@@ -380,7 +417,7 @@ impl Connection {
     pub(crate) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
         match &mut self.exchange {
             Exchange::Http1(http1) => Some(&mut **http1),
-            Exchange::Http2(_) => None,
+            Exchange::Http2(http2) => Some(&mut **http2),
         }
     }
 }
@@ -395,7 +432,7 @@ impl Connection {
         let link = Link {
             meters: Arc::new(MemberMeters::new()),
             address: None,
-            exchanges: Rc::new(Cell::new(1)),
+            exchanges: Cell::new(1),
             ended: Cell::new(Instant::now()),
             is_idle: Cell::new(false),
             is_shared: false,
@@ -413,8 +450,9 @@ impl Drop for Connection {
 impl Trunk {
     /// Whether there is room for another exchange.
     pub(super) fn has_room(&self) -> bool {
-        let has_room = self.link.exchanges.get() < self.shared.most_streams();
-        self.shared.is_open() && has_room && self.link.is_wanted()
+        // Also those count that are not begun, or of which the client has yet to take the response.
+        let most = self.shared.most_streams().min(MOST_STREAMS);
+        self.link.exchanges.get() < most && self.link.is_wanted()
     }
 
     /// The connection for another exchange.
@@ -427,8 +465,15 @@ impl Trunk {
     }
 
     fn exchange(&self) -> Connection {
-        let http2 = Http2::new(self.shared.clone(), self.is_secure, self.limits);
+        let http2 = Http2::new(self.shared.clone());
         Connection::new(Exchange::Http2(Box::new(http2)), self.link.clone())
+    }
+
+    /// Gives memory back, if nothing is under way.
+    pub(super) fn shrink(&self) {
+        if self.link.exchanges.get() == 0 {
+            self.shared.shrink();
+        }
     }
 
     /// Whether it should be kept: it is open, and has not been idle for `ttl`.

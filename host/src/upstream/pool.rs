@@ -1,13 +1,16 @@
 //! Connections to a member that may serve another request, of one worker.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
+use equipoise_balancer::Counters;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::upstream::Connection;
+use crate::config::Limits;
 use crate::upstream::connection::Trunk;
+use crate::upstream::{ConnectError, ConnectOptions, Connection, Upstream};
 
 /// Idle connections of HTTP/1.1 to one member, the one used last on top, and those of HTTP/2, idle or not.
 ///
@@ -49,19 +52,48 @@ impl Pool {
         None
     }
 
+    /// A connection where there was none to [`take`](Self::take): a new one or, if `may_share`, one that another request has made
+    /// meanwhile. To wait for others is part of the member's `connectiontimeout`.
+    ///
+    /// # Errors
+    /// There is none in time, or at all.
+    pub(crate) async fn connect(
+        &self,
+        upstream: &Upstream,
+        counters: Arc<Counters>,
+        limits: &Limits,
+        options: ConnectOptions<'_>,
+        may_share: bool,
+    ) -> Result<Connection, ConnectError> {
+        let (limit, ttl) = (upstream.config.connection_timeout, upstream.config.ttl);
+        let deadline = Instant::now() + limit;
+        let turn = match may_share {
+            true => timeout_at(deadline, self.turn()).await,
+            false => Ok(None),
+        };
+        let turn = turn.map_err(|_| ConnectError::TimedOut(limit))?;
+        // The request that had the turn before may have made one that has room.
+        if turn.is_some()
+            && let Some(connection) = self.take(ttl, may_share, Instant::now())
+        {
+            return Ok(connection);
+        }
+        let opened = Connection::open(upstream, counters, limits, options, deadline).await;
+        let (connection, trunk) = opened?;
+        if may_share {
+            self.is_exclusive.set(trunk.is_none());
+            self.trunks.borrow_mut().extend(trunk);
+        }
+        Ok(connection)
+    }
+
     /// Waits until it is one's turn to connect, as long as others may share what comes of it: they need not connect then.
-    pub(crate) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         if self.is_exclusive.get() {
             return None;
         }
         let turn = self.turn.lock().await;
         (!self.is_exclusive.get()).then_some(turn)
-    }
-
-    /// Has others share a new connection, if they can.
-    pub(crate) fn share(&self, trunk: Option<Trunk>) {
-        self.is_exclusive.set(trunk.is_none());
-        self.trunks.borrow_mut().extend(trunk);
     }
 
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
@@ -88,5 +120,6 @@ impl Pool {
         self.trunks
             .borrow_mut()
             .retain(|trunk| trunk.is_of_use(ttl));
+        self.trunks.borrow().iter().for_each(Trunk::shrink);
     }
 }

@@ -4,6 +4,7 @@
 //! bound of its own: a peer that takes none of it is left.
 
 use crate::http2::error::ConnectionError;
+use crate::http2::frame::{Frame, HEADER, flag, kind};
 
 /// Bytes that may wait before DATA waits.
 pub(crate) const ROOM: usize = 64 * 1024;
@@ -22,6 +23,8 @@ pub(crate) struct Output {
     written: usize,
     /// No fewer than wait of answers to control frames.
     control: usize,
+    /// Where the last DATA that was added begins.
+    data: usize,
 }
 
 impl Output {
@@ -41,6 +44,7 @@ impl Output {
             self.written = 0;
         } else if self.written >= ROOM {
             self.bytes.drain(..self.written);
+            self.data = self.data.saturating_sub(self.written);
             self.written = 0;
         }
     }
@@ -60,6 +64,33 @@ impl Output {
     #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// DATA begins here.
+    #[inline]
+    pub(crate) fn note_data(&mut self, at: usize) {
+        self.data = at;
+    }
+
+    /// Has the last frame say the end of a stream, if it is DATA of that and nothing of it is written; says whether it does.
+    pub(crate) fn end_data(&mut self, stream: u32) -> bool {
+        if self.data < self.written {
+            return false;
+        }
+        let Some((header, payload)) = self
+            .bytes
+            .get_mut(self.data..)
+            .and_then(<[u8]>::split_first_chunk_mut::<HEADER>)
+        else {
+            return false;
+        };
+        let frame = Frame::parse(header);
+        let is_it = (frame.kind, frame.stream, frame.length) == (kind::DATA, stream, payload.len());
+        if is_it {
+            let flags = frame.flags | flag::END_STREAM;
+            *header = Frame { flags, ..frame }.bytes();
+        }
+        is_it
     }
 
     /// Adds a frame that answers one of the peer's.
@@ -113,6 +144,36 @@ mod tests {
         assert_eq!((output.room(), output.unwritten()), (ROOM, &[][..]));
         output.shrink();
         assert_eq!(output.capacity(), KEPT);
+    }
+
+    #[test]
+    fn an_end_is_said_with_the_last_piece_if_nothing_of_that_is_written() {
+        let piece = |stream| Frame {
+            length: 3,
+            kind: kind::DATA,
+            flags: 0,
+            stream,
+        };
+        let begun = |behind: &[u8]| {
+            let mut output = Output::default();
+            output.bytes().extend_from_slice(b"before");
+            let at = output.bytes().len();
+            output.note_data(at);
+            for part in [&piece(5).bytes()[..], b"abc", behind] {
+                output.bytes().extend_from_slice(part);
+            }
+            output
+        };
+        assert!(!Output::default().end_data(5));
+        assert!(!begun(b"x").end_data(5), "something is behind it");
+        assert!(!begun(b"").end_data(7), "it is another's");
+        let mut output = begun(b"");
+        output.note_written(7);
+        assert!(!output.end_data(5), "its header is written");
+        let mut output = begun(b"");
+        output.note_written(6);
+        assert!(output.end_data(5));
+        assert_eq!(output.unwritten(), b"\0\0\x03\0\x01\0\0\0\x05abc");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::http2::stream::{Inbound, Outbound, StreamId};
 const FRAMES: usize = 4;
 
 impl Connection {
-    /// Sends payload; `ends` says that nothing follows. Says how much of it was taken: the end goes with the last byte. A stream of
-    /// which not all was taken has its turn when [`next_writable`](Self::next_writable) tells it.
+    /// Sends payload; `ends` says that nothing follows. Says how much of it was taken: the end goes with the last byte, also if it is
+    /// said behind that and that is not written yet. A stream of which not all was taken has its turn when [`next_writable`](Self::next_writable) tells it.
     ///
     /// # Errors
     /// The stream is closed, or its head is still to come.
@@ -24,7 +24,9 @@ impl Connection {
         let taken = room.min(payload.len());
         let is_all = taken == payload.len();
         let (now, _) = payload.split_at(taken);
-        if taken > 0 || (is_all && ends) {
+        let ends_alone = ends && payload.is_empty();
+        let is_said = ends_alone && self.output.end_data(id.number);
+        if taken > 0 || (ends_alone && !is_said) {
             self.write_data(id, now, ends && is_all);
         }
         self.note_data(id, taken, is_all, ends);
@@ -148,9 +150,11 @@ impl Connection {
             frame::write_header(out, LARGEST, kind::DATA, 0, id.number);
             out.extend_from_slice(piece);
         }
+        let start = out.len();
         let flags = if ends { flag::END_STREAM } else { 0 };
         frame::write_header(out, last.len(), kind::DATA, flags, id.number);
         out.extend_from_slice(last);
+        self.output.note_data(start);
     }
 
     /// So many bytes of a stream's payload have left. `is_all` says that they were all there were, `ends` whether nothing

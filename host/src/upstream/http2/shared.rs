@@ -1,0 +1,191 @@
+//! A member's connection of HTTP/2, as those who share it and the pool know it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_balancer::Counters;
+use equipoise_http::Limits;
+use equipoise_http::http2::{Options, Role};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use super::driver::Driver;
+use crate::mux::{self, Mux, StreamFault};
+use crate::upstream::stream::MemberStream;
+use crate::wire::Tally;
+
+/// The most requests at once on one connection; fewer where the member says so.
+pub(crate) const MOST_STREAMS: usize = 100;
+
+/// What a member may send of one response, and of all responses on a connection, before we have taken some: so much waits
+/// in memory if clients are slow. One response that waits must not keep the others waiting, so the second is as much as all.
+const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
+
+/// Counts what passes as the member's traffic.
+pub(in crate::upstream) struct MemberTally(Arc<Counters>);
+
+impl Tally for MemberTally {
+    fn received(&self, bytes: usize) {
+        self.0.add_read(bytes as u64);
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.0.add_transferred(bytes as u64);
+    }
+}
+
+/// A connection, as a task that has read it or waits for it knows it.
+pub(super) type MemberMux = mux::Shared<MemberStream, MemberTally>;
+
+/// A connection that many requests share. It is closed when the last that has it is dropped.
+#[derive(Clone)]
+pub(in crate::upstream) struct Shared(Rc<State>);
+
+struct State {
+    mux: MemberMux,
+    news: Rc<News>,
+    is_tls: bool,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Its driver says so, and closes it.
+        let mut mux = self.mux.borrow_mut();
+        mux.engine.go_away();
+        mux.touch();
+    }
+}
+
+/// What a member has told of the connection itself.
+#[derive(Default)]
+pub(super) struct News {
+    /// Whether a PING waits for its answer.
+    is_pinged: Cell<bool>,
+    /// PINGs that were answered.
+    pongs: Cell<u64>,
+    /// Told of each such answer, of the first settings, and of the end.
+    told: Notify,
+}
+
+impl News {
+    /// The payload of the PINGs of which this has the answers.
+    pub(super) const PING: [u8; 8] = *b"are you?";
+
+    /// A PING was answered.
+    pub(super) fn pong(&self) {
+        self.is_pinged.set(false);
+        self.pongs.set(self.pongs.get() + 1);
+        self.tell();
+    }
+
+    /// Those that wait look again.
+    pub(super) fn tell(&self) {
+        self.told.notify_waiters();
+    }
+}
+
+impl Shared {
+    /// Begins to speak HTTP/2 with a member that may leave incomplete for `patience` what it has begun to send.
+    pub(in crate::upstream) fn open(
+        stream: MemberStream,
+        counters: Arc<Counters>,
+        limits: Limits,
+        is_tls: bool,
+        patience: Duration,
+    ) -> Self {
+        let options = Options {
+            streams: MOST_STREAMS as u32,
+            stream_window: WINDOWS.0,
+            connection_window: WINDOWS.1,
+            takes_connect: false,
+            limits,
+        };
+        let tally = MemberTally(counters);
+        let mux = Mux::new(Role::Client, options, stream, tally, Vec::new());
+        let mux = Rc::new(RefCell::new(mux));
+        let news = Rc::<News>::default();
+        spawn_local(Driver::new(mux.clone(), news.clone(), patience));
+        let state = State { mux, news, is_tls };
+        Self(Rc::new(state))
+    }
+
+    pub(super) fn mux(&self) -> &MemberMux {
+        &self.0.mux
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.0.is_tls
+    }
+
+    /// Whether more requests may begin on it, now or when others have ended.
+    pub(in crate::upstream) fn is_open(&self) -> bool {
+        let mux = self.0.mux.borrow();
+        mux.over().is_none() && !mux.engine.is_leaving()
+    }
+
+    /// How many requests it takes at once; none any more where it is about to end.
+    pub(in crate::upstream) fn most_streams(&self) -> usize {
+        let mux = self.0.mux.borrow();
+        match (mux.over(), mux.engine.room_for_requests()) {
+            (Some(_), _) | (_, 0) => 0,
+            (None, room) => room + mux.engine.open_streams(),
+        }
+    }
+
+    /// Gives memory back that is not needed while nothing is under way.
+    pub(in crate::upstream) fn shrink(&self) {
+        self.0.mux.borrow_mut().shrink();
+    }
+
+    /// No more requests begin on it.
+    pub(super) fn give_up(&self) {
+        let mut mux = self.0.mux.borrow_mut();
+        mux.engine.go_away();
+        mux.touch();
+    }
+
+    /// Ready when the member has answered a PING. Those that ask at once share one.
+    pub(super) async fn ping(&self) -> Result<(), StreamFault> {
+        let news = &self.0.news;
+        let before = news.pongs.get();
+        if !news.is_pinged.replace(true) {
+            let mut mux = self.0.mux.borrow_mut();
+            mux.engine.ping(News::PING);
+            mux.touch();
+        }
+        self.hear(|_| (news.pongs.get() > before).then_some(()))
+            .await
+    }
+
+    /// Whether the member takes extended CONNECT, once it has told its settings.
+    pub(super) async fn takes_connect(&self) -> Result<bool, StreamFault> {
+        self.hear(|mux| {
+            let engine = &mux.engine;
+            engine.has_settings().then(|| engine.takes_connect())
+        })
+        .await
+    }
+
+    /// What `look` finds, as soon as it finds something.
+    async fn hear<T>(
+        &self,
+        look: impl Fn(&Mux<MemberStream, MemberTally>) -> Option<T>,
+    ) -> Result<T, StreamFault> {
+        loop {
+            // It hears of what is told from here on.
+            let told = self.0.news.told.notified();
+            {
+                let mux = self.0.mux.borrow();
+                if let Some(found) = look(&mux) {
+                    return Ok(found);
+                }
+                if let Some(fault) = mux.over() {
+                    return Err(fault);
+                }
+            }
+            told.await;
+        }
+    }
+}

@@ -347,7 +347,9 @@ fn a_malformed_answer_is_502_and_its_neighbour_finishes() {
     let rows = wrong_answers();
     for version in [Version::Http1, Version::Http2] {
         let member = ByHand::start(rows.iter().map(|(_, frames)| frames.clone()).collect());
+        // Workers do not share connections.
         let proxy = Proxy::before(&[])
+            .top("workers = 1")
             .member_at(&member.url, "timeout = \"10s\"\nretry = \"0s\"")
             .start();
         let address = proxy.address();

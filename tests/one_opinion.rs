@@ -15,6 +15,19 @@ struct Row {
     then: Act,
 }
 
+impl Row {
+    /// A member that answers so.
+    fn start(self) -> Origin {
+        Origin::named(self.name)
+            .answering(move |exchange| {
+                exchange.read_body();
+                exchange.send(&self.answer);
+                (self.then)(exchange);
+            })
+            .start()
+    }
+}
+
 /// One behind which the member says nothing more until the other side closes: it has to be judged by itself.
 fn row(name: &'static str, answer: impl Into<Vec<u8>>) -> Row {
     then(name, answer, Exchange::stall)
@@ -462,7 +475,7 @@ fn right() -> Vec<Row> {
 
 /// What became of an answer, in a check or in a request.
 #[derive(Debug, PartialEq, Eq)]
-enum Opinion {
+pub(crate) enum Opinion {
     Accepted,
     Refused,
     /// None of these, which is wrong in any case: no word within the time, or no answer at all for the client.
@@ -470,29 +483,19 @@ enum Opinion {
 }
 
 /// A program with a balancer for each row, whose member answers so whatever it is asked, and is checked once.
-struct Trial {
+pub(crate) struct Trial {
     proxy: Proxy,
-    members: Vec<Origin>,
+    members: usize,
 }
 
 impl Trial {
-    fn of(rows: Vec<Row>) -> Self {
-        let answering = |row: Row| {
-            Origin::named(row.name)
-                .answering(move |exchange| {
-                    exchange.read_body();
-                    exchange.send(&row.answer);
-                    (row.then)(exchange);
-                })
-                .start()
-        };
-        let members: Vec<_> = rows.into_iter().map(answering).collect();
+    /// One whose members are at these URLs.
+    pub(crate) fn at(urls: &[String]) -> Self {
         let mut toml = format!(
             "[limits]\n{LIMITS}\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\n"
         );
-        for (index, member) in members.iter().enumerate() {
-            let url = member.url();
+        for (index, url) in urls.iter().enumerate() {
             let _ = write!(
                 toml,
                 "[[route]]\npath = \"/{index}\"\nbalancer = \"{index}\"\n\
@@ -503,8 +506,21 @@ impl Trial {
         }
         Self {
             proxy: Proxy::with(&toml).start(),
-            members,
+            members: urls.len(),
         }
+    }
+
+    /// For each name that is expected to be judged so, what is wrong with the opinions of check and request.
+    pub(crate) fn wrong(&self, expected: &[(&str, &Opinion)]) -> String {
+        let opinions = self.checks().into_iter().zip(self.traffic());
+        expected
+            .iter()
+            .zip(opinions)
+            .filter(|((_, expected), (check, request))| [check, request] != [*expected; 2])
+            .map(|((name, expected), (check, request))| {
+                format!("{name}: check {check:?}, request {request:?}, not {expected:?}\n")
+            })
+            .collect()
     }
 
     /// What the first checks found, once all are made.
@@ -521,7 +537,7 @@ impl Trial {
                 .collect();
             checks
         });
-        assert_eq!(listed.len(), self.members.len());
+        assert_eq!(listed.len(), self.members);
         let mut checks = listed;
         checks.sort_by_key(|(index, _)| *index);
         checks.iter().map(|(_, check)| of_check(check)).collect()
@@ -529,7 +545,7 @@ impl Trial {
 
     /// What clients get, one after the other.
     fn traffic(&self) -> Vec<Opinion> {
-        let numbers = 0..self.members.len();
+        let numbers = 0..self.members;
         numbers.map(|number| self.of_request(number)).collect()
     }
 
@@ -570,15 +586,9 @@ fn a_check_and_a_request_accept_exactly_the_same_answers() {
     };
     let refused = expect(&nonsense, &Opinion::Refused);
     let expected = [refused, expect(&right, &Opinion::Accepted)].concat();
-    let trial = Trial::of(nonsense.into_iter().chain(right).collect());
-    let opinions = trial.checks().into_iter().zip(trial.traffic());
-    let wrong: String = expected
-        .iter()
-        .zip(opinions)
-        .filter(|((_, expected), (check, request))| [check, request] != [*expected; 2])
-        .map(|((name, expected), (check, request))| {
-            format!("{name}: check {check:?}, request {request:?}, not {expected:?}\n")
-        })
-        .collect();
+    let rows = nonsense.into_iter().chain(right);
+    let members: Vec<_> = rows.map(Row::start).collect();
+    let urls: Vec<_> = members.iter().map(Origin::url).collect();
+    let wrong = Trial::at(&urls).wrong(&expected);
     assert!(wrong.is_empty(), "\n{wrong}");
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use equipoise_http::http1::body::{CHUNK_END, Encoder, WrongLength};
 use equipoise_http::http1::{BodyEvent, Framing};
 use equipoise_http::{Fields, Violation};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Empty, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 use tokio_util::either::Either;
@@ -221,6 +221,13 @@ impl Readiness for UnixStream {
     #[inline]
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(context).map(|_| ())
+    }
+}
+
+/// What is closed: the end is there to be read.
+impl Readiness for Empty {
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }
 

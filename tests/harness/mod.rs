@@ -18,6 +18,7 @@ mod outlet;
 pub(crate) mod peers;
 pub(crate) mod plugin;
 pub(crate) mod proxy;
+pub(crate) mod raw;
 mod rehearsal;
 mod wire;
 

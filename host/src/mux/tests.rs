@@ -471,11 +471,12 @@ fn interim_responses_that_are_not_taken_are_bounded_by_what_they_hold() {
         }
         answer(&mut far, 200);
         settle().await;
-        let mux = pair.client.borrow();
-        let waiting = mux.streams[stream.place].answers.iter();
-        let held: usize = waiting.map(|answer| answer.head.capacity()).sum();
+        let held: usize = {
+            let mux = pair.client.borrow();
+            let waiting = mux.streams[stream.place].answers.iter();
+            waiting.map(|answer| answer.head.capacity()).sum()
+        };
         assert!(held <= WAITING, "{held} bytes");
-        drop(mux);
         // Small ones are all there.
         while status(&mut stream).await != Ok(200) {}
         let mut stream = ask(&pair.client, "/", true);

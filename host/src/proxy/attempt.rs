@@ -118,8 +118,9 @@ impl Exchange<'_> {
     ) -> Result<Connection, Failure> {
         let upstream = self.upstream(choice);
         let config = &upstream.config;
-        let is_shared =
-            may_share && !needs_fresh && config.is_reusable() && config.protocol != Protocol::Http1;
+        let is_shared = may_share && config.is_reusable() && config.protocol != Protocol::Http1;
+        // One that others have made for the same reason is as fresh.
+        let since = needs_fresh.then(|| self.now.get());
         let counters = choice.lease.member().counters.clone();
         let options = ConnectOptions {
             client: Some(self.client.address),
@@ -129,7 +130,7 @@ impl Exchange<'_> {
         };
         let limits = &self.snapshot.limits;
         let opened = pool
-            .connect(upstream, counters, limits, options, is_shared)
+            .connect(upstream, counters, limits, options, is_shared, since)
             .await;
         match &opened {
             Ok(connection) if connection.is_reused() => {}

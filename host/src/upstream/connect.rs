@@ -150,7 +150,7 @@ fn speaks_http2(protocol: Protocol, stream: &TlsStream<Socket>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::future::pending;
     use std::net::{IpAddr, Ipv4Addr};
     use std::path::Path;
@@ -167,7 +167,7 @@ mod tests {
     /// The timers of the tests' clock are late by this at the most.
     const TICK: Duration = Duration::from_millis(2);
 
-    fn upstream(url: &str, lines: &str) -> Upstream {
+    pub(crate) fn upstream(url: &str, lines: &str) -> Upstream {
         let text = format!(
             "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
              [[balancer.b.member]]\nurl = \"{url}\"\n{lines}\n"
@@ -184,7 +184,7 @@ mod tests {
     }
 
     /// A member that accepts connections and says nothing.
-    async fn mute() -> (TcpListener, u16) {
+    pub(crate) async fn mute() -> (TcpListener, u16) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         (listener, port)

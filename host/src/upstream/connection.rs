@@ -93,6 +93,8 @@ enum Exchange {
 pub(crate) struct Trunk {
     shared: Shared,
     link: Rc<Link>,
+    /// When it was made.
+    begun: Instant,
 }
 
 /// What there is once of a connection.
@@ -143,7 +145,11 @@ impl Connection {
         }
         let (is_tls, patience) = (upstream.tls.is_some(), upstream.config.timeout);
         let shared = Shared::open(stream, counters, limits, is_tls, patience);
-        let trunk = Trunk { shared, link };
+        let trunk = Trunk {
+            shared,
+            link,
+            begun: Instant::now(),
+        };
         Ok((trunk.exchange(), Some(trunk)))
     }
 
@@ -455,12 +461,17 @@ impl Trunk {
         self.link.exchanges.get() < most && self.link.is_wanted()
     }
 
-    /// The connection for another exchange.
-    pub(super) fn branch(&self) -> Connection {
+    /// Whether it was made then or later.
+    pub(super) fn is_from(&self, time: Instant) -> bool {
+        self.begun >= time
+    }
+
+    /// The connection for another exchange; `is_reused` says that it counts as one that served others before.
+    pub(super) fn branch(&self, is_reused: bool) -> Connection {
         self.link.work();
         self.link.exchanges.update(|count| count + 1);
         let mut exchange = self.exchange();
-        exchange.is_reused = true;
+        exchange.is_reused = is_reused;
         exchange
     }
 

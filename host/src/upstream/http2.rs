@@ -15,18 +15,17 @@ use equipoise_http::http1::Framing;
 use equipoise_http::http2::{ErrorCode, Unsent};
 use equipoise_http::{Edit, Fields, Head, Version};
 
-use self::shared::MemberTally;
+use self::shared::{Line, MemberTally};
 pub(super) use self::shared::{MOST_STREAMS, Shared};
 use self::tunnel::Handshake;
 use super::connection::{MemberFault, NotBegun, Traffic};
-use super::stream::MemberStream;
 use crate::mux::{Stream, StreamFault};
 use crate::proxy::Piece;
 
 /// One request on a shared connection.
 pub(crate) struct Http2 {
     /// None until it is begun. Dropped before the connection may be without users.
-    stream: Option<Stream<MemberStream, MemberTally>>,
+    stream: Option<Stream<Line, MemberTally>>,
     shared: Shared,
     /// Where its head begins and ends in what is written to the connection.
     head: (u64, u64),
@@ -131,7 +130,7 @@ impl Http2 {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<&mut Stream<MemberStream, MemberTally>, MemberFault> {
+    fn stream(&mut self) -> Result<&mut Stream<Line, MemberTally>, MemberFault> {
         self.stream.as_mut().ok_or(MemberFault::Closed)
     }
 

@@ -34,8 +34,8 @@ impl Pool {
     /// A connection that is ready for a request, if there is one. It was idle for less than `ttl`, or is shared; that, only if
     /// `may_share`.
     pub(crate) fn take(&self, ttl: Duration, may_share: bool, now: Instant) -> Option<Connection> {
-        if may_share && let Some(trunk) = self.trunks.borrow().iter().find(|it| it.has_room()) {
-            return Some(trunk.branch());
+        if may_share && let Some(connection) = self.branch(None) {
+            return Some(connection);
         }
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle {
@@ -52,8 +52,16 @@ impl Pool {
         None
     }
 
+    /// An exchange on a connection that is shared; on one that was made since then, if that is said.
+    fn branch(&self, since: Option<Instant>) -> Option<Connection> {
+        let trunks = self.trunks.borrow();
+        let mut trunks = trunks.iter();
+        let trunk = trunks.find(|it| it.has_room() && since.is_none_or(|since| it.is_from(since)));
+        trunk.map(|trunk| trunk.branch(since.is_none()))
+    }
+
     /// A connection where there was none to [`take`](Self::take): a new one or, if `may_share`, one that another request has made
-    /// meanwhile. To wait for others is part of the member's `connectiontimeout`.
+    /// meanwhile, but not before `since`. To wait for others is part of the member's `connectiontimeout`.
     ///
     /// # Errors
     /// There is none in time, or at all.
@@ -64,6 +72,7 @@ impl Pool {
         limits: &Limits,
         options: ConnectOptions<'_>,
         may_share: bool,
+        since: Option<Instant>,
     ) -> Result<Connection, ConnectError> {
         let (limit, ttl) = (upstream.config.connection_timeout, upstream.config.ttl);
         let deadline = Instant::now() + limit;
@@ -74,7 +83,10 @@ impl Pool {
         let turn = turn.map_err(|_| ConnectError::TimedOut(limit))?;
         // The request that had the turn before may have made one that has room.
         if turn.is_some()
-            && let Some(connection) = self.take(ttl, may_share, Instant::now())
+            && let Some(connection) = match since {
+                None => self.take(ttl, may_share, Instant::now()),
+                Some(_) => self.branch(since),
+            }
         {
             return Ok(connection);
         }
@@ -121,5 +133,66 @@ impl Pool {
             .borrow_mut()
             .retain(|trunk| trunk.is_of_use(ttl));
         self.trunks.borrow().iter().for_each(Trunk::shrink);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::upstream::connect::tests::{mute, upstream};
+
+    /// The timers of the tests' clock are late by this at the most.
+    const TICK: Duration = Duration::from_millis(2);
+
+    /// Goal: whoever waits for another to connect does not wait longer than for a connection. Method: a member that takes connections
+    /// and never ends its handshake, and requests that come one after the other within the time of the first.
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_others_to_connect_is_a_part_of_connectiontimeout() {
+        let (_listener, port) = mute().await;
+        let keys = "tls = { verify = false }\nconnectiontimeout = \"1s\"";
+        let upstream = upstream(&format!("h2://127.0.0.1:{port}"), keys);
+        let (pool, limits) = (Pool::default(), Limits::default());
+        let connecting = async |after: u64| {
+            sleep(Duration::from_millis(after)).await;
+            let begun = Instant::now();
+            let options = ConnectOptions::default();
+            let connected = pool.connect(&upstream, Arc::default(), &limits, options, true, None);
+            let error = connected.await.err().expect("no connection");
+            assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
+            begun.elapsed()
+        };
+        let all = async { tokio::join!(connecting(0), connecting(100), connecting(900)) };
+        let (first, second, third) = LocalSet::new().run_until(all).await;
+        let expected = Duration::from_secs(1)..=Duration::from_secs(1) + TICK;
+        for took in [first, second, third] {
+            assert!(expected.contains(&took), "{took:?}");
+        }
+    }
+
+    /// A wave of requests whose connection has ended shares the next one, and trusts no older one.
+    #[tokio::test]
+    async fn those_that_need_a_fresh_connection_share_it() {
+        let (_listener, port) = mute().await;
+        let upstream = upstream(&format!("h2c://127.0.0.1:{port}"), "");
+        let (pool, limits) = (Pool::default(), Limits::default());
+        let connect = async |since| {
+            let options = ConnectOptions::default();
+            let connected = pool.connect(&upstream, Arc::default(), &limits, options, true, since);
+            connected.await.expect("a connection")
+        };
+        let test = async {
+            let old = connect(None).await;
+            assert!(connect(None).await.is_reused());
+            let since = Some(Instant::now());
+            let (one, other) = tokio::join!(connect(since), connect(since));
+            assert_eq!(pool.trunks.borrow().len(), 2);
+            // Another that fails on it has failed on a new one.
+            assert!(!one.is_reused() && !other.is_reused());
+            drop(old);
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use equipoise_http::Head;
 use equipoise_http::http2::{Connection, Event};
-use tokio::io::AsyncWrite as _;
+use tokio::io::{AsyncWrite as _, empty};
 use tokio::time::Instant;
 
-use super::shared::{MemberMux, MemberTally, News};
+use super::shared::{Line, MemberMux, MemberTally, News};
 use crate::deadline::Deadline;
 use crate::mux::{Mux, StreamFault};
-use crate::upstream::stream::MemberStream;
 
 /// How long a member may say nothing while requests are under way before it is asked for a sign of life, and how long that may
 /// take.
@@ -78,14 +77,16 @@ impl Future for Driver {
             }
         }
         news.tell();
-        let _ = Pin::new(mux.socket()).poll_shutdown(context);
+        let line = mux.socket();
+        let _ = Pin::new(&mut *line).poll_shutdown(context);
+        *line = Line::Right(empty());
         Poll::Ready(())
     }
 }
 
 /// Reads what has come, for those whose it is. Ready when nothing more comes.
 fn read(
-    mux: &mut Mux<MemberStream, MemberTally>,
+    mux: &mut Mux<Line, MemberTally>,
     news: &News,
     head: &mut Head,
     vigil: &mut Vigil,
@@ -169,5 +170,122 @@ impl Vigil {
             engine.ping(SIGN_OF_LIFE);
             self.asked = Some(Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use equipoise_http::http2::{Options, Role};
+    use equipoise_http::{Edit, Version};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// SETTINGS without any, by which a member begins.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    struct Line {
+        engine: Connection,
+        vigil: Vigil,
+    }
+
+    impl Line {
+        /// A connection to a member that has begun it, if so.
+        fn new(has_begun: bool) -> Self {
+            let now = Instant::now().into_std();
+            let mut line = Self {
+                engine: Connection::new(Role::Client, Options::default(), now),
+                vigil: Vigil::new(7 * SECOND),
+            };
+            if has_begun {
+                line.hear(&SETTINGS);
+            }
+            line.flush();
+            line
+        }
+
+        fn hear(&mut self, bytes: &[u8]) {
+            let (now, mut head) = (Instant::now(), Head::new());
+            self.vigil.hear(now);
+            let (used, event) = self.engine.receive(bytes, now.into_std(), &mut head);
+            assert_eq!((used, event), (bytes.len(), Event::More));
+        }
+
+        /// Says how much is to be written.
+        fn flush(&mut self) -> usize {
+            let written = self.engine.output().len();
+            self.engine.note_written(written);
+            written
+        }
+
+        fn ask(&mut self) {
+            let mut head = Head::new();
+            head.begin_request(b"GET", b"/", Version::Http2).unwrap();
+            head.push(b"host", b"a").unwrap();
+            let asked = self.engine.request(&head, &Edit::new(), false, None, true);
+            asked.expect("room for a request");
+            self.flush();
+        }
+
+        /// How long it takes until the member is taken for dead, if it is within this time.
+        async fn dies_within(&mut self, time: Duration) -> Option<u64> {
+            let begun = Instant::now();
+            let dying = poll_fn(|context| self.vigil.poll(&mut self.engine, context));
+            timeout(time, dying).await.ok()?;
+            Some(begun.elapsed().as_secs())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_says_nothing_while_it_is_asked_is_pinged_and_then_dead() {
+        let mut line = Line::new(true);
+        assert_eq!(
+            line.dies_within(1_000 * SECOND).await,
+            None,
+            "nothing is asked"
+        );
+        let mut line = Line::new(true);
+        line.ask();
+        assert_eq!(line.dies_within(29 * SECOND).await, None);
+        assert_eq!(line.flush(), 0);
+        assert_eq!(line.dies_within(2 * SECOND).await, None);
+        assert_eq!(line.flush(), 17, "a PING");
+        assert_eq!(line.dies_within(100 * SECOND).await, Some(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_a_member_says_is_a_sign_of_life() {
+        let mut line = Line::new(true);
+        line.ask();
+        for _ in 0..10 {
+            assert_eq!(line.dies_within(35 * SECOND).await, None);
+            assert_eq!(line.flush(), 17, "a PING");
+            line.hear(&SETTINGS);
+            line.flush();
+            assert_eq!(line.dies_within(29 * SECOND).await, None);
+            line.hear(&SETTINGS);
+            assert_eq!(line.flush(), 9, "no PING");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_incomplete_for_too_long_is_an_end() {
+        let mut line = Line::new(false);
+        assert_eq!(line.dies_within(100 * SECOND).await, Some(7), "settings");
+        let mut line = Line::new(true);
+        assert_eq!(line.dies_within(100 * SECOND).await, None);
+        line.hear(&SETTINGS[..3]);
+        assert_eq!(line.dies_within(5 * SECOND).await, None);
+        // Bytes of it do not prolong its time.
+        line.hear(&SETTINGS[3..4]);
+        assert_eq!(line.dies_within(100 * SECOND).await, Some(2));
+        let mut line = Line::new(true);
+        line.hear(&SETTINGS[..3]);
+        line.hear(&SETTINGS[3..]);
+        assert_eq!(line.dies_within(100 * SECOND).await, None);
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use equipoise_balancer::Counters;
 use equipoise_http::Limits;
 use equipoise_http::http2::{Options, Role};
+use tokio::io::Empty;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
+use tokio_util::either::Either;
 
 use super::driver::Driver;
 use crate::mux::{self, Mux, StreamFault};
@@ -36,8 +38,11 @@ impl Tally for MemberTally {
     }
 }
 
-/// A connection, as a task that has read it or waits for it knows it.
-pub(super) type MemberMux = mux::Shared<MemberStream, MemberTally>;
+/// A member's stream; nothing once it is closed, which it is while some still hold requests on it.
+pub(super) type Line = Either<MemberStream, Empty>;
+
+/// A connection, as all know it who have to do with it.
+pub(super) type MemberMux = mux::Shared<Line, MemberTally>;
 
 /// A connection that many requests share. It is closed when the last that has it is dropped.
 #[derive(Clone)]
@@ -103,7 +108,8 @@ impl Shared {
             limits,
         };
         let tally = MemberTally(counters);
-        let mux = Mux::new(Role::Client, options, stream, tally, Vec::new());
+        let line = Line::Left(stream);
+        let mux = Mux::new(Role::Client, options, line, tally, Vec::new());
         let mux = Rc::new(RefCell::new(mux));
         let news = Rc::<News>::default();
         spawn_local(Driver::new(mux.clone(), news.clone(), patience));
@@ -171,7 +177,7 @@ impl Shared {
     /// What `look` finds, as soon as it finds something.
     async fn hear<T>(
         &self,
-        look: impl Fn(&Mux<MemberStream, MemberTally>) -> Option<T>,
+        look: impl Fn(&Mux<Line, MemberTally>) -> Option<T>,
     ) -> Result<T, StreamFault> {
         loop {
             // It hears of what is told from here on.

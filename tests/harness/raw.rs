@@ -1,0 +1,230 @@
+//! A member of HTTP/2 of which a test says every frame, for what no library sends.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::PATIENCE;
+use super::frames::{ACK, END_HEADERS, END_STREAM, PREFACE, data, frame, headers, settings};
+
+/// The kinds of frames that are looked at.
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+
+/// `:status: 200`, as HPACK has it.
+pub(crate) const OK: &[u8] = b"\x88";
+
+/// A field that goes into no table.
+pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
+    let length = |text: &str| u8::try_from(text.len()).expect("a short text");
+    assert!(name.len() < 0x7f && value.len() < 0x7f);
+    [
+        &[0, length(name)],
+        name.as_bytes(),
+        &[length(value)],
+        value.as_bytes(),
+    ]
+    .concat()
+}
+
+/// A whole answer with this body.
+pub(crate) fn answer(stream: u32, body: &str) -> Vec<u8> {
+    let head = headers(END_HEADERS, stream, OK);
+    [head, data(END_STREAM, stream, body.as_bytes())].concat()
+}
+
+/// A member, and the connections that are made to it.
+pub(crate) struct RawMember {
+    pub(crate) address: SocketAddr,
+    connections: Receiver<RawConnection>,
+}
+
+impl RawMember {
+    /// One that begins each connection with these settings.
+    pub(crate) fn start(payload: &'static [u8]) -> Self {
+        Self::beginning(settings(payload))
+    }
+
+    /// One that says these bytes first.
+    pub(crate) fn beginning(first: Vec<u8>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (told, connections) = channel();
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let connection = RawConnection { stream };
+                if connection.begin(&first).is_err() {
+                    continue;
+                }
+                if told.send(connection).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    /// One that answers each request, of any connection, as soon as its head has come.
+    pub(crate) fn answering(answer: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> String {
+        let member = Self::start(b"");
+        let url = member.url();
+        thread::spawn(move || {
+            while let Ok(mut connection) = member.connections.recv() {
+                let answer = answer.clone();
+                thread::spawn(move || {
+                    while let Ok(asked) = connection.try_frame() {
+                        if asked.kind == HEADERS && connection.try_send(answer(asked.stream)) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        url
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("h2c://{}", self.address)
+    }
+
+    /// The next connection.
+    #[track_caller]
+    pub(crate) fn connection(&self) -> RawConnection {
+        let connection = self.connections.recv_timeout(PATIENCE);
+        connection.expect("a connection is made")
+    }
+
+    /// Whether there is no other connection up to now.
+    pub(crate) fn has_no_other(&self) -> bool {
+        self.connections.try_recv().is_err()
+    }
+}
+
+/// A frame that has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A connection, of which the preface has been read.
+pub(crate) struct RawConnection {
+    stream: TcpStream,
+}
+
+impl RawConnection {
+    fn begin(&self, first: &[u8]) -> io::Result<()> {
+        let mut stream = &self.stream;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut preface = [0; PREFACE.len()];
+        stream.read_exact(&mut preface)?;
+        assert_eq!(preface, PREFACE);
+        stream.write_all(first)
+    }
+
+    /// The next frame; an error where there is none any more.
+    pub(crate) fn try_frame(&mut self) -> io::Result<Frame> {
+        let mut header = [0; 9];
+        self.stream.read_exact(&mut header)?;
+        let [high, middle, low, kind, flags, stream @ ..] = header;
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        let mut payload = vec![0; length as usize];
+        self.stream.read_exact(&mut payload)?;
+        Ok(Frame {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream),
+            payload,
+        })
+    }
+
+    /// The next frame of one of these kinds, others left out.
+    #[track_caller]
+    pub(crate) fn next_of(&mut self, kinds: &[u8]) -> Frame {
+        loop {
+            let frame = self.try_frame().expect("a frame");
+            if kinds.contains(&frame.kind) {
+                return frame;
+            }
+        }
+    }
+
+    /// The stream of the next request.
+    #[track_caller]
+    pub(crate) fn request(&mut self) -> u32 {
+        self.next_of(&[HEADERS]).stream
+    }
+
+    /// The payload of the next PING.
+    #[track_caller]
+    pub(crate) fn ping(&mut self) -> Vec<u8> {
+        loop {
+            let frame = self.next_of(&[PING]);
+            if frame.flags & ACK == 0 {
+                return frame.payload;
+            }
+        }
+    }
+
+    /// Answers a PING.
+    #[track_caller]
+    pub(crate) fn pong(&mut self, payload: &[u8]) {
+        self.send(frame(PING, ACK, 0, payload));
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("it listens");
+    }
+
+    /// Sends if there is anybody who listens; says whether there is not.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_err()
+    }
+
+    /// Whether nothing comes within this time, but for what has no meaning of its own.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("a timeout");
+        let silent = loop {
+            match self.try_frame() {
+                Ok(frame) if frame.kind == HEADERS => break false,
+                Ok(_) => {}
+                Err(_) => break true,
+            }
+        };
+        let patient = self.stream.set_read_timeout(Some(PATIENCE));
+        patient.expect("a timeout");
+        silent
+    }
+
+    /// Waits until the other side closes.
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        loop {
+            match self.try_frame() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("the connection is not closed")
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The same connection twice: one to send by, and one to read by.
+    pub(crate) fn twin(&self) -> Self {
+        let stream = self.stream.try_clone().expect("a second handle");
+        Self { stream }
+    }
+}

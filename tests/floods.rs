@@ -66,6 +66,8 @@ fn floods_of_useless_frames_end_the_connection() {
         sends_until_closed(client, |_| bytes.repeat(100));
         assert_eq!(server(&proxy.get("/")), "b1", "{name}");
     }
+    let lines = proxy.stderr.text();
+    assert!(lines.lines().count() < 10, "{lines}");
     assert!(proxy.peak_memory() < MEMORY, "{}", proxy.peak_memory());
 }
 
@@ -163,8 +165,9 @@ fn a_header_block_that_grows_when_it_is_read_is_bounded() {
     assert!(proxy.peak_memory() < MEMORY, "{}", proxy.peak_memory());
 }
 
-/// Goal: clients that ask for much and take nothing cost no more memory than their windows, and are given up. Method: a
-/// hundred requests for a gigabyte each, with a window of nothing, or of 64 KiB and nothing after it.
+/// Goal: clients that ask for much and take nothing cost no more memory than their windows, and are given up after
+/// `client-timeout`. Method: a hundred requests for a gigabyte each, with a window of nothing, of 64 KiB and nothing after it, or
+/// as large as may be, where it is the socket that is not read.
 #[test]
 fn answers_that_are_not_taken_are_given_up() {
     let b1 = Origin::named("b1")
@@ -177,8 +180,13 @@ fn answers_that_are_not_taken_are_given_up() {
         .limits("client-timeout = \"500ms\"\nclient-rate = \"1MiB\"")
         .start();
     let none = [0, 4, 0, 0, 0, 0];
-    for payload in [&none[..], b""] {
+    let most = [0, 4, 0x7f, 0xff, 0xff, 0xff];
+    for payload in [&none[..], b"", &most] {
         let mut client = begin(&proxy, payload);
+        if payload == most {
+            let widened = frame(8, 0, 0, &[0x7f, 0xff, 0, 0]);
+            client.write_all(&widened).expect("there is room");
+        }
         for number in 0..100 {
             let request = headers(END_HEADERS | END_STREAM, stream(number), GET);
             client.write_all(&request).expect("there is room");

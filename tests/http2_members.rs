@@ -291,6 +291,8 @@ fn floods_of_a_member_end_its_connection() {
             proxy.peak_memory()
         );
         assert!(proxy.processor_time() < Duration::from_secs(4), "{name}");
+        let lines = proxy.stderr.text();
+        assert!(lines.lines().count() < 10, "{name}: {lines}");
     }
 }
 

@@ -1,16 +1,10 @@
 //! A message of HTTP/2 that is malformed costs itself alone (RFC 9113, 8.1.1): the others on its connection finish.
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::thread;
-
-use crate::harness::frames::{
-    ACK, END_HEADERS, END_STREAM, GET, HEADERS, POST, PREFACE, SETTINGS, Speaker, data, frame,
-    headers, literal, settings,
-};
-use crate::harness::peers::{Member, Message, Peer, Reply, Version};
-use crate::harness::{Proxy, eventually};
+use crate::harness::Proxy;
+use crate::harness::frames::{END_HEADERS, END_STREAM, GET, POST, data, headers, literal};
+use crate::harness::peers::{Member, Message, Reply, Version};
+use crate::harness::raw::{RawConnection, RawMember, answer};
+use crate::one_opinion_http2::nonsense;
 
 const ALL: u8 = END_HEADERS | END_STREAM;
 
@@ -120,7 +114,7 @@ fn a_malformed_request_is_refused_and_its_neighbour_finishes() {
         let proxy = before(&member);
         let requests = wrong_requests();
         for requests in requests.chunks(20) {
-            let mut client = Speaker::connect(proxy.address(), b"");
+            let mut client = RawConnection::connect(proxy.address(), b"");
             client.send(headers(END_HEADERS, 1, POST));
             client.send(data(0, 1, b"half"));
             for ((what, block), stream) in requests.iter().zip((3..).step_by(2)) {
@@ -154,7 +148,7 @@ fn bytes_that_are_no_ascii_pass_in_a_path() {
                 assert_eq!(client.response().status(), 200);
             }
             Version::Http2 => {
-                let mut client = Speaker::connect(proxy.address(), b"");
+                let mut client = RawConnection::connect(proxy.address(), b"");
                 let block = [&GET[..2], &GET[3..], &literal(b":path", b"/caf\xe9")].concat();
                 client.send(headers(ALL, 1, &block));
                 assert_eq!(client.end_of(1), Ok(200));
@@ -209,7 +203,7 @@ fn a_request_that_ends_malformed_is_refused_and_its_neighbour_finishes() {
         let member = Member::start(version, echo);
         let proxy = before(&member);
         for rows in rows.chunks(12) {
-            let mut client = Speaker::connect(proxy.address(), b"");
+            let mut client = RawConnection::connect(proxy.address(), b"");
             client.send(headers(END_HEADERS, 1, POST));
             client.send(data(0, 1, b"half"));
             for ((what, block, frames), stream) in rows.iter().zip((3_u32..).step_by(2)) {
@@ -232,144 +226,35 @@ fn a_request_that_ends_malformed_is_refused_and_its_neighbour_finishes() {
     }
 }
 
-/// A member by hand: what it says to its requests, by their numbers. The first is answered with the last.
-struct ByHand {
-    url: String,
-    /// How many requests have come.
-    asked: Arc<AtomicUsize>,
-    /// How many connections have come.
-    connections: Arc<AtomicUsize>,
-}
-
-const OK: &[u8] = b"\x88";
-
-impl ByHand {
-    fn start(answers: Vec<Vec<Vec<u8>>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (asked, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let member = Self {
-            url: format!("h2c://{address}"),
-            asked: asked.clone(),
-            connections: connections.clone(),
-        };
-        thread::spawn(move || {
-            let (stream, _) = listener.accept().expect("a connection");
-            connections.fetch_add(1, SeqCst);
-            let again = connections.clone();
-            thread::spawn(move || {
-                // Counted, and closed.
-                while listener.accept().is_ok() {
-                    again.fetch_add(1, SeqCst);
-                }
-            });
-            let mut speaker = Speaker::on(stream);
-            speaker.skip(PREFACE.len());
-            speaker.send(settings(b""));
-            let mut first = 0;
-            while let Some(came) = speaker.frame() {
-                if came.kind == SETTINGS && came.flags & ACK == 0 {
-                    speaker.send(frame(SETTINGS, ACK, 0, b""));
-                }
-                if came.kind != HEADERS {
-                    continue;
-                }
-                let number = asked.fetch_add(1, SeqCst);
-                if number == 0 {
-                    first = came.stream;
-                    continue;
-                }
-                match answers.get(number - 1) {
-                    Some(frames) => {
-                        for bytes in frames {
-                            let mut bytes = bytes.clone();
-                            bytes[5..9].copy_from_slice(&came.stream.to_be_bytes());
-                            speaker.send(bytes);
-                        }
-                    }
-                    None => {
-                        speaker.send(headers(ALL, came.stream, OK));
-                        speaker.send(headers(ALL, first, OK));
-                    }
-                }
-            }
-        });
-        member
-    }
-}
-
-/// Frames that are no answer to a `GET`.
-fn wrong_answers() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let status = |value: &[u8]| literal(b":status", value);
-    let heads: [(&str, Vec<u8>); 13] = [
-        ("no status", literal(b"x", b"1")),
-        ("nothing", Vec::new()),
-        ("two statuses", [OK, OK].concat()),
-        ("a status that is no number", status(b"abc")),
-        ("a status of two digits", status(b"20")),
-        ("a status of four digits", status(b"2000")),
-        ("a status with a space", status(b"200 ")),
-        ("a negative status", status(b"-20")),
-        ("an empty status", status(b"")),
-        ("a status below 100", status(b"099")),
-        ("101", status(b"101")),
-        ("a path", [OK, b"\x84"].concat()),
-        (
-            "two lengths",
-            [
-                OK,
-                &literal(b"content-length", b"2"),
-                &literal(b"content-length", b"3"),
-            ]
-            .concat(),
-        ),
-    ];
-    let fields = wrong_fields().into_iter();
-    let fields = fields.map(|(what, line)| (what, [OK, &line].concat()));
-    let heads = heads.into_iter().chain(fields);
-    let mut rows: Vec<_> = heads
-        .map(|(what, block)| (what, vec![headers(ALL, 0, &block)]))
-        .collect();
-    rows.extend([
-        ("a body before its head", vec![data(END_STREAM, 0, b"body")]),
-        (
-            "an interim answer that is the end",
-            vec![headers(ALL, 0, &status(b"103"))],
-        ),
-    ]);
-    rows
-}
-
-/// Goal: each malformed answer is a 502 for the request that it is for, and for no other. Method: one after the other, while
-/// an answer is awaited on the same connection, which then comes.
+/// Goal: a malformed answer costs its own request alone. Method: three requests of one client on one connection to the member, whose
+/// answer to the second is malformed, and comes first.
 #[test]
-fn a_malformed_answer_is_502_and_its_neighbour_finishes() {
-    let rows = wrong_answers();
-    for version in [Version::Http1, Version::Http2] {
-        let member = ByHand::start(rows.iter().map(|(_, frames)| frames.clone()).collect());
-        // Workers do not share connections.
-        let proxy = Proxy::before(&[])
-            .top("workers = 1")
-            .member_at(&member.url, "timeout = \"10s\"\nretry = \"0s\"")
-            .start();
-        let address = proxy.address();
-        let neighbour = thread::spawn(move || {
-            let mut client = Peer::connect(version, address);
-            client.exchange(&Message::of("GET /neighbour"))
+fn a_malformed_answer_costs_its_own_request_where_clients_speak_http2() {
+    let member = RawMember::start(b"");
+    let proxy = Proxy::before(&[])
+        .top("workers = 1")
+        .limits("header-size = \"8KiB\"\nheaders = 20")
+        .member_at(&member.url(), "retry = \"0s\"")
+        .start();
+    let mut client = RawConnection::connect(proxy.address(), b"");
+    let mut connection = None;
+    for (row, first) in nonsense().iter().zip((1..).step_by(6)) {
+        let streams = [first, first + 2, first + 4];
+        let asked = streams.map(|stream| {
+            client.send(headers(ALL, stream, GET));
+            let connection = connection.get_or_insert_with(|| member.connection());
+            connection.request()
         });
-        eventually("the neighbour", || {
-            (member.asked.load(SeqCst) > 0).then_some(())
-        });
-        let mut client = Peer::connect(version, address);
-        for (what, _) in &rows {
-            let answer = client.exchange(&Message::of("GET /"));
-            let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(answer.start, "502", "{what}");
+        let connection = connection.as_mut().expect("a connection");
+        connection.send(row.on(asked[1]));
+        match client.end_of(streams[1]) {
+            Ok(502) | Err(2) => {}
+            other => panic!("{}: {other:?}", row.name),
         }
-        let last = client.exchange(&Message::of("GET /")).expect("an answer");
-        assert_eq!(last.start, "200", "{version}");
-        let neighbour = neighbour.join().expect("no panic").expect("an answer");
-        assert_eq!(neighbour.start, "200", "{version}");
-        assert_eq!(member.connections.load(SeqCst), 1, "{version}");
+        for number in [0, 2] {
+            connection.send(answer(asked[number], "ok"));
+            assert_eq!(client.end_of(streams[number]), Ok(200), "{}", row.name);
+        }
     }
+    assert!(member.has_no_other(), "all went by one connection");
 }

@@ -7,8 +7,8 @@ use crate::one_opinion::{Opinion, Trial};
 
 /// A member's answer: its name, and its frames, whose streams are yet to be said.
 #[derive(Clone)]
-struct Row {
-    name: &'static str,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
     frames: Vec<(Kind, u8, Vec<u8>)>,
 }
 
@@ -20,7 +20,8 @@ enum Kind {
 }
 
 impl Row {
-    fn on(&self, stream: u32) -> Vec<u8> {
+    /// The frames of this stream.
+    pub(crate) fn on(&self, stream: u32) -> Vec<u8> {
         let frames = self.frames.iter().map(|(kind, flags, payload)| match kind {
             Kind::Headers => headers(END_HEADERS | flags, stream, payload),
             Kind::Data => data(*flags, stream, payload),
@@ -79,7 +80,8 @@ fn trailers(name: &'static str, flags: u8, block: &[u8]) -> Row {
 }
 
 /// What no member may say, and what is a fault of that answer alone.
-fn nonsense() -> Vec<Row> {
+/// What no member may say.
+pub(crate) fn nonsense() -> Vec<Row> {
     let mut rows = nonsense_of_fields();
     rows.extend(nonsense_of_pseudo_fields());
     rows.extend(nonsense_of_bodies());

@@ -1,10 +1,5 @@
 //! Frames of HTTP/2 by hand, for what no library sends.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-
-use super::PATIENCE;
-
 /// What a client begins a connection with, before its settings.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -70,110 +65,6 @@ pub(crate) fn at(block: &[u8], path: &str) -> Vec<u8> {
 /// A field that goes into no table, as HPACK has it without Huffman's code.
 pub(crate) fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     let length = |text: &[u8]| u8::try_from(text.len()).expect("a short text");
+    assert!(name.len() < 0x7f && value.len() < 0x7f);
     [&[0, length(name)], name, &[length(value)], value].concat()
 }
-
-/// A connection on which frames are spoken by hand, by either side.
-pub(crate) struct Speaker {
-    stream: TcpStream,
-    decoder: fluke_hpack::Decoder<'static>,
-}
-
-/// A frame that has come.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
-}
-
-impl Speaker {
-    /// A client that has begun with these settings.
-    pub(crate) fn connect(address: SocketAddr, payload: &[u8]) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        let mut speaker = Self::on(stream);
-        speaker.send(hello(payload));
-        speaker
-    }
-
-    pub(crate) fn on(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        Self {
-            stream,
-            decoder: fluke_hpack::Decoder::new(),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = self.stream.write_all(bytes.as_ref());
-        sent.expect("there is room");
-    }
-
-    /// The next frame; `None` where the connection is closed.
-    pub(crate) fn frame(&mut self) -> Option<Frame> {
-        let mut header = [0; 9];
-        self.stream.read_exact(&mut header).ok()?;
-        let [a, b, c, kind, flags, stream @ ..] = header;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.stream.read_exact(&mut payload).ok()?;
-        Some(Frame {
-            kind,
-            flags,
-            stream: u32::from_be_bytes(stream),
-            payload,
-        })
-    }
-
-    /// Reads so many bytes.
-    pub(crate) fn skip(&mut self, bytes: usize) {
-        let read = self.stream.read_exact(&mut vec![0; bytes]);
-        read.expect("they come");
-    }
-
-    /// How a stream ends: with this status once its answer is whole, or reset.
-    #[track_caller]
-    pub(crate) fn end_of(&mut self, stream: u32) -> Result<u16, u32> {
-        let mut status = 0;
-        loop {
-            let frame = self.frame().expect("the connection goes on");
-            assert_ne!(frame.kind, GOAWAY, "the connection goes on: {frame:?}");
-            let fields = match frame.kind {
-                HEADERS => self.fields(&frame.payload),
-                _ => Vec::new(),
-            };
-            if frame.stream != stream {
-                continue;
-            }
-            if let Some((_, value)) = fields.iter().find(|(name, _)| name == ":status") {
-                status = value.parse().expect("a status");
-            }
-            if frame.kind == RST_STREAM {
-                let code = frame.payload.first_chunk().expect("a code");
-                return Err(u32::from_be_bytes(*code));
-            }
-            if frame.kind <= HEADERS && frame.flags & END_STREAM != 0 {
-                return Ok(status);
-            }
-        }
-    }
-
-    /// The fields of a whole header block without padding.
-    #[track_caller]
-    pub(crate) fn fields(&mut self, block: &[u8]) -> Vec<(String, String)> {
-        let fields = self.decoder.decode(block).expect("HPACK");
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        let pairs = fields.into_iter();
-        pairs
-            .map(|(name, value)| (text(name), text(value)))
-            .collect()
-    }
-}
-
-/// Kinds of frames.
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const GOAWAY: u8 = 7;

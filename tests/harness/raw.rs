@@ -1,4 +1,4 @@
-//! A member of HTTP/2 of which a test says every frame, for what no library sends.
+//! Members and clients of HTTP/2 of which a test says every frame, for what no library sends.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::PATIENCE;
-use super::frames::{ACK, END_HEADERS, END_STREAM, PREFACE, data, frame, headers, settings};
+use super::frames::{
+    ACK, END_HEADERS, END_STREAM, PREFACE, data, frame, headers, hello, literal, settings,
+};
 
 /// The kinds of frames that are looked at.
 pub(crate) const HEADERS: u8 = 1;
@@ -20,15 +22,7 @@ pub(crate) const OK: &[u8] = b"\x88";
 
 /// A field that goes into no table.
 pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
-    let length = |text: &str| u8::try_from(text.len()).expect("a short text");
-    assert!(name.len() < 0x7f && value.len() < 0x7f);
-    [
-        &[0, length(name)],
-        name.as_bytes(),
-        &[length(value)],
-        value.as_bytes(),
-    ]
-    .concat()
+    literal(name.as_bytes(), value.as_bytes())
 }
 
 /// A whole answer with this body.
@@ -56,7 +50,7 @@ impl RawMember {
         let (told, connections) = channel();
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                let connection = RawConnection { stream };
+                let connection = RawConnection::on(stream);
                 if connection.begin(&first).is_err() {
                     continue;
                 }
@@ -116,17 +110,63 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A connection, of which the preface has been read.
+/// A connection: a client's, or a member's of which the preface has been read.
 pub(crate) struct RawConnection {
     stream: TcpStream,
+    decoder: fluke_hpack::Decoder<'static>,
 }
 
 impl RawConnection {
+    fn on(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("it is TCP");
+        Self {
+            stream,
+            decoder: fluke_hpack::Decoder::new(),
+        }
+    }
+
+    /// A client's, begun with these settings.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr, payload: &[u8]) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        let mut client = Self::on(stream);
+        client.send(hello(payload));
+        client
+    }
+
+    /// How a stream ends: with this status once its answer is whole, or reset. Until then, the connection goes on.
+    #[track_caller]
+    pub(crate) fn end_of(&mut self, stream: u32) -> Result<u16, u32> {
+        let mut status = 0;
+        loop {
+            let frame = self.try_frame().expect("the connection goes on");
+            assert_ne!(frame.kind, GOAWAY, "the connection goes on: {frame:?}");
+            if frame.kind == HEADERS {
+                // Each has to be decoded, since all share a table.
+                let fields = self.decoder.decode(&frame.payload).expect("HPACK");
+                let told = fields.iter().find(|(name, _)| name == b":status");
+                if let Some((_, value)) = told.filter(|_| frame.stream == stream) {
+                    let value = String::from_utf8_lossy(value);
+                    status = value.parse().expect("a status");
+                }
+            }
+            if frame.stream != stream {
+                continue;
+            }
+            if frame.kind == RST_STREAM {
+                let code = frame.payload.first_chunk().expect("a code");
+                return Err(u32::from_be_bytes(*code));
+            }
+            if frame.kind <= HEADERS && frame.flags & END_STREAM != 0 {
+                return Ok(status);
+            }
+        }
+    }
+
     fn begin(&self, first: &[u8]) -> io::Result<()> {
         let mut stream = &self.stream;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface)?;
         assert_eq!(preface, PREFACE);
@@ -188,7 +228,7 @@ impl RawConnection {
         self.stream.write_all(bytes.as_ref()).expect("it listens");
     }
 
-    /// Sends if there is anybody who listens; says whether there is not.
+    /// Sends, unless the other side has closed; says whether it has.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_err()
     }
@@ -224,7 +264,6 @@ impl RawConnection {
 
     /// The same connection twice: one to send by, and one to read by.
     pub(crate) fn twin(&self) -> Self {
-        let stream = self.stream.try_clone().expect("a second handle");
-        Self { stream }
+        Self::on(self.stream.try_clone().expect("a second handle"))
     }
 }

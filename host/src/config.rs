@@ -158,7 +158,7 @@ pub struct Limits {
 
 impl Limits {
     /// Those of the messages that come by HTTP/1, clients' and members'.
-    pub(crate) fn of_http1(&self) -> equipoise_http::Limits {
+    pub(crate) fn of_messages(&self) -> equipoise_http::Limits {
         let bytes = u32::try_from(self.header_size).unwrap_or(u32::MAX);
         let fields = u16::try_from(self.headers).unwrap_or(u16::MAX);
         equipoise_http::Limits {

@@ -68,7 +68,7 @@ impl Checks {
         let snapshot = self.view.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         for cluster in &snapshot.clusters {
-            let limits = snapshot.limits.of_http1();
+            let limits = snapshot.limits.of_messages();
             let is_judged = cluster.config.judge.is_some();
             for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
                 let check = upstream.config.check.as_ref();
@@ -102,7 +102,7 @@ impl Checks {
         id: u32,
     ) -> Option<AbortHandle> {
         let is_judged = cluster.config.judge.is_some();
-        let limits = snapshot.limits.of_http1();
+        let limits = snapshot.limits.of_messages();
         let target = Target::new(
             id,
             upstream.clone(),

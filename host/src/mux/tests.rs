@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Wake;
 use std::time::Duration;
 
-use equipoise_http::{Edit, Version};
+use equipoise_http::http2::{ConnectionError, ErrorCode};
+use equipoise_http::{Edit, Fields, Version, Violation};
 use proptest::prelude::*;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::timeout;
 
+use super::inbound::WAITING;
 use super::*;
+use crate::proxy::Piece;
 
 /// What passes the socket of one side.
 #[derive(Default)]
@@ -295,9 +298,9 @@ proptest! {
             for side in [&pair.client, &pair.server] {
                 let mut mux = side.borrow_mut();
                 assert_eq!(mux.engine.open_streams(), 0);
-                assert!(mux.streams.len() <= most, "{} for {most}", mux.streams.len());
+                assert!(mux.streams.size().0 <= most, "{:?} for {most}", mux.streams.size());
                 mux.shrink();
-                assert_eq!(mux.streams.capacity() + mux.free.capacity(), 0);
+                assert_eq!(mux.streams.size(), (0, 0));
             }
         });
     }
@@ -323,7 +326,14 @@ fn a_stream_that_is_not_read_costs_itself_alone_and_its_window() {
             let (sent, read) = tokio::join!(sending, read(&mut stream, 1 << 20));
             assert_eq!((sent, read.map(|it| it.len())), (Ok(()), Ok(100_000)));
         }
-        let waiting = pair.client.borrow().streams[stalled.place].data.len();
+        let waiting = pair
+            .client
+            .borrow()
+            .streams
+            .at(stalled.place)
+            .unwrap()
+            .data
+            .len();
         assert_eq!(waiting, 256 * 1024, "the window, and nothing beyond it");
         assert!(!sending.is_finished());
         let held = pair.server.borrow().engine.output().len();
@@ -473,7 +483,7 @@ fn interim_responses_that_are_not_taken_are_bounded_by_what_they_hold() {
         settle().await;
         let held: usize = {
             let mux = pair.client.borrow();
-            let waiting = mux.streams[stream.place].answers.iter();
+            let waiting = mux.streams.at(stream.place).unwrap().answers.iter();
             waiting.map(|answer| answer.head.capacity()).sum()
         };
         assert!(held <= WAITING, "{held} bytes");

@@ -107,7 +107,7 @@ impl Http1 {
     fn new(stream: ClientStream, first: Vec<u8>, client: Rc<Client>, limits: Arc<Limits>) -> Self {
         Self {
             wire: Wire::new(stream, client.worker.meters.clone(), first),
-            reader: RequestReader::new(limits.of_http1()),
+            reader: RequestReader::new(limits.of_messages()),
             deadline: Deadline::default(),
             outlet: Outlet::new(&limits),
             body: Body::default(),

@@ -157,7 +157,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of the messages that come by HTTP/1, clients' and members'.
+    /// Those of messages, of clients and of members.
     pub(crate) fn of_messages(&self) -> equipoise_http::Limits {
         let bytes = u32::try_from(self.header_size).unwrap_or(u32::MAX);
         let fields = u16::try_from(self.headers).unwrap_or(u16::MAX);

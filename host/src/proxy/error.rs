@@ -61,7 +61,7 @@ pub(crate) enum Failure {
     /// The member could not be reached.
     #[error("the member could not be reached: {0}")]
     Unreachable(#[from] ConnectError),
-    /// The member did not ask for the body within `ping`.
+    /// The member did not show within `ping` that it is ready.
     #[error("the member did not get ready within {0:?}")]
     NotReady(Duration),
     /// The connection broke before anything of the request was sent.

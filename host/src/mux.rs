@@ -55,6 +55,13 @@ pub(crate) struct Mux<S, T> {
     over: Option<StreamFault>,
 }
 
+/// A stream, and where what comes by it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    id: StreamId,
+    place: usize,
+}
+
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     /// A connection that begins now, of which these bytes have come.
     pub(crate) fn new(role: Role, options: Options, socket: S, tally: T, first: Vec<u8>) -> Self {
@@ -307,9 +314,10 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         taken
     }
 
-    /// Has what comes by a stream kept for the one who holds it, from now on.
-    fn hold(&mut self, id: StreamId) -> usize {
-        self.streams.hold(id, self.over)
+    /// Has what comes by a stream kept from now on, for the [`Stream`] that is made of this.
+    pub(crate) fn hold(&mut self, id: StreamId) -> Held {
+        let place = self.streams.hold(id, self.over);
+        Held { id, place }
     }
 
     /// Gives memory back that is not needed while nothing is under way.

@@ -7,7 +7,7 @@ use equipoise_http::http1::Framing;
 use equipoise_http::http2::StreamId;
 use equipoise_http::{Fields, Head};
 
-use super::StreamFault;
+use super::{LARGEST_SPARE, StreamFault};
 use crate::wire::Buffer;
 
 /// Memory that heads of interim responses may hold which wait to be taken from one stream, in bytes. Beyond it, the oldest are of
@@ -114,7 +114,10 @@ impl Inbounds {
         inbound.id = None;
         inbound.answers.clear();
         inbound.data.clear();
-        inbound.trailers.clear();
+        match inbound.trailers.capacity() <= LARGEST_SPARE {
+            true => inbound.trailers.clear(),
+            false => inbound.trailers = Fields::default(),
+        }
         inbound.received = 0;
         inbound.has_ended = false;
         inbound.fault = None;

@@ -8,7 +8,7 @@ use equipoise_http::{Fields, Head, Violation};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{LARGEST_SPARE, Mux, SPARE, Shared};
+use super::{Held, LARGEST_SPARE, Mux, SPARE, Shared};
 use crate::proxy::Piece;
 use crate::wire::{Buffer, Readiness, Tally};
 
@@ -55,12 +55,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
     /// Dropped before its end, it is reset with this code.
     pub(crate) fn new(
         mux: Shared<S, T>,
-        id: StreamId,
+        held: Held,
         has_come: bool,
         has_sent: bool,
         code: ErrorCode,
     ) -> Self {
-        let place = mux.borrow_mut().hold(id);
+        let Held { id, place } = held;
         Self {
             mux,
             id,
@@ -148,11 +148,11 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         }
         if inbound.has_ended {
             self.has_come = true;
+            if inbound.trailers.is_empty() {
+                return Poll::Ready(Ok(Piece::End));
+            }
             std::mem::swap(&mut self.trailers, &mut inbound.trailers);
-            return Poll::Ready(Ok(match self.trailers.is_empty() {
-                true => Piece::End,
-                false => Piece::Trailers,
-            }));
+            return Poll::Ready(Ok(Piece::Trailers));
         }
         if let Some(fault) = inbound.fault {
             return Poll::Ready(Err(fault));
@@ -263,6 +263,13 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Drop for Stream<S,
     fn drop(&mut self) {
         let code = self.code;
         self.reset(code);
-        self.mux.borrow_mut().streams.release(self.place);
+        let streams = &mut self.mux.borrow_mut().streams;
+        if !self.trailers.is_empty()
+            && let Some(inbound) = streams.at_mut(self.place)
+        {
+            // Their memory is for the next.
+            std::mem::swap(&mut self.trailers, &mut inbound.trailers);
+        }
+        streams.release(self.place);
     }
 }

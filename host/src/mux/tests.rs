@@ -90,7 +90,8 @@ fn take(
             Event::Over(error) => return Err(error),
             Event::Request { stream, ends, .. } => {
                 let code = ErrorCode::INTERNAL_ERROR;
-                let stream = Stream::new(side.clone(), stream, ends, false, code);
+                let held = side.borrow_mut().hold(stream);
+                let stream = Stream::new(side.clone(), held, ends, false, code);
                 let _ = asked.send((std::mem::take(head), stream));
             }
             _ => {}
@@ -143,9 +144,10 @@ fn ask(client: &Side, path: &str, ends: bool) -> TestStream {
     let mut mux = client.borrow_mut();
     let id = mux.engine.request(&head, &Edit::new(), false, None, ends);
     let id = id.expect("room for a request");
+    let held = mux.hold(id);
     mux.touch();
     drop(mux);
-    Stream::new(client.clone(), id, false, ends, ErrorCode::CANCEL)
+    Stream::new(client.clone(), held, false, ends, ErrorCode::CANCEL)
 }
 
 /// Answers with this status.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use equipoise_http::http2::{ErrorCode, Event, Options, Role};
+use equipoise_http::http2::{Event, Options, Role};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ use super::stream::ClientStream;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::{Desk, Limit};
-use crate::mux::{Mux, Shared, Stream, StreamFault};
+use crate::mux::{Mux, Shared, StreamFault};
 use crate::proxy::Workspace;
 
 /// What a client may send of one body before it is read, in bytes.
@@ -64,9 +64,12 @@ pub(super) async fn serve(
 ) {
     let meters = client.worker.meters.clone();
     let mux = Mux::new(Role::Server, options(limits), socket, meters, first);
+    let mux = Rc::new(RefCell::new(mux));
     let mut session = Session {
-        mux: Rc::new(RefCell::new(mux)),
-        requests: Lanes::new(|seat| request::serve(client.clone(), limits.clone(), seat)),
+        mux: mux.clone(),
+        requests: Lanes::new(|seat| {
+            request::serve(client.clone(), limits.clone(), mux.clone(), seat)
+        }),
         client: &client,
         limits,
         has_unread: true,
@@ -177,16 +180,10 @@ where
                 Event::More => return,
                 _ => continue,
             };
-            let workspace = mem::replace(&mut workspace, Workspace::take());
+            let held = self.mux.borrow_mut().hold(stream);
             self.add(Asked {
-                workspace,
-                stream: Stream::new(
-                    self.mux.clone(),
-                    stream,
-                    ends,
-                    false,
-                    ErrorCode::INTERNAL_ERROR,
-                ),
+                workspace: mem::replace(&mut workspace, Workspace::take()),
+                held,
                 request,
                 ends,
             });

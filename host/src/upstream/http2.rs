@@ -123,9 +123,10 @@ impl Http2 {
                 _ => NotBegun::Taken,
             })?;
         self.head = (begun, mux.queued());
+        let held = mux.hold(id);
         mux.touch();
         drop(mux);
-        let stream = Stream::new(shared.clone(), id, false, ends, ErrorCode::CANCEL);
+        let stream = Stream::new(shared.clone(), held, false, ends, ErrorCode::CANCEL);
         self.stream = Some(stream);
         Ok(())
     }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::lanes::Seat;
 use crate::config::Limits;
 use crate::meters::Desk;
-use crate::mux::{Stream, StreamFault};
+use crate::mux::{Held, Shared, Stream, StreamFault};
 use crate::proxy::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
 use crate::server::client::Client;
 use crate::server::date::date;
@@ -29,7 +29,8 @@ use crate::server::stream::ClientStream;
 pub(super) struct Asked {
     /// Where its head is.
     pub(super) workspace: Workspace,
-    pub(super) stream: Stream<ClientStream, Desk>,
+    /// Its stream.
+    pub(super) held: Held,
     /// What it is, or what is wrong with it.
     pub(super) request: Result<Request, Violation>,
     /// Whether nothing follows its head.
@@ -56,25 +57,26 @@ struct Side {
 pub(super) async fn serve(
     client: Rc<Client>,
     limits: Arc<Limits>,
+    mux: Shared<ClientStream, Desk>,
     seat: Rc<Seat<Asked>>,
 ) -> Infallible {
     loop {
         let asked = seat.next().await;
-        answer(&client, &limits, asked).await;
+        answer(&client, &limits, &mux, asked).await;
     }
 }
 
-async fn answer(client: &Client, limits: &Limits, asked: Asked) {
+async fn answer(client: &Client, limits: &Limits, mux: &Shared<ClientStream, Desk>, asked: Asked) {
     let Asked {
         mut workspace,
-        stream,
+        held,
         request,
         ends,
     } = asked;
     let (head, room) = workspace.split();
     let is_connect = request.is_ok_and(|request| request.is_connect);
     let mut side = Side {
-        stream,
+        stream: Stream::new(mux.clone(), held, ends, false, ErrorCode::INTERNAL_ERROR),
         framing: match request {
             _ if ends || is_connect => Framing::None,
             Ok(Request {

@@ -11,7 +11,7 @@ use crate::fields::{
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
-use crate::syntax::{colons, first_of, is_token, target_end, text_end, word_at};
+use crate::syntax::{colon, is_token, target_end, text_end};
 use crate::violation::Violation;
 
 /// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
@@ -426,7 +426,7 @@ impl Edit {
 fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = lines;
     std::iter::from_fn(move || {
-        let colon = colon_of(rest)?;
+        let colon = colon(rest, 0);
         let end = text_end(rest, colon);
         let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
         rest = rest.get(end + 2..)?;
@@ -438,19 +438,4 @@ fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
             is_never_indexed: false,
         })
     })
-}
-
-/// Where the first colon is; names are short.
-#[inline]
-fn colon_of(line: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(word) = word_at(line, at) {
-        let colons = colons(word);
-        if colons != 0 {
-            return Some(at + first_of(colons));
-        }
-        at += 8;
-    }
-    let end = line.get(at..)?.iter().position(|&byte| byte == b':')?;
-    Some(at + end)
 }

@@ -4,7 +4,7 @@
 //! A name is found by one multiplication of its first and last eight bytes and one look into a table, which is made when
 //! this is compiled; then it is compared in full.
 
-use std::ops::BitOr;
+use std::ops::{BitOr, Range};
 
 use crate::syntax::word_at;
 
@@ -349,7 +349,7 @@ const fn table() -> [Option<Known>; PLACES] {
 
 /// The known field of this name; what is no name is none.
 pub(crate) fn find(name: &[u8]) -> Option<Known> {
-    find_by(name, name.len(), first_word(name))
+    find_by(name, 0..name.len(), first_word(name))
 }
 
 /// A number below [`PLACES`] that names in another case have, too, and few other names.
@@ -371,12 +371,13 @@ fn first_word(name: &[u8]) -> u64 {
     })
 }
 
-/// The known field whose name is at the start of a line, as long as this; `first` is the first eight bytes of the line.
+/// The known field whose name is at this place; `first` is the eight bytes from its start on.
 #[inline(always)]
-pub(crate) fn find_by(line: &[u8], length: usize, first: u64) -> Option<Known> {
-    let (first, last) = match length.checked_sub(8) {
-        Some(from) => (first, word_at(line, from)?),
-        None => (first & mask(length), 0),
+pub(crate) fn find_by(bytes: &[u8], name: Range<usize>, first: u64) -> Option<Known> {
+    let length = name.len();
+    let (first, last) = match length {
+        0..8 => (first & mask(length), 0),
+        _ => (first, word_at(bytes, name.end - 8)?),
     };
     let known = TABLE[place(first, last, length, MULTIPLIER)]?;
     let key = &KEYS[known as usize];
@@ -387,16 +388,16 @@ pub(crate) fn find_by(line: &[u8], length: usize, first: u64) -> Option<Known> {
         return None;
     }
     // Of a name of up to 16 bytes, everything has been compared.
-    (length <= 16 || is_middle(line, length, known)).then_some(known)
+    (length <= 16 || is_middle(&bytes[name], known)).then_some(known)
 }
 
 /// Compares what is between the ends of a name.
 #[inline]
-fn is_middle(line: &[u8], length: usize, known: Known) -> bool {
+fn is_middle(came: &[u8], known: Known) -> bool {
     let name = known.name().as_bytes();
     let mut at = 8;
-    while at + 8 < length {
-        let (Some(came), Some(name)) = (word_at(line, at), word_at(name, at)) else {
+    while at + 8 < name.len() {
+        let (Some(came), Some(name)) = (word_at(came, at), word_at(name, at)) else {
             return false;
         };
         // Letters in lower case are the bytes with both of these bits.
@@ -422,12 +423,10 @@ mod tests {
             assert_eq!(name, name.to_ascii_lowercase());
             for name in [name.to_owned(), name.to_ascii_uppercase()] {
                 assert_eq!(Known::of(name.as_bytes()), Some(known), "{name}");
-                let line = format!("a: b\r\n{name}: value\r\n");
-                let line = &line.as_bytes()[6..];
-                assert_eq!(
-                    find_by(line, name.len(), word_at(line, 0).unwrap()),
-                    Some(known)
-                );
+                let lines = format!("a: b\r\n{name}: value\r\n");
+                let (lines, place) = (lines.as_bytes(), 6..6 + name.len());
+                let first = word_at(lines, place.start).unwrap();
+                assert_eq!(find_by(lines, place, first), Some(known));
             }
         }
     }

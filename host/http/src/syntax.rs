@@ -1,5 +1,10 @@
 //! What messages are made of: tokens, text, blanks (RFC 9110, 5.5 and 5.6), told apart many bytes at a time.
 
+use wide::u8x16;
+
+/// How many bytes are looked at together.
+const BLOCK: usize = 16;
+
 /// The bytes of a token (RFC 9110, 5.6.2).
 pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
@@ -12,13 +17,6 @@ pub(crate) const LOWER_TOKEN: [bool; 256] = {
     }
     table
 };
-
-/// A word with this byte in all of its bytes.
-const fn repeat(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-const HIGH: u64 = repeat(0x80);
 
 /// A table of the bytes that are letters, digits, or among `others`.
 pub(crate) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
@@ -70,24 +68,18 @@ pub(crate) fn token_end(bytes: &[u8], from: usize) -> usize {
     from + end.unwrap_or(rest.len())
 }
 
-/// Has the high bit set in the first byte of the word that is a colon; bytes behind it may have it, too.
-#[inline]
-pub(crate) fn colons(word: u64) -> u64 {
-    equal(word, b':') & HIGH
-}
-
-/// The place in a word of the first byte with the high bit set.
-#[inline]
-pub(crate) fn first_of(found: u64) -> usize {
-    (found.trailing_zeros() / 8) as usize
+/// Where the first colon is at or behind `from`; the end if there is none.
+#[inline(always)]
+pub(crate) fn colon(bytes: &[u8], from: usize) -> usize {
+    find(bytes, from, |block| equal(block, b':'))
 }
 
 /// Where the text ends that begins at `from`: at the first control byte that is no tabulator.
 #[inline]
 pub(crate) fn text_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = find(bytes, from, is_control, controls);
+    let mut at = find(bytes, from, controls);
     while bytes.get(at) == Some(&b'\t') {
-        at = find(bytes, at + 1, is_control, controls);
+        at = find(bytes, at + 1, controls);
     }
     at
 }
@@ -95,89 +87,68 @@ pub(crate) fn text_end(bytes: &[u8], from: usize) -> usize {
 /// Where the request target ends that begins at `from`: at the first space, control byte or `#`.
 #[inline]
 pub(crate) fn target_end(bytes: &[u8], from: usize) -> usize {
-    find(bytes, from, is_no_target, no_targets)
+    find(bytes, from, no_targets)
 }
 
-fn is_control(byte: u8) -> bool {
-    byte < b' ' || byte == 0x7f
+/// The control bytes.
+#[inline(always)]
+fn controls(block: u8x16) -> u8x16 {
+    at_most(block, b' ' - 1) | equal(block, 0x7f)
 }
 
-fn is_no_target(byte: u8) -> bool {
-    byte <= b' ' || byte == 0x7f || byte == b'#'
+/// What cannot stand in a target.
+#[inline(always)]
+fn no_targets(block: u8x16) -> u8x16 {
+    at_most(block, b' ') | equal(block, 0x7f) | equal(block, b'#')
 }
 
-/// Has the high bit set in the first byte of the word that is a control byte; bytes behind it may have it, too.
-fn controls(word: u64) -> u64 {
-    (below(word, b' ') | equal(word, 0x7f)) & HIGH
+#[inline(always)]
+fn equal(block: u8x16, byte: u8) -> u8x16 {
+    block.simd_eq(u8x16::splat(byte))
 }
 
-/// The same for what cannot stand in a target.
-fn no_targets(word: u64) -> u64 {
-    (below(word, b' ' + 1) | equal(word, 0x7f) | equal(word, b'#')) & HIGH
-}
-
-fn below(word: u64, bound: u8) -> u64 {
-    word.wrapping_sub(repeat(bound)) & !word
-}
-
-fn equal(word: u64, byte: u8) -> u64 {
-    let word = word ^ repeat(byte);
-    word.wrapping_sub(repeat(1)) & !word
+#[inline(always)]
+fn at_most(block: u8x16, bound: u8) -> u8x16 {
+    block.min(u8x16::splat(bound)).simd_eq(block)
 }
 
 /// Where the first of the wanted bytes is at or behind `from`; the end if there is none.
-///
-/// Sixteen bytes are looked at together, which becomes a handful of vector instructions; then those of a word, by arithmetic.
-#[inline]
-fn find(
-    bytes: &[u8],
-    from: usize,
-    is_wanted: impl Fn(u8) -> bool,
-    wanted: impl Fn(u64) -> u64,
-) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    let (blocks, tail) = rest.as_chunks::<16>();
-    let mut at = from;
-    for block in blocks {
-        let mut is_here = false;
-        for &byte in block {
-            is_here |= is_wanted(byte);
-        }
-        if is_here {
-            let (low, high) = halves(block);
-            return match wanted(low) {
-                0 => at + 8 + first_of(wanted(high)),
-                found => at + first_of(found),
-            };
-        }
-        at += 16;
-    }
-    at + find_in_tail(tail, is_wanted, wanted)
-}
-
-/// The same in fewer than sixteen bytes: in the first eight and in the last eight of them.
-#[inline]
-fn find_in_tail(tail: &[u8], is_wanted: impl Fn(u8) -> bool, wanted: impl Fn(u64) -> u64) -> usize {
-    let (Some(first), Some(last)) = (tail.first_chunk::<8>(), tail.last_chunk::<8>()) else {
-        let end = tail.iter().position(|&byte| is_wanted(byte));
-        return end.unwrap_or(tail.len());
+#[inline(always)]
+fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8x16) -> u8x16) -> usize {
+    let Some(rest) = bytes.get(from..) else {
+        return from;
     };
-    let (first, last) = (
-        wanted(u64::from_le_bytes(*first)),
-        wanted(u64::from_le_bytes(*last)),
-    );
-    if first != 0 {
-        first_of(first)
-    } else if last != 0 {
-        tail.len() - 8 + first_of(last)
-    } else {
-        tail.len()
+    let (blocks, mut at) = (rest.as_chunks::<BLOCK>().0, from);
+    for block in blocks {
+        match wanted(u8x16::new(*block)).to_bitmask() {
+            0 => at += BLOCK,
+            found => return at + first_of(found),
+        }
+    }
+    match wanted_in_tail(bytes, at, wanted) {
+        0 => bytes.len(),
+        found => at + first_of(found),
     }
 }
 
-fn halves(block: &[u8; 16]) -> (u64, u64) {
-    let whole = u128::from_le_bytes(*block);
-    (whole as u64, (whole >> 64) as u64)
+/// Which bytes are wanted from `at` on, where fewer than a block are left: found in the last block of all, or in one that is
+/// filled up.
+#[inline(always)]
+fn wanted_in_tail(bytes: &[u8], at: usize, wanted: impl Fn(u8x16) -> u8x16) -> u32 {
+    match bytes.last_chunk::<BLOCK>() {
+        Some(last) => wanted(u8x16::new(*last)).to_bitmask() >> (at + BLOCK - bytes.len()),
+        None => {
+            let mut block = [b'x'; BLOCK];
+            block[..bytes.len()].copy_from_slice(bytes);
+            wanted(u8x16::new(block)).to_bitmask() >> at
+        }
+    }
+}
+
+/// The place of the lowest bit.
+#[inline(always)]
+fn first_of(found: u32) -> usize {
+    found.trailing_zeros() as usize
 }
 
 /// The eight bytes at `at`, the first of them the lowest; `None` if there are fewer.
@@ -319,7 +290,10 @@ mod tests {
                     bytes[at] = byte;
                     let bytes = &bytes[..];
                     assert_eq!(text_end(bytes, 0), first(bytes, 0, |it| !is_text(it)));
-                    assert_eq!(target_end(bytes, 0), first(bytes, 0, is_no_target));
+                    assert_eq!(
+                        target_end(bytes, 0),
+                        first(bytes, 0, |it| matches!(it, 0..=b' ' | 0x7f | b'#'))
+                    );
                     assert_eq!(
                         token_end(bytes, 0),
                         first(bytes, 0, |it| !TOKEN[usize::from(it)])
@@ -334,7 +308,7 @@ mod tests {
         fn ends_are_found_in_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..80), from in 0_usize..80) {
             let from = from.min(bytes.len());
             prop_assert_eq!(text_end(&bytes, from), first(&bytes, from, |it| !is_text(it)));
-            prop_assert_eq!(target_end(&bytes, from), first(&bytes, from, is_no_target));
+            prop_assert_eq!(target_end(&bytes, from), first(&bytes, from, |it| matches!(it, 0..=b' ' | 0x7f | b'#')));
         }
     }
 }

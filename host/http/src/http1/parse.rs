@@ -12,8 +12,8 @@ use crate::known;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
-    TOKEN, colons, first_of, is_blank, is_text, is_token, status, target_end, text_end, token_end,
-    trim,
+    TOKEN, colon, is_blank, is_text, is_token, status, target_end, text_end, token_end, trim,
+    word_at,
 };
 use crate::violation::Violation;
 
@@ -193,47 +193,41 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     })
 }
 
-/// The words in which a usual name ends: what is behind a head need not be searched for a colon.
-const USUAL_WORDS: usize = 6;
+/// The most bytes of a usual name: what is behind a head need not be searched for a colon.
+const USUAL_NAME: usize = 48;
 
-/// The field whose line begins at `start`, if it is as they usually are: all there, its name a token of eight bytes or more with
-/// its colon, and no white space but one space before the value.
+/// The field whose line begins at `start`, if it is as they usually are: all there, its name a token, and no white space but one
+/// space before the value.
 #[inline(always)]
 pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
-    let line = bytes.get(start..)?;
-    let words = line.as_chunks::<8>().0;
-    let first = u64::from_le_bytes(*words.first()?);
+    let first = word_at(bytes, start)?;
     if first & 0xff == u64::from(b'\r') {
         return None;
     }
-    let ends = words.iter().take(USUAL_WORDS).enumerate();
-    let mut ends = ends.map(|(number, word)| (number, colons(u64::from_le_bytes(*word))));
-    let (number, found) = ends.find(|(_, found)| *found != 0)?;
-    let name_end = 8 * number + first_of(found);
-    let known = known::find_by(line, name_end, first);
+    let most = bytes.len().min(start + USUAL_NAME);
+    let name_end = colon(&bytes[..most], start);
+    let behind = *bytes[..most].get(name_end + 1)?;
+    let known = known::find_by(bytes, start..name_end, first);
     // A name that is known is a token. Another has to be looked at.
-    if known.is_none() && !is_token(&line[..name_end]) {
+    if known.is_none() && !is_token(&bytes[start..name_end]) {
         return None;
     }
-    let value = match line.get(name_end + 1)? {
-        b' ' => name_end + 2,
-        _ => name_end + 1,
-    };
-    let end = text_end(line, value);
-    let Some(b"\r\n") = line.get(end..)?.first_chunk() else {
+    let value = name_end + 1 + usize::from(behind == b' ');
+    let end = text_end(bytes, value);
+    let Some(b"\r\n") = bytes.get(end..)?.first_chunk() else {
         return None;
     };
     // An empty value, or blanks at the ends of one: the first byte tells of both, since none below a space is left but CR and
     // tabulators.
-    if line[value] <= b' ' || line[end - 1] <= b' ' {
+    if bytes[value] <= b' ' || bytes[end - 1] <= b' ' {
         return None;
     }
     Some(Entry {
         start: offset(start),
-        name_end: offset(start + name_end),
-        value: offset(start + value),
-        value_end: offset(start + end),
-        end: offset(start + end + 2),
+        name_end: offset(name_end),
+        value: offset(value),
+        value_end: offset(end),
+        end: offset(end + 2),
         known,
         is_plain: true,
         is_never_indexed: false,

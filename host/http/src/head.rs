@@ -10,7 +10,7 @@ use crate::fields::{Fields, offset};
 use crate::host;
 use crate::known::Known;
 use crate::method::Method;
-use crate::syntax::{decimal, is_token, target_end, text_end};
+use crate::syntax::{decimal, is_keep_alive, is_token, target_end, text_end};
 use crate::violation::Violation;
 
 /// A version of HTTP.
@@ -234,7 +234,7 @@ impl Head {
         let is_one = !self.fields.repeated.contains(Known::Connection);
         let (mut keeps, mut closes) = (self.start.version >= Version::Http11, false);
         match self.fields.get(Known::Connection) {
-            Some(option) if is_one && option.eq_ignore_ascii_case(b"keep-alive") => keeps = true,
+            Some(option) if is_one && is_keep_alive(option) => keeps = true,
             Some(option) if is_one && option.eq_ignore_ascii_case(b"close") => closes = true,
             None => {}
             Some(_) => {
@@ -254,6 +254,9 @@ impl Head {
 
     /// What the client wants to know before it sends its body.
     pub fn expectation(&self) -> Expectation {
+        if !self.fields.has(Known::Expect) {
+            return Expectation::None;
+        }
         let mut elements = self.fields.elements(Known::Expect);
         match elements.next() {
             None => Expectation::None,

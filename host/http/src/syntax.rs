@@ -5,6 +5,12 @@ use wide::u8x16;
 /// How many bytes are looked at together.
 const BLOCK: usize = 16;
 
+/// How many blocks a name is in: what is behind a head need not be searched for a colon.
+const NEAR: usize = 3;
+
+/// The bytes of those.
+const FAR: usize = NEAR * BLOCK;
+
 /// The bytes of a token (RFC 9110, 5.6.2).
 pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
@@ -69,9 +75,30 @@ pub(crate) fn token_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// Where the first colon is at or behind `from`; the end if there is none.
-#[inline(always)]
+#[inline]
 pub(crate) fn colon(bytes: &[u8], from: usize) -> usize {
-    find(bytes, from, |block| equal(block, b':'))
+    find(bytes, from, colons)
+}
+
+/// The same where it is in the first blocks, or the end is near.
+#[inline(always)]
+pub(crate) fn near_colon(bytes: &[u8]) -> Option<usize> {
+    let blocks = bytes.as_chunks::<BLOCK>().0;
+    for (number, block) in blocks.iter().take(NEAR).enumerate() {
+        match colons(u8x16::new(*block)).to_bitmask() {
+            0 => {}
+            found => return Some(number * BLOCK + first_of(found)),
+        }
+    }
+    match bytes.len() {
+        FAR.. => None,
+        _ => Some(colon(bytes, 0)),
+    }
+}
+
+#[inline(always)]
+fn colons(block: u8x16) -> u8x16 {
+    equal(block, b':')
 }
 
 /// Where the text ends that begins at `from`: at the first control byte that is no tabulator.
@@ -133,7 +160,7 @@ fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8x16) -> u8x16) -> usize {
 
 /// Which bytes are wanted from `at` on, where fewer than a block are left: found in the last block of all, or in one that is
 /// filled up.
-#[inline(always)]
+#[inline(never)]
 fn wanted_in_tail(bytes: &[u8], at: usize, wanted: impl Fn(u8x16) -> u8x16) -> u32 {
     match bytes.last_chunk::<BLOCK>() {
         Some(last) => wanted(u8x16::new(*last)).to_bitmask() >> (at + BLOCK - bytes.len()),
@@ -156,6 +183,17 @@ fn first_of(found: u32) -> usize {
 pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let word = bytes.get(at..)?.first_chunk::<8>()?;
     Some(u64::from_le_bytes(*word))
+}
+
+/// Whether an option of `Connection` is `keep-alive`, in any case. It has no control bytes, so nothing else becomes the same as
+/// it in lower case.
+#[inline]
+pub(crate) fn is_keep_alive(option: &[u8]) -> bool {
+    const LOWER: u64 = u64::from_ne_bytes([b' '; 8]);
+    const FIRST: u64 = u64::from_le_bytes(*b"keep-ali");
+    option.len() == 10
+        && word_at(option, 0).is_some_and(|first| first | LOWER == FIRST)
+        && option[8..].eq_ignore_ascii_case(b"ve")
 }
 
 /// A number of up to 18 digits alone, which is more than any body has bytes.

@@ -12,8 +12,7 @@ use crate::known;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
-    TOKEN, colon, is_blank, is_text, is_token, status, target_end, text_end, token_end, trim,
-    word_at,
+    TOKEN, is_blank, is_text, is_token, near_colon, status, target_end, text_end, token_end, trim,
 };
 use crate::violation::Violation;
 
@@ -40,7 +39,10 @@ fn without_end(line: &[u8]) -> Result<&[u8], Violation> {
 /// A request line, at the start of these bytes.
 #[inline]
 pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
-    let method_end = token_end(bytes, 0);
+    let (method, method_end) = match bytes.first_chunk() {
+        Some(b"GET ") => (Method::Get, 3),
+        _ => method(bytes),
+    };
     let target = method_end + 1;
     let target_end = target_end(bytes, target);
     let behind = bytes.get(target_end..).unwrap_or_default();
@@ -55,7 +57,6 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
     if target_end - target > limits.target as usize {
         return Err(Violation::TargetTooLong);
     }
-    let method = Method::of(&bytes[..method_end]);
     if bytes[target] != b'/' {
         other_target(method, &bytes[target..target_end])?;
     } else if method == Method::Connect {
@@ -71,6 +72,12 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
         end: offset(target_end + 11),
         is_target_never_indexed: false,
     }))
+}
+
+/// The method that these bytes begin with, and where it ends.
+fn method(bytes: &[u8]) -> (Method, usize) {
+    let end = token_end(bytes, 0);
+    (Method::of(&bytes[..end]), end)
 }
 
 /// Judges a target that is no path.
@@ -193,25 +200,23 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     })
 }
 
-/// The most bytes of a usual name: what is behind a head need not be searched for a colon.
-const USUAL_NAME: usize = 48;
-
-/// The field whose line begins at `start`, if it is as they usually are: all there, its name a token, and no white space but one
-/// space before the value.
+/// The field whose line begins at `start`, if it is as they usually are: all there, its name a short token, and no white space but
+/// one space before the value.
 #[inline(always)]
 pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
-    let first = word_at(bytes, start)?;
+    let line = bytes.get(start..)?;
+    let first = u64::from_le_bytes(*line.first_chunk()?);
     if first & 0xff == u64::from(b'\r') {
         return None;
     }
-    let most = bytes.len().min(start + USUAL_NAME);
-    let name_end = colon(&bytes[..most], start);
-    let behind = *bytes[..most].get(name_end + 1)?;
-    let known = known::find_by(bytes, start..name_end, first);
+    let length = near_colon(line)?;
+    let (name, behind) = (line.get(..length)?, *line.get(length + 1)?);
+    let known = known::find_by(name, first);
     // A name that is known is a token. Another has to be looked at.
-    if known.is_none() && !is_token(&bytes[start..name_end]) {
+    if known.is_none() && !is_token(name) {
         return None;
     }
+    let name_end = start + length;
     let value = name_end + 1 + usize::from(behind == b' ');
     let end = text_end(bytes, value);
     let Some(b"\r\n") = bytes.get(end..)?.first_chunk() else {

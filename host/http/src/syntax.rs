@@ -117,6 +117,44 @@ pub(crate) fn target_end(bytes: &[u8], from: usize) -> usize {
     find(bytes, from, no_targets)
 }
 
+/// What is where in a request target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TargetParts {
+    /// Where its path ends: at the first question mark, or with the target.
+    pub(crate) path_end: usize,
+    /// Where it ends, as [`target_end`] says.
+    pub(crate) end: usize,
+    /// Whether the path has a byte by which it could be another than it seems: a dot, a percent sign or a backslash.
+    pub(crate) has_odd_path: bool,
+}
+
+/// The parts of the request target that begins at `from`.
+#[inline]
+pub(crate) fn target_parts(bytes: &[u8], from: usize) -> TargetParts {
+    let first = find(bytes, from, |block| {
+        no_targets(block) | equal(block, b'?') | odd_in_path(block)
+    });
+    let has_odd_path = matches!(bytes.get(first), Some(b'.' | b'%' | b'\\'));
+    let path_end = match has_odd_path {
+        true => find(bytes, first, |block| no_targets(block) | equal(block, b'?')),
+        false => first,
+    };
+    let end = match bytes.get(path_end) {
+        Some(b'?') => target_end(bytes, path_end),
+        _ => path_end,
+    };
+    TargetParts {
+        path_end,
+        end,
+        has_odd_path,
+    }
+}
+
+#[inline(always)]
+fn odd_in_path(block: u8x16) -> u8x16 {
+    equal(block, b'.') | equal(block, b'%') | equal(block, b'\\')
+}
+
 /// The control bytes.
 #[inline(always)]
 fn controls(block: u8x16) -> u8x16 {
@@ -198,12 +236,18 @@ pub(crate) fn is_keep_alive(option: &[u8]) -> bool {
 
 /// A number of up to 18 digits alone, which is more than any body has bytes.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let is_number = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| {
-        digits
-            .iter()
-            .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
-    })
+    if !(1..=18).contains(&digits.len()) {
+        return None;
+    }
+    let mut number = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    Some(number)
 }
 
 /// A status: three digits alone, of which the first is no zero.
@@ -337,6 +381,41 @@ mod tests {
                         first(bytes, 0, |it| !TOKEN[usize::from(it)])
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_has_a_path_that_may_be_odd() {
+        for (target, path, has_odd_path) in [
+            ("", "", false),
+            ("/", "/", false),
+            ("/a?b", "/a", false),
+            ("/a?b?c.%", "/a", false),
+            ("?", "", false),
+            ("/a.b", "/a.b", true),
+            ("/a/%41?b", "/a/%41", true),
+            ("/\\?", "/", true),
+            (
+                "/a/long/path/of/many/bytes?query",
+                "/a/long/path/of/many/bytes",
+                false,
+            ),
+            (
+                "/a/long/path/of/many/bytes/.?query",
+                "/a/long/path/of/many/bytes/.",
+                true,
+            ),
+        ] {
+            for behind in ["", " HTTP/1.1\r\nHost: a?.\r\n"] {
+                let bytes = format!("GET {target}{behind}");
+                let found = target_parts(bytes.as_bytes(), 4);
+                let expected = TargetParts {
+                    path_end: 4 + path.len() + usize::from(target == "/\\?"),
+                    end: 4 + target.len(),
+                    has_odd_path,
+                };
+                assert_eq!(found, expected, "{bytes}");
             }
         }
     }

@@ -12,7 +12,8 @@ use crate::known;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
-    TOKEN, is_blank, is_text, is_token, near_colon, status, target_end, text_end, token_end, trim,
+    TOKEN, TargetParts, is_blank, is_text, is_token, near_colon, status, target_end, target_parts,
+    text_end, token_end, trim,
 };
 use crate::violation::Violation;
 
@@ -44,7 +45,11 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
         _ => method(bytes),
     };
     let target = method_end + 1;
-    let target_end = target_end(bytes, target);
+    let TargetParts {
+        path_end,
+        end: target_end,
+        has_odd_path,
+    } = target_parts(bytes, target);
     let behind = bytes.get(target_end..).unwrap_or_default();
     let version = match behind.first_chunk::<11>() {
         Some(b" HTTP/1.1\r\n") => Version::Http11,
@@ -67,7 +72,9 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
         line: Line::Request {
             method,
             method_end: offset(method_end),
+            path_end: offset(path_end),
             target_end: offset(target_end),
+            has_odd_path,
         },
         end: offset(target_end + 11),
         is_target_never_indexed: false,
@@ -148,6 +155,17 @@ pub(super) fn first_of_response(bytes: &[u8]) -> Result<(), Violation> {
 /// A status line, at the start of these bytes.
 #[inline]
 pub(super) fn status_line(bytes: &[u8]) -> Read<Start> {
+    if let Some(b"HTTP/1.1 200 OK\r\n") = bytes.first_chunk() {
+        return Ok(Some(Start {
+            version: Version::Http11,
+            line: Line::Response {
+                status: 200,
+                reason: (13, 15),
+            },
+            end: 17,
+            is_target_never_indexed: false,
+        }));
+    }
     let version = match bytes.first_chunk::<9>() {
         Some(b"HTTP/1.1 ") => Version::Http11,
         Some(b"HTTP/1.0 ") => Version::Http10,

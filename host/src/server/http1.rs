@@ -84,7 +84,10 @@ pub(super) async fn serve(
         let (request, room) = workspace.split();
         let refusal = match http1.read_head(request).await {
             Came::Request => {
+                // The connection's timer is armed for this task already.
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
                 proxy::serve(&client, request, &mut http1, room).await;
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
                 if http1.is_over_for_next().await {
                     continue;
                 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::date::date;
+use super::date::add_date;
 use super::linger::Linger;
 use super::outlet::Outlet;
 use super::stream::{ClientStream, socket_error};
@@ -417,7 +417,7 @@ impl Downstream for Http1 {
             }
         }
         if !head.has(Known::Date) {
-            date(|date| edit.add(Known::Date, date));
+            add_date(edit);
         }
         edit.write(head, self.wire.outbox.vec());
         self.wire.begin_body(framing);

@@ -141,7 +141,7 @@ impl Exchange<'_> {
             edit.add(Known::SetCookie, ours.as_bytes());
         }
         let view = View::new(self.request, self.client.address.ip());
-        let services = Services::at(self.time.get());
+        let services = Services::at(self.time());
         let balancer = &self.cluster.balancer;
         if let Some(cookie) = balancer.session_cookie(&view, &services, route) {
             edit.add(Known::SetCookie, cookie.as_bytes());

@@ -464,9 +464,11 @@ impl Exchange<'_> {
 
     /// What there is to say once `request-timeout` has passed.
     fn out_of_time(&self) -> Option<Failure> {
-        let is_over = self.give_up.is_some_and(|at| at <= Instant::now());
+        if self.give_up? > Instant::now() {
+            return None;
+        }
         let limit = self.cluster.config.request_timeout.unwrap_or_default();
-        is_over.then_some(Failure::RequestTimedOut(limit))
+        Some(Failure::RequestTimedOut(limit))
     }
 
     /// It has waited: reads the clock.

@@ -10,6 +10,7 @@ use tokio::task::yield_now;
 
 use super::downstream::{ClientFault, Downstream};
 use super::notes::Notes;
+use super::relay::Relay;
 use super::rewrite::Rewrite;
 use super::upload::Upload;
 use super::view::{Services, View};
@@ -46,7 +47,10 @@ impl Exchange<'_> {
         }
         let framing = connection.framing();
         down.begin(&room.response, &mut room.edit, framing);
-        let ended = relay::response(connection, down, room, upload, config.timeout, notes).await;
+        let mut relay = Relay::new(config.timeout);
+        let ended =
+            poll_fn(|context| relay.poll(connection, down, room, upload.as_mut(), notes, context))
+                .await;
         self.tick();
         answered.close(ended.failure());
         match ended {

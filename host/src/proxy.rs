@@ -153,6 +153,7 @@ async fn forward<'request>(
     }
     let (path, _) = target::split(request);
     let path = match path {
+        path if request.has_plain_path() => Cow::Borrowed(path),
         b"*" => Cow::Borrowed(path),
         path => {
             path::normalize(path).ok_or(Failure::BadRequest("the request target is no path"))?
@@ -199,7 +200,6 @@ async fn forward<'request>(
         },
         give_up: cluster.config.request_timeout.map(|it| begun + it),
         now: Cell::new(begun),
-        time: Cell::new(time),
     };
     notes.note_session(&exchange);
     exchange.run(down, room, &mut upload, notes).await
@@ -246,9 +246,8 @@ struct Exchange<'request> {
     wish: Option<Wish>,
     /// When all tries together have had their time.
     give_up: Option<Instant>,
-    /// When it last waited for anything, also as the time that balancing goes by: the clock is not read for each step.
+    /// When it last waited for anything: the clock is not read for each step.
     now: Cell<Instant>,
-    time: Cell<Duration>,
 }
 
 /// A member that has answered, and what must be held while its response is passed on.
@@ -295,7 +294,13 @@ impl Exchange<'_> {
             if let Some(failure) = self.out_of_time() {
                 return Err(failure);
             }
-            let choice = match self.choose(&tries, down, notes).await? {
+            let choice = match self.choose(&tries, notes) {
+                Err(Refusal::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
+                    Box::pin(self.await_eligible(&tries, down, notes)).await?
+                }
+                choice => choice,
+            };
+            let choice = match choice {
                 Ok(choice) => choice,
                 Err(refusal) => {
                     return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
@@ -337,23 +342,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// Chooses a member; waits for one to become eligible for as long as the balancer's `timeout` says.
+    /// Chooses a member, waiting for one to become eligible for as long as the balancer's `timeout` says.
     ///
     /// # Errors
     /// The client has left meanwhile.
-    async fn choose(
-        &self,
-        tries: &Tries,
-        down: &mut dyn Downstream,
-        notes: &mut Notes<'_>,
-    ) -> Result<Result<Choice, Refusal>, Failure> {
-        let choice = self.choose_now(tries, notes);
-        if self.cluster.config.timeout.is_zero() || !matches!(choice, Err(Refusal::NoneEligible)) {
-            return Ok(choice);
-        }
-        Box::pin(self.await_eligible(tries, down, notes)).await
-    }
-
     async fn await_eligible(
         &self,
         tries: &Tries,
@@ -366,15 +358,16 @@ impl Exchange<'_> {
         loop {
             self.unless_gone(down, sleep(step)).await?;
             self.tick();
-            let choice = self.choose_now(tries, notes);
+            let choice = self.choose(tries, notes);
             if !matches!(choice, Err(Refusal::NoneEligible)) || self.now.get() >= give_up {
                 return Ok(choice);
             }
         }
     }
 
-    fn choose_now(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
-        let services = Services::at(self.time.get());
+    /// Chooses a member.
+    fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+        let services = Services::at(self.time());
         let view = View::new(self.request, self.client.address.ip()).tried(tries);
         let query = Query {
             worker: self.client.worker.number,
@@ -395,7 +388,7 @@ impl Exchange<'_> {
         } = self.cluster;
         let checks = config.members.iter().filter_map(|it| it.check.as_ref());
         let until_passed = checks.map(|check| check.interval * check.passes).min();
-        let until_retry = balancer.until_retry(self.time.get());
+        let until_retry = balancer.until_retry(self.time());
         let times = until_passed.into_iter().chain(until_retry);
         Failure::Refused {
             refusal,
@@ -414,7 +407,7 @@ impl Exchange<'_> {
                     retry_budget,
                     ..
                 } = self.cluster;
-                config.retry_budget.is_none() || retry_budget.withdraw(self.time.get())
+                config.retry_budget.is_none() || retry_budget.withdraw(self.time())
             }
         }
     }
@@ -471,19 +464,22 @@ impl Exchange<'_> {
 
     /// What there is to say once `request-timeout` has passed.
     fn out_of_time(&self) -> Option<Failure> {
-        let is_over = self.give_up.is_some_and(|at| at <= Instant::now());
+        if self.give_up? > Instant::now() {
+            return None;
+        }
         let limit = self.cluster.config.request_timeout.unwrap_or_default();
-        is_over.then_some(Failure::RequestTimedOut(limit))
+        Some(Failure::RequestTimedOut(limit))
     }
 
     /// It has waited: reads the clock.
     fn tick(&self) {
-        let now = Instant::now();
-        let time = now
-            .into_std()
-            .saturating_duration_since(self.snapshot.started());
-        self.now.set(now);
-        self.time.set(time);
+        self.now.set(Instant::now());
+    }
+
+    /// When it last waited for anything, as the time that balancing goes by.
+    fn time(&self) -> Duration {
+        let now = self.now.get().into_std();
+        now.saturating_duration_since(self.snapshot.started())
     }
 
     /// `Host` as members get it, where that is the client's.

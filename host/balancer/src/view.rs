@@ -22,6 +22,8 @@ pub(crate) struct Columns {
     ready_slots: Column<u32>,
     busy_slots: Column<u32>,
     heartbeat_age_ms: Column<u32>,
+    /// Whether anything but ids and weights was gathered.
+    has_counters: Cell<bool>,
     narrowed: RefCell<Vec<usize>>,
 }
 
@@ -40,6 +42,19 @@ impl Columns {
     ) -> View<'a> {
         self.ids.clear();
         self.weights.clear();
+        self.narrowed.get_mut().clear();
+        if self.has_counters.take() {
+            self.clear_counters();
+        }
+        View {
+            members,
+            positions,
+            now,
+            columns: self,
+        }
+    }
+
+    fn clear_counters(&mut self) {
         self.busy.clear();
         self.elected.clear();
         self.transferred.clear();
@@ -49,13 +64,6 @@ impl Columns {
         self.ready_slots.clear();
         self.busy_slots.clear();
         self.heartbeat_age_ms.clear();
-        self.narrowed.get_mut().clear();
-        View {
-            members,
-            positions,
-            now,
-            columns: self,
-        }
     }
 }
 
@@ -99,6 +107,7 @@ impl View<'_> {
     }
 
     fn counters(&self) -> impl Iterator<Item = &Counters> {
+        self.columns.has_counters.set(true);
         self.members().map(|member| &*member.counters)
     }
 }

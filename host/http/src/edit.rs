@@ -11,7 +11,7 @@ use crate::fields::{
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
-use crate::syntax::{colons, first_of, is_token, target_end, text_end, word_at};
+use crate::syntax::{colon, is_keep_alive, is_token, target_end, text_end};
 use crate::violation::Violation;
 
 /// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
@@ -80,6 +80,31 @@ enum Fate<'e> {
     Replaced(&'e [u8]),
 }
 
+/// A few places, in their order.
+#[derive(Default)]
+struct Few {
+    places: [usize; 4],
+    count: usize,
+}
+
+impl Few {
+    /// Adds a place; none where there is no room.
+    fn insert(&mut self, place: usize) -> Option<()> {
+        let mut at = self.count;
+        *self.places.get_mut(at)? = place;
+        while at > 0 && self.places[at - 1] > place {
+            self.places.swap(at - 1, at);
+            at -= 1;
+        }
+        self.count += 1;
+        Some(())
+    }
+
+    fn places(&self) -> &[usize] {
+        &self.places[..self.count]
+    }
+}
+
 impl Edit {
     /// Nothing is different but the version, which is HTTP/1.1: each hop has its own.
     pub fn new() -> Self {
@@ -134,7 +159,7 @@ impl Edit {
         match head.get(Known::Connection) {
             None => return,
             // The usual ones name no field but one that never passes.
-            Some(option) if is_one && option.eq_ignore_ascii_case(b"keep-alive") => {
+            Some(option) if is_one && is_keep_alive(option) => {
                 return self.left_out.insert(Known::KeepAlive);
             }
             Some(option) if is_one && option.eq_ignore_ascii_case(b"close") => return,
@@ -157,21 +182,22 @@ impl Edit {
     /// Gives a field one value: where the first of its name is, or behind all others.
     pub fn set<'n>(&mut self, head: &Head, name: impl Into<Name<'n>>, value: &[u8]) {
         let name = name.into();
-        let mut places = head.positions(name);
-        match places.next() {
-            None => self.add(name, value),
-            Some(first) => {
-                self.replace_at(first, value);
-                places.for_each(|other| self.leave_out_at(other));
-            }
-        }
+        let Some(first) = head.first(name) else {
+            return self.add(name, value);
+        };
+        self.replace_at(first, value);
+        let others = head.positions(name).skip(1);
+        others.for_each(|other| self.leave_out_at(other));
     }
 
     /// Adds an element to a list: behind what came in the last field of its name, or in a field of its own (RFC 9110, 5.3).
     pub fn append<'n>(&mut self, head: &Head, name: impl Into<Name<'n>>, value: &[u8]) {
         let name = name.into();
-        let Some(last) = head.positions(name).last() else {
+        if !head.has(name) {
             return self.add(name, value);
+        }
+        let Some(last) = head.positions(name).last() else {
+            return;
         };
         let before = match self.place(last).map(|at| self.places[at].1) {
             // What was appended before, or took its place.
@@ -270,9 +296,62 @@ impl Edit {
 
     /// Writes the head as HTTP/1, with the empty line behind it.
     pub fn write(&self, head: &Head, out: &mut Vec<u8>) {
+        out.reserve(head.fields.bytes.len() + self.text.len() + self.added.len() + 64);
+        let run = self.write_start(head, out);
+        match self.few_left_out(head) {
+            Some(few) => self.write_between(head, run.start, &few, out),
+            None => self.write_each(head, run, out),
+        }
+        out.extend_from_slice(&self.added);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The places of fields that are left out for their names. None where they are many, or each field has to be looked at.
+    #[inline]
+    fn few_left_out(&self, head: &Head) -> Option<Few> {
+        let fields = &head.fields;
+        let left_out = self.left_out.intersection(fields.present);
+        if fields.has_odd || !self.names.is_empty() || left_out.intersects(fields.repeated) {
+            return None;
+        }
+        let mut few = Few::default();
+        for known in left_out.iter() {
+            few.insert(fields.first(known.into())?)?;
+        }
+        Some(few)
+    }
+
+    /// Writes fields from the byte at `from` on: what is between two changes, in one piece.
+    #[inline]
+    fn write_between(&self, head: &Head, mut from: usize, few: &Few, out: &mut Vec<u8>) {
         let bytes = &head.fields.bytes[..];
-        out.reserve(bytes.len() + self.text.len() + self.added.len() + 64);
-        let mut run = self.write_start(head, out);
+        let (mut places, mut few) = (&self.places[..], few.places());
+        loop {
+            let (place, value) = match (places, few) {
+                ([], []) => break,
+                ([(place, value), ..], []) => (*place, *value),
+                ([(place, value), ..], [first, ..]) if place < first => (*place, *value),
+                (_, [first, ..]) => (*first, None),
+            };
+            if places.first().is_some_and(|(first, _)| *first == place) {
+                places = &places[1..];
+            }
+            if few.first() == Some(&place) {
+                few = &few[1..];
+            }
+            let entry = &head.fields.table[place];
+            out.extend_from_slice(&bytes[from..entry.start as usize]);
+            from = entry.end as usize;
+            if let Some(value) = value {
+                write_field(out, head.fields.name(entry), self.piece(value));
+            }
+        }
+        out.extend_from_slice(&bytes[from..]);
+    }
+
+    /// Writes one field after the other, those that stay as they are together; `run` is what is before them.
+    fn write_each(&self, head: &Head, mut run: Range<usize>, out: &mut Vec<u8>) {
+        let bytes = &head.fields.bytes[..];
         let mut places = self.places.iter();
         let mut next = places.next();
         for (index, entry) in head.fields.table.iter().enumerate() {
@@ -303,8 +382,6 @@ impl Edit {
             }
         }
         out.extend_from_slice(&bytes[run]);
-        out.extend_from_slice(&self.added);
-        out.extend_from_slice(b"\r\n");
     }
 
     /// Writes what is different of the start line, and says what of it is not.
@@ -388,6 +465,10 @@ impl Edit {
     }
 
     fn change(&mut self, index: usize, value: Option<Piece>) {
+        // They mostly come in their order.
+        if self.places.last().is_none_or(|(last, _)| *last < index) {
+            return self.places.push((index, value));
+        }
         match self.place(index) {
             Ok(at) => self.places[at].1 = value,
             Err(at) => self.places.insert(at, (index, value)),
@@ -426,7 +507,7 @@ impl Edit {
 fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = lines;
     std::iter::from_fn(move || {
-        let colon = colon_of(rest)?;
+        let colon = colon(rest, 0);
         let end = text_end(rest, colon);
         let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
         rest = rest.get(end + 2..)?;
@@ -438,19 +519,4 @@ fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
             is_never_indexed: false,
         })
     })
-}
-
-/// Where the first colon is; names are short.
-#[inline]
-fn colon_of(line: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(word) = word_at(line, at) {
-        let colons = colons(word);
-        if colons != 0 {
-            return Some(at + first_of(colons));
-        }
-        at += 8;
-    }
-    let end = line.get(at..)?.iter().position(|&byte| byte == b':')?;
-    Some(at + end)
 }

@@ -16,8 +16,12 @@ pub struct Fields {
     pub(crate) table: Vec<Entry>,
     /// Where the first of each known one is in the table.
     firsts: Firsts,
+    /// Known ones that are there.
+    pub(crate) present: KnownSet,
     /// Known ones that are there more than once.
     pub(crate) repeated: KnownSet,
+    /// Whether a line is not plain, or is not in the table.
+    pub(crate) has_odd: bool,
 }
 
 /// One more than a place, for each known field; 0 where there is none.
@@ -102,8 +106,12 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.table.clear();
-        self.firsts.0.fill(0);
+        if !self.present.is_empty() {
+            self.firsts.0.fill(0);
+        }
+        self.present = KnownSet::EMPTY;
         self.repeated = KnownSet::EMPTY;
+        self.has_odd = false;
     }
 
     /// How many there are.
@@ -135,6 +143,12 @@ impl Fields {
     #[inline]
     pub fn has<'n>(&self, name: impl Into<Name<'n>>) -> bool {
         self.first(name.into()).is_some()
+    }
+
+    /// Whether there is one of any of these names.
+    #[inline]
+    pub fn has_any(&self, names: KnownSet) -> bool {
+        self.present.intersects(names)
     }
 
     /// The value of the first of this name.
@@ -283,17 +297,27 @@ impl Fields {
         self.table.remove(index);
         let table = std::mem::take(&mut self.table);
         self.firsts = Firsts::default();
+        self.present = KnownSet::EMPTY;
         self.repeated = KnownSet::EMPTY;
         table.into_iter().for_each(|entry| self.enter(entry));
+        self.has_odd = true;
     }
 
     /// Adds one, of which the bytes are there. There must be fewer than [`MAX_FIELDS`].
     #[inline]
     pub(crate) fn enter(&mut self, entry: Entry) {
+        self.has_odd |= !entry.is_plain;
+        self.enter_plain(entry);
+    }
+
+    /// The same of a line that is plain.
+    #[inline]
+    pub(crate) fn enter_plain(&mut self, entry: Entry) {
         if let Some(known) = entry.known {
             let first = &mut self.firsts.0[known as usize];
             if *first == 0 {
                 *first = self.table.len() as u16 + 1;
+                self.present.insert(known);
             } else {
                 self.repeated.insert(known);
             }

@@ -10,7 +10,9 @@ use crate::fields::{Fields, offset};
 use crate::host;
 use crate::known::Known;
 use crate::method::Method;
-use crate::syntax::{decimal, is_token, target_end, text_end};
+use crate::syntax::{
+    TargetParts, decimal, is_keep_alive, is_token, target_end, target_parts, text_end,
+};
 use crate::violation::Violation;
 
 /// A version of HTTP.
@@ -72,7 +74,11 @@ pub(crate) enum Line {
     Request {
         method: Method,
         method_end: u32,
+        /// Where the target's first question mark is, or its end.
+        path_end: u32,
         target_end: u32,
+        /// Whether there is a dot, a percent sign or a backslash before that question mark.
+        has_odd_path: bool,
     },
     Response {
         status: u16,
@@ -193,6 +199,35 @@ impl Head {
             .map_or(&[], |range| &self.fields.bytes[range])
     }
 
+    /// The request's target up to its first question mark, and what is behind that.
+    pub fn target_and_query(&self) -> (&[u8], Option<&[u8]>) {
+        let Line::Request {
+            method_end,
+            path_end,
+            target_end,
+            ..
+        } = self.start.line
+        else {
+            return (&[], None);
+        };
+        let target = &self.fields.bytes[..target_end as usize];
+        let (before, behind) = target.split_at(path_end as usize);
+        (&before[method_end as usize + 1..], behind.get(1..))
+    }
+
+    /// Whether the request's target is a path, and perhaps a query, and the path has no dot, percent sign or backslash, by which it
+    /// could be another path than it seems.
+    pub fn has_plain_path(&self) -> bool {
+        let is_plain = matches!(
+            self.start.line,
+            Line::Request {
+                has_odd_path: false,
+                ..
+            }
+        );
+        is_plain && self.target().first() == Some(&b'/')
+    }
+
     /// The form of the request's target.
     pub fn form(&self) -> Target<'_> {
         Target::of(self.target(), self.method() == Method::Connect)
@@ -234,7 +269,7 @@ impl Head {
         let is_one = !self.fields.repeated.contains(Known::Connection);
         let (mut keeps, mut closes) = (self.start.version >= Version::Http11, false);
         match self.fields.get(Known::Connection) {
-            Some(option) if is_one && option.eq_ignore_ascii_case(b"keep-alive") => keeps = true,
+            Some(option) if is_one && is_keep_alive(option) => keeps = true,
             Some(option) if is_one && option.eq_ignore_ascii_case(b"close") => closes = true,
             None => {}
             Some(_) => {
@@ -254,6 +289,9 @@ impl Head {
 
     /// What the client wants to know before it sends its body.
     pub fn expectation(&self) -> Expectation {
+        if !self.fields.has(Known::Expect) {
+            return Expectation::None;
+        }
         let mut elements = self.fields.elements(Known::Expect);
         match elements.next() {
             None => Expectation::None,
@@ -313,10 +351,17 @@ impl Head {
         for part in [method, b" ", target, version.behind_target()] {
             bytes.extend_from_slice(part);
         }
+        let TargetParts {
+            path_end,
+            end,
+            has_odd_path,
+        } = target_parts(bytes, method.len() + 1);
         let line = Line::Request {
             method: Method::of(method),
             method_end: offset(method.len()),
-            target_end: offset(method.len() + 1 + target.len()),
+            path_end: offset(path_end),
+            target_end: offset(end),
+            has_odd_path,
         };
         self.begun(version, line);
     }

@@ -199,6 +199,26 @@ impl KnownSet {
         Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
+    /// Those that are in both.
+    #[inline]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
+    /// All of them, in their order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Known> {
+        let Self([mut low, mut high]) = self;
+        std::iter::from_fn(move || {
+            let (word, first) = match low {
+                0 => (&mut high, 64),
+                _ => (&mut low, 0),
+            };
+            let known = ALL.get(first + word.trailing_zeros() as usize)?;
+            *word &= word.wrapping_sub(1);
+            Some(*known)
+        })
+    }
+
     /// Whether any of these is among the others.
     #[inline]
     pub const fn intersects(self, other: Self) -> bool {
@@ -349,7 +369,7 @@ const fn table() -> [Option<Known>; PLACES] {
 
 /// The known field of this name; what is no name is none.
 pub(crate) fn find(name: &[u8]) -> Option<Known> {
-    find_by(name, name.len(), first_word(name))
+    find_by(name, first_word(name))
 }
 
 /// A number below [`PLACES`] that names in another case have, too, and few other names.
@@ -371,11 +391,12 @@ fn first_word(name: &[u8]) -> u64 {
     })
 }
 
-/// The known field whose name is at the start of a line, as long as this; `first` is the first eight bytes of the line.
+/// The known field of this name; `first` is the eight bytes from its start on, of which it may have fewer.
 #[inline(always)]
-pub(crate) fn find_by(line: &[u8], length: usize, first: u64) -> Option<Known> {
-    let (first, last) = match length.checked_sub(8) {
-        Some(from) => (first, word_at(line, from)?),
+pub(crate) fn find_by(name: &[u8], first: u64) -> Option<Known> {
+    let length = name.len();
+    let (first, last) = match name.last_chunk() {
+        Some(last) => (first, u64::from_le_bytes(*last)),
         None => (first & mask(length), 0),
     };
     let known = TABLE[place(first, last, length, MULTIPLIER)]?;
@@ -387,16 +408,16 @@ pub(crate) fn find_by(line: &[u8], length: usize, first: u64) -> Option<Known> {
         return None;
     }
     // Of a name of up to 16 bytes, everything has been compared.
-    (length <= 16 || is_middle(line, length, known)).then_some(known)
+    (length <= 16 || is_middle(name, known)).then_some(known)
 }
 
 /// Compares what is between the ends of a name.
 #[inline]
-fn is_middle(line: &[u8], length: usize, known: Known) -> bool {
+fn is_middle(came: &[u8], known: Known) -> bool {
     let name = known.name().as_bytes();
     let mut at = 8;
-    while at + 8 < length {
-        let (Some(came), Some(name)) = (word_at(line, at), word_at(name, at)) else {
+    while at + 8 < name.len() {
+        let (Some(came), Some(name)) = (word_at(came, at), word_at(name, at)) else {
             return false;
         };
         // Letters in lower case are the bytes with both of these bits.
@@ -422,12 +443,10 @@ mod tests {
             assert_eq!(name, name.to_ascii_lowercase());
             for name in [name.to_owned(), name.to_ascii_uppercase()] {
                 assert_eq!(Known::of(name.as_bytes()), Some(known), "{name}");
-                let line = format!("a: b\r\n{name}: value\r\n");
-                let line = &line.as_bytes()[6..];
-                assert_eq!(
-                    find_by(line, name.len(), word_at(line, 0).unwrap()),
-                    Some(known)
-                );
+                let lines = format!("a: b\r\n{name}: value\r\n");
+                let line = &lines.as_bytes()[6..];
+                let first = word_at(line, 0).unwrap();
+                assert_eq!(find_by(&line[..name.len()], first), Some(known));
             }
         }
     }
@@ -463,6 +482,20 @@ mod tests {
         assert_eq!(set, KnownSet::of(&[Known::Accept, Known::XRequestId]));
         assert!(set.intersects(KnownSet::of(&[Known::Accept])));
         assert!(KnownSet::EMPTY.is_empty() && !set.is_empty());
+    }
+
+    #[test]
+    fn all_of_a_set_are_told_in_their_order() {
+        assert_eq!(KnownSet::EMPTY.iter().count(), 0);
+        assert!(KnownSet::of(ALL).iter().eq(ALL.iter().copied()));
+        for &known in ALL {
+            assert!(KnownSet::of(&[known]).iter().eq([known]));
+        }
+        let (some, others) = (
+            KnownSet::of(&[Known::Host, Known::Accept]),
+            KnownSet::of(&[Known::Host, Known::XRequestId]),
+        );
+        assert_eq!(some.intersection(others), KnownSet::of(&[Known::Host]));
     }
 
     proptest! {

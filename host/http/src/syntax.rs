@@ -1,5 +1,16 @@
 //! What messages are made of: tokens, text, blanks (RFC 9110, 5.5 and 5.6), told apart many bytes at a time.
 
+use wide::u8x16;
+
+/// How many bytes are looked at together.
+const BLOCK: usize = 16;
+
+/// How many blocks a name is in: what is behind a head need not be searched for a colon.
+const NEAR: usize = 3;
+
+/// The bytes of those.
+const FAR: usize = NEAR * BLOCK;
+
 /// The bytes of a token (RFC 9110, 5.6.2).
 pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
@@ -12,13 +23,6 @@ pub(crate) const LOWER_TOKEN: [bool; 256] = {
     }
     table
 };
-
-/// A word with this byte in all of its bytes.
-const fn repeat(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-const HIGH: u64 = repeat(0x80);
 
 /// A table of the bytes that are letters, digits, or among `others`.
 pub(crate) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
@@ -70,24 +74,39 @@ pub(crate) fn token_end(bytes: &[u8], from: usize) -> usize {
     from + end.unwrap_or(rest.len())
 }
 
-/// Has the high bit set in the first byte of the word that is a colon; bytes behind it may have it, too.
+/// Where the first colon is at or behind `from`; the end if there is none.
 #[inline]
-pub(crate) fn colons(word: u64) -> u64 {
-    equal(word, b':') & HIGH
+pub(crate) fn colon(bytes: &[u8], from: usize) -> usize {
+    find(bytes, from, colons)
 }
 
-/// The place in a word of the first byte with the high bit set.
-#[inline]
-pub(crate) fn first_of(found: u64) -> usize {
-    (found.trailing_zeros() / 8) as usize
+/// The same where it is in the first blocks, or the end is near.
+#[inline(always)]
+pub(crate) fn near_colon(bytes: &[u8]) -> Option<usize> {
+    let blocks = bytes.as_chunks::<BLOCK>().0;
+    for (number, block) in blocks.iter().take(NEAR).enumerate() {
+        match colons(u8x16::new(*block)).to_bitmask() {
+            0 => {}
+            found => return Some(number * BLOCK + first_of(found)),
+        }
+    }
+    match bytes.len() {
+        FAR.. => None,
+        _ => Some(colon(bytes, 0)),
+    }
+}
+
+#[inline(always)]
+fn colons(block: u8x16) -> u8x16 {
+    equal(block, b':')
 }
 
 /// Where the text ends that begins at `from`: at the first control byte that is no tabulator.
 #[inline]
 pub(crate) fn text_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = find(bytes, from, is_control, controls);
+    let mut at = find(bytes, from, controls);
     while bytes.get(at) == Some(&b'\t') {
-        at = find(bytes, at + 1, is_control, controls);
+        at = find(bytes, at + 1, controls);
     }
     at
 }
@@ -95,89 +114,106 @@ pub(crate) fn text_end(bytes: &[u8], from: usize) -> usize {
 /// Where the request target ends that begins at `from`: at the first space, control byte or `#`.
 #[inline]
 pub(crate) fn target_end(bytes: &[u8], from: usize) -> usize {
-    find(bytes, from, is_no_target, no_targets)
+    find(bytes, from, no_targets)
 }
 
-fn is_control(byte: u8) -> bool {
-    byte < b' ' || byte == 0x7f
+/// What is where in a request target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TargetParts {
+    /// Where its path ends: at the first question mark, or with the target.
+    pub(crate) path_end: usize,
+    /// Where it ends, as [`target_end`] says.
+    pub(crate) end: usize,
+    /// Whether the path has a byte by which it could be another than it seems: a dot, a percent sign or a backslash.
+    pub(crate) has_odd_path: bool,
 }
 
-fn is_no_target(byte: u8) -> bool {
-    byte <= b' ' || byte == 0x7f || byte == b'#'
+/// The parts of the request target that begins at `from`.
+#[inline]
+pub(crate) fn target_parts(bytes: &[u8], from: usize) -> TargetParts {
+    let first = find(bytes, from, |block| {
+        no_targets(block) | equal(block, b'?') | odd_in_path(block)
+    });
+    let has_odd_path = matches!(bytes.get(first), Some(b'.' | b'%' | b'\\'));
+    let path_end = match has_odd_path {
+        true => find(bytes, first, |block| no_targets(block) | equal(block, b'?')),
+        false => first,
+    };
+    let end = match bytes.get(path_end) {
+        Some(b'?') => target_end(bytes, path_end),
+        _ => path_end,
+    };
+    TargetParts {
+        path_end,
+        end,
+        has_odd_path,
+    }
 }
 
-/// Has the high bit set in the first byte of the word that is a control byte; bytes behind it may have it, too.
-fn controls(word: u64) -> u64 {
-    (below(word, b' ') | equal(word, 0x7f)) & HIGH
+#[inline(always)]
+fn odd_in_path(block: u8x16) -> u8x16 {
+    equal(block, b'.') | equal(block, b'%') | equal(block, b'\\')
 }
 
-/// The same for what cannot stand in a target.
-fn no_targets(word: u64) -> u64 {
-    (below(word, b' ' + 1) | equal(word, 0x7f) | equal(word, b'#')) & HIGH
+/// The control bytes.
+#[inline(always)]
+fn controls(block: u8x16) -> u8x16 {
+    at_most(block, b' ' - 1) | equal(block, 0x7f)
 }
 
-fn below(word: u64, bound: u8) -> u64 {
-    word.wrapping_sub(repeat(bound)) & !word
+/// What cannot stand in a target.
+#[inline(always)]
+fn no_targets(block: u8x16) -> u8x16 {
+    at_most(block, b' ') | equal(block, 0x7f) | equal(block, b'#')
 }
 
-fn equal(word: u64, byte: u8) -> u64 {
-    let word = word ^ repeat(byte);
-    word.wrapping_sub(repeat(1)) & !word
+#[inline(always)]
+fn equal(block: u8x16, byte: u8) -> u8x16 {
+    block.simd_eq(u8x16::splat(byte))
+}
+
+#[inline(always)]
+fn at_most(block: u8x16, bound: u8) -> u8x16 {
+    block.min(u8x16::splat(bound)).simd_eq(block)
 }
 
 /// Where the first of the wanted bytes is at or behind `from`; the end if there is none.
-///
-/// Sixteen bytes are looked at together, which becomes a handful of vector instructions; then those of a word, by arithmetic.
-#[inline]
-fn find(
-    bytes: &[u8],
-    from: usize,
-    is_wanted: impl Fn(u8) -> bool,
-    wanted: impl Fn(u64) -> u64,
-) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    let (blocks, tail) = rest.as_chunks::<16>();
-    let mut at = from;
-    for block in blocks {
-        let mut is_here = false;
-        for &byte in block {
-            is_here |= is_wanted(byte);
-        }
-        if is_here {
-            let (low, high) = halves(block);
-            return match wanted(low) {
-                0 => at + 8 + first_of(wanted(high)),
-                found => at + first_of(found),
-            };
-        }
-        at += 16;
-    }
-    at + find_in_tail(tail, is_wanted, wanted)
-}
-
-/// The same in fewer than sixteen bytes: in the first eight and in the last eight of them.
-#[inline]
-fn find_in_tail(tail: &[u8], is_wanted: impl Fn(u8) -> bool, wanted: impl Fn(u64) -> u64) -> usize {
-    let (Some(first), Some(last)) = (tail.first_chunk::<8>(), tail.last_chunk::<8>()) else {
-        let end = tail.iter().position(|&byte| is_wanted(byte));
-        return end.unwrap_or(tail.len());
+#[inline(always)]
+fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8x16) -> u8x16) -> usize {
+    let Some(rest) = bytes.get(from..) else {
+        return from;
     };
-    let (first, last) = (
-        wanted(u64::from_le_bytes(*first)),
-        wanted(u64::from_le_bytes(*last)),
-    );
-    if first != 0 {
-        first_of(first)
-    } else if last != 0 {
-        tail.len() - 8 + first_of(last)
-    } else {
-        tail.len()
+    let (blocks, mut at) = (rest.as_chunks::<BLOCK>().0, from);
+    for block in blocks {
+        match wanted(u8x16::new(*block)).to_bitmask() {
+            0 => at += BLOCK,
+            found => return at + first_of(found),
+        }
+    }
+    match wanted_in_tail(bytes, at, wanted) {
+        0 => bytes.len(),
+        found => at + first_of(found),
     }
 }
 
-fn halves(block: &[u8; 16]) -> (u64, u64) {
-    let whole = u128::from_le_bytes(*block);
-    (whole as u64, (whole >> 64) as u64)
+/// Which bytes are wanted from `at` on, where fewer than a block are left: found in the last block of all, or in one that is
+/// filled up.
+#[inline(never)]
+fn wanted_in_tail(bytes: &[u8], at: usize, wanted: impl Fn(u8x16) -> u8x16) -> u32 {
+    match bytes.last_chunk::<BLOCK>() {
+        Some(last) => wanted(u8x16::new(*last)).to_bitmask() >> (at + BLOCK - bytes.len()),
+        None => {
+            let mut block = [b'x'; BLOCK];
+            block[..bytes.len()].copy_from_slice(bytes);
+            wanted(u8x16::new(block)).to_bitmask() >> at
+        }
+    }
+}
+
+/// The place of the lowest bit.
+#[inline(always)]
+fn first_of(found: u32) -> usize {
+    found.trailing_zeros() as usize
 }
 
 /// The eight bytes at `at`, the first of them the lowest; `None` if there are fewer.
@@ -187,14 +223,31 @@ pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*word))
 }
 
+/// Whether an option of `Connection` is `keep-alive`, in any case. It has no control bytes, so nothing else becomes the same as
+/// it in lower case.
+#[inline]
+pub(crate) fn is_keep_alive(option: &[u8]) -> bool {
+    const LOWER: u64 = u64::from_ne_bytes([b' '; 8]);
+    const FIRST: u64 = u64::from_le_bytes(*b"keep-ali");
+    option.len() == 10
+        && word_at(option, 0).is_some_and(|first| first | LOWER == FIRST)
+        && option[8..].eq_ignore_ascii_case(b"ve")
+}
+
 /// A number of up to 18 digits alone, which is more than any body has bytes.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let is_number = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| {
-        digits
-            .iter()
-            .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
-    })
+    if !(1..=18).contains(&digits.len()) {
+        return None;
+    }
+    let mut number = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    Some(number)
 }
 
 /// A status: three digits alone, of which the first is no zero.
@@ -319,7 +372,10 @@ mod tests {
                     bytes[at] = byte;
                     let bytes = &bytes[..];
                     assert_eq!(text_end(bytes, 0), first(bytes, 0, |it| !is_text(it)));
-                    assert_eq!(target_end(bytes, 0), first(bytes, 0, is_no_target));
+                    assert_eq!(
+                        target_end(bytes, 0),
+                        first(bytes, 0, |it| matches!(it, 0..=b' ' | 0x7f | b'#'))
+                    );
                     assert_eq!(
                         token_end(bytes, 0),
                         first(bytes, 0, |it| !TOKEN[usize::from(it)])
@@ -329,12 +385,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_target_has_a_path_that_may_be_odd() {
+        for (target, path, has_odd_path) in [
+            ("", "", false),
+            ("/", "/", false),
+            ("/a?b", "/a", false),
+            ("/a?b?c.%", "/a", false),
+            ("?", "", false),
+            ("/a.b", "/a.b", true),
+            ("/a/%41?b", "/a/%41", true),
+            ("/\\?", "/", true),
+            (
+                "/a/long/path/of/many/bytes?query",
+                "/a/long/path/of/many/bytes",
+                false,
+            ),
+            (
+                "/a/long/path/of/many/bytes/.?query",
+                "/a/long/path/of/many/bytes/.",
+                true,
+            ),
+        ] {
+            for behind in ["", " HTTP/1.1\r\nHost: a?.\r\n"] {
+                let bytes = format!("GET {target}{behind}");
+                let found = target_parts(bytes.as_bytes(), 4);
+                let expected = TargetParts {
+                    path_end: 4 + path.len() + usize::from(target == "/\\?"),
+                    end: 4 + target.len(),
+                    has_odd_path,
+                };
+                assert_eq!(found, expected, "{bytes}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn ends_are_found_in_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..80), from in 0_usize..80) {
             let from = from.min(bytes.len());
             prop_assert_eq!(text_end(&bytes, from), first(&bytes, from, |it| !is_text(it)));
-            prop_assert_eq!(target_end(&bytes, from), first(&bytes, from, is_no_target));
+            prop_assert_eq!(target_end(&bytes, from), first(&bytes, from, |it| matches!(it, 0..=b' ' | 0x7f | b'#')));
         }
     }
 }

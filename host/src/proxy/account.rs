@@ -9,7 +9,7 @@ use crate::health::{Account, Opening};
 impl Exchange<'_> {
     /// What became of a request at its member, for the balancer and its judge.
     pub(super) fn report(&self, choice: &Choice, outcome: Outcome) {
-        let now = self.time.get();
+        let now = self.time();
         if let Outcome::Answered(_) = outcome {
             choice.lease.answered(now);
         }
@@ -27,7 +27,7 @@ impl Exchange<'_> {
     /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
     pub(super) fn account(&self, choice: &Choice, status: u16) -> Option<Box<Account>> {
         let exchanges = self.cluster.exchanges.as_ref()?;
-        let latency = self.time.get().saturating_sub(choice.lease.since());
+        let latency = self.time().saturating_sub(choice.lease.since());
         Some(Box::new(Account {
             exchanges: exchanges.clone(),
             opening: self.opening(choice),

@@ -66,7 +66,18 @@ impl Exchange<'_> {
         let asked = asked.as_deref();
         self.send(upstream, asked, &mut connection, room, upload, notes)
             .map_err(|failure| self.failed(choice, failure, was_reused))?;
-        let heard = self.await_answer(upstream, &mut connection, down, room, upload);
+        // It may be set for the member that was asked before.
+        room.deadline.clear();
+        let heard = poll_fn(|context| {
+            self.poll_final(
+                upstream,
+                &mut connection,
+                down,
+                room,
+                upload.as_mut(),
+                context,
+            )
+        });
         let checked = match heard.await {
             Ok(()) => self.check_answer(&room.response, asked),
             Err(failure) => Err(failure),
@@ -220,29 +231,29 @@ impl Exchange<'_> {
     }
 
     /// Waits for the head of the response, for as long as the member may take, and passes on what it says before.
-    async fn await_answer(
+    fn poll_final(
         &self,
         upstream: &Upstream,
         connection: &mut Connection,
         down: &mut dyn Downstream,
         room: &mut Room,
-        upload: &mut Option<Upload>,
-    ) -> Result<(), Failure> {
-        // It may be set for the member that was asked before.
-        room.deadline.clear();
+        mut upload: Option<&mut Upload>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
         loop {
-            poll_fn(|context| {
-                self.poll_answer(upstream, connection, down, room, upload.as_mut(), context)
-            })
-            .await?;
+            let body = upload.as_deref_mut();
+            let heard = self.poll_answer(upstream, connection, down, room, body, context);
+            if let Err(failure) = ready!(heard) {
+                return Poll::Ready(Err(failure));
+            }
             self.tick();
             // It lives.
             room.deadline.clear();
             if !room.response.is_interim() {
-                return Ok(());
+                return Poll::Ready(Ok(()));
             }
             if room.response.status() == 100
-                && let Some(upload) = upload
+                && let Some(upload) = upload.as_deref_mut()
                 && upload.awaits_go_ahead()
             {
                 upload.go_ahead();
@@ -253,6 +264,7 @@ impl Exchange<'_> {
         }
     }
 
+    /// The next head of the response, whichever it is.
     fn poll_answer(
         &self,
         upstream: &Upstream,

@@ -1,9 +1,10 @@
 //! Header fields on their way through: what concerns one hop stays there, and each side learns of the other.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use equipoise_http::edit::HOP_BY_HOP;
-use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
+use equipoise_http::{Edit, Fields, Head, Known, KnownSet, Method, Version};
 
 use crate::config::{ForwardingAction, Route, Via};
 use crate::server::Client;
@@ -39,6 +40,43 @@ const OF_TRUSTED: KnownSet = KnownSet::of(&[
 /// What no response has behind us, besides what concerns the connection.
 const NEVER_TO_CLIENTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
 
+/// An element that many heads get: its field, made once.
+type Element = LazyLock<(Known, &'static [u8], Fields)>;
+
+/// `Via` of what came by each version.
+static VIA: [Element; 3] = [
+    LazyLock::new(|| element(Known::Via, b"1.0 equipoise")),
+    LazyLock::new(|| element(Known::Via, b"1.1 equipoise")),
+    LazyLock::new(|| element(Known::Via, b"2.0 equipoise")),
+];
+
+const _: () = assert!(
+    Version::Http10 as usize == 0 && Version::Http11 as usize == 1 && Version::Http2 as usize == 2
+);
+
+/// `X-Forwarded-Proto` of clients without TLS, and with.
+static PROTO: [Element; 2] = [
+    LazyLock::new(|| element(Known::XForwardedProto, b"http")),
+    LazyLock::new(|| element(Known::XForwardedProto, b"https")),
+];
+
+fn element(name: Known, value: &'static [u8]) -> (Known, &'static [u8], Fields) {
+    let mut field = Fields::default();
+    // A name that is known, and text.
+    let _ = field.push(name.name().as_bytes(), value);
+    (name, value, field)
+}
+
+/// Adds an element to a list, as [`Edit::append`] does.
+#[inline]
+fn append(edit: &mut Edit, head: &Head, element: &Element) {
+    let (name, value, field) = &**element;
+    match head.has(*name) {
+        true => edit.append(head, *name, value),
+        false => edit.add_all(field),
+    }
+}
+
 /// Makes the header fields of a client's request those that a member gets.
 ///
 /// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
@@ -63,7 +101,7 @@ pub(crate) fn for_member(
     tell_about_client(edit, request, client, route);
     match route.via {
         Via::Off => {}
-        Via::On => edit.append(request, Known::Via, via(request.version())),
+        Via::On => append(edit, request, &VIA[request.version() as usize]),
         Via::Block => edit.leave_out(KnownSet::of(&[Known::Via])),
     }
     if let Some(left) = forwards_left(request) {
@@ -101,7 +139,7 @@ pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
         edit.add(Known::Connection, b"upgrade");
     }
     if route.via == Via::On {
-        edit.append(response, Known::Via, via(response.version()));
+        append(edit, response, &VIA[response.version() as usize]);
     }
 }
 
@@ -109,11 +147,25 @@ fn tell_about_client(edit: &mut Edit, request: &Head, client: &Client, route: &R
     let (host, address) = (request.get(Known::Host), client.address.ip());
     let action = route.x_forwarded_action(address);
     if action != ForwardingAction::Pass {
-        let mut pass_on = |name, value| pass_on(edit, request, name, value, action);
-        pass_on(Known::XForwardedFor, client.address_text.as_bytes());
-        pass_on(Known::XForwardedProto, client.scheme().as_bytes());
+        pass_on(
+            edit,
+            request,
+            Known::XForwardedFor,
+            client.address_text.as_bytes(),
+            action,
+        );
+        match action {
+            ForwardingAction::Append => append(edit, request, &PROTO[usize::from(client.is_tls())]),
+            _ => pass_on(
+                edit,
+                request,
+                Known::XForwardedProto,
+                client.scheme().as_bytes(),
+                action,
+            ),
+        }
         match host {
-            Some(host) => pass_on(Known::XForwardedHost, host),
+            Some(host) => pass_on(edit, request, Known::XForwardedHost, host, action),
             None if action == ForwardingAction::Append => {}
             None => edit.leave_out(KnownSet::of(&[Known::XForwardedHost])),
         }
@@ -155,12 +207,4 @@ fn forwarded(client: &Client, host: Option<&[u8]>) -> Vec<u8> {
         }
     }
     element
-}
-
-fn via(version: Version) -> &'static [u8] {
-    match version {
-        Version::Http10 => b"1.0 equipoise",
-        Version::Http11 => b"1.1 equipoise",
-        Version::Http2 => b"2.0 equipoise",
-    }
 }

@@ -53,34 +53,24 @@ impl Ended {
     }
 }
 
-/// Passes the body of a member's response on, and what is left of the request's meanwhile. `patience` is how long the member may
-/// send nothing.
-pub(super) async fn response(
-    member: &mut Connection,
-    client: &mut dyn Downstream,
-    room: &mut Room,
-    upload: &mut Option<Upload>,
-    patience: Duration,
-    notes: &mut Notes<'_>,
-) -> Ended {
-    let mut relay = Relay {
-        patience,
-        has_trailers: false,
-    };
-    poll_fn(|context| {
-        let up = upload.as_mut();
-        relay.poll(member, client, room, up, notes, context)
-    })
-    .await
-}
-
-struct Relay {
+/// A response's body on its way.
+pub(super) struct Relay {
+    /// How long the member may send nothing.
     patience: Duration,
     has_trailers: bool,
 }
 
 impl Relay {
-    fn poll(
+    /// One that gives the member so much time for each piece.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            has_trailers: false,
+        }
+    }
+
+    /// Passes the body of a member's response on, and what is left of the request's meanwhile.
+    pub(super) fn poll(
         &mut self,
         member: &mut Connection,
         client: &mut dyn Downstream,

@@ -10,6 +10,7 @@ use tokio::task::yield_now;
 
 use super::downstream::{ClientFault, Downstream};
 use super::notes::Notes;
+use super::relay::Relay;
 use super::rewrite::Rewrite;
 use super::upload::Upload;
 use super::view::{Services, View};
@@ -46,7 +47,10 @@ impl Exchange<'_> {
         }
         let framing = connection.framing();
         down.begin(&room.response, &mut room.edit, framing);
-        let ended = relay::response(connection, down, room, upload, config.timeout, notes).await;
+        let mut relay = Relay::new(config.timeout);
+        let ended =
+            poll_fn(|context| relay.poll(connection, down, room, upload.as_mut(), notes, context))
+                .await;
         self.tick();
         answered.close(ended.failure());
         match ended {
@@ -141,7 +145,7 @@ impl Exchange<'_> {
             edit.add(Known::SetCookie, ours.as_bytes());
         }
         let view = View::new(self.request, self.client.address.ip());
-        let services = Services::at(self.time.get());
+        let services = Services::at(self.time());
         let balancer = &self.cluster.balancer;
         if let Some(cookie) = balancer.session_cookie(&view, &services, route) {
             edit.add(Known::SetCookie, cookie.as_bytes());

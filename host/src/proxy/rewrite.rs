@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use equipoise_http::{Edit, Head, Known};
-use memchr::memchr;
+use equipoise_http::{Edit, Head, Known, KnownSet};
+use memchr::{memchr, memchr_iter};
 
 use crate::config::{self, Route};
 use crate::path;
@@ -26,6 +26,9 @@ const FIELDS: [Known; 6] = [
     Known::SetCookie,
 ];
 
+/// The same as a set.
+const ANY: KnownSet = KnownSet::of(&FIELDS);
+
 /// How an answer of one member is rewritten for one client.
 pub(crate) struct Rewrite<'request> {
     /// By what the client came: `http` or `https`.
@@ -42,6 +45,9 @@ pub(crate) struct Rewrite<'request> {
 impl Rewrite<'_> {
     /// Rewrites all fields that name a place or a cookie's scope.
     pub(crate) fn apply(&self, edit: &mut Edit, response: &Head) {
+        if !response.has_any(ANY) {
+            return;
+        }
         for name in FIELDS {
             if !response.has(name) {
                 continue;
@@ -122,6 +128,10 @@ impl Rewrite<'_> {
 
     /// A cookie whose scope is the client's view; its name and value are never touched.
     pub(crate) fn cookie(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let is_path_kept = self.route.cookie_path.is_empty() && self.is_root_to_root();
+        if !has_scope(value, !is_path_kept) {
+            return None;
+        }
         let (mut rewritten, mut copied) = (None::<Vec<u8>>, 0);
         let mut rest = memchr(b';', value);
         while let Some(semicolon) = rest {
@@ -272,6 +282,16 @@ impl<'value> Url<'value> {
     }
 }
 
+/// Whether a cookie may have a `Domain`, or a `Path` if that is of interest: whether an attribute begins with that letter, or with
+/// anything but one space.
+fn has_scope(cookie: &[u8], has_path: bool) -> bool {
+    memchr_iter(b';', cookie).any(|semicolon| match cookie[semicolon + 1..] {
+        [b' ', b'p' | b'P', ..] => has_path,
+        [b' ', first, ..] => matches!(first, b'd' | b'D') || first <= b' ',
+        _ => true,
+    })
+}
+
 /// The path that a member is asked for: its own base, the route's member path and what is behind the route's prefix.
 ///
 /// `path` is the normalized path and `rest` where it goes on behind the prefix.
@@ -313,7 +333,11 @@ pub(crate) fn target(
         b"*" => return None,
         path => path_at_member(path, rest, route, member),
     };
-    if *path == *original && request.target().starts_with(b"/") {
+    let is_same = match &path {
+        Cow::Borrowed(path) => std::ptr::eq(*path, original) || *path == original,
+        Cow::Owned(path) => path == original,
+    };
+    if is_same && request.target().starts_with(b"/") {
         return None;
     }
     let mut target = path.into_owned();

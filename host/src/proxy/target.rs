@@ -5,18 +5,22 @@ use equipoise_http::head::Target;
 
 /// The path and, behind its question mark, the query. An URL without a path has `/`.
 pub(crate) fn split(request: &Head) -> (&[u8], Option<&[u8]>) {
-    let target = match request.form() {
-        Target::Absolute { path: [], .. } => b"/",
-        Target::Absolute {
-            path: path @ [b'?', ..],
-            ..
-        } => return (b"/", Some(&path[1..])),
-        Target::Absolute { path, .. } => path,
-        _ => request.target(),
-    };
-    match memchr::memchr(b'?', target) {
+    match request.form() {
+        Target::Absolute { path, .. } => of_url(path),
+        _ => request.target_and_query(),
+    }
+}
+
+/// The same of what is behind the authority in an URL.
+#[cold]
+fn of_url(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (path, query) = match memchr::memchr(b'?', target) {
         None => (target, None),
         Some(at) => (&target[..at], Some(&target[at + 1..])),
+    };
+    match path {
+        [] => (b"/", query),
+        path => (path, query),
     }
 }
 

@@ -1,22 +1,31 @@
 //! The time as answers tell it.
 
 use std::cell::RefCell;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use equipoise_http::{Edit, Fields, Known};
+use rustix::time::{ClockId, clock_gettime};
 
 thread_local! {
     /// What was told last, and when that was, in seconds since 1970.
-    static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    static LAST: RefCell<(u64, Fields)> = RefCell::default();
 }
 
-/// Does something with the value of `Date` (RFC 9110, 5.6.7), which is written once a second.
-pub(super) fn date<T>(tell: impl FnOnce(&[u8]) -> T) -> T {
-    let now = SystemTime::now();
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = seconds.map_or(0, |since| since.as_secs());
-    LAST.with_borrow_mut(|(at, value)| {
-        if *at != seconds || value.is_empty() {
-            (*at, *value) = (seconds, httpdate::fmt_http_date(now));
+/// Adds `Date` (RFC 9110, 5.6.7), which is written once a second.
+pub(super) fn add_date(edit: &mut Edit) {
+    let seconds = clock_gettime(ClockId::Realtime).tv_sec;
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    LAST.with_borrow_mut(|(at, field)| {
+        if *at != seconds || field.is_empty() {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            field.clear();
+            // A name that is known, and text.
+            let _ = field.push(
+                Known::Date.name().as_bytes(),
+                httpdate::fmt_http_date(now).as_bytes(),
+            );
+            *at = seconds;
         }
-        tell(value.as_bytes())
-    })
+        edit.add_all(field);
+    });
 }

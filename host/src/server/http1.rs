@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::date::date;
+use super::date::add_date;
 use super::linger::Linger;
 use super::outlet::Outlet;
 use super::stream::{ClientStream, socket_error};
@@ -84,7 +84,10 @@ pub(super) async fn serve(
         let (request, room) = workspace.split();
         let refusal = match http1.read_head(request).await {
             Came::Request => {
+                // The connection's timer is armed for this task already.
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
                 proxy::serve(&client, request, &mut http1, room).await;
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
                 if http1.is_over_for_next().await {
                     continue;
                 }
@@ -414,7 +417,7 @@ impl Downstream for Http1 {
             }
         }
         if !head.has(Known::Date) {
-            date(|date| edit.add(Known::Date, date));
+            add_date(edit);
         }
         edit.write(head, self.wire.outbox.vec());
         self.wire.begin_body(framing);

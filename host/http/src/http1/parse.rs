@@ -12,8 +12,8 @@ use crate::known;
 use crate::limits::Limits;
 use crate::method::Method;
 use crate::syntax::{
-    TOKEN, colons, first_of, is_blank, is_text, is_token, status, target_end, text_end, token_end,
-    trim,
+    TOKEN, TargetParts, is_blank, is_text, is_token, near_colon, status, target_end, target_parts,
+    text_end, token_end, trim,
 };
 use crate::violation::Violation;
 
@@ -40,9 +40,16 @@ fn without_end(line: &[u8]) -> Result<&[u8], Violation> {
 /// A request line, at the start of these bytes.
 #[inline]
 pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
-    let method_end = token_end(bytes, 0);
+    let (method, method_end) = match bytes.first_chunk() {
+        Some(b"GET ") => (Method::Get, 3),
+        _ => method(bytes),
+    };
     let target = method_end + 1;
-    let target_end = target_end(bytes, target);
+    let TargetParts {
+        path_end,
+        end: target_end,
+        has_odd_path,
+    } = target_parts(bytes, target);
     let behind = bytes.get(target_end..).unwrap_or_default();
     let version = match behind.first_chunk::<11>() {
         Some(b" HTTP/1.1\r\n") => Version::Http11,
@@ -55,7 +62,6 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
     if target_end - target > limits.target as usize {
         return Err(Violation::TargetTooLong);
     }
-    let method = Method::of(&bytes[..method_end]);
     if bytes[target] != b'/' {
         other_target(method, &bytes[target..target_end])?;
     } else if method == Method::Connect {
@@ -66,11 +72,19 @@ pub(super) fn request_line(bytes: &[u8], limits: &Limits) -> Read<Start> {
         line: Line::Request {
             method,
             method_end: offset(method_end),
+            path_end: offset(path_end),
             target_end: offset(target_end),
+            has_odd_path,
         },
         end: offset(target_end + 11),
         is_target_never_indexed: false,
     }))
+}
+
+/// The method that these bytes begin with, and where it ends.
+fn method(bytes: &[u8]) -> (Method, usize) {
+    let end = token_end(bytes, 0);
+    (Method::of(&bytes[..end]), end)
 }
 
 /// Judges a target that is no path.
@@ -141,6 +155,17 @@ pub(super) fn first_of_response(bytes: &[u8]) -> Result<(), Violation> {
 /// A status line, at the start of these bytes.
 #[inline]
 pub(super) fn status_line(bytes: &[u8]) -> Read<Start> {
+    if let Some(b"HTTP/1.1 200 OK\r\n") = bytes.first_chunk() {
+        return Ok(Some(Start {
+            version: Version::Http11,
+            line: Line::Response {
+                status: 200,
+                reason: (13, 15),
+            },
+            end: 17,
+            is_target_never_indexed: false,
+        }));
+    }
     let version = match bytes.first_chunk::<9>() {
         Some(b"HTTP/1.1 ") => Version::Http11,
         Some(b"HTTP/1.0 ") => Version::Http10,
@@ -193,47 +218,39 @@ fn unusual_status_line(bytes: &[u8]) -> Read<Start> {
     })
 }
 
-/// The words in which a usual name ends: what is behind a head need not be searched for a colon.
-const USUAL_WORDS: usize = 6;
-
-/// The field whose line begins at `start`, if it is as they usually are: all there, its name a token of eight bytes or more with
-/// its colon, and no white space but one space before the value.
+/// The field whose line begins at `start`, if it is as they usually are: all there, its name a short token, and no white space but
+/// one space before the value.
 #[inline(always)]
 pub(super) fn usual_field(bytes: &[u8], start: usize) -> Option<Entry> {
     let line = bytes.get(start..)?;
-    let words = line.as_chunks::<8>().0;
-    let first = u64::from_le_bytes(*words.first()?);
+    let first = u64::from_le_bytes(*line.first_chunk()?);
     if first & 0xff == u64::from(b'\r') {
         return None;
     }
-    let ends = words.iter().take(USUAL_WORDS).enumerate();
-    let mut ends = ends.map(|(number, word)| (number, colons(u64::from_le_bytes(*word))));
-    let (number, found) = ends.find(|(_, found)| *found != 0)?;
-    let name_end = 8 * number + first_of(found);
-    let known = known::find_by(line, name_end, first);
+    let length = near_colon(line)?;
+    let (name, behind) = (line.get(..length)?, *line.get(length + 1)?);
+    let known = known::find_by(name, first);
     // A name that is known is a token. Another has to be looked at.
-    if known.is_none() && !is_token(&line[..name_end]) {
+    if known.is_none() && !is_token(name) {
         return None;
     }
-    let value = match line.get(name_end + 1)? {
-        b' ' => name_end + 2,
-        _ => name_end + 1,
-    };
-    let end = text_end(line, value);
-    let Some(b"\r\n") = line.get(end..)?.first_chunk() else {
+    let name_end = start + length;
+    let value = name_end + 1 + usize::from(behind == b' ');
+    let end = text_end(bytes, value);
+    let Some(b"\r\n") = bytes.get(end..)?.first_chunk() else {
         return None;
     };
     // An empty value, or blanks at the ends of one: the first byte tells of both, since none below a space is left but CR and
     // tabulators.
-    if line[value] <= b' ' || line[end - 1] <= b' ' {
+    if bytes[value] <= b' ' || bytes[end - 1] <= b' ' {
         return None;
     }
     Some(Entry {
         start: offset(start),
-        name_end: offset(start + name_end),
-        value: offset(start + value),
-        value_end: offset(start + end),
-        end: offset(start + end + 2),
+        name_end: offset(name_end),
+        value: offset(value),
+        value_end: offset(end),
+        end: offset(end + 2),
         known,
         is_plain: true,
         is_never_indexed: false,

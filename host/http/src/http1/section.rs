@@ -158,7 +158,7 @@ impl Reading {
             if end - line > limits.line as usize {
                 break;
             }
-            fields.enter(entry);
+            fields.enter_plain(entry);
             line = end;
         }
         self.line = line;

@@ -21,7 +21,7 @@ use crate::meters::Desk;
 use crate::mux::{Held, Shared, Stream, StreamFault};
 use crate::proxy::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
 use crate::server::client::Client;
-use crate::server::date::date;
+use crate::server::date::add_date;
 use crate::server::outlet::Outlet;
 use crate::server::stream::ClientStream;
 
@@ -218,7 +218,7 @@ impl Downstream for Side {
 
     fn begin(&mut self, head: &Head, edit: &mut Edit, framing: Framing) {
         if !head.has(Known::Date) {
-            date(|date| edit.add(Known::Date, date));
+            add_date(edit);
         }
         self.is_connect &= (200..300).contains(&edit.status(head));
         let has_more = self.is_connect || self.is_malformed;

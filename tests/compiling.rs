@@ -443,7 +443,10 @@ fn start_serves_by_the_fallback_until_plugins_are_compiled() {
     proxy.stderr.line_with("serves (selector)");
     assert_eq!(proxy.served(3), ["b1"; 3]);
     assert_eq!(ask(&proxy, "GET /readyz", &[]).status(), 200);
-    assert_eq!(api(&proxy, "/api/v1/plugins/p")["compiling"], Value::Null);
+    eventually("it is told", || {
+        let plugin = api(&proxy, "/api/v1/plugins/p");
+        (plugin["compiling"] == Value::Null).then_some(())
+    });
 }
 
 /// A program that waits for its plugin before it listens, in this folder, with its compiler.

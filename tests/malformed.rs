@@ -157,11 +157,14 @@ fn bytes_that_are_no_ascii_pass_in_a_path() {
     }
 }
 
+/// What is wrong with a request, its head, and the frames behind that, whose stream is yet to be said.
+type Row = (&'static str, Vec<u8>, Vec<Vec<u8>>);
+
 /// The same where it is the body that is malformed, or what is behind it.
 #[test]
 fn a_request_that_ends_malformed_is_refused_and_its_neighbour_finishes() {
     let length = |length: &[u8]| [POST, &literal(b"content-length", length)].concat();
-    let mut rows: Vec<(&str, Vec<u8>, Vec<Vec<u8>>)> = vec![
+    let mut rows: Vec<Row> = vec![
         (
             "less than its length",
             length(b"5"),

@@ -235,8 +235,11 @@ impl Proxy {
         eventually("a process ends", || {
             let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
             let state = stat.rsplit(')').next().unwrap_or_default().trim();
-            // Gone, or only not asked about by whoever started it.
-            (state.is_empty() || state.starts_with('Z')).then_some(())
+            // Gone, or only not asked about by the process that started it. Its files are closed with the last of its threads,
+            // and it may be the first that ends.
+            let threads = fs::read_dir(format!("/proc/{process}/task"));
+            let is_last = threads.is_ok_and(|threads| threads.count() == 1);
+            (state.is_empty() || (state.starts_with('Z') && is_last)).then_some(())
         });
     }
 

@@ -338,6 +338,37 @@ fn haproxy_speaks_http_2_with_us_on_both_sides() {
     }
 }
 
+/// Another engine yet: of the library that curl speaks by.
+#[test]
+fn nghttpd_is_asked_in_http_2() {
+    let files = directory();
+    let (up, down) = (files.path().join("up"), files.path().join("down"));
+    let (up, down) = (up.to_string_lossy(), down.to_string_lossy());
+    fs::write(&*up, pattern()).expect("writing a file");
+    let nghttpd = Server::nghttpd();
+    let configuration = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"cluster\"\n\
+         [[balancer.cluster.member]]\nurl = \"h2c://{}\"\n",
+        nghttpd.addresses[0]
+    );
+    let equipoise = Equipoise::serve(directory(), &configuration, "error");
+    let url = format!("http://{}/echo", equipoise.address);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for round in 0..3 {
+            Tool::curl()
+                .with([version, "-T", &up, "-o", &down, &url])
+                .says();
+            let got = fs::read(&*down).expect("curl wrote it");
+            assert!(got == pattern(), "{version} {round}");
+        }
+    }
+    // curl reads nothing behind a body whose length was told.
+    let file = format!("http://{}/hello.txt", equipoise.address);
+    let nghttp = Tool::named("nghttp", "nghttp2-client");
+    let got = nghttp.with(["--verbose", &file]).says();
+    assert!(got.contains("x-checked: yes"), "{got}");
+}
+
 /// nginx refuses what is too large by its length alone, and reads none of it. We read a megabyte more before we close, so that the
 /// client reads the answer; hence half of that.
 #[test]

@@ -14,7 +14,7 @@
 //!
 //! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]), and the program soaked for two in everything that may
 //! happen at once ([`soak`]).
-//! What protocols really are, programs and libraries say that everybody uses: curl, h2load, openssl and sslyze, nginx and
+//! What protocols really are, programs and libraries say that everybody uses: curl, h2load, nghttpd, openssl and sslyze, nginx and
 //! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
 //!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).

@@ -1,4 +1,4 @@
-//! nginx and HAProxy, each with a configuration, a directory and a process of its own.
+//! nginx, HAProxy and nghttpd, each with a configuration, a directory and a process of its own.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -63,7 +63,26 @@ impl Server {
         })
     }
 
-    /// Neither can be told to take free ports: they are found first, and others when somebody was faster.
+    /// nghttpd, which sends back what it is sent, and has a file `/hello.txt` that it sends with a trailer; all with padding.
+    ///
+    /// # Panics
+    /// There is no nghttpd, or it does not start five times.
+    #[track_caller]
+    pub(crate) fn nghttpd() -> Self {
+        let program = located("nghttpd", "nghttp2-server");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("hello.txt"), "hello").expect("writing a file");
+        Self::start(directory, 1, "@PORT_0@", |file, directory| {
+            let port = fs::read_to_string(file).expect("it was written");
+            let mut command = Command::new(&program);
+            command.args(["--no-tls", "--echo-upload", "--padding=100"]);
+            command.args(["--trailer", "x-checked: yes", "-a", "127.0.0.1", "-d"]);
+            command.arg(directory).arg(port);
+            command
+        })
+    }
+
+    /// None of them can be told to take free ports: they are found first, and others when somebody was faster.
     #[track_caller]
     fn start(
         directory: TempDir,

@@ -285,6 +285,32 @@ fn trailers_pass_both_ways() {
     });
 }
 
+/// HTTP/1 has no place for them there.
+#[test]
+fn trailers_behind_a_body_whose_length_is_told_pass_by_http2() {
+    let cell = Cell::of(Version::Http2, Version::Http2);
+    let told = |message: Message| Message {
+        is_told: true,
+        ..message
+    };
+    let answer = told(ok().trailer("x-sum", "294"));
+    let mut between = Between::answering(cell, answer);
+    let request = Message::of("POST /").body("one").trailer("x-count", "1");
+    for number in 0..2 {
+        let answer = between.ask(&told(request.clone()));
+        assert_eq!(answer.value("content-length"), Some("2"));
+        let expected = [("x-sum".to_owned(), "294")];
+        assert_eq!(
+            (answer.lower_trailers(), answer.text()),
+            (expected.into(), "ok".into())
+        );
+        let request = between.member.request(number);
+        assert_eq!(request.value("content-length"), Some("3"));
+        let expected = [("x-count".to_owned(), "1")];
+        assert_eq!(request.lower_trailers(), expected);
+    }
+}
+
 /// What must not be in a trailer section, but says nothing of framing, which the h2 crate would not send.
 const FORBIDDEN: [&str; 16] = [
     "Host",

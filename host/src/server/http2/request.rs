@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use equipoise_http::http1::Framing;
 use equipoise_http::http2::ErrorCode;
 use equipoise_http::http2::message::Request;
-use equipoise_http::{Edit, Fields, Head, Known, Violation};
+use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lanes::Seat;
@@ -223,8 +223,9 @@ impl Downstream for Side {
         self.is_connect &= (200..300).contains(&edit.status(head));
         let has_more = self.is_connect || self.is_malformed;
         let is_whole = matches!(framing, Framing::None | Framing::Length(0)) && !has_more;
+        // Of a member of HTTP/2, trailers may follow.
         self.left = match framing {
-            Framing::Length(length) => Some(length),
+            Framing::Length(length) if head.version() < Version::Http2 => Some(length),
             _ => None,
         };
         let sent = self.stream.begin(

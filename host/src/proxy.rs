@@ -200,6 +200,7 @@ async fn forward<'request>(
         },
         give_up: cluster.config.request_timeout.map(|it| begun + it),
         now: Cell::new(begun),
+        time: Cell::new(Some(time)),
     };
     call.notes.note_session(&exchange);
     exchange.run(call).await
@@ -274,6 +275,8 @@ struct Exchange<'request> {
     give_up: Option<Instant>,
     /// When it last waited for anything: the clock is not read for each step.
     now: Cell<Instant>,
+    /// The same as the time that balancing goes by, once that is asked for.
+    time: Cell<Option<Duration>>,
 }
 
 /// A member that has answered, and what must be held while its response is passed on.
@@ -491,12 +494,17 @@ impl Exchange<'_> {
     /// It has waited: reads the clock.
     fn tick(&self) {
         self.now.set(Instant::now());
+        self.time.set(None);
     }
 
     /// When it last waited for anything, as the time that balancing goes by.
     fn time(&self) -> Duration {
-        let now = self.now.get().into_std();
-        now.saturating_duration_since(self.snapshot.started())
+        let time = self.time.get().unwrap_or_else(|| {
+            let now = self.now.get().into_std();
+            now.saturating_duration_since(self.snapshot.started())
+        });
+        self.time.set(Some(time));
+        time
     }
 
     /// `Host` as members get it, where that is the client's.

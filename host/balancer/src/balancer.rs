@@ -252,6 +252,7 @@ impl Balancer {
         (choice, explanation)
     }
 
+    #[inline]
     fn choose_before(
         &self,
         query: &Query<'_>,
@@ -378,6 +379,7 @@ impl Balancer {
     }
 
     /// One decision: the session's member, else the method's choice.
+    #[inline]
     fn decide(
         &self,
         desk: &mut Desk,

@@ -15,7 +15,7 @@ use equipoise_http::{Fields, Violation};
 use rustix::buffer::spare_capacity;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
 use tokio_rustls::{client, server};
 use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
@@ -389,6 +389,8 @@ pub(crate) struct Wire<S, T> {
     has_chunk_end: bool,
     /// Whether the stream may hold back what was written.
     is_unflushed: bool,
+    /// Whether the runtime has been told to wake the task once something comes, and nothing was read since.
+    is_watched: bool,
     /// Bytes written since this number was taken.
     pub(crate) written: usize,
 }
@@ -406,6 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
             direct: 0,
             has_chunk_end: false,
             is_unflushed: false,
+            is_watched: false,
             written: 0,
         }
     }
@@ -413,6 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     /// Reads what has come. 0 is the end of the stream.
     #[inline]
     pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.is_watched = false;
         if self.outbox.is_empty() {
             // What was written from is read into.
             self.inbox.take_over(&mut self.outbox);
@@ -427,6 +431,21 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     pub(crate) fn poll_fill_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.stream.poll_readable(context));
         self.poll_fill(context)
+    }
+
+    /// The same where one task has the connection to itself: the runtime is not told again to wake it.
+    #[inline]
+    pub(crate) fn poll_fill_watched(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_watched && !self.stream.is_readable() {
+            return Poll::Pending;
+        }
+        let filled = self.poll_fill_late(context);
+        // A task that has used up its budget comes again, and is not told of the stream.
+        self.is_watched = filled.is_pending() && has_budget_remaining();
+        filled
     }
 
     /// Gives back buffers that nothing is in.
@@ -641,13 +660,16 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::poll_fn;
+    use std::future::{Future as _, poll_fn};
+    use std::pin::pin;
 
     use equipoise_http::Limits;
     use equipoise_http::http1::{BodyEvent, RequestReader};
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, DuplexStream, duplex};
     use tokio::net::TcpListener;
+    use tokio::task::coop::consume_budget;
+    use tokio::task::yield_now;
 
     use super::*;
 
@@ -959,6 +981,32 @@ mod tests {
         drop(theirs);
         poll_fn(|context| ours.poll_readable(context)).await;
         assert_eq!(ours.read_now(&mut buffer).unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_had_used_up_its_budget_is_woken_by_what_comes_on_a_watched_connection() {
+        let (ours, mut theirs) = sockets().await;
+        let mut wire = wire(ours);
+        let mut polls = 0;
+        let filling = poll_fn(|context| {
+            polls += 1;
+            while polls == 1 && has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(context);
+            }
+            // Looked at twice in a row, as behind a response.
+            match wire.poll_fill_watched(context) {
+                Poll::Pending => wire.poll_fill_watched(context),
+                filled => filled,
+            }
+        });
+        let sending = async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            theirs.write_all(b"request").await.unwrap();
+        };
+        let (filled, ()) = tokio::join!(filling, sending);
+        assert_eq!(filled.unwrap(), 7);
     }
 
     #[tokio::test]

@@ -142,6 +142,20 @@ async fn forward<'request>(
     request: &'request Head,
     call: &mut Call<'request>,
 ) -> Result<(), Failure> {
+    let exchange = begin(client, snapshot, request, call)?;
+    exchange.run(call).await
+}
+
+/// Finds the route of a request, and what there is to know before a member is chosen.
+///
+/// # Errors
+/// It may not go to any member.
+fn begin<'request>(
+    client: &'request Client,
+    snapshot: &'request Snapshot,
+    request: &'request Head,
+    call: &mut Call<'request>,
+) -> Result<Exchange<'request>, Failure> {
     let host = request.authority().unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
@@ -203,7 +217,7 @@ async fn forward<'request>(
         time: Cell::new(Some(time)),
     };
     call.notes.note_session(&exchange);
-    exchange.run(call).await
+    Ok(exchange)
 }
 
 /// Sends a client to the same URL at `https`.

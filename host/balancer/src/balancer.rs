@@ -252,7 +252,6 @@ impl Balancer {
         (choice, explanation)
     }
 
-    #[inline]
     fn choose_before(
         &self,
         query: &Query<'_>,
@@ -379,7 +378,6 @@ impl Balancer {
     }
 
     /// One decision: the session's member, else the method's choice.
-    #[inline]
     fn decide(
         &self,
         desk: &mut Desk,

@@ -76,11 +76,12 @@ pub(crate) async fn serve(
     {
         return Box::pin(manager::serve(client, manager, request, down, room)).await;
     }
-    let mut notes = Notes::begin(client, &snapshot, request);
-    if let Err(failure) = forward(client, &snapshot, request, down, room, &mut notes).await {
-        Box::pin(fail(request, &failure, down, room, &mut notes)).await;
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    if let Err(failure) = forward(client, &snapshot, request, &mut call).await {
+        Box::pin(fail(request, &failure, &mut call)).await;
     }
-    notes.close();
+    call.notes.close();
 }
 
 /// Answers a request of which no more is read, and which goes to no member.
@@ -92,21 +93,19 @@ pub(crate) async fn refuse(
     room: &mut Room,
 ) {
     let snapshot = client.worker.snapshot();
-    let mut notes = Notes::begin(client, &snapshot, request);
-    fail(request, &failure, down, room, &mut notes).await;
-    notes.close();
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    fail(request, &failure, &mut call).await;
+    call.notes.close();
 }
 
 /// Tells a client what went wrong with its request, if it is still there.
-async fn fail(
-    request: &Head,
-    failure: &Failure,
-    down: &mut dyn Downstream,
-    room: &mut Room,
-    notes: &mut Notes<'_>,
-) {
+async fn fail(request: &Head, failure: &Failure, call: &mut Call<'_>) {
+    let Call {
+        down, room, notes, ..
+    } = call;
     notes.note_failure(failure);
-    let Room { response, edit, .. } = room;
+    let Room { response, edit, .. } = &mut **room;
     edit.clear();
     if let Failure::ClientAborted(_) = failure {
         notes.note_answer(failure.status(), edit);
@@ -123,7 +122,7 @@ async fn fail(
         false => failure.respond(response),
     };
     notes.note_answer(response.status(), edit);
-    relay::answer(request, response, edit, text.as_bytes(), down, notes).await;
+    relay::answer(request, text.as_bytes(), call).await;
 }
 
 /// Whether a request is one of gRPC, whose responses have their status in fields of their own.
@@ -141,10 +140,22 @@ async fn forward<'request>(
     client: &'request Client,
     snapshot: &'request Snapshot,
     request: &'request Head,
-    down: &mut dyn Downstream,
-    room: &mut Room,
-    notes: &mut Notes<'request>,
+    call: &mut Call<'request>,
 ) -> Result<(), Failure> {
+    let exchange = begin(client, snapshot, request, call)?;
+    exchange.run(call).await
+}
+
+/// Finds the route of a request, and what there is to know before a member is chosen.
+///
+/// # Errors
+/// It may not go to any member.
+fn begin<'request>(
+    client: &'request Client,
+    snapshot: &'request Snapshot,
+    request: &'request Head,
+    call: &mut Call<'request>,
+) -> Result<Exchange<'request>, Failure> {
     let host = request.authority().unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
@@ -171,19 +182,22 @@ async fn forward<'request>(
         return Err(Failure::UnknownExpectation);
     }
     let cluster = &snapshot.clusters[route.balancer];
-    notes.note_route(number, cluster);
-    let time = notes.begun.saturating_duration_since(snapshot.started());
+    call.notes.note_route(number, cluster);
+    let time = call
+        .notes
+        .begun
+        .saturating_duration_since(snapshot.started());
     let session = cluster.balancer.session(
         &View::new(request, client.address.ip()),
         &Services::at(time),
     );
-    let mut upload = Upload::of(
-        down.framing(),
+    call.upload = Upload::of(
+        call.down.framing(),
         request,
         cluster.config.replay_buffer,
         &snapshot.limits,
     );
-    let begun = Instant::from_std(notes.begun);
+    let begun = Instant::from_std(call.notes.begun);
     let exchange = Exchange {
         client,
         snapshot,
@@ -194,15 +208,16 @@ async fn forward<'request>(
         route,
         cluster,
         session,
-        wish: match upload {
+        wish: match call.upload {
             None => Wish::of(request),
             Some(_) => None,
         },
         give_up: cluster.config.request_timeout.map(|it| begun + it),
         now: Cell::new(begun),
+        time: Cell::new(Some(time)),
     };
-    notes.note_session(&exchange);
-    exchange.run(down, room, &mut upload, notes).await
+    call.notes.note_session(&exchange);
+    Ok(exchange)
 }
 
 /// Sends a client to the same URL at `https`.
@@ -223,6 +238,32 @@ fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
         443 => format!("https://{host}{target}"),
         port => format!("https://{host}:{port}{target}"),
     })
+}
+
+/// A request under way: its client's side, and what changes while it is served.
+struct Call<'request> {
+    /// Where the request came from, and where the response goes.
+    down: &'request mut dyn Downstream,
+    room: &'request mut Room,
+    /// Its body; none without.
+    upload: Option<Upload>,
+    notes: Notes<'request>,
+}
+
+impl<'request> Call<'request> {
+    /// One that goes to no member yet.
+    fn new(
+        down: &'request mut dyn Downstream,
+        room: &'request mut Room,
+        notes: Notes<'request>,
+    ) -> Self {
+        Self {
+            down,
+            room,
+            upload: None,
+            notes,
+        }
+    }
 }
 
 /// One request and everything that is known of it before a member is chosen.
@@ -248,6 +289,8 @@ struct Exchange<'request> {
     give_up: Option<Instant>,
     /// When it last waited for anything: the clock is not read for each step.
     now: Cell<Instant>,
+    /// The same as the time that balancing goes by, once that is asked for.
+    time: Cell<Option<Duration>>,
 }
 
 /// A member that has answered, and what must be held while its response is passed on.
@@ -278,13 +321,7 @@ impl From<Failure> for Failed {
 
 impl Exchange<'_> {
     /// Asks one member after another, until one answers or the request may not be tried again.
-    async fn run(
-        &self,
-        down: &mut dyn Downstream,
-        room: &mut Room,
-        upload: &mut Option<Upload>,
-        notes: &mut Notes<'_>,
-    ) -> Result<(), Failure> {
+    async fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
         if let Some(share) = self.cluster.config.retry_budget {
@@ -294,9 +331,9 @@ impl Exchange<'_> {
             if let Some(failure) = self.out_of_time() {
                 return Err(failure);
             }
-            let choice = match self.choose(&tries, notes) {
+            let choice = match self.choose(&tries, &mut call.notes) {
                 Err(Refusal::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
-                    Box::pin(self.await_eligible(&tries, down, notes)).await?
+                    Box::pin(self.await_eligible(&tries, call)).await?
                 }
                 choice => choice,
             };
@@ -306,18 +343,16 @@ impl Exchange<'_> {
                     return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
-            notes.note_choice(self, &choice);
+            call.notes.note_choice(self, &choice);
             let is_fresh = tries.needs_fresh_connection();
-            let attempt = self.attempt(&choice, is_fresh, down, room, upload, notes);
-            match attempt.await {
+            match self.attempt(&choice, is_fresh, call).await {
                 Ok(mut answered) => {
-                    let status = room.response.status();
-                    notes.note_outcome(Ok(status));
-                    let repeats = self.repeats_on(status, upload.as_ref())
+                    let status = call.room.response.status();
+                    call.notes.note_outcome(Ok(status));
+                    let repeats = self.repeats_on(status, call.upload.as_ref())
                         && self.affords(tries.next_after_answer(&choice));
                     if !repeats {
-                        self.pass_on(choice, answered, down, room, upload, notes)
-                            .await;
+                        self.pass_on(choice, answered, call).await;
                         return Ok(());
                     }
                     answered.close(None);
@@ -327,9 +362,9 @@ impl Exchange<'_> {
                     failure,
                     was_reused,
                 }) => {
-                    notes.note_outcome(Err(&failure));
+                    call.notes.note_outcome(Err(&failure));
                     tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
-                    if !(self.may_repeat(&failure, upload.as_ref())
+                    if !(self.may_repeat(&failure, call.upload.as_ref())
                         && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
                     {
                         return Err(failure);
@@ -349,16 +384,15 @@ impl Exchange<'_> {
     async fn await_eligible(
         &self,
         tries: &Tries,
-        down: &mut dyn Downstream,
-        notes: &mut Notes<'_>,
+        call: &mut Call<'_>,
     ) -> Result<Result<Choice, Refusal>, Failure> {
         let limit = self.cluster.config.timeout;
         let step = (limit / 100).max(Duration::from_millis(1));
         let give_up = self.now.get() + limit;
         loop {
-            self.unless_gone(down, sleep(step)).await?;
+            self.unless_gone(call.down, sleep(step)).await?;
             self.tick();
-            let choice = self.choose(tries, notes);
+            let choice = self.choose(tries, &mut call.notes);
             if !matches!(choice, Err(Refusal::NoneEligible)) || self.now.get() >= give_up {
                 return Ok(choice);
             }
@@ -474,12 +508,17 @@ impl Exchange<'_> {
     /// It has waited: reads the clock.
     fn tick(&self) {
         self.now.set(Instant::now());
+        self.time.set(None);
     }
 
     /// When it last waited for anything, as the time that balancing goes by.
     fn time(&self) -> Duration {
-        let now = self.now.get().into_std();
-        now.saturating_duration_since(self.snapshot.started())
+        let time = self.time.get().unwrap_or_else(|| {
+            let now = self.now.get().into_std();
+            now.saturating_duration_since(self.snapshot.started())
+        });
+        self.time.set(Some(time));
+        time
     }
 
     /// `Host` as members get it, where that is the client's.

@@ -5,14 +5,17 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use equipoise_http::http1::body::{CHUNK_END, Encoder, WrongLength};
 use equipoise_http::http1::{BodyEvent, Framing};
 use equipoise_http::{Fields, Violation};
-use tokio::io::{AsyncRead, AsyncWrite, Empty, ReadBuf};
+use rustix::buffer::spare_capacity;
+use tokio::io::{AsyncRead, AsyncWrite, Empty, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
 use tokio_rustls::{client, server};
 use tokio_util::either::Either;
 use tokio_util::io::poll_read_buf;
@@ -164,16 +167,35 @@ impl Buffer {
         }
     }
 
+    /// Takes the memory of another in which nothing is, if it has none.
+    #[inline]
+    fn take_over(&mut self, other: &mut Self) {
+        if self.bytes.capacity() == 0 {
+            std::mem::swap(&mut self.bytes, &mut other.bytes);
+        }
+    }
+
     /// Reads what has come. 0 is the end of the stream.
     #[inline]
-    pub(crate) fn poll_read<S: AsyncRead + Unpin>(
+    pub(crate) fn poll_read<S: AsyncRead + Readiness + Unpin>(
         &mut self,
         stream: &mut S,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         self.make_room();
         let room = self.bytes.capacity() - self.bytes.len();
-        let read = ready!(poll_read_buf(Pin::new(stream), context, &mut self.bytes))?;
+        // One that always has more to read leaves time for others.
+        let budget = ready!(poll_proceed(context));
+        let read = match stream.read_now(&mut self.bytes) {
+            Some(read) => {
+                budget.made_progress();
+                read?
+            }
+            None => {
+                drop(budget);
+                ready!(poll_read_buf(Pin::new(stream), context, &mut self.bytes))?
+            }
+        };
         self.was_filled = read == room;
         Poll::Ready(Ok(read))
     }
@@ -207,6 +229,41 @@ impl Drop for Buffer {
 pub(crate) trait Readiness {
     /// Ready once a read may bring something; until then, the task is woken when it may.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// The same for now, as far as the runtime has heard: no task is woken.
+    fn is_readable(&self) -> bool {
+        true
+    }
+
+    /// Reads what has come into the room that a buffer has, if that can be done without a poll.
+    fn read_now(&self, _: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        None
+    }
+
+    /// Writes at once, if that can be done without a poll.
+    fn write_now(&self, _: &[u8]) -> Option<io::Result<usize>> {
+        None
+    }
+}
+
+/// Reads from a socket; an error that says so where it is empty now.
+fn receive(socket: impl AsFd, buffer: &mut Vec<u8>, read: &mut Option<usize>) -> io::Result<()> {
+    let room = buffer.capacity() - buffer.len();
+    let bytes = rustix::io::read(socket, spare_capacity(buffer))?;
+    *read = Some(bytes);
+    match (1..room).contains(&bytes) {
+        // The next read waits to be told, and does not ask the kernel in vain.
+        true => Err(io::ErrorKind::WouldBlock.into()),
+        false => Ok(()),
+    }
+}
+
+/// What was tried, if it could be done.
+fn unless_blocked<T>(tried: io::Result<T>) -> Option<io::Result<T>> {
+    match tried {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        tried => Some(tried),
+    }
 }
 
 impl Readiness for TcpStream {
@@ -215,12 +272,43 @@ impl Readiness for TcpStream {
         // The read brings the error again.
         self.poll_read_ready(context).map(|_| ())
     }
+
+    #[inline]
+    fn is_readable(&self) -> bool {
+        self.try_io(Interest::READABLE, || Ok(())).is_ok()
+    }
+
+    #[inline]
+    fn read_now(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        let mut read = None;
+        let tried = self.try_io(Interest::READABLE, || receive(self, buffer, &mut read));
+        read.map(Ok).or_else(|| unless_blocked(tried.map(|()| 0)))
+    }
+
+    #[inline]
+    fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        unless_blocked(self.try_write(bytes))
+    }
 }
 
 impl Readiness for UnixStream {
     #[inline]
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(context).map(|_| ())
+    }
+
+    fn is_readable(&self) -> bool {
+        self.try_io(Interest::READABLE, || Ok(())).is_ok()
+    }
+
+    fn read_now(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        let mut read = None;
+        let tried = self.try_io(Interest::READABLE, || receive(self, buffer, &mut read));
+        read.map(Ok).or_else(|| unless_blocked(tried.map(|()| 0)))
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        unless_blocked(self.try_write(bytes))
     }
 }
 
@@ -237,6 +325,30 @@ impl<L: Readiness, R: Readiness> Readiness for Either<L, R> {
         match self {
             Self::Left(stream) => stream.poll_readable(context),
             Self::Right(stream) => stream.poll_readable(context),
+        }
+    }
+
+    #[inline]
+    fn is_readable(&self) -> bool {
+        match self {
+            Self::Left(stream) => stream.is_readable(),
+            Self::Right(stream) => stream.is_readable(),
+        }
+    }
+
+    #[inline]
+    fn read_now(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        match self {
+            Self::Left(stream) => stream.read_now(buffer),
+            Self::Right(stream) => stream.read_now(buffer),
+        }
+    }
+
+    #[inline]
+    fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::Left(stream) => stream.write_now(bytes),
+            Self::Right(stream) => stream.write_now(bytes),
         }
     }
 }
@@ -277,6 +389,8 @@ pub(crate) struct Wire<S, T> {
     has_chunk_end: bool,
     /// Whether the stream may hold back what was written.
     is_unflushed: bool,
+    /// Whether the runtime has been told to wake the task once something comes, and nothing was read since.
+    is_watched: bool,
     /// Bytes written since this number was taken.
     pub(crate) written: usize,
 }
@@ -294,6 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
             direct: 0,
             has_chunk_end: false,
             is_unflushed: false,
+            is_watched: false,
             written: 0,
         }
     }
@@ -301,6 +416,11 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     /// Reads what has come. 0 is the end of the stream.
     #[inline]
     pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.is_watched = false;
+        if self.outbox.is_empty() {
+            // What was written from is read into.
+            self.inbox.take_over(&mut self.outbox);
+        }
         let read = ready!(self.inbox.poll_read(&mut self.stream, context))?;
         self.tally.received(read);
         Poll::Ready(Ok(read))
@@ -311,6 +431,21 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     pub(crate) fn poll_fill_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.stream.poll_readable(context));
         self.poll_fill(context)
+    }
+
+    /// The same where one task has the connection to itself: the runtime is not told again to wake it.
+    #[inline]
+    pub(crate) fn poll_fill_watched(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_watched && !self.stream.is_readable() {
+            return Poll::Pending;
+        }
+        let filled = self.poll_fill_late(context);
+        // A task that has used up its budget comes again, and is not told of the stream.
+        self.is_watched = filled.is_pending() && has_budget_remaining();
+        filled
     }
 
     /// Gives back buffers that nothing is in.
@@ -433,7 +568,10 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     fn poll_write(&mut self, context: &mut Context<'_>, behind: &[u8]) -> Poll<io::Result<usize>> {
         let (stream, waiting) = (Pin::new(&mut self.stream), self.outbox.unread());
         let written = match (waiting, behind) {
-            (waiting, []) => ready!(stream.poll_write(context, waiting))?,
+            (waiting, []) => match stream.write_now(waiting) {
+                Some(written) => written?,
+                None => ready!(stream.poll_write(context, waiting))?,
+            },
             ([], behind) => ready!(stream.poll_write(context, behind))?,
             (waiting, behind) => {
                 let slices = [IoSlice::new(waiting), IoSlice::new(behind)];
@@ -522,12 +660,16 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::poll_fn;
+    use std::future::{Future as _, poll_fn};
+    use std::pin::pin;
 
     use equipoise_http::Limits;
     use equipoise_http::http1::{BodyEvent, RequestReader};
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, DuplexStream, duplex};
+    use tokio::net::TcpListener;
+    use tokio::task::coop::consume_budget;
+    use tokio::task::yield_now;
 
     use super::*;
 
@@ -811,6 +953,60 @@ mod tests {
         wire.inbox.consume(read);
         let read = poll_fn(|context| wire.poll_fill(context)).await.unwrap();
         assert_eq!(read, LARGE - SMALL);
+    }
+
+    /// The two ends of a connection.
+    async fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, accepted) = tokio::join!(connecting, listener.accept());
+        (ours.unwrap(), accepted.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_read_without_a_poll_as_long_as_something_may_have_come() {
+        let (ours, mut theirs) = sockets().await;
+        let mut buffer = Vec::with_capacity(4);
+        theirs.write_all(b"request").await.unwrap();
+        poll_fn(|context| ours.poll_readable(context)).await;
+        for expected in [&b"requ"[..], b"est"] {
+            buffer.clear();
+            assert!(ours.is_readable());
+            assert_eq!(ours.read_now(&mut buffer).unwrap().unwrap(), expected.len());
+            assert_eq!(buffer, expected);
+        }
+        // There was room for more.
+        assert!(!ours.is_readable());
+        assert!(ours.read_now(&mut buffer).is_none());
+        drop(theirs);
+        poll_fn(|context| ours.poll_readable(context)).await;
+        assert_eq!(ours.read_now(&mut buffer).unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_had_used_up_its_budget_is_woken_by_what_comes_on_a_watched_connection() {
+        let (ours, mut theirs) = sockets().await;
+        let mut wire = wire(ours);
+        let mut polls = 0;
+        let filling = poll_fn(|context| {
+            polls += 1;
+            while polls == 1 && has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(context);
+            }
+            // Looked at twice in a row, as behind a response.
+            match wire.poll_fill_watched(context) {
+                Poll::Pending => wire.poll_fill_watched(context),
+                filled => filled,
+            }
+        });
+        let sending = async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            theirs.write_all(b"request").await.unwrap();
+        };
+        let (filled, ()) = tokio::join!(filling, sending);
+        assert_eq!(filled.unwrap(), 7);
     }
 
     #[tokio::test]

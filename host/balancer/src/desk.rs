@@ -38,7 +38,7 @@ impl Desk {
     pub(crate) fn choose(
         &mut self,
         sets: &Sets,
-        members: &[Arc<Member>],
+        members: &Arc<[Arc<Member>]>,
         query: &Query<'_>,
         occasion: Occasion<'_>,
         witness: &mut impl Witness,
@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// Charges a sticky hit on the member at position `taker` to the schedule in use.
-    pub(crate) fn charge(&mut self, members: &[Arc<Member>], taker: usize, query: &Query<'_>) {
+    pub(crate) fn charge(&mut self, members: &Arc<[Arc<Member>]>, taker: usize, query: &Query<'_>) {
         let positions = self.eligible.usable(members);
         let Ok(chosen) = positions.binary_search(&taker) else {
             return;
@@ -109,7 +109,7 @@ impl Desk {
 fn ask(
     selector: &mut dyn Selector,
     columns: &mut Columns,
-    members: &[Arc<Member>],
+    members: &Arc<[Arc<Member>]>,
     positions: &[usize],
     query: &Query<'_>,
 ) -> Option<usize> {

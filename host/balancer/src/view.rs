@@ -1,7 +1,8 @@
 //! The candidates of one decision, as the columns a selector reads.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::Arc;
+use std::ptr::addr_eq;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use equipoise_sdk::Candidates;
@@ -11,6 +12,9 @@ use crate::{Counters, Member};
 /// The memory of the columns; kept between decisions.
 #[derive(Default)]
 pub(crate) struct Columns {
+    /// Whose ids and weights were gathered, which stay the same: members, and positions among them.
+    members: Option<Weak<[Arc<Member>]>>,
+    positions: Vec<usize>,
     ids: Column<u32>,
     weights: Column<u32>,
     busy: Column<u32>,
@@ -33,15 +37,16 @@ impl Columns {
         std::mem::take(self.narrowed.get_mut())
     }
 
-    /// Forgets the numbers of the decision before and views `members` at `positions`.
+    /// Forgets the counters of the decision before and views `members` at `positions`.
     pub(crate) fn view<'a>(
         &'a mut self,
-        members: &'a [Arc<Member>],
+        members: &'a Arc<[Arc<Member>]>,
         positions: &'a [usize],
         now: Duration,
     ) -> View<'a> {
-        self.ids.clear();
-        self.weights.clear();
+        if !self.are_of(members, positions) {
+            self.begin(members, positions);
+        }
         self.narrowed.get_mut().clear();
         if self.has_counters.take() {
             self.clear_counters();
@@ -52,6 +57,23 @@ impl Columns {
             now,
             columns: self,
         }
+    }
+
+    /// Whether the decision before was among the same.
+    fn are_of(&self, members: &Arc<[Arc<Member>]>, positions: &[usize]) -> bool {
+        let before = self.members.as_ref();
+        before.is_some_and(|before| addr_eq(before.as_ptr(), Arc::as_ptr(members)))
+            && self.positions == positions
+    }
+
+    #[cold]
+    fn begin(&mut self, members: &Arc<[Arc<Member>]>, positions: &[usize]) {
+        // Their memory is not used for others while this is held.
+        self.members = Some(Arc::downgrade(members));
+        self.positions.clear();
+        self.positions.extend_from_slice(positions);
+        self.ids.clear();
+        self.weights.clear();
     }
 
     fn clear_counters(&mut self) {

@@ -10,10 +10,9 @@ use equipoise_http::{Head, Known, Version};
 use tokio::time::{Instant, timeout};
 
 use super::downstream::Downstream;
-use super::notes::Notes;
 use super::upload::{Upload, UploadFault};
 use super::workspace::Room;
-use super::{Answered, Exchange, Failed, Failure, headers, rewrite, upgrade};
+use super::{Answered, Call, Exchange, Failed, Failure, headers, rewrite, upgrade};
 use crate::config::Protocol;
 use crate::upstream::{
     ConnectError, ConnectOptions, Connection, MemberFault, NotBegun, Pool, Upstream,
@@ -25,17 +24,14 @@ impl Exchange<'_> {
         &self,
         choice: &Choice,
         needs_fresh_connection: bool,
-        down: &mut dyn Downstream,
-        room: &mut Room,
-        upload: &mut Option<Upload>,
-        notes: &Notes<'_>,
+        call: &mut Call<'_>,
     ) -> Result<Answered, Failed> {
         let upstream = self.upstream(choice);
         let mut asked = self.asked(&upstream.config)?;
         let slot = match upstream.slots.acquire_now() {
             Some(slot) => slot,
             None => {
-                let acquiring = Box::pin(self.unless_gone(down, upstream.slots.acquire()));
+                let acquiring = Box::pin(self.unless_gone(call.down, upstream.slots.acquire()));
                 let slot = acquiring.await?;
                 self.tick();
                 slot.ok_or(Failure::Full)?
@@ -52,7 +48,7 @@ impl Exchange<'_> {
             Some(connection) => connection,
             None => {
                 let connecting = self.connect(choice, &pool, needs_fresh_connection, may_share);
-                let connected = Box::pin(self.unless_gone(down, connecting)).await?;
+                let connected = Box::pin(self.unless_gone(call.down, connecting)).await?;
                 self.tick();
                 connected?
             }
@@ -60,26 +56,17 @@ impl Exchange<'_> {
         let was_reused = connection.is_reused();
         let has_question = upstream.config.ping.is_some() || asked.is_some();
         if has_question && connection.speaks_http2() {
-            let told = Box::pin(self.question(upstream, &connection, asked, down)).await;
+            let told = Box::pin(self.question(upstream, &connection, asked, call.down)).await;
             asked = told.map_err(|failure| self.failed(choice, failure, was_reused))?;
         }
         let asked = asked.as_deref();
-        self.send(upstream, asked, &mut connection, room, upload, notes)
+        self.send(upstream, asked, &mut connection, call)
             .map_err(|failure| self.failed(choice, failure, was_reused))?;
         // It may be set for the member that was asked before.
-        room.deadline.clear();
-        let heard = poll_fn(|context| {
-            self.poll_final(
-                upstream,
-                &mut connection,
-                down,
-                room,
-                upload.as_mut(),
-                context,
-            )
-        });
+        call.room.deadline.clear();
+        let heard = poll_fn(|context| self.poll_final(upstream, &mut connection, call, context));
         let checked = match heard.await {
-            Ok(()) => self.check_answer(&room.response, asked),
+            Ok(()) => self.check_answer(&call.room.response, asked),
             Err(failure) => Err(failure),
         };
         let checked = match checked {
@@ -92,7 +79,7 @@ impl Exchange<'_> {
             }
             return Err(self.failed(choice, failure, was_reused));
         }
-        let status = room.response.status();
+        let status = call.room.response.status();
         self.report(choice, Outcome::Answered(status));
         Ok(Answered {
             connection,
@@ -192,12 +179,10 @@ impl Exchange<'_> {
         upstream: &Upstream,
         asked: Option<&str>,
         connection: &mut Connection,
-        room: &mut Room,
-        upload: &mut Option<Upload>,
-        notes: &Notes<'_>,
+        call: &mut Call<'_>,
     ) -> Result<(), Failure> {
         let Upstream { config, host, .. } = upstream;
-        let (edit, request) = (&mut room.edit, self.request);
+        let (edit, request) = (&mut call.room.edit, self.request);
         edit.clear();
         if let Some(target) = rewrite::target(request, &self.path, self.rest, self.route, config) {
             edit.set_target(&target)
@@ -210,7 +195,7 @@ impl Exchange<'_> {
             edit.add(Known::Connection, b"close");
         }
         let mut framing = Framing::None;
-        if let Some(upload) = upload {
+        if let Some(upload) = &mut call.upload {
             framing = upload.framing();
             // With HTTP/2, a member has been asked already.
             let ping = config.ping.filter(|_| !connection.speaks_http2());
@@ -222,7 +207,7 @@ impl Exchange<'_> {
                 edit.add(Known::Expect, b"100-continue");
             }
         }
-        notes.mark(edit, request);
+        call.notes.mark(edit, request);
         let begun = connection.begin(request, edit, framing, asked);
         begun.map_err(|not| match not {
             NotBegun::Invalid(violation) => Failure::Malformed(violation),
@@ -235,32 +220,31 @@ impl Exchange<'_> {
         &self,
         upstream: &Upstream,
         connection: &mut Connection,
-        down: &mut dyn Downstream,
-        room: &mut Room,
-        mut upload: Option<&mut Upload>,
+        call: &mut Call<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         loop {
-            let body = upload.as_deref_mut();
-            let heard = self.poll_answer(upstream, connection, down, room, body, context);
-            if let Err(failure) = ready!(heard) {
+            if let Err(failure) = ready!(self.poll_answer(upstream, connection, call, context)) {
                 return Poll::Ready(Err(failure));
             }
             self.tick();
+            let Call {
+                down, room, upload, ..
+            } = &mut *call;
             // It lives.
             room.deadline.clear();
             if !room.response.is_interim() {
                 return Poll::Ready(Ok(()));
             }
             if room.response.status() == 100
-                && let Some(upload) = upload.as_deref_mut()
+                && let Some(upload) = upload
                 && upload.awaits_go_ahead()
             {
                 upload.go_ahead();
                 // Ours to hear, not the client's.
                 continue;
             }
-            self.pass_on_interim(down, room);
+            self.pass_on_interim(*down, room);
         }
     }
 
@@ -269,15 +253,16 @@ impl Exchange<'_> {
         &self,
         upstream: &Upstream,
         connection: &mut Connection,
-        down: &mut dyn Downstream,
-        room: &mut Room,
-        mut upload: Option<&mut Upload>,
+        call: &mut Call<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
+        let Call {
+            down, room, upload, ..
+        } = call;
         let mut broken = None;
-        match upload.as_deref_mut().filter(|upload| !upload.is_done()) {
+        match upload.as_mut().filter(|upload| !upload.is_done()) {
             Some(upload) => {
-                match upload.poll(context, &mut room.replay, down, connection) {
+                match upload.poll(context, &mut room.replay, *down, connection) {
                     Poll::Ready(Err(UploadFault::Client(fault))) => {
                         return Poll::Ready(Err(fault.into()));
                     }
@@ -304,9 +289,8 @@ impl Exchange<'_> {
         if let Some(fault) = broken {
             return Poll::Ready(Err(failure_of(connection, fault)));
         }
-        if upload
-            .as_deref()
-            .is_none_or(|upload| !upload.awaits_client())
+        let upload = upload.as_ref();
+        if upload.is_none_or(|upload| !upload.awaits_client())
             && let Poll::Ready(fault) = down.poll_gone(context)
         {
             return Poll::Ready(Err(fault.into()));
@@ -315,7 +299,6 @@ impl Exchange<'_> {
         if let Poll::Ready(Err(fault)) = down.poll_flush(context) {
             return Poll::Ready(Err(fault.into()));
         }
-        let upload = upload.as_deref();
         self.poll_patience(upstream, upload, room, context).map(Err)
     }
 

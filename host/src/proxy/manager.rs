@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use super::downstream::{ClientFault, Downstream, Piece};
 use super::notes::Notes;
 use super::workspace::Room;
-use super::{Failure, fail, relay, target};
+use super::{Call, Failure, fail, relay, target};
 use crate::admin::{BodySender, channel};
 use crate::config::Manager;
 use crate::path;
@@ -34,19 +34,19 @@ pub(super) async fn serve(
     room: &mut Room,
 ) {
     let snapshot = client.worker.snapshot();
-    let mut notes = Notes::begin(client, &snapshot, request);
-    match ask(client, manager, request, down).await {
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    match ask(client, manager, request, call.down).await {
         Ok(answer) => {
-            let Room { response, edit, .. } = room;
+            let Room { response, edit, .. } = &mut *call.room;
             edit.clear();
             write(response, &answer);
-            notes.note_answer(response.status(), edit);
-            let body = answer.body().as_bytes();
-            relay::answer(request, response, edit, body, down, &mut notes).await;
+            call.notes.note_answer(response.status(), edit);
+            relay::answer(request, answer.body().as_bytes(), &mut call).await;
         }
-        Err(failure) => fail(request, &failure, down, room, &mut notes).await,
+        Err(failure) => fail(request, &failure, &mut call).await,
     }
-    notes.close();
+    call.notes.close();
 }
 
 /// Hands a request over, and its body after it, until there is an answer.

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use equipoise_http::http1::Framing;
-use equipoise_http::{Edit, Head, Known, Method};
+use equipoise_http::{Head, Known, Method};
 use equipoise_sdk::health;
 use tokio::time::Instant;
 
+use super::Call;
 use super::downstream::{ClientFault, Downstream, Piece};
-use super::notes::Notes;
-use super::upload::{Upload, UploadFault};
+use super::upload::UploadFault;
 use super::workspace::Room;
 use crate::upstream::{Connection, MemberFault};
 
@@ -73,15 +73,18 @@ impl Relay {
     pub(super) fn poll(
         &mut self,
         member: &mut Connection,
-        client: &mut dyn Downstream,
-        room: &mut Room,
-        upload: Option<&mut Upload>,
-        notes: &mut Notes<'_>,
+        call: &mut Call<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Ended> {
+        let Call {
+            down: client,
+            room,
+            upload,
+            notes,
+        } = call;
         let mut awaits_client = false;
-        if let Some(upload) = upload.filter(|upload| !upload.is_done()) {
-            match upload.poll(context, &mut room.replay, client, member) {
+        if let Some(upload) = upload.as_mut().filter(|upload| !upload.is_done()) {
+            match upload.poll(context, &mut room.replay, *client, member) {
                 Poll::Ready(Err(UploadFault::Client(fault))) => {
                     return Poll::Ready(Ended::ByClient(fault));
                 }
@@ -115,7 +118,7 @@ impl Relay {
                     return Poll::Ready(Ended::ByMember(Cut::Fault(fault)));
                 }
                 Poll::Pending => {
-                    return self.poll_waiting(client, room, awaits_client, context);
+                    return self.poll_waiting(*client, room, awaits_client, context);
                 }
             }
         }
@@ -152,14 +155,14 @@ impl Relay {
 }
 
 /// Sends a response of ours.
-pub(super) async fn answer(
-    request: &Head,
-    response: &mut Head,
-    edit: &mut Edit,
-    body: &[u8],
-    client: &mut dyn Downstream,
-    notes: &mut Notes<'_>,
-) {
+pub(super) async fn answer(request: &Head, body: &[u8], call: &mut Call<'_>) {
+    let Call {
+        down: client,
+        room,
+        notes,
+        ..
+    } = call;
+    let Room { response, edit, .. } = &mut **room;
     let length = body.len();
     // Digits, and a name that is known.
     let _ = response.push(
@@ -189,13 +192,13 @@ pub(super) async fn answer(
     }
     notes.count_bytes(if is_sent { length } else { 0 });
     client.end(None);
-    finish(client, notes, Instant::now()).await;
+    finish(call, Instant::now()).await;
 }
 
 /// Writes what is left of a response; noted before, so that a client that has it finds it in logs and metrics.
-pub(super) async fn finish(client: &mut dyn Downstream, notes: &mut Notes<'_>, ended: Instant) {
-    notes.close_at(ended);
-    if let Err(fault) = poll_fn(|context| client.poll_flush(context)).await {
-        notes.note_client_fault(fault);
+pub(super) async fn finish(call: &mut Call<'_>, ended: Instant) {
+    call.notes.close_at(ended);
+    if let Err(fault) = poll_fn(|context| call.down.poll_flush(context)).await {
+        call.notes.note_client_fault(fault);
     }
 }

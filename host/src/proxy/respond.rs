@@ -8,14 +8,12 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
-use super::downstream::{ClientFault, Downstream};
-use super::notes::Notes;
+use super::downstream::ClientFault;
 use super::relay::Relay;
 use super::rewrite::Rewrite;
-use super::upload::Upload;
 use super::view::{Services, View};
 use super::workspace::Room;
-use super::{Answered, Exchange, headers, relay, sticky_cookie, tunnel, upgrade};
+use super::{Answered, Call, Exchange, headers, relay, sticky_cookie, tunnel, upgrade};
 use crate::config::Member;
 use crate::upstream::Connection;
 
@@ -25,16 +23,16 @@ impl Exchange<'_> {
         &self,
         choice: Choice,
         mut answered: Answered,
-        down: &mut dyn Downstream,
-        room: &mut Room,
-        upload: &mut Option<Upload>,
-        notes: &mut Notes<'_>,
+        call: &mut Call<'_>,
     ) {
         let upstream = self.upstream(&choice);
         let config = &upstream.config;
-        if let Some(upload) = upload {
+        if let Some(upload) = &mut call.upload {
             upload.relax();
         }
+        let Call {
+            down, room, notes, ..
+        } = &mut *call;
         self.edit_answer(&choice, config, room);
         notes.note_answer(room.edit.status(&room.response), &mut room.edit);
         let connection = &mut answered.connection;
@@ -42,15 +40,13 @@ impl Exchange<'_> {
             let is_extended = self.wants_tunnel_only();
             upgrade::grant(&mut room.edit, &room.response, is_extended);
             down.begin(&room.response, &mut room.edit, Framing::None);
-            Box::pin(self.open_tunnel(connection, config.tunnel_timeout, down, notes)).await;
+            Box::pin(self.open_tunnel(connection, config.tunnel_timeout, call)).await;
             return answered.close(None);
         }
         let framing = connection.framing();
         down.begin(&room.response, &mut room.edit, framing);
         let mut relay = Relay::new(config.timeout);
-        let ended =
-            poll_fn(|context| relay.poll(connection, down, room, upload.as_mut(), notes, context))
-                .await;
+        let ended = poll_fn(|context| relay.poll(connection, call, context)).await;
         self.tick();
         answered.close(ended.failure());
         match ended {
@@ -66,24 +62,24 @@ impl Exchange<'_> {
                 }
                 // What the client has yet to take is not the member's business.
                 drop((choice, slot));
-                relay::finish(down, notes, self.now.get()).await;
+                relay::finish(call, self.now.get()).await;
             }
             relay::Ended::ByClient(fault) => {
                 if let ClientFault::Aborted(Some(code)) = fault {
                     answered.connection.reset(code);
                 }
-                notes.note_client_fault(fault);
+                call.notes.note_client_fault(fault);
             }
             relay::Ended::ByMember(fault) => {
                 upstream.meters.count_truncated();
-                notes.note_break(&fault);
-                notes.close_at(self.now.get());
+                call.notes.note_break(&fault);
+                call.notes.close_at(self.now.get());
                 // What the client has yet to take is not the member's business.
                 drop((choice, answered));
                 // What came before is worth something, and HTTP/2 is not to overtake it.
-                let _ = poll_fn(|context| down.poll_flush(context)).await;
+                let _ = poll_fn(|context| call.down.poll_flush(context)).await;
                 yield_now().await;
-                down.abort();
+                call.down.abort();
             }
         }
     }
@@ -107,13 +103,8 @@ impl Exchange<'_> {
     }
 
     /// Copies both ways what client and member say behind a 101.
-    async fn open_tunnel(
-        &self,
-        connection: &mut Connection,
-        idle: Duration,
-        down: &mut dyn Downstream,
-        notes: &mut Notes<'_>,
-    ) {
+    async fn open_tunnel(&self, connection: &mut Connection, idle: Duration, call: &mut Call<'_>) {
+        let Call { down, notes, .. } = call;
         let limits = tunnel::Limits {
             idle,
             half_ended: self.snapshot.limits.client_timeout,

@@ -137,7 +137,7 @@ impl Http1 {
             }
             let filled = match std::mem::replace(&mut is_woken, true) {
                 true => self.wire.poll_fill(context),
-                false => self.wire.poll_fill_late(context),
+                false => self.wire.poll_fill_watched(context),
             };
             match filled {
                 Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
@@ -368,7 +368,7 @@ impl Downstream for Http1 {
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
         while self.half_closed.is_none() && self.wire.inbox.len() < AHEAD {
-            match self.wire.poll_fill_late(context) {
+            match self.wire.poll_fill_watched(context) {
                 Poll::Ready(Ok(0)) => {
                     self.half_closed = Some(Instant::now() + self.limits.half_close);
                 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::{MemberFault, Traffic};
 use super::stream::MemberStream;
 use crate::proxy::Piece;
-use crate::wire::{Body, Tally, Wire};
+use crate::wire::{Body, Readiness as _, Tally, Wire};
 
 /// A connection to a member.
 pub(crate) struct Http1 {
@@ -104,6 +104,9 @@ impl Http1 {
     /// # Errors
     /// It did: whether it said something.
     pub(super) fn quiet(&mut self) -> Result<(), Spoken> {
+        if !self.wire.stream.is_readable() {
+            return Ok(());
+        }
         let polled = self
             .wire
             .poll_fill_late(&mut Context::from_waker(Waker::noop()));

@@ -43,7 +43,7 @@ impl Pool {
             since,
         }) = idle.pop()
         {
-            if now.saturating_duration_since(since) >= ttl {
+            if since.checked_add(ttl).is_some_and(|until| until <= now) {
                 idle.clear();
             } else if connection.is_quiet() {
                 return Some(connection.reused());

@@ -1,5 +1,6 @@
 //! HPACK: the examples of RFC 7541, what cannot be decoded, what is indexed; and beside another implementation.
 
+mod both;
 mod compare;
 mod encoder;
 mod rfc;

@@ -1,5 +1,7 @@
 //! Connections of HTTP/2: rules as tables, properties of any bytes, and another implementation as the peer.
 
+mod compare;
+mod compared;
 mod ending;
 mod floods;
 mod flow;

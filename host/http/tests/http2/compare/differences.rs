@@ -1,0 +1,111 @@
+//! The differences, each with its reason.
+
+use equipoise_http::Violation;
+use equipoise_http::http2::ConnectionError;
+
+use super::ours::Ours;
+use super::script::{
+    ACK, CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PRIORITY_UPDATE, SETTINGS, WINDOW_UPDATE,
+};
+use super::theirs::Theirs;
+use super::{End, Message};
+
+/// Why h2 does not tell of a request that is right to us.
+pub(super) fn is_refused_by_theirs(message: &Message) -> bool {
+    // Its `Uri` takes only paths of UTF-8, and not all of ASCII that clients send all the same; see the target of HTTP/1.
+    // It holds extended CONNECT to a Content-Length, which says nothing of a tunnel (RFC 9110, 9.3.6); we leave it out.
+    message.method == b"CONNECT"
+        || message
+            .path
+            .iter()
+            .any(|byte| !byte.is_ascii() || b"\"<>\\^`{|}".contains(byte))
+}
+
+/// Why h2 breaks off a request that is right to us.
+pub(super) fn is_broken_by_theirs(our: &Message, their: &Message) -> bool {
+    // See above.
+    their.end == End::Broken && our.method == b"CONNECT"
+}
+
+/// What h2 lets pass.
+pub(super) fn is_refused_by_ours(violation: Violation) -> bool {
+    use Violation::*;
+    matches!(
+        violation,
+        HostRepeated
+            | HostMismatch
+            | HostInvalid
+            | HostMissing
+            | Fragment
+            | TargetForm
+            | TargetByte
+            | Connect
+            | Trailer
+            | TooManyFields
+            | Te
+            | Length
+            | LengthRepeated
+            | BlankAround
+            | PseudoLate
+            | PseudoMissing
+            | Headers
+    )
+}
+
+/// What of the connection h2 lets pass.
+pub(super) fn is_over_for_ours_alone(
+    error: ConnectionError,
+    theirs: &Theirs,
+    said: &[Frame],
+) -> bool {
+    let Some(last) = said.last() else {
+        return false;
+    };
+    match error {
+        // It does not know of PRIORITY_UPDATE (RFC 9218, 7.1), nor of the settings of RFC 8441, 3 and RFC 9218, 2.1.
+        ConnectionError::FrameSize | ConnectionError::StreamId if last.kind == PRIORITY_UPDATE => {
+            true
+        }
+        ConnectionError::Setting => last.kind == SETTINGS,
+        // It judges a block, and whether a stream depends on itself, before it looks whether there may be such a stream, and resets
+        // that.
+        ConnectionError::StreamId => theirs.refused.contains(&last.number()),
+        // It reads the block of a push first, and resets the stream if that is malformed (RFC 9113, 8.4 has another error).
+        ConnectionError::Push => true,
+        // It ignores whatever comes for a stream that it has reset, also behind the client's own end of it (RFC 9113, 5.1).
+        ConnectionError::ClosedStream => true,
+        _ => false,
+    }
+}
+
+/// What of the connection we let pass.
+pub(super) fn is_over_for_theirs_alone(ours: &mut Ours, theirs: &Theirs, said: &[Frame]) -> bool {
+    let Some(last) = said.last() else {
+        return false;
+    };
+    // Behind GOAWAY of the client it closes by itself when nothing is under way, where we only say that we may be closed.
+    let is_leaving = said.iter().any(|frame| frame.kind == GOAWAY);
+    if is_leaving && theirs.is_idle(&ours.reset) {
+        return true;
+    }
+    match last.kind {
+        // It takes an answer to no SETTINGS of its own for an error, of which RFC 9113, 6.5 does not speak.
+        SETTINGS => last.has(ACK),
+        // The last stream must not go up (RFC 9113, 6.8); we hold on to the lowest that was said, and have opened none.
+        GOAWAY => is_leaving_twice(said),
+        // Fields that cannot be are to it an error of decoding, also in blocks that are of no use any more; to us, of the message
+        // (RFC 9113, 8.1.1). It judges those of a frame at once, we of a block that is whole.
+        HEADERS | CONTINUATION => {
+            ours.end_block(last);
+            ours.over.is_some() || !ours.is_open(last.number())
+        }
+        // What comes behind the end of a message is to us an error of its stream (RFC 9113, 5.1), as is whatever else is wrong of
+        // one; and what comes for one that we have reset may have crossed that.
+        DATA | WINDOW_UPDATE => !ours.is_open(last.number()),
+        _ => false,
+    }
+}
+
+fn is_leaving_twice(said: &[Frame]) -> bool {
+    said.iter().filter(|frame| frame.kind == GOAWAY).count() > 1
+}

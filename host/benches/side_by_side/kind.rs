@@ -31,6 +31,8 @@ pub(crate) enum Driver {
     H2c,
     /// By HTTP/2 over TLS, by h2load.
     H2,
+    /// Unary gRPC calls by HTTP/2 with prior knowledge, by h2load.
+    Grpc,
     /// Not at all: full handshakes of TLS 1.3.
     Handshakes,
     /// One over each of many connections, which are idle then: not a matter of time, but of memory.
@@ -45,7 +47,7 @@ impl Driver {
 
     /// Whether h2load sends them.
     pub(crate) fn needs_h2load(self) -> bool {
-        matches!(self, Self::H2c | Self::H2)
+        matches!(self, Self::H2c | Self::H2 | Self::Grpc)
     }
 }
 
@@ -110,6 +112,15 @@ impl Kind {
         name: "h2",
         about: "By HTTP/2 over TLS 1.3, from h2load (4 connections of 8 streams), answered with 1 KiB",
         driver: Driver::H2,
+        ..Self::SMALL
+    };
+
+    /// HTTP/2 on both sides.
+    pub(crate) const GRPC: Self = Self {
+        name: "grpc",
+        about: "Unary gRPC calls by HTTP/2 with prior knowledge, from h2load (4 connections of 8 streams), to members that take the \
+            same; a message of 25 bytes each way",
+        driver: Driver::Grpc,
         ..Self::SMALL
     };
 

@@ -20,6 +20,7 @@ mod comparison;
 mod contender;
 mod cores;
 mod counted;
+mod grpc;
 mod h2load;
 mod handshakes;
 mod http1;

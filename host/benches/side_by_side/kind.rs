@@ -37,6 +37,8 @@ pub(crate) enum Driver {
     Handshakes,
     /// One over each of many connections, which are idle then: not a matter of time, but of memory.
     Idle,
+    /// The same by HTTP/2 with prior knowledge.
+    IdleH2c,
 }
 
 impl Driver {
@@ -48,6 +50,11 @@ impl Driver {
     /// Whether h2load sends them.
     pub(crate) fn needs_h2load(self) -> bool {
         matches!(self, Self::H2c | Self::H2 | Self::Grpc)
+    }
+
+    /// Whether it leaves connections idle, whose memory is what counts.
+    pub(crate) fn leaves_idle(self) -> bool {
+        matches!(self, Self::Idle | Self::IdleH2c)
     }
 }
 
@@ -138,6 +145,14 @@ impl Kind {
         name: "idle",
         about: "4,000 connections that wait after one request each: resident memory for one of them",
         driver: Driver::Idle,
+        ..Self::SMALL
+    };
+
+    /// The same by HTTP/2.
+    pub(crate) const IDLE_H2C: Self = Self {
+        name: "idle-h2c",
+        about: "4,000 connections by HTTP/2 with prior knowledge that wait after one request each: resident memory for one of them",
+        driver: Driver::IdleH2c,
         ..Self::SMALL
     };
 

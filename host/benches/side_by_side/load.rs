@@ -87,7 +87,7 @@ impl<'a> Load<'a> {
             Driver::H2 => Self::H2load(Sent::requests("https", addresses.tls)),
             Driver::Grpc => Self::H2load(Sent::calls(addresses.h2c)?),
             Driver::Handshakes => Self::Handshakes(addresses.tls, bench),
-            Driver::KeepAlive | Driver::ConnectionEach | Driver::Idle => {
+            Driver::KeepAlive | Driver::ConnectionEach | Driver::Idle | Driver::IdleH2c => {
                 let conversation = Conversation::of(kind, addresses);
                 Self::Http1(Clients::new(CLIENTS, &conversation)?)
             }

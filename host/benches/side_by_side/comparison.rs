@@ -46,7 +46,7 @@ static BUILT_IN: Comparison = Comparison {
             name: "apache2",
             configuration: include_str!("configurations/apache2.conf"),
             // TLS and HTTP/2 need more modules, and thousands of connections another configuration.
-            lacks: &["h2c", "h2", "handshake", "idle"],
+            lacks: &["h2c", "h2", "grpc", "handshake", "idle", "idle-h2c"],
             ..Known::of(&APACHE)
         },
         Known {
@@ -63,8 +63,10 @@ static BUILT_IN: Comparison = Comparison {
         Kind::DOWNLOAD,
         Kind::H2C,
         Kind::H2,
+        Kind::GRPC,
         Kind::HANDSHAKE,
         Kind::IDLE,
+        Kind::IDLE_H2C,
     ],
     rehearsal: None,
 };

@@ -1,7 +1,6 @@
 //! One row of a comparison: a program with a configuration, and what it takes to start it on this machine.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::comparison::Comparison;
 use crate::kind::Kind;
 use crate::options::Options;
+use crate::origin::Origin;
 use crate::policy::{self, Policy};
 use crate::program::{EQUIPOISE, Program};
 use crate::proxy::Addresses;
@@ -128,16 +128,17 @@ impl Contender {
         !self.known.lacks.contains(&kind.name)
     }
 
-    /// Writes the configuration into `directory`; the command that starts the proxy at `addresses` before `members`.
+    /// Writes the configuration into `directory`; the command that starts the proxy at `addresses` before the members of `origin`.
     pub(crate) fn prepare(
         &self,
         directory: &Path,
         addresses: Addresses,
-        members: &[SocketAddr; 2],
+        origin: &Origin,
     ) -> std::io::Result<Vec<OsString>> {
         // Envoy goes by the extension; the others take any.
         let path = directory.join("configuration.yaml");
         let policy = self.place_policy(directory)?;
+        let (members, called) = (&origin.members, &origin.called);
         let fill = |text: &str| {
             text.replace("@CONFIGURATION@", &path.to_string_lossy())
                 .replace("@DIRECTORY@", &directory.to_string_lossy())
@@ -151,6 +152,10 @@ impl Contender {
                 .replace("@MEMBER_2@", &members[1].to_string())
                 .replace("@MEMBER_1_PORT@", &members[0].port().to_string())
                 .replace("@MEMBER_2_PORT@", &members[1].port().to_string())
+                .replace("@CALLED_1@", &called[0].to_string())
+                .replace("@CALLED_2@", &called[1].to_string())
+                .replace("@CALLED_1_PORT@", &called[0].port().to_string())
+                .replace("@CALLED_2_PORT@", &called[1].port().to_string())
         };
         std::fs::write(&path, fill(self.known.configuration))?;
         let arguments = self.known.program.arguments.iter();

@@ -26,6 +26,13 @@ const ATTACHING: Duration = Duration::from_secs(10);
 /// How long it gets from then on to begin.
 const SETTLING: Duration = Duration::from_millis(500);
 
+/// How long valgrind may take to answer, in seconds: it never does where it cannot interrupt a program's threads (Apache's, by
+/// valgrind 3.19 on Linux 6.18).
+const ANSWERING: u32 = 120;
+
+/// What `timeout` ends with when a command took too long.
+const TIMED_OUT: i32 = 124;
+
 /// Profiles that one life may write.
 const MAX_PROFILES: u32 = 100;
 
@@ -248,11 +255,16 @@ fn instructions(proxy: &Proxy) -> Result<f64> {
 }
 
 fn ask_callgrind(proxy: &Proxy, words: &[&str]) -> Result<String> {
-    let output = Command::new("vgdb")
+    let output = Command::new("timeout")
+        .args([&ANSWERING.to_string(), "vgdb"])
         .arg(format!("--pid={}", proxy.process()))
         .args(words)
         .output()
         .context("starting vgdb")?;
+    ensure!(
+        output.status.code() != Some(TIMED_OUT),
+        "valgrind gave no answer for {ANSWERING} s"
+    );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use crate::Bench;
 use crate::contender::Contender;
 use crate::http1::{Clients, Conversation};
-use crate::kind::Kind;
+use crate::http2::Client;
+use crate::kind::{Driver, Kind};
 use crate::load::{Load, Until};
 use crate::process::resident_memory;
 use crate::proxy::Proxy;
@@ -22,18 +23,21 @@ const OTHER_FILES: u64 = 1_000;
 /// Requests before, so that pools have their size.
 const WARM_UP: u32 = 2_000;
 
-/// How often memory is looked at until it stays as it is.
-const LOOKS: u32 = 50;
-
-/// How long it has to stay as it is.
+/// How often memory is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often in a row it has to be the same: for two seconds, as a proxy may give memory back when a connection was idle for one.
+const SAME: u32 = 10;
+
+/// How often it is looked at if it is never the same for so long.
+const LOOKS: u32 = 100;
 
 /// Bytes of resident memory for each of [`CONNECTIONS`] connections that have sent one request, one after the other.
 ///
 /// # Errors
 /// A request was not answered, or there are too few file descriptors.
-pub(crate) fn measure(contender: &Contender, bench: &Bench) -> Result<f64> {
-    eprintln!("idle: {}", contender.name);
+pub(crate) fn measure(kind: &Kind, contender: &Contender, bench: &Bench) -> Result<f64> {
+    eprintln!("{}: {}", kind.name, contender.name);
     let wanted = CONNECTIONS as u64 + OTHER_FILES;
     let files = rlimit::increase_nofile_limit(wanted)?;
     ensure!(
@@ -43,21 +47,43 @@ pub(crate) fn measure(contender: &Contender, bench: &Bench) -> Result<f64> {
     let proxy = Proxy::start(contender, bench)?;
     Load::new(&Kind::SMALL, proxy.addresses, bench)?.run(&Until::requests(WARM_UP))?;
     let before = settled_memory(&proxy)?;
-    let mut clients = Clients::new(CONNECTIONS, &Conversation::of(&Kind::IDLE, proxy.addresses))?;
-    clients.take_turns()?;
+    let waiting = Waiting::after_one_request_each(kind, &proxy)?;
     let after = settled_memory(&proxy)?;
-    drop(clients);
+    drop(waiting);
     Ok((after as f64 - before as f64) / CONNECTIONS as f64)
+}
+
+/// Connections that wait; they are closed with this.
+#[expect(dead_code, reason = "they are held, and that is all")]
+enum Waiting {
+    Http1(Clients),
+    Http2(Vec<Client>),
+}
+
+impl Waiting {
+    /// Each has sent one request, one after the other.
+    fn after_one_request_each(kind: &Kind, proxy: &Proxy) -> Result<Self> {
+        if kind.driver == Driver::IdleH2c {
+            let (address, bytes) = (proxy.addresses.h2c, kind.answer.body_bytes());
+            let clients = (0..CONNECTIONS).map(|_| Client::after_one_request(address, bytes));
+            return Ok(Self::Http2(clients.collect::<Result<_>>()?));
+        }
+        let conversation = Conversation::of(kind, proxy.addresses);
+        let mut clients = Clients::new(CONNECTIONS, &conversation)?;
+        clients.take_turns()?;
+        Ok(Self::Http1(clients))
+    }
 }
 
 /// Resident memory that has not changed for a moment: what connections have left behind is given back by and by.
 fn settled_memory(proxy: &Proxy) -> Result<u64> {
     let look = || resident_memory(proxy.process()).context("the proxy has no memory");
-    let mut memory = look()?;
+    let (mut memory, mut same) = (look()?, 0);
     for _ in 0..LOOKS {
         thread::sleep(PAUSE);
         let before = std::mem::replace(&mut memory, look()?);
-        if memory == before {
+        same = if memory == before { same + 1 } else { 0 };
+        if same == SAME {
             break;
         }
     }

@@ -31,10 +31,14 @@ pub(crate) enum Driver {
     H2c,
     /// By HTTP/2 over TLS, by h2load.
     H2,
+    /// Unary gRPC calls by HTTP/2 with prior knowledge, by h2load.
+    Grpc,
     /// Not at all: full handshakes of TLS 1.3.
     Handshakes,
     /// One over each of many connections, which are idle then: not a matter of time, but of memory.
     Idle,
+    /// The same by HTTP/2 with prior knowledge.
+    IdleH2c,
 }
 
 impl Driver {
@@ -45,7 +49,12 @@ impl Driver {
 
     /// Whether h2load sends them.
     pub(crate) fn needs_h2load(self) -> bool {
-        matches!(self, Self::H2c | Self::H2)
+        matches!(self, Self::H2c | Self::H2 | Self::Grpc)
+    }
+
+    /// Whether it leaves connections idle, whose memory is what counts.
+    pub(crate) fn leaves_idle(self) -> bool {
+        matches!(self, Self::Idle | Self::IdleH2c)
     }
 }
 
@@ -113,6 +122,15 @@ impl Kind {
         ..Self::SMALL
     };
 
+    /// HTTP/2 on both sides.
+    pub(crate) const GRPC: Self = Self {
+        name: "grpc",
+        about: "Unary gRPC calls by HTTP/2 with prior knowledge, from h2load (4 connections of 8 streams), to members that take the \
+            same; a message of 25 bytes each way",
+        driver: Driver::Grpc,
+        ..Self::SMALL
+    };
+
     /// Handshakes of TLS.
     pub(crate) const HANDSHAKE: Self = Self {
         name: "handshake",
@@ -127,6 +145,14 @@ impl Kind {
         name: "idle",
         about: "4,000 connections that wait after one request each: resident memory for one of them",
         driver: Driver::Idle,
+        ..Self::SMALL
+    };
+
+    /// The same by HTTP/2.
+    pub(crate) const IDLE_H2C: Self = Self {
+        name: "idle-h2c",
+        about: "4,000 connections by HTTP/2 with prior knowledge that wait after one request each: resident memory for one of them",
+        driver: Driver::IdleH2c,
         ..Self::SMALL
     };
 

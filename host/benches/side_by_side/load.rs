@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::Bench;
-use crate::h2load;
+use crate::h2load::{self, Sent};
 use crate::handshakes;
 use crate::http1::{CLIENTS, Clients, Conversation};
 use crate::kind::{Driver, Kind};
 use crate::proxy::Addresses;
-use crate::requests::SMALL;
 
 /// When a run ends.
 #[derive(Debug, Clone)]
@@ -74,8 +73,8 @@ pub(crate) struct Run {
 pub(crate) enum Load<'a> {
     /// Requests by HTTP/1.1.
     Http1(Clients),
-    /// Requests by HTTP/2 to this URL.
-    H2load(String),
+    /// Requests by HTTP/2.
+    H2load(Sent),
     /// Handshakes of TLS.
     Handshakes(SocketAddr, &'a Bench),
 }
@@ -83,12 +82,12 @@ pub(crate) enum Load<'a> {
 impl<'a> Load<'a> {
     /// For what listens at these addresses.
     pub(crate) fn new(kind: &Kind, addresses: Addresses, bench: &'a Bench) -> Result<Self> {
-        let path = SMALL;
         Ok(match kind.driver {
-            Driver::H2c => Self::H2load(format!("http://{}{path}", addresses.h2c)),
-            Driver::H2 => Self::H2load(format!("https://{}{path}", addresses.tls)),
+            Driver::H2c => Self::H2load(Sent::requests("http", addresses.h2c)),
+            Driver::H2 => Self::H2load(Sent::requests("https", addresses.tls)),
+            Driver::Grpc => Self::H2load(Sent::calls(addresses.h2c)?),
             Driver::Handshakes => Self::Handshakes(addresses.tls, bench),
-            Driver::KeepAlive | Driver::ConnectionEach | Driver::Idle => {
+            Driver::KeepAlive | Driver::ConnectionEach | Driver::Idle | Driver::IdleH2c => {
                 let conversation = Conversation::of(kind, addresses);
                 Self::Http1(Clients::new(CLIENTS, &conversation)?)
             }
@@ -102,7 +101,7 @@ impl<'a> Load<'a> {
     pub(crate) fn run(&mut self, until: &Until) -> Result<Run> {
         let started = Instant::now();
         let (requests, latencies) = match self {
-            Self::H2load(url) => return h2load::run(url, until),
+            Self::H2load(sent) => return h2load::run(sent, until),
             Self::Http1(clients) => {
                 let latencies = clients.run(until)?;
                 (u32::try_from(latencies.len())?, latencies)

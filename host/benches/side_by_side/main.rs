@@ -20,9 +20,11 @@ mod comparison;
 mod contender;
 mod cores;
 mod counted;
+mod grpc;
 mod h2load;
 mod handshakes;
 mod http1;
+mod http2;
 mod idle;
 mod kind;
 mod load;
@@ -47,7 +49,7 @@ use crate::comparison::Comparison;
 use crate::contender::Contender;
 use crate::cores::Cores;
 use crate::counted::Instructions;
-use crate::kind::{Driver, Kind};
+use crate::kind::Kind;
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::origin::Origin;
@@ -104,7 +106,7 @@ fn run(options: Options) -> Result<()> {
 fn compare(comparison: &Comparison, bench: &Bench, left_out: &mut Vec<String>) -> Result<()> {
     let wanted = comparison.kinds.iter();
     let wanted = wanted.filter(|kind| bench.options.wants(kind) && bench.can_send(kind));
-    let (idle, kinds): (Vec<_>, Vec<_>) = wanted.partition(|kind| kind.driver == Driver::Idle);
+    let (idle, kinds): (Vec<_>, Vec<_>) = wanted.partition(|kind| kind.driver.leaves_idle());
     if idle.is_empty() && kinds.is_empty() {
         return Ok(());
     }
@@ -184,7 +186,7 @@ fn measure_idle(
 ) -> Result<String> {
     let mut rows = Vec::new();
     for contender in contenders.iter().filter(|contender| contender.suits(kind)) {
-        let bytes = idle::measure(contender, bench);
+        let bytes = idle::measure(kind, contender, bench);
         if let Some(bytes) = contender.unless_left_out(bytes, left_out)? {
             rows.push(vec![contender.name.to_owned(), table::thousands(bytes)]);
         }

@@ -1,8 +1,9 @@
 //! The members behind every proxy: two listeners that answer requests with canned responses, all of whose body is one letter:
-//! the member's.
+//! the member's. Two more answer [gRPC calls](grpc).
 //!
-//! One thread serves both, and does as little as it can for each request, so that the proxy in front is what is measured.
+//! One thread serves all of them, and does as little as it can for each request, so that the proxy in front is what is measured.
 
+use std::future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 
+use crate::grpc;
 use crate::requests::{BROWSER, LARGE};
 
 /// Fields of an application's answer, without its length; with the length they are 13.
@@ -79,18 +81,22 @@ impl Answer {
 pub(crate) struct Origin {
     /// Where they listen.
     pub(crate) members: [SocketAddr; 2],
+    /// Where they do for gRPC calls, by HTTP/2.
+    pub(crate) called: [SocketAddr; 2],
 }
 
 impl Origin {
-    /// Binds both listeners and serves them from a thread of their own.
+    /// Binds the listeners and serves them from a thread of their own.
     pub(crate) fn start() -> Result<Self> {
-        let listeners = [bind()?, bind()?];
-        let members = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+        let asked = [bind()?, bind()?];
+        let members = [asked[0].local_addr()?, asked[1].local_addr()?];
+        let for_calls = [bind()?, bind()?];
+        let called = [for_calls[0].local_addr()?, for_calls[1].local_addr()?];
         thread::Builder::new()
             .name("origin".to_owned())
-            .spawn(move || serve(listeners))
+            .spawn(move || serve(asked, for_calls))
             .context("starting the origin's thread")?;
-        Ok(Self { members })
+        Ok(Self { members, called })
     }
 }
 
@@ -100,18 +106,26 @@ fn bind() -> Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-fn serve(listeners: [std::net::TcpListener; 2]) {
+fn serve(asked: [std::net::TcpListener; 2], for_calls: [std::net::TcpListener; 2]) {
     let runtime = runtime::Builder::new_current_thread().enable_io().build();
     runtime.expect("a runtime for the origin").block_on(async {
-        let spawn = |listener, letter| {
-            let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
+        let listen = |listener| TcpListener::from_std(listener).expect("it is non-blocking");
+        let answer = |listener, letter| {
             let responses = Answer::ALL.map(|answer| answer.response(letter));
-            tokio::spawn(accept(listener, Arc::new(responses)))
+            accept(listen(listener), Arc::new(responses))
         };
-        let [first, second] = listeners;
-        let _ = tokio::join!(spawn(first, b'x'), spawn(second, b'y'));
+        for (listener, letter) in asked.into_iter().zip(LETTERS) {
+            tokio::spawn(answer(listener, letter));
+        }
+        for (listener, letter) in for_calls.into_iter().zip(LETTERS) {
+            tokio::spawn(grpc::accept(listen(listener), letter));
+        }
+        future::pending::<()>().await;
     });
 }
+
+/// Those of the members.
+const LETTERS: [u8; 2] = [b'x', b'y'];
 
 /// What a member answers, in the order of [`Answer::ALL`].
 type Responses = Arc<[Vec<u8>; 3]>;

@@ -84,8 +84,7 @@ impl Proxy {
         let directory = directory_for_all()?;
         let addresses = Addresses::free()?;
         bench.certificate.write(directory.path())?;
-        let members = &bench.origin.members;
-        words.extend(contender.prepare(directory.path(), addresses, members)?);
+        words.extend(contender.prepare(directory.path(), addresses, &bench.origin)?);
         let log = File::create(directory.path().join("log"))?;
         let child = bench
             .cores

@@ -10,15 +10,17 @@ use super::script::{
 use super::theirs::Theirs;
 use super::{End, Message};
 
-/// Why h2 does not tell of a request that is right to us.
+/// Why h2 does not tell of a request that is right to us, or ends the connection for it.
 pub(super) fn is_refused_by_theirs(message: &Message) -> bool {
-    // Its `Uri` takes only paths of UTF-8, and not all of ASCII that clients send all the same; see the target of HTTP/1.
+    // Its strings are UTF-8, and its `Uri` takes no bytes that no URI may have, which clients send all the same; see the targets of
+    // HTTP/1.
+    let is_odd = |byte: &u8| b"\"<>\\^`{|}".contains(byte);
+    let path = &message.path;
+    if str::from_utf8(path).is_err() || path.iter().any(is_odd) {
+        return true;
+    }
     // It holds extended CONNECT to a Content-Length, which says nothing of a tunnel (RFC 9110, 9.3.6); we leave it out.
     message.method == b"CONNECT"
-        || message
-            .path
-            .iter()
-            .any(|byte| !byte.is_ascii() || b"\"<>\\^`{|}".contains(byte))
 }
 
 /// Why h2 breaks off a request that is right to us.
@@ -30,26 +32,22 @@ pub(super) fn is_broken_by_theirs(our: &Message, their: &Message) -> bool {
 /// What h2 lets pass.
 pub(super) fn is_refused_by_ours(violation: Violation) -> bool {
     use Violation::*;
-    matches!(
-        violation,
-        HostRepeated
-            | HostMismatch
-            | HostInvalid
-            | HostMissing
-            | Fragment
-            | TargetForm
-            | TargetByte
-            | Connect
-            | Trailer
-            | TooManyFields
-            | Te
-            | Length
-            | LengthRepeated
-            | BlankAround
-            | PseudoLate
-            | PseudoMissing
-            | Headers
-    )
+    match violation {
+        // It leaves `Host` to its user, and takes an authority with a user's name, which RFC 9113, 8.3.1 has not.
+        HostRepeated | HostMismatch | HostInvalid | HostMissing => true,
+        // It cuts fragments off, takes any scheme, and `*` of any method, and takes no path for `/` (RFC 9113, 8.3.1).
+        Fragment | TargetForm | PseudoMissing => true,
+        // It tells of CONNECT, which is for forward proxies.
+        Connect => true,
+        // It takes whatever trailers there are, and leaves out pseudo-fields among them (RFC 9113, 8.1); it takes trailers in
+        // tunnels (8.5).
+        Trailer | PseudoLate | Headers => true,
+        // It takes a number with a sign, or none (RFC 9110, 8.6), and blanks around a value (RFC 9113, 8.2.1).
+        Length | BlankAround => true,
+        // A bound of ours.
+        TooManyFields => true,
+        _ => false,
+    }
 }
 
 /// What of the connection h2 lets pass.
@@ -72,6 +70,11 @@ pub(super) fn is_over_for_ours_alone(
         ConnectionError::StreamId => theirs.refused.contains(&last.number()),
         // It reads the block of a push first, and resets the stream if that is malformed (RFC 9113, 8.4 has another error).
         ConnectionError::Push => true,
+        // It forgets that a block goes on when it has refused what came of it (RFC 9113, 6.10).
+        ConnectionError::Continuation => {
+            let before = said.iter().rev().nth(1);
+            before.is_some_and(|it| it.leaves_block_open() && theirs.refused.contains(&it.number()))
+        }
         // It ignores whatever comes for a stream that it has reset, also behind the client's own end of it (RFC 9113, 5.1).
         ConnectionError::ClosedStream => true,
         _ => false,
@@ -97,7 +100,10 @@ pub(super) fn is_over_for_theirs_alone(ours: &mut Ours, theirs: &Theirs, said: &
         // (RFC 9113, 8.1.1). It judges those of a frame at once, we of a block that is whole.
         HEADERS | CONTINUATION => {
             ours.end_block(last);
-            ours.over.is_some() || !ours.is_open(last.number())
+            let message = ours.requests.get(&last.number());
+            ours.over.is_some()
+                || !ours.is_open(last.number())
+                || message.is_some_and(is_refused_by_theirs)
         }
         // What comes behind the end of a message is to us an error of its stream (RFC 9113, 5.1), as is whatever else is wrong of
         // one; and what comes for one that we have reset may have crossed that.

@@ -19,6 +19,8 @@ pub(super) const PRIORITY_UPDATE: u8 = 0x10;
 pub(super) const END_STREAM: u8 = 0x1;
 pub(super) const ACK: u8 = 0x1;
 pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const PADDED: u8 = 0x8;
+pub(super) const HAS_PRIORITY: u8 = 0x20;
 
 #[derive(Clone)]
 pub(super) struct Frame {
@@ -52,6 +54,16 @@ impl Frame {
     /// The stream without the bit that is reserved.
     pub(super) fn number(&self) -> u32 {
         self.stream & (u32::MAX >> 1)
+    }
+
+    /// Whether it is HEADERS that say of their stream that it depends on itself (RFC 7540, 5.3.1).
+    pub(super) fn is_circular(&self) -> bool {
+        let start = usize::from(self.has(PADDED));
+        let dependency = self.payload.get(start..start + 4);
+        let number = self.number().to_be_bytes();
+        let is_own =
+            dependency.is_some_and(|it| it[0] & 0x7f == number[0] && it[1..] == number[1..]);
+        self.kind == HEADERS && self.has(HAS_PRIORITY) && is_own
     }
 
     /// Whether a header block goes on behind it.
@@ -105,7 +117,7 @@ const HEADS: [&[(&str, &str)]; 6] = [
 ];
 
 /// Fields that are right, and some that are wrong, or somewhere.
-const FIELDS: [(&str, &[u8]); 60] = [
+const FIELDS: [(&str, &[u8]); 61] = [
     ("accept", b"*/*"),
     ("user-agent", b"test/1"),
     ("x-a", b"1"),
@@ -162,6 +174,7 @@ const FIELDS: [(&str, &[u8]); 60] = [
     (":path", b"a"),
     (":path", b"/a#b"),
     (":path", b"/\xc3\xa9"),
+    (":path", b"/\xff"),
     (":path", b"/{\"a\"}"),
     (":protocol", b"websocket"),
     (":status", b"200"),

@@ -109,11 +109,11 @@ impl Theirs {
                 Poll::Ready(Some(Ok((request, handle)))) => self.begin(request, handle),
                 Poll::Ready(Some(Err(error))) => {
                     self.over = Some(error.to_string());
-                    return;
+                    break;
                 }
                 Poll::Ready(None) => {
                     self.over = Some("it is closed".to_owned());
-                    return;
+                    break;
                 }
             }
         }

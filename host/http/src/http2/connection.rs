@@ -304,6 +304,8 @@ impl Connection {
     pub fn shrink(&mut self) {
         self.intake.shrink();
         self.output.shrink();
+        self.reader.shrink();
+        self.writer.shrink();
         self.streams.shrink();
     }
 

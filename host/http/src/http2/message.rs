@@ -66,6 +66,13 @@ impl Reader {
         self.decoder.capacity() + self.pseudo.capacity() + self.crumbs.capacity()
     }
 
+    /// Gives back memory that is of no use until the next block comes.
+    pub(crate) fn shrink(&mut self) {
+        self.decoder.shrink();
+        self.pseudo = PseudoFields::default();
+        self.crumbs = Crumbs::default();
+    }
+
     /// Reads a request. `takes_connect` says whether clients were told that they may use extended CONNECT.
     ///
     /// # Errors

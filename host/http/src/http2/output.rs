@@ -12,8 +12,8 @@ pub(crate) const ROOM: usize = 64 * 1024;
 /// Bytes of answers to the peer's control frames that may wait.
 const CONTROL: usize = 16 * 1024;
 
-/// What is kept of the buffer when it is empty, in bytes.
-const KEPT: usize = 4 * 1024;
+/// Room that the buffer begins with, in bytes: for a small answer, which has it grow no more.
+const BEGINNING: usize = 2 * 1024;
 
 /// Bytes that wait to be written.
 #[derive(Debug, Default)]
@@ -63,6 +63,9 @@ impl Output {
     /// Where frames are added that are of a message of ours.
     #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(BEGINNING);
+        }
         &mut self.bytes
     }
 
@@ -112,10 +115,10 @@ impl Output {
         }
     }
 
-    /// Gives memory back, if nothing waits and that is much.
+    /// Gives memory back, if nothing waits.
     pub(crate) fn shrink(&mut self) {
         if self.bytes.is_empty() {
-            self.bytes.shrink_to(KEPT);
+            self.bytes = Vec::new();
         }
     }
 
@@ -143,7 +146,7 @@ mod tests {
         output.note_written(usize::MAX);
         assert_eq!((output.room(), output.unwritten()), (ROOM, &[][..]));
         output.shrink();
-        assert_eq!(output.capacity(), KEPT);
+        assert_eq!(output.capacity(), 0);
     }
 
     #[test]

@@ -5,9 +5,6 @@ use crate::http2::stream::{Stream, StreamId};
 /// How many streams are remembered that we have reset while more could come by them.
 const RESETS: usize = 128;
 
-/// Slots that are kept while no stream lives.
-const KEPT: usize = 4;
-
 /// All streams that live.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
@@ -160,9 +157,9 @@ impl Streams {
         self.turns
     }
 
-    /// Gives back the memory of many, if none lives.
+    /// Gives memory back, if none lives.
     pub(crate) fn shrink(&mut self) {
-        if self.order.is_empty() && self.slots.len() > KEPT {
+        if self.order.is_empty() {
             *self = Self {
                 turns: self.turns,
                 ..Self::default()
@@ -255,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_many_is_given_back_when_none_lives() {
+    fn memory_is_given_back_when_none_lives() {
         let numbers: Vec<u32> = (0..100).map(|number| 2 * number + 1).collect();
         let (mut streams, ids) = streams(&numbers);
         let capacity = streams.capacity();

@@ -180,3 +180,16 @@ fn memory_is_given_back_by_a_connection_that_waits() {
     let after = session.connection.capacity();
     assert!(before > 20_000 && after < 12_000, "{before} {after}");
 }
+
+#[test]
+fn a_connection_that_waits_holds_its_tables_and_no_buffers() {
+    let mut session = server();
+    let stream = ask(&mut session, &get(1), 1);
+    answer(&mut session, stream, 200, false);
+    let sent = session.connection.send_data(stream, &[7; 1024], true);
+    assert_eq!(sent, Ok(1024));
+    sent_in_words(&mut session);
+    session.connection.shrink();
+    let held = session.connection.capacity();
+    assert!(held < 1024, "{held}");
+}

@@ -15,9 +15,6 @@ use crate::http2::frame::{Frame, HEADER, flag, kind};
 /// What a step has used, and what it has to tell.
 pub(super) type Step = Result<(usize, Option<Event>), ConnectionError>;
 
-/// What is kept of a buffer that is not needed, in bytes.
-const KEPT: usize = 256;
-
 /// How far the peer's bytes are read.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -116,7 +113,7 @@ impl Intake {
 
     pub(super) fn shrink(&mut self) {
         for buffer in [&mut self.payload, &mut self.block] {
-            buffer.shrink_to(KEPT);
+            buffer.shrink_to_fit();
         }
     }
 }

@@ -30,6 +30,12 @@ impl Decoder {
         self.table.capacity() + self.line.capacity()
     }
 
+    /// Gives back memory that is of no use until the next block; the table stays.
+    pub(crate) fn shrink(&mut self) {
+        self.line = Vec::new();
+        self.table.shrink();
+    }
+
     /// Decodes a whole block; each line is handed over in its turn. A block has to be decoded to its end, whatever its message is
     /// worth, or else those behind it mean something else.
     ///

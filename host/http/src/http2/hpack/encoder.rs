@@ -89,6 +89,12 @@ impl Encoder {
         self.table.capacity() + self.slots.capacity() * size_of::<Slot>() + self.line.capacity()
     }
 
+    /// Gives back memory that is of no use until the next block; the table stays.
+    pub(crate) fn shrink(&mut self) {
+        self.line = Vec::new();
+        self.table.shrink();
+    }
+
     /// The other side's SETTINGS_HEADER_TABLE_SIZE. Of more than [`TABLE_SIZE`], so much is used.
     pub fn set_max_size(&mut self, size: usize) {
         let size = size.min(TABLE_SIZE);

@@ -69,6 +69,12 @@ impl Table {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// Gives back memory that its lines do not need now.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
     /// The line at a place, where the newest is at 0.
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<FieldLine<'_>> {

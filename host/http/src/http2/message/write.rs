@@ -44,6 +44,11 @@ impl Writer {
         self.encoder.capacity()
     }
 
+    /// Gives back memory that is of no use until the next block leaves.
+    pub(crate) fn shrink(&mut self) {
+        self.encoder.shrink();
+    }
+
     /// Writes a request behind what is in `out`. `protocol` makes it extended CONNECT, which the other side must have allowed.
     ///
     /// # Errors

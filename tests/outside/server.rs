@@ -82,7 +82,7 @@ impl Server {
         })
     }
 
-    /// None of them can be told to take free ports: they are found first, and others when somebody was faster.
+    /// None of them can be told to take free ports: free ports are found first, and others if one was taken meanwhile.
     #[track_caller]
     fn start(
         directory: TempDir,

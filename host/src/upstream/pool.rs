@@ -147,7 +147,7 @@ mod tests {
     /// The timers of the tests' clock are late by this at the most.
     const TICK: Duration = Duration::from_millis(2);
 
-    /// Goal: whoever waits for another to connect does not wait longer than for a connection. Method: a member that takes connections
+    /// Goal: a request that waits for another to connect does not wait longer than for a connection. Method: a member that takes connections
     /// and never ends its handshake, and requests that come one after the other within the time of the first.
     #[tokio::test(start_paused = true)]
     async fn waiting_for_others_to_connect_is_a_part_of_connectiontimeout() {

@@ -6,6 +6,7 @@
 
 mod inbound;
 mod stream;
+mod tunnel;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

@@ -423,7 +423,7 @@ impl Connection {
     pub(crate) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
         match &mut self.exchange {
             Exchange::Http1(http1) => Some(&mut **http1),
-            Exchange::Http2(http2) => Some(&mut **http2),
+            Exchange::Http2(http2) => http2.tunnel(),
         }
     }
 }

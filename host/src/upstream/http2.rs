@@ -5,8 +5,8 @@
 //! - [`tunnel`]: what a request is that has become something else than HTTP.
 
 mod driver;
+mod handshake;
 mod shared;
-mod tunnel;
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -15,12 +15,12 @@ use equipoise_http::http1::Framing;
 use equipoise_http::http2::{ErrorCode, Unsent};
 use equipoise_http::{Edit, Fields, Head, Version};
 
+use self::handshake::Handshake;
 use self::shared::{Line, MemberTally};
 pub(super) use self::shared::{MOST_STREAMS, Shared};
-use self::tunnel::Handshake;
 use super::connection::{MemberFault, NotBegun, Traffic};
 use crate::mux::{Stream, StreamFault};
-use crate::proxy::Piece;
+use crate::proxy::{Duplex, Piece};
 
 /// One request on a shared connection.
 pub(crate) struct Http2 {
@@ -212,6 +212,12 @@ impl Http2 {
 
     pub(super) fn trailers(&self) -> Option<&Fields> {
         self.stream.as_ref().map(Stream::trailers)
+    }
+
+    /// The stream, once it is a tunnel.
+    pub(super) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        let stream = self.stream.as_mut();
+        stream.map(|stream| stream as &mut dyn Duplex)
     }
 
     /// Ends the request before its end, for this reason.

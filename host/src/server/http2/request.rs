@@ -1,8 +1,6 @@
 //! One request of a client that speaks HTTP/2, and the stream that it came by.
 
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +11,6 @@ use equipoise_http::http1::Framing;
 use equipoise_http::http2::ErrorCode;
 use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lanes::Seat;
 use crate::config::Limits;
@@ -267,44 +264,7 @@ impl Downstream for Side {
     }
 
     fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
-        self.is_connect.then_some(self as &mut dyn Duplex)
-    }
-}
-
-/// What is read of a stream that has become a tunnel (RFC 8441).
-impl AsyncRead for Side {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let stream = &mut self.stream;
-        if ready!(stream.poll_body(context)).map_err(io::Error::other)? == Piece::Data {
-            let bytes = stream.payload().len().min(buffer.remaining());
-            buffer.put_slice(&stream.payload()[..bytes]);
-            stream.consume(bytes);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Side {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.poll_send(context, bytes).map_err(io::Error::other)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream.end(None).map_err(io::Error::other))
+        self.is_connect
+            .then_some(&mut self.stream as &mut dyn Duplex)
     }
 }

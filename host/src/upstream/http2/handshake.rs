@@ -2,18 +2,10 @@
 //!
 //! In between there is one form of heads, that of HTTP/1.1: the wish came as `Upgrade`, and what grants it is a 101.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use equipoise_http::{Head, Known, KnownSet, Name, Version, Violation, reason};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::Http2;
-use crate::proxy::Piece;
 
 /// What a WebSocket's key is hashed with (RFC 6455, 1.3).
 const WEBSOCKET: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -67,47 +59,6 @@ impl Handshake {
 fn accept(key: &[u8]) -> String {
     let hashed = [key, WEBSOCKET.as_bytes()].concat();
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &hashed))
-}
-
-impl AsyncRead for Http2 {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match ready!(self.poll_body(context)).map_err(io::Error::other)? {
-            Piece::End | Piece::Trailers => {}
-            Piece::Data => {
-                let payload = self.payload();
-                let bytes = payload.len().min(buffer.remaining());
-                buffer.put_slice(&payload[..bytes]);
-                self.consume(bytes);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Http2 {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.poll_payload(context, bytes).map_err(io::Error::other)
-    }
-
-    /// What is taken is the connection's, which writes it.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.end(None).map_err(io::Error::other))
-    }
 }
 
 #[cfg(test)]

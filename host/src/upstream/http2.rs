@@ -2,7 +2,6 @@
 //!
 //! - [`shared`]: the connection, as those who share it and the pool know it.
 //! - [`driver`]: the task that reads and writes it, and looks whether the member lives.
-//! - [`tunnel`]: what a request is that has become something else than HTTP.
 
 mod driver;
 mod handshake;

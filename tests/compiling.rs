@@ -500,7 +500,7 @@ fn start_with_a_warm_cache_compiles_nothing() {
         let keys = format!("[compiler]\ncache = {:?}", cache.path().join("cache"));
         let proxy = members
             .before(component, &keys)
-            .environment("RUST_LOG", "info,equipoise::wasm=debug")
+            .environment("RUST_LOG", "info,equipoise_wasm=debug")
             .start();
         assert_eq!(proxy.served(1), ["b1"]);
         assert_eq!(proxy.stderr.count("is being compiled"), expected);

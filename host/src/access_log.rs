@@ -12,9 +12,9 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use tokio::time::Instant;
 
-use crate::config::{self, LogFormat, Sink};
-use crate::log::{Output, Writer};
 use crate::server::Client;
+use equipoise_config::{self as config, LogFormat, Sink};
+use equipoise_log::{Output, Writer};
 
 /// Where request lines go, and how they look. A clone writes to the same place.
 ///

@@ -10,9 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::config::Config;
 use crate::probe::{self, Target};
 use crate::upstream::Upstream;
+use equipoise_config::Config;
 
 /// What checking took.
 #[derive(Debug, Clone, Copy)]

@@ -13,16 +13,16 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 
 use crate::access_log::AccessLog;
-use crate::config::Config;
 use crate::control::{self, Setting};
 use crate::demo;
-use crate::log::{self, Output};
 use crate::server::{Inherited, Server};
 use crate::signals::{Event, Signals};
 use crate::supervisor::Supervisor;
-use crate::wasm::compiler::{self, Cancel};
-use crate::wasm::{Cache, Compiler, Sandbox};
-use crate::watcher::Content;
+use equipoise_config::Config;
+use equipoise_file_watch::Content;
+use equipoise_log::{self as log, Output};
+use equipoise_wasm::compiler::{self, Cancel};
+use equipoise_wasm::{Cache, Compiler, Sandbox};
 use plugin::PluginCommand;
 
 /// The first file descriptor behind standard input, output and error.

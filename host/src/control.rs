@@ -36,9 +36,9 @@ use tokio::sync::oneshot;
 
 use crate::live::Live;
 use crate::server::{Listeners, Liveness};
-use crate::wasm::{self, Book};
-use crate::watcher::{Waker, Watcher};
 use command::Order;
+use equipoise_file_watch::{Waker, Watcher};
+use equipoise_wasm::{self as wasm, Book};
 use hands::Hands;
 use parked::ParkedTasks;
 use state::State;

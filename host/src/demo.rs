@@ -18,10 +18,10 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
-use crate::config::{AccessLog, LogFormat, Sink, Start};
 use crate::control::Setting;
-use crate::log::Output;
 use crate::server::Inherited;
+use equipoise_config::{AccessLog, LogFormat, Sink, Start};
+use equipoise_log::Output;
 use scratch::Scratch;
 
 /// The port the balancer takes if it is free.

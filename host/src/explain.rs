@@ -10,7 +10,7 @@ mod view;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config;
+use equipoise_config as config;
 pub(crate) use story::Story;
 pub(crate) use view::{StoryView, Summary};
 

@@ -7,10 +7,10 @@ use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
 
-use crate::config::Config;
 use crate::heartbeat::Beat;
 use crate::path;
 use crate::proxy_header::{self, Reading};
+use equipoise_config::Config;
 
 /// A configuration is read, or what is wrong is told.
 pub fn configuration(bytes: &[u8]) {

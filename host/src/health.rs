@@ -25,12 +25,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin, SocketFile, Visit};
-use crate::config::Config;
 use crate::control::Handle;
+use crate::dns_refresh;
 use crate::heartbeat::{Heartbeats, datagrams};
 use crate::live::Live;
-use crate::names;
 use crate::server::{Gift, Inherited, Liveness, Role};
+use equipoise_config::Config;
 
 pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
 pub(crate) use exchanges::{Account, Exchanges, Opening};
@@ -205,7 +205,7 @@ impl Background {
             liveness,
         } = self;
         let mut tasks = JoinSet::new();
-        let names = names::supervise(live.clone());
+        let names = dns_refresh::supervise(live.clone());
         tasks.spawn_local(liveness.clone().guarded("resolving names", names));
         let checks = checks::supervise(live.clone(), judges.clone());
         tasks.spawn_local(liveness.clone().guarded("checking members", checks));

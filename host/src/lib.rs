@@ -4,7 +4,6 @@
 
 pub mod access_log;
 pub mod cli;
-pub mod config;
 pub mod control;
 pub mod server;
 
@@ -14,18 +13,15 @@ pub mod bench;
 pub mod fuzz;
 
 mod admin;
-mod bounded;
-mod clock;
 mod deadline;
 mod demo;
+mod dns_refresh;
 mod explain;
 mod health;
 mod heartbeat;
 mod live;
-mod log;
 mod meters;
 mod mux;
-mod names;
 mod path;
 mod patience;
 mod probe;
@@ -33,14 +29,10 @@ mod proxy;
 mod proxy_header;
 mod rate;
 mod router;
-mod shown;
 mod signals;
 mod snapshot;
 mod supervisor;
-mod tls;
 mod traces;
 mod upstream;
-mod wasm;
-mod watcher;
 mod whole;
 mod wire;

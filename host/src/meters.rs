@@ -5,10 +5,7 @@
 //! called: a snapshot takes over the `Arc`s of the one before.
 
 mod balancer;
-mod count;
-mod histogram;
 mod member;
-mod process;
 mod refusals;
 mod reloads;
 mod route;
@@ -17,10 +14,7 @@ mod worker;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use balancer::{BalancerMeters, policy, word};
-pub(crate) use count::Count;
-pub(crate) use histogram::{CALLS, DURATIONS, Histogram};
 pub(crate) use member::MemberMeters;
-pub(crate) use process::Process;
 use refusals::Refusals;
 use reloads::Reloads;
 pub(crate) use route::RouteMeters;

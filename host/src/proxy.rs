@@ -30,18 +30,19 @@ use std::time::Duration;
 
 use equipoise_balancer::{Choice, Query, Refusal};
 use equipoise_http::head::Expectation;
+use equipoise_http::host;
 use equipoise_http::{Head, Known, Version};
 use equipoise_sdk::Affinity;
 use percent_encoding::{AsciiSet, percent_encode};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::config::Route;
 use crate::health::Account;
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::tls::Connector;
 use crate::upstream::{Connection, Pool, Slot, Upstream};
 use crate::{path, router};
+use equipoise_config::Route;
+use equipoise_tls::Connector;
 use error::Repeat;
 use notes::Notes;
 use tries::{Next, Tries};
@@ -223,7 +224,7 @@ fn begin<'request>(
 /// Sends a client to the same URL at `https`.
 #[cold]
 fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
-    let host = String::from_utf8_lossy(&host[..router::port_at(host)]);
+    let host = String::from_utf8_lossy(&host[..host::port_at(host)]);
     if host.is_empty() {
         return Failure::BadRequest("the request names no host");
     }

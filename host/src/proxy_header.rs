@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use memchr::memchr;
 
-use crate::config::ProxyVersion;
+use equipoise_config::ProxyVersion;
 
 /// How a header of version 1 begins.
 const V1_START: &[u8] = b"PROXY ";

@@ -1,7 +1,8 @@
 //! Which route a request takes.
 
-use crate::config::{HostPattern, Route};
 use crate::path;
+use equipoise_config::{HostPattern, Route};
+use equipoise_http::host;
 
 /// The first route for this host (as in `Host`, port and all) and this normalized path, with its number among all and where
 /// the path goes on behind the route's prefix.
@@ -33,19 +34,6 @@ pub(crate) fn find_for_server<'routes>(
     found.map(|(number, route)| (number, route, 0))
 }
 
-/// `Host` without its port.
-pub(crate) fn without_port(host: &str) -> &str {
-    &host[..port_at(host.as_bytes())]
-}
-
-/// Where the port begins in `Host`, with its colon; its end where it has none.
-pub(crate) fn port_at(host: &[u8]) -> usize {
-    match memchr::memrchr2(b':', b']', host) {
-        Some(colon) if host[colon] == b':' => colon,
-        _ => host.len(),
-    }
-}
-
 fn is_for_host(pattern: &HostPattern, host: &[u8]) -> bool {
     match pattern {
         HostPattern::Any => true,
@@ -60,8 +48,8 @@ fn is_for_host(pattern: &HostPattern, host: &[u8]) -> bool {
 
 /// The host without port and without the dot that may end a name.
 fn bare_name(host: &[u8]) -> &[u8] {
-    let host = &host[..port_at(host)];
-    host.strip_suffix(b".").unwrap_or(host)
+    let name = &host[..host::port_at(host)];
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -69,7 +57,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Config;
+    use equipoise_config::Config;
 
     /// Which of the routes, each some lines of configuration, takes the path, and what of it is behind the prefix.
     fn found<'path>(
@@ -149,7 +137,5 @@ mod tests {
                 "{pattern:?} for {host}"
             );
         }
-        assert_eq!(without_port("[::1]:80"), "[::1]");
-        assert_eq!(without_port("[::1]"), "[::1]");
     }
 }

@@ -32,11 +32,11 @@ use anyhow::{Context as _, Result};
 
 use crate::access_log::AccessLog;
 use crate::admin;
-use crate::config;
 use crate::control::{self, Control, Setting, TlsFiles};
 use crate::health::{self, Estate, Health};
 use crate::live::Live;
 use crate::snapshot::Snapshot;
+use equipoise_config as config;
 use pulse::Pulse;
 use succession::Successor;
 

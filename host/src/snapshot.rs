@@ -13,22 +13,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::clock;
-use crate::config::{Balancer, Config, Limits, Route};
 use crate::control::Source;
 use crate::explain::Explain;
 use crate::meters::{Meters, RouteMeters};
-use crate::tls::{self, Contents};
 use crate::traces::Traces;
-use crate::wasm::Version;
 use cluster::ClusterDraft;
+use equipoise_balancer::{FaultKind, PluginVersion};
+use equipoise_config::{Balancer, Config, Limits, Route};
+use equipoise_metrics::clock;
+use equipoise_tls::{self as tls, Contents};
 use recipe::Kitchen;
 
 pub(crate) use aside::{Aside, OnRefusal};
 pub(crate) use cluster::Cluster;
 
 /// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
-pub(crate) type Versions = Vec<Option<Arc<Version>>>;
+pub(crate) type Versions = Vec<Option<Arc<dyn PluginVersion>>>;
 
 /// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
 pub(crate) struct Snapshot {
@@ -138,7 +138,7 @@ impl Snapshot {
     }
 
     /// The plugins that are loaded, by name, in the order of the configuration.
-    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = (&str, &Version)> {
+    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = (&str, &dyn PluginVersion)> {
         let plugins = self.config.plugins.iter().zip(&self.versions);
         plugins.filter_map(|(plugin, version)| Some((&*plugin.name, &**version.as_ref()?)))
     }
@@ -147,9 +147,14 @@ impl Snapshot {
     pub(crate) fn plugin_state(&self, plugin: usize) -> PluginState {
         match &self.versions[plugin] {
             None => PluginState::Unloaded,
-            Some(version) if version.record.is_quarantined() => PluginState::Quarantined,
+            Some(version) if version.is_quarantined() => PluginState::Quarantined,
             Some(_) => PluginState::Serving,
         }
+    }
+
+    /// The last fault of a plugin on this thread since this was last asked; see [`PluginVersion::take_fault`].
+    pub(crate) fn take_fault(&self) -> Option<FaultKind> {
+        self.versions.iter().flatten().next()?.take_fault()
     }
 
     /// What a plugin is called.

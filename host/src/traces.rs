@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::config;
-use crate::meters::Count;
+use equipoise_config as config;
+use equipoise_metrics::Count;
 use exporter::{Exporter, Message};
 pub(crate) use trace::Trace;
 
@@ -118,7 +118,7 @@ mod tests {
 
     use super::exporter::BATCH;
     use super::*;
-    use crate::config::TraceEndpoint;
+    use equipoise_config::TraceEndpoint;
 
     /// A collector that takes connections and answers nothing keeps the first batch for five seconds; meanwhile the queue
     /// fills.

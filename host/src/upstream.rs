@@ -15,10 +15,10 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::config::Member;
 use crate::meters::MemberMeters;
-use crate::names::Addresses;
-use crate::tls::Connector;
+use equipoise_config::Member;
+use equipoise_dns::Addresses;
+use equipoise_tls::Connector;
 
 pub(crate) use connect::{ConnectError, ConnectOptions, Connected, establish};
 pub(crate) use connection::{Connection, MemberFault, NotBegun, Traffic};

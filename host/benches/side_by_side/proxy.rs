@@ -120,7 +120,7 @@ impl Proxy {
     /// It does.
     pub(crate) fn check_policy(&self) -> Result<()> {
         let log = self.read("log")?;
-        let complaint = log.lines().find(|line| line.contains("ERROR equipoise::"));
+        let complaint = log.lines().find(|line| line.contains("ERROR equipoise"));
         complaint.map_or(Ok(()), |complaint| bail!("{complaint}"))
     }
 

@@ -1,6 +1,6 @@
 //! What names a host: `Host` (RFC 9110, 7.2), and the authority of a target (RFC 3986, 3.2).
 
-use memchr::memchr;
+use memchr::{memchr, memrchr2};
 
 use crate::syntax::alphanumeric_and;
 
@@ -50,8 +50,16 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// The host without its port.
-pub fn without_port(value: &[u8]) -> &[u8] {
-    split(value).0
+pub fn without_port(value: &str) -> &str {
+    &value[..port_at(value.as_bytes())]
+}
+
+/// Where the port begins, with its colon; the end where there is none.
+pub fn port_at(value: &[u8]) -> usize {
+    match memrchr2(b':', b']', value) {
+        Some(colon) if value[colon] == b':' => colon,
+        _ => value.len(),
+    }
 }
 
 /// Whether two of them name the same host and port, where a port that is missing is the scheme's own: 443 with TLS, and 80
@@ -174,7 +182,7 @@ mod tests {
             ("[::1]:80", "[::1]"),
             ("[::1]", "[::1]"),
         ] {
-            assert_eq!(without_port(value.as_bytes()), host.as_bytes());
+            assert_eq!(without_port(value), host);
         }
     }
 }

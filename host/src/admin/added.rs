@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::answer::Problem;
 use super::balancers::{BalancerView, MemberView};
-use crate::bounded::LIST;
 use crate::control::LeftOut;
 use crate::snapshot::Snapshot;
+use equipoise_text::bounded::LIST;
 
 /// What was added, and what was not.
 #[derive(Debug, Serialize)]

@@ -4,9 +4,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::bounded;
-use crate::config::Mistakes;
 use crate::control::Refusal;
+use equipoise_config::Mistakes;
+use equipoise_text::bounded;
 
 /// An answer that is known as a whole.
 pub(super) type Answer = Response<String>;
@@ -141,7 +141,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 fn views(mistakes: &Mistakes) -> Vec<MistakeView> {
-    let view = |mistake: &crate::config::Mistake| MistakeView {
+    let view = |mistake: &equipoise_config::Mistake| MistakeView {
         line: mistake.line,
         column: mistake.column,
         key: mistake.key.clone(),

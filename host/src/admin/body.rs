@@ -16,7 +16,7 @@ use tokio_util::sync::PollSender;
 
 use super::PATIENCE;
 use super::answer::{Answer, problem};
-use crate::wasm;
+use equipoise_wasm as wasm;
 
 /// How many pieces of a body may wait in a channel.
 const PIECES: usize = 4;

@@ -12,8 +12,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::Peer;
 use super::answer::{Answer, problem};
-use crate::config::{Manager, Token};
-use crate::router;
+use equipoise_config::{Manager, Token};
+use equipoise_http::host;
 
 /// Why a request is refused; none where it may ask.
 ///
@@ -125,7 +125,7 @@ pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
 
 /// Whether a request names the listener by an address, as this machine, or by one of these names.
 fn is_called_so(request: &Parts, hosts: &[String]) -> bool {
-    let host = host(request).map(router::without_port);
+    let host = host(request).map(host::without_port);
     let is_named = host.is_some_and(|host| {
         let mut hosts = hosts.iter();
         hosts.any(|name| host.eq_ignore_ascii_case(name))

@@ -18,7 +18,7 @@ use super::json;
 use super::terms::terms;
 use crate::control::{Command, Edit, LeftOut, NewMember, Refusal, Resource, Settings, Terms};
 use crate::snapshot::Snapshot;
-use crate::watcher::Content;
+use equipoise_file_watch::Content;
 
 /// How many members may be added at once.
 const MOST_MEMBERS: usize = 1_000;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::balancers::seconds;
-use crate::config::{self, Method, SessionSource};
 use crate::control::Handle;
 use crate::snapshot::{PluginState, Snapshot};
-use crate::wasm::{FaultKind, Record};
+use equipoise_balancer::FaultKind;
+use equipoise_config::{self as config, Method, SessionSource};
+use equipoise_wasm::{Record, Version};
 
 /// All plugins.
 #[derive(Debug, Serialize)]
@@ -90,7 +91,7 @@ impl<'snapshot> PluginView<'snapshot> {
     /// The plugin at this place of the configuration.
     pub(super) fn of(snapshot: &'snapshot Snapshot, control: &Handle, place: usize) -> Self {
         let plugin = &snapshot.config.plugins[place];
-        let version = snapshot.versions[place].as_ref();
+        let version = snapshot.versions[place].as_deref().and_then(Version::of);
         let record = version.map(|version| &version.record);
         let pages = control.book(&plugin.name).map(|book| book.pages());
         let pages = pages.unwrap_or_default();

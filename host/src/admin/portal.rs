@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::answer::{Answer, problem};
 use super::body::AdminBody;
 use super::guard;
-use crate::config::Manager;
+use equipoise_config::Manager;
 
 /// How many visitors may wait.
 const MOST_WAITING: usize = 64;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::config::Plugin;
-use crate::wasm::{Examination, bench};
+use equipoise_config::Plugin;
+use equipoise_wasm::{Examination, bench};
 
 /// A component, and what it is given as by a configuration file.
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ impl Subject {
 /// # Errors
 /// It could not serve.
 pub(super) fn check(subject: Subject) -> Result<()> {
-    crate::log::to_stderr("info");
+    equipoise_log::to_stderr("info");
     let file = subject.file.display().to_string();
     let found = subject.examine(Examination::of_file)?;
     describe(&mut super::stdout(), &file, &found).context("writing to standard output")
@@ -92,7 +92,7 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
 /// # Errors
 /// It could not serve.
 pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
-    crate::log::to_stderr("warn");
+    equipoise_log::to_stderr("warn");
     let found = subject.examine(Examination::of_file)?;
     let timings = bench::time(&found.version, candidates)?;
     let mut out = super::stdout();
@@ -104,7 +104,7 @@ pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
 /// # Errors
 /// It could not serve.
 pub(super) fn decide(subject: Subject, candidates: &[u32], calls: u32) -> Result<()> {
-    crate::log::to_stderr("warn");
+    equipoise_log::to_stderr("warn");
     let found = subject.examine(Examination::of_file_here)?;
     bench::decide(&found.version, candidates, calls)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Subcommand;
 
 use super::author::{self, Subject};
-use crate::wasm::defaults::{self, DefaultPlugin};
+use equipoise_wasm::defaults::{self, DefaultPlugin};
 
 /// What to do.
 #[derive(Debug, Subcommand)]

@@ -9,8 +9,8 @@ use anyhow::Error;
 use super::command::Refusal;
 use super::hands::Hands;
 use super::setting::Unfit;
-use crate::bounded;
 use crate::snapshot::{Aside, Draft, OnRefusal, Snapshot};
+use equipoise_text::bounded;
 
 impl Hands {
     /// A draft is in force from now on.

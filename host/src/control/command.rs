@@ -9,9 +9,9 @@ use super::changes::{Edit, Settings};
 use super::members::NewMember;
 use super::source::Unusable;
 use super::terms::{LeftOut, Terms};
-use crate::config::Mistakes;
-use crate::shown;
-use crate::watcher::Content;
+use equipoise_config::Mistakes;
+use equipoise_file_watch::Content;
+use equipoise_text::sanitize;
 
 /// Characters of a name in a log line.
 const LONGEST: usize = 300;
@@ -84,13 +84,13 @@ impl fmt::Display for Command {
             Self::Reload => Ok(()),
             Self::Edit(edit) => write!(f, "{edit}"),
             Self::AddBalancer { name, .. } => {
-                write!(f, "balancer {} is added", shown::text(name, LONGEST))
+                write!(f, "balancer {} is added", sanitize::text(name, LONGEST))
             }
             Self::AddMembers { balancer, members } => {
-                let balancer = shown::text(balancer, LONGEST);
+                let balancer = sanitize::text(balancer, LONGEST);
                 match &members[..] {
                     [member] => {
-                        let url = shown::text(&member.url, LONGEST);
+                        let url = sanitize::text(&member.url, LONGEST);
                         write!(f, "balancer {balancer}: member {url} is added")
                     }
                     members => {
@@ -103,7 +103,11 @@ impl fmt::Display for Command {
                 }
             }
             Self::TakeBack(Some(key)) => {
-                write!(f, "{} is as in the file again", shown::text(key, LONGEST))
+                write!(
+                    f,
+                    "{} is as in the file again",
+                    sanitize::text(key, LONGEST)
+                )
             }
             Self::TakeBack(None) => f.write_str("everything is as in the file again"),
             Self::Upload { plugin, content } => {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use crate::config::{AccessLog, AdminAddress, Compiler, Config};
+use equipoise_config::{AccessLog, AdminAddress, Compiler, Config};
 
 /// What a configuration says of what is fixed when the program starts.
 #[derive(Debug, Clone, PartialEq)]

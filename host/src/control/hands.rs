@@ -22,14 +22,14 @@ use super::startup::persist;
 use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
 use super::{Refused, Standing, aside, lock};
-use crate::bounded;
-use crate::config::Config;
 use crate::live::Live;
 use crate::server::Listeners;
 use crate::snapshot::{OnRefusal, Snapshot};
-use crate::tls::{self, Contents};
-use crate::wasm::{self, Compilations, OnQuarantine, Shelf};
-use crate::watcher::{self, Change, Content, Hash, Unreadable, Watcher};
+use equipoise_config::Config;
+use equipoise_file_watch::{self as file_watch, Change, Content, Hash, Unreadable, Watcher};
+use equipoise_text::bounded;
+use equipoise_tls::{self as tls, Contents};
+use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, Shelf};
 
 /// What the thread has in hand.
 pub(super) struct Hands {
@@ -211,7 +211,7 @@ impl Hands {
             return Err(Refusal::Conflict(reason.to_owned()).into());
         }
         let path = self.live.load().source.path.clone();
-        let content = watcher::read(&path, wasm::LARGEST);
+        let content = file_watch::read(&path, wasm::LARGEST);
         if let Ok(content) = &content {
             self.watcher.note_known(0, content.hash);
         }
@@ -359,7 +359,7 @@ impl Hands {
     pub(super) fn follow(&mut self) {
         let snapshot = self.live.load();
         let file = self.is_file.then(|| {
-            let known = watcher::hash(snapshot.source.file().as_bytes());
+            let known = file_watch::hash(snapshot.source.file().as_bytes());
             (snapshot.source.path.clone(), Some(known))
         });
         let plugins = self

@@ -12,7 +12,7 @@ use super::command::Refusal;
 use super::hands::Hands;
 use super::parked::Halt;
 use super::terms::{LeftOut, Terms};
-use crate::config::{Mistakes, member_of_key};
+use equipoise_config::{Mistakes, member_of_key};
 
 /// A member to be added.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What waits for plugins to be compiled, while control goes on.
 //!
-//! Compiling takes seconds, and is done elsewhere ([`Compilations`](crate::wasm::Compilations)). What needs code that is not
+//! Compiling takes seconds, and is done elsewhere ([`Compilations`](equipoise_wasm::Compilations)). What needs code that is not
 //! there yet changes nothing; it is parked, and done again from its beginning when the code is there. So it meets the
 //! configuration that is in force by then, and is refused where it does not fit that any more.
 
@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::command::{Order, Refusal};
 use super::source::Unusable;
-use crate::config::Plugin;
-use crate::watcher::{Content, Hash};
+use equipoise_config::Plugin;
+use equipoise_file_watch::{Content, Hash};
 
 /// How many commands may wait for plugins.
 const MAX_ORDERS: usize = 16;

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::changes::Changes;
 use super::replace::{Replaced, replace};
-use crate::watcher::{self, Unreadable};
+use equipoise_file_watch::{self as file_watch, Unreadable};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -42,7 +42,7 @@ pub(super) enum Unkept {
 /// # Errors
 /// It has none that can be understood.
 pub(super) fn read(file: &Path) -> Result<Changes, Unkept> {
-    let content = match watcher::read(file, LARGEST) {
+    let content = match file_watch::read(file, LARGEST) {
         Ok(content) => content,
         Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Changes::default());

@@ -10,11 +10,12 @@ use super::hands::Hands;
 use super::parked::{Halt, Task};
 use super::replace::{replace, tell_replaced};
 use super::setting::{cannot_serve, sandbox};
-use crate::bounded;
-use crate::config::Plugin;
 use crate::snapshot::Versions;
-use crate::wasm::{self, Compilation, Compilations, Loaded, Shelf};
-use crate::watcher::{self, Content, Hash};
+use equipoise_balancer::PluginVersion;
+use equipoise_config::Plugin;
+use equipoise_file_watch::{self as file_watch, Content, Hash};
+use equipoise_text::bounded;
+use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, Shelf};
 
 /// How often a start that waits for plugins looks whether it is to go on.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -45,7 +46,7 @@ impl Hands {
         for place in 0..self.shelves.len() {
             self.compilations()?;
             let file = &self.shelves[place].plugin.file;
-            match watcher::read(file, wasm::LARGEST) {
+            match file_watch::read(file, wasm::LARGEST) {
                 Ok(content) => {
                     self.watcher.note_known(first + place, content.hash);
                     self.take_content(place, Arc::new(content));
@@ -118,7 +119,7 @@ impl Hands {
 
     /// Makes a version of what is in a plugin's file now.
     fn load_file(&mut self, shelf: &Shelf) -> Result<Loaded, Unloaded> {
-        let content = watcher::read(&shelf.plugin.file, wasm::LARGEST);
+        let content = file_watch::read(&shelf.plugin.file, wasm::LARGEST);
         let content = content.context("it cannot be read")?;
         self.load(shelf, &Arc::new(content))
     }
@@ -273,7 +274,8 @@ impl Hands {
 pub(super) fn versions(plan: &Plan) -> Versions {
     let versions = plan.iter().map(|(shelf, loaded)| {
         let loaded = loaded.as_ref().map(|loaded| &loaded.version);
-        loaded.or_else(|| shelf.version()).cloned()
+        let version = loaded.or_else(|| shelf.version())?;
+        Some(version.clone() as Arc<dyn PluginVersion>)
     });
     versions.collect()
 }

@@ -15,7 +15,7 @@ use rustix::fs::{XattrFlags, fsetxattr, getxattr, listxattr};
 use rustix::io::Errno;
 use tempfile::Builder;
 
-use crate::watcher;
+use equipoise_file_watch as file_watch;
 
 /// What stands between a file's name and random letters in the name of the file beside it, and behind them.
 const INFIX: &str = ".equipoise-";
@@ -64,7 +64,7 @@ fn replace_by(
         Err(error) => return Err(error),
     };
     if let Some(before) = &before {
-        watcher::check_type(before.file_type())?;
+        file_watch::check_type(before.file_type())?;
     }
     let mut whole = Builder::new()
         .prefix(&prefix(&file))

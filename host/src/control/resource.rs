@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::source::tag;
 use crate::snapshot::Snapshot;
+use equipoise_wasm::Version;
 
 /// A thing that can be changed by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,8 @@ impl Resource {
             Self::Plugin(name) => {
                 let plugins = &snapshot.config.plugins;
                 let place = plugins.iter().position(|plugin| plugin.name == *name)?;
-                let version = snapshot.versions.get(place)?.as_ref();
+                let version = snapshot.versions.get(place)?.as_deref();
+                let version = version.and_then(Version::of);
                 Some(version.map_or_else(|| "none".to_owned(), |version| version.short_hash()))
             }
         }

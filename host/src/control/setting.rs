@@ -9,11 +9,12 @@ use super::fixed::Fixed;
 use super::persistence;
 use super::source::Source;
 use super::startup::persist;
-use crate::bounded;
-use crate::config::{self, Config, Mistakes, Plugin};
 use crate::snapshot::{OnRefusal, Snapshot, Versions};
-use crate::tls::{self, Contents};
-use crate::wasm::{Cache, Compiler, Sandbox, Shelf, Version};
+use equipoise_balancer::PluginVersion;
+use equipoise_config::{self as config, Config, Mistakes, Plugin};
+use equipoise_text::bounded;
+use equipoise_tls::{self as tls, Contents};
+use equipoise_wasm::{Cache, Compiler, Sandbox, Shelf};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
@@ -119,7 +120,11 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
         if let Err(error) = &loaded {
             mistakes.push(cannot_serve(plugin, error));
         }
-        versions.push(loaded.ok().map(|loaded| loaded.version));
+        versions.push(
+            loaded
+                .ok()
+                .map(|loaded| loaded.version as Arc<dyn PluginVersion>),
+        );
     }
     let source = &setting.source;
     if let Ok(empty) = Snapshot::new(without_tls(config), source.clone()) {
@@ -156,7 +161,7 @@ pub(super) fn unfit(
     before: &Snapshot,
     config: &Arc<Config>,
     source: &Arc<Source>,
-    versions: &[Option<Arc<Version>>],
+    versions: &[Option<Arc<dyn PluginVersion>>],
     on_refusal: OnRefusal<'_>,
 ) -> Vec<Unfit> {
     let config = &without_tls(config);

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::changes::{Changes, Edit, Presence, Settings};
 use super::overlay::lay_over;
-use crate::config::{Config, Mistakes};
+use equipoise_config::{Config, Mistakes};
 
 /// The text of the configuration in force, and how it came about.
 #[derive(Debug)]

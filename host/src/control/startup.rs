@@ -10,7 +10,7 @@ use super::hands::Hands;
 use super::parked::{Halt, Task};
 use super::source::Source;
 use super::{lock, persistence, replace};
-use crate::config::Config;
+use equipoise_config::Config;
 
 /// Where run-time changes are kept, as a configuration says.
 pub(super) fn persist(config: &Config) -> Option<&PathBuf> {

@@ -16,7 +16,7 @@ use super::changes::Changes;
 use super::command::Refusal;
 use super::persistence;
 use super::replace::{Replaced, target};
-use crate::watcher;
+use equipoise_file_watch as file_watch;
 
 /// What the lock's file is called, behind the name of the state file.
 const SUFFIX: &str = ".lock";
@@ -98,7 +98,7 @@ impl State {
 fn lock(file: &Path) -> Result<File, Refusal> {
     let state = target(file);
     if let Ok(metadata) = fs::metadata(&state) {
-        watcher::check_type(metadata.file_type()).map_err(|reason| {
+        file_watch::check_type(metadata.file_type()).map_err(|reason| {
             let file = file.display();
             Refusal::Failed(format!("persist: {file}: {reason}"))
         })?;
@@ -134,7 +134,7 @@ fn open(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
         .open(path)?;
-    watcher::check_type(lock.metadata()?.file_type())?;
+    file_watch::check_type(lock.metadata()?.file_type())?;
     Ok(lock)
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
-use crate::bounded;
-use crate::config::Config;
-use crate::tls::{self, Contents};
-use crate::watcher::{Content, Hash, Unreadable};
+use equipoise_config::Config;
+use equipoise_file_watch::{Content, Hash, Unreadable};
+use equipoise_text::bounded;
+use equipoise_tls::{self as tls, Contents};
 
 /// The files for TLS of the configuration in force.
 #[derive(Default)]

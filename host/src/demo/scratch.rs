@@ -5,12 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::wasm::defaults;
+use equipoise_wasm::defaults;
 
-/// The SDK and the contract, as they were when this program was built: paths below the repository, and contents.
-const SDK: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
-
-/// The root of the workspace that the SDK takes its versions from.
+/// The root of the workspace that the defaults::SDK takes its versions from.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 
 const MANIFEST: &str = include_str!("../../../examples/plugins/demo/Cargo.toml");
@@ -37,7 +34,7 @@ impl Scratch {
         scratch.put("Cargo.toml", manifest())?;
         scratch.put("src/lib.rs", SOURCE)?;
         scratch.put("equipoise/Cargo.toml", workspace())?;
-        for (path, content) in SDK {
+        for (path, content) in defaults::SDK {
             scratch.put(&format!("equipoise/{path}"), content)?;
         }
         scratch.put(COMPONENT, defaults::DEMO)?;
@@ -84,13 +81,13 @@ const CONFIGURATION: &str = "demo.toml";
 /// The component below the folder.
 const COMPONENT: &str = "target/wasm32-wasip2/release/demo_plugin.wasm";
 
-/// The plugin's manifest, with the SDK beside it and a workspace of its own.
+/// The plugin's manifest, with the defaults::SDK beside it and a workspace of its own.
 fn manifest() -> String {
     let here = MANIFEST.replace("../../../sdk", "equipoise/sdk");
     format!("{here}\n[profile.release]\nstrip = true\n\n[workspace]\nexclude = [\"equipoise\"]\n")
 }
 
-/// The manifest of the SDK's workspace, without the members that are not there.
+/// The manifest of the defaults::SDK's workspace, without the members that are not there.
 fn workspace() -> String {
     let members = |line: &str| match line {
         line if line.starts_with("members =") => Some("members = [\"sdk\"]".to_owned()),

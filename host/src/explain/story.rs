@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use equipoise_balancer::{By, Choice, Explanation, Member, Refusal, Standing};
+use equipoise_balancer::{By, Choice, Explanation, FaultKind, Member, Refusal, Standing};
 use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 
-use crate::config::{Builtin, Method};
 use crate::proxy::{Failure, target};
 use crate::server::Client;
-use crate::shown;
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
-use crate::wasm::{FaultKind, take_fault};
+use equipoise_config::{Builtin, Method};
+use equipoise_text::sanitize;
 
 /// Members that a decision tells of; the one that was chosen is told of in any case.
 const MEMBERS: usize = 256;
@@ -125,35 +124,34 @@ pub(super) enum Outcome {
 impl Story {
     /// A request that begins now.
     pub(crate) fn begin(client: &Client, request: &Head) -> Self {
-        // Of another request.
-        take_fault();
         let host = request.get(Known::Host).unwrap_or_default();
         let (path, _) = target::split(request);
         Self {
             at: SystemTime::now(),
             client: client.address.ip().to_string(),
-            method: shown::text(
+            method: sanitize::text(
                 &String::from_utf8_lossy(request.method_bytes()),
                 LONGEST_METHOD,
             ),
-            host: shown::text(&String::from_utf8_lossy(host), LONGEST.0),
-            path: shown::path(&String::from_utf8_lossy(path), LONGEST.1),
+            host: sanitize::text(&String::from_utf8_lossy(host), LONGEST.0),
+            path: sanitize::path(&String::from_utf8_lossy(path), LONGEST.1),
             ..Self::default()
         }
     }
 
-    /// Its route is found, and what there is of a session.
+    /// Its route is found, and what there is of a session, or what the plugin that reads sessions did wrong.
     pub(crate) fn note_route(
         &mut self,
-        route: &crate::config::Route,
+        route: &equipoise_config::Route,
         cluster: &Cluster,
         session: Option<&Affinity>,
+        fault: Option<FaultKind>,
     ) {
         self.route = Some(route.label());
         self.balancer = Some(cluster.balancer.settings().name.clone());
         self.members = cluster.balancer.shared_members();
-        self.session = match (session, cluster.config.sticky.is_some(), take_fault()) {
-            (Some(Affinity::Route(route)), ..) => Session::Route(shown::text(route, 64)),
+        self.session = match (session, cluster.config.sticky.is_some(), fault) {
+            (Some(Affinity::Route(route)), ..) => Session::Route(sanitize::text(route, 64)),
             (Some(Affinity::Key(key)), ..) => Session::Key(beginning(key)),
             (None, false, _) => Session::Off,
             (None, true, Some(fault)) => Session::Fault(fault.name()),
@@ -220,7 +218,7 @@ impl Story {
             }
             Method::Plugin { plugin, fallback } => {
                 let name = snapshot.plugin_name(plugin).to_owned();
-                let why = match (take_fault(), snapshot.plugin_state(plugin)) {
+                let why = match (snapshot.take_fault(), snapshot.plugin_state(plugin)) {
                     (Some(FaultKind::OverBudget), _) => {
                         format!("plugin {name} is over its cpu-budget")
                     }
@@ -329,7 +327,7 @@ impl Attempt {
 fn beginning(key: &str) -> String {
     let count = key.chars().count();
     let seen: String = key.chars().take((count / 2).min(4)).collect();
-    shown::text(&seen, 4) + "…"
+    sanitize::text(&seen, 4) + "…"
 }
 
 /// How a member stood, in a word and in a sentence; `decided` is when.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use equipoise_balancer::{Change, Member, Observer, Outcome};
 
-use crate::bounded;
+use equipoise_text::bounded;
 
 /// How many checks of a member are remembered.
 const CHECKS: usize = 16;

@@ -3,9 +3,9 @@
 use equipoise_balancer::{By, Choice};
 use equipoise_sdk::Affinity;
 
-use super::{Count, DURATIONS, Histogram};
-use crate::config::Method;
 use crate::proxy::Failure;
+use equipoise_config::Method;
+use equipoise_metrics::{Count, DURATIONS, Histogram};
 
 /// Who decides, as decisions are counted.
 const POLICIES: [&str; 8] = [
@@ -129,7 +129,7 @@ impl BalancerMeters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Builtin;
+    use equipoise_config::Builtin;
 
     #[test]
     fn every_way_to_find_a_member_has_its_word() {

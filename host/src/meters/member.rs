@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use equipoise_balancer::Outcome;
 
-use super::{Count, DURATIONS, Histogram};
+use equipoise_metrics::{Count, DURATIONS, Histogram};
 
 /// What members do wrong.
 const ERRORS: [&str; 6] = [

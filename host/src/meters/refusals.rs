@@ -2,8 +2,8 @@
 
 use equipoise_http::Violation;
 
-use super::Count;
 use crate::proxy::Failure;
+use equipoise_metrics::Count;
 
 /// Reasons that are no [`Violation`]; see [`Failure::refusal`].
 const OTHERS: [&str; 5] = [

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::{Count, unix_ms};
+use super::unix_ms;
+use equipoise_metrics::Count;
 
 /// What became of configurations that were to be put in force while the program runs.
 #[derive(Debug, Default)]

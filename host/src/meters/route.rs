@@ -1,6 +1,6 @@
 //! What is counted of a route.
 
-use super::Count;
+use equipoise_metrics::Count;
 
 /// The classes that statuses are counted by.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

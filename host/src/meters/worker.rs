@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use equipoise_http::http2::ConnectionError;
 
-use super::{Count, Meters};
+use super::Meters;
 use crate::wire::Tally;
+use equipoise_metrics::Count;
 
 /// What one worker counts: alone on its lines of the cache, so that workers do not wait for each other.
 #[derive(Debug, Default)]

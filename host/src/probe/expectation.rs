@@ -2,7 +2,7 @@
 
 use equipoise_http::Fields;
 
-use crate::config::Expect;
+use equipoise_config::Expect;
 
 /// How much of what a member says is repeated in words, in characters.
 const REPEATED: usize = 60;

@@ -8,8 +8,8 @@ use http::Version;
 use tokio::sync::Semaphore;
 
 use super::grpc;
-use crate::config::{CheckKind, CheckMethod, Expect, GrpcCheck, HttpCheck, Member, Protocol};
 use crate::upstream::Upstream;
+use equipoise_config::{CheckKind, CheckMethod, Expect, GrpcCheck, HttpCheck, Member, Protocol};
 
 /// Everything that checks of a member need, prepared.
 pub(crate) struct Target {
@@ -19,7 +19,7 @@ pub(crate) struct Target {
     pub(super) upstream: Arc<Upstream>,
     /// Where to connect to instead of the member's own port.
     pub(super) port: Option<u16>,
-    /// See [`Check`](crate::config::Check).
+    /// See [`Check`](equipoise_config::Check).
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) question: Question,

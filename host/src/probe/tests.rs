@@ -17,10 +17,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
-use crate::config::Config;
-use crate::names::resolve_once;
 use crate::upstream::Upstream;
 use crate::whole::Whole;
+use equipoise_config::Config;
+use equipoise_dns::{Resolver, refresh_once};
 
 const GET: &str = "hcmethod = \"GET\"";
 
@@ -49,7 +49,8 @@ fn target_at(url: &str, lines: &str, is_judged: bool) -> Target {
 async fn target_by_name(authority: &str) -> Target {
     let target = target(authority, GET, false);
     let addresses = target.upstream.addresses.as_ref();
-    resolve_once(addresses.expect("a name")).await;
+    let resolver = Resolver::new(equipoise_config::Resolver::default());
+    refresh_once(addresses.expect("a name"), &resolver).await;
     target
 }
 

@@ -13,10 +13,10 @@ use super::downstream::Downstream;
 use super::upload::{Upload, UploadFault};
 use super::workspace::Room;
 use super::{Answered, Call, Exchange, Failed, Failure, headers, rewrite, upgrade};
-use crate::config::Protocol;
 use crate::upstream::{
     ConnectError, ConnectOptions, Connection, MemberFault, NotBegun, Pool, Upstream,
 };
+use equipoise_config::Protocol;
 
 impl Exchange<'_> {
     /// Sends the request to the chosen member and waits for the head of its response.

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use equipoise_http::edit::HOP_BY_HOP;
 use equipoise_http::{Edit, Fields, Head, Known, KnownSet, Method, Version};
 
-use crate::config::{ForwardingAction, Route, Via};
 use crate::server::Client;
+use equipoise_config::{ForwardingAction, Route, Via};
 
 /// What no request has behind us, besides what concerns the connection.
 ///

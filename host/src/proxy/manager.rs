@@ -14,9 +14,9 @@ use super::notes::Notes;
 use super::workspace::Room;
 use super::{Call, Failure, fail, relay, target};
 use crate::admin::{BodySender, channel};
-use crate::config::Manager;
 use crate::path;
 use crate::server::Client;
+use equipoise_config::Manager;
 
 /// Whether a request is for the manager.
 #[cold]

@@ -13,7 +13,6 @@ use crate::explain::Story;
 use crate::server::Client;
 use crate::snapshot::{Cluster, Snapshot};
 use crate::traces::Trace;
-use crate::wasm::take_fault;
 
 /// What is noted of one request. Each part is none where it is not configured.
 pub(crate) struct Notes<'request> {
@@ -43,7 +42,11 @@ impl<'request> Notes<'request> {
             begun: Instant::now(),
             place: None,
             record: log.map(|log| Box::new(Record::new(log, client, request))),
-            story: explain.map(|_| Box::new(Story::begin(client, request))),
+            story: explain.map(|_| {
+                // Of another request.
+                snapshot.take_fault();
+                Box::new(Story::begin(client, request))
+            }),
             trace: traces.map(|traces| Box::new(Trace::begin(traces, client, request))),
             is_closed: false,
         }
@@ -61,7 +64,9 @@ impl<'request> Notes<'request> {
     /// What there is to know before a member is chosen.
     pub(super) fn note_session(&mut self, exchange: &Exchange<'_>) {
         if let Some(story) = &mut self.story {
-            story.note_route(exchange.route, exchange.cluster, exchange.session.as_ref());
+            let fault = self.snapshot.take_fault();
+            let session = exchange.session.as_ref();
+            story.note_route(exchange.route, exchange.cluster, session, fault);
         }
     }
 
@@ -77,7 +82,7 @@ impl<'request> Notes<'request> {
             None => balancer.choose(query),
             Some(story) => {
                 // Of another request.
-                take_fault();
+                self.snapshot.take_fault();
                 let (decision, explanation) = balancer.explain(query);
                 story.note_decision(
                     self.snapshot,

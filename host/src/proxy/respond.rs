@@ -14,8 +14,8 @@ use super::rewrite::Rewrite;
 use super::view::{Services, View};
 use super::workspace::Room;
 use super::{Answered, Call, Exchange, headers, relay, sticky_cookie, tunnel, upgrade};
-use crate::config::Member;
 use crate::upstream::Connection;
+use equipoise_config::Member;
 
 impl Exchange<'_> {
     /// Passes the member's response on to the client, to its end.

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::meters::Count;
+use equipoise_metrics::Count;
 
 /// What a retry costs; a share is in percent of it.
 const RETRY: u64 = 100;

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use equipoise_http::{Edit, Head, Known, KnownSet};
 use memchr::{memchr, memchr_iter};
 
-use crate::config::{self, Route};
 use crate::path;
 use crate::proxy::target;
-use crate::router;
+use equipoise_config::{self as config, Route};
+use equipoise_http::host;
 
 #[cfg(test)]
 mod tests;
@@ -195,7 +195,7 @@ impl Rewrite<'_> {
             return Some(outer.clone().into_bytes());
         }
         let is_member = self.members.iter().any(|member| is(&member.host));
-        is_member.then(|| self.host[..router::port_at(self.host)].into())
+        is_member.then(|| self.host[..host::port_at(self.host)].into())
     }
 
     /// A path at a member, as the client knows it; `None` for one that no request through this route can reach.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{SameSite, Secure, StickyCookie};
+use equipoise_config::{SameSite, Secure, StickyCookie};
 
 /// The `Set-Cookie` that keeps a session at the member with this route.
 pub(crate) fn issue(

@@ -6,7 +6,7 @@
 use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
 
 use super::{Exchange, Failure};
-use crate::config::{self, Member, Protocol};
+use equipoise_config::{self as config, Member, Protocol};
 
 /// Protocols that are never passed on: what they do between client and member could not be told from what we do.
 const NEVER: [&str; 2] = ["h2c", "http/2.0"];

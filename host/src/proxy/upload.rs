@@ -8,10 +8,10 @@ use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
 use super::downstream::{ClientFault, Downstream, Piece};
-use crate::config::Limits;
 use crate::patience::Patience;
 use crate::upstream::{Connection, MemberFault};
 use crate::wire::COPIED;
+use equipoise_config::Limits;
 
 /// The body of one request, whichever members it is sent to.
 ///

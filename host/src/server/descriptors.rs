@@ -90,7 +90,7 @@ mod tests {
     /// A limit of twice the connections is what operators are used to.
     #[test]
     fn twice_as_many_descriptors_do_for_the_default_of_connections() {
-        let default = crate::config::Limits::default().connections;
+        let default = equipoise_config::Limits::default().connections;
         assert!(Shares::under(2 * default, 32, 2).clients >= default);
     }
 

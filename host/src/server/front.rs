@@ -19,10 +19,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::stream::ClientStream;
-use crate::config::{self, Limits, ServerTls};
 use crate::proxy_header::{self, Reading};
-use crate::tls;
 use crate::wire::Buffer;
+use equipoise_config::{self as config, Limits, ServerTls};
+use equipoise_tls as tls;
 
 /// How much is looked at of a PROXY header at once: most are shorter.
 const PEEKED: usize = 512;

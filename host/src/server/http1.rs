@@ -19,11 +19,11 @@ use super::date::add_date;
 use super::linger::Linger;
 use super::outlet::Outlet;
 use super::stream::{ClientStream, socket_error};
-use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::Desk;
 use crate::proxy::{self, ClientFault, Downstream, Duplex, Piece, Workspace};
 use crate::wire::{Body, Wire};
+use equipoise_config::Limits;
 
 /// What a client may send ahead while a response is awaited, about, in bytes: more waits in the kernel.
 const AHEAD: usize = 12 * 1024;

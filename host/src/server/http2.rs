@@ -24,11 +24,11 @@ use super::client::Client;
 use super::linger::Linger;
 use super::outlet::Outlet;
 use super::stream::ClientStream;
-use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::meters::{Desk, Limit};
 use crate::mux::{Mux, Shared, StreamFault};
 use crate::proxy::Workspace;
+use equipoise_config::Limits;
 
 /// What a client may send of one body before it is read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;

@@ -15,7 +15,7 @@ use super::front::Front;
 use super::inherited::{Gift, Inherited, Role};
 use super::places::Places;
 use super::sockets::{self, BACKLOG};
-use crate::config;
+use equipoise_config as config;
 
 /// The listeners of a server, and the places for the clients of all of them. Clones are of the same.
 #[derive(Clone)]

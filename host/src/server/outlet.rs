@@ -3,8 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::config::Limits;
 use crate::patience::Patience;
+use equipoise_config::Limits;
 
 /// Times the writes to a client: one that takes nothing for `client-timeout`, or less than `client-rate` on average, is cut
 /// off.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::config::Listener;
+use equipoise_config::Listener;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -16,7 +16,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::access_log::AccessLog;
 use crate::admin::Portal;
-use crate::config::Limits;
 use crate::live::{Live, Pinned, View};
 use crate::meters::{Desk, Limit};
 use crate::server::client::Client;
@@ -29,6 +28,7 @@ use crate::server::places::Place;
 use crate::server::pulse::Pulse;
 use crate::server::{http1, http2};
 use crate::upstream::Pool;
+use equipoise_config::Limits;
 
 /// How often idle connections to members are looked through for those to close.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);

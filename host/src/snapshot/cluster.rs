@@ -9,12 +9,12 @@ use equipoise_sdk::{Peer, SessionReader};
 
 use super::aside::{Aside, OnRefusal};
 use super::recipe::{Kitchen, Recipes};
-use crate::config::{self, Trust};
 use crate::health::{Chronicle, Exchanges, Loads};
 use crate::meters::BalancerMeters;
 use crate::proxy::RetryBudget;
-use crate::tls::{Connector, Contents};
 use crate::upstream::Upstream;
+use equipoise_config::{self as config, Trust};
+use equipoise_tls::{Connector, Contents};
 
 /// A balancer with all that is needed to reach its members.
 pub(crate) struct Cluster {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use equipoise_balancer::{Judgement, Methods, PluginJudge};
+use equipoise_balancer::{Judgement, Methods, PluginJudge, PluginVersion, Role};
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
@@ -14,16 +14,17 @@ use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Se
 use equipoise_session::Session;
 
 use super::aside::OnRefusal;
-use crate::bounded;
-use crate::config::{self, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky};
-use crate::tls::Contents;
-use crate::wasm::{Role, Version};
+use equipoise_config::{
+    self as config, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky,
+};
+use equipoise_text::bounded;
+use equipoise_tls::Contents;
 
 /// Where recipes come from: a configuration and the versions of its plugins that serve.
 #[derive(Clone, Copy)]
 pub(super) struct Kitchen<'draft> {
     pub(super) config: &'draft Config,
-    pub(super) versions: &'draft [Option<Arc<Version>>],
+    pub(super) versions: &'draft [Option<Arc<dyn PluginVersion>>],
     /// Of the files for TLS.
     pub(super) contents: &'draft Contents,
     pub(super) on_refusal: OnRefusal<'draft>,
@@ -66,7 +67,7 @@ pub(super) struct JudgeRecipe {
 pub(super) struct Guest {
     name: String,
     /// `None` while it is not loaded.
-    version: Option<Arc<Version>>,
+    version: Option<Arc<dyn PluginVersion>>,
     setup: Arc<Setup>,
     /// How many of it.
     instances: usize,
@@ -77,7 +78,8 @@ pub(super) struct Guest {
 impl PartialEq for Guest {
     /// A version that is loaded again is another one. One that is set aside is still the same.
     fn eq(&self, other: &Self) -> bool {
-        self.version.as_ref().map(Arc::as_ptr) == other.version.as_ref().map(Arc::as_ptr)
+        let address = |guest: &Self| Some(Arc::as_ptr(guest.version.as_ref()?).cast::<()>());
+        address(self) == address(other)
             && self.setup == other.setup
             && self.instances == other.instances
     }
@@ -99,7 +101,7 @@ impl Guest {
         role: Role,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
-        make: impl FnOnce(&Arc<Version>, &Self) -> Result<T>,
+        make: impl FnOnce(&Arc<dyn PluginVersion>, &Self) -> Result<T>,
     ) -> Result<Option<T>> {
         let aside = before.filter(|it| self.is(Some(it)) && it.aside.is_some());
         let Some(version) = &self.version else {
@@ -109,7 +111,7 @@ impl Guest {
             self.aside.clone_from(&same.aside);
             return Ok(None);
         }
-        let made = match version.record.is_quarantined() {
+        let made = match version.is_quarantined() {
             // It answers nothing any more, whatever it is told.
             true => version.check_role(role).map(|()| None),
             false => make(version, self).map(Some),
@@ -215,7 +217,7 @@ impl MethodRecipe {
         let before = before.and_then(|before| before.plugin.as_ref());
         let selectors = guest.make(Role::Selector, before, on_refusal, |version, guest| {
             let numbers = 0..guest.instances;
-            let selectors = numbers.map(|number| version.selector(&guest.setup, number));
+            let selectors = numbers.map(|number| version.clone().selector(&guest.setup, number));
             selectors.collect::<Result<Vec<_>>>()
         })?;
         let undecided = |_| -> Box<dyn Selector> { Box::new(Undecided) };
@@ -254,7 +256,7 @@ impl SessionRecipe {
             Self::Names(sticky, routes) => Ok(session_reader(sticky, routes)),
             Self::Plugin(guest) => {
                 guest.make(Role::Session, before, on_refusal, |version, guest| {
-                    version.session(&guest.setup, guest.instances)
+                    version.clone().session(&guest.setup, guest.instances)
                 })
             }
         }
@@ -287,7 +289,7 @@ impl JudgeRecipe {
         let before = before.and_then(|before| before.plugin.as_ref());
         let plugin = self.plugin.as_mut().map(|guest| {
             guest.make(Role::Health, before, on_refusal, |version, guest| {
-                version.judge(&guest.setup)
+                version.clone().judge(&guest.setup)
             })
         });
         let plugin: Option<Box<dyn PluginJudge>> = plugin.transpose()?.flatten();

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::Counts;
 use super::post::post;
 use super::trace::text;
-use crate::config::TraceEndpoint;
+use equipoise_config::TraceEndpoint;
 
 /// Spans that are sent at once at most.
 pub(super) const BATCH: usize = 512;

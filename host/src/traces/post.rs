@@ -7,8 +7,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::config::TraceEndpoint;
 use crate::whole::Whole;
+use equipoise_config::TraceEndpoint;
 
 /// Sends a batch on a connection of its own.
 ///

@@ -13,10 +13,12 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::Traces;
 use super::context::{Context, new_span, new_trace};
-use crate::config::{self, Route};
+use crate::meters;
 use crate::proxy::{Failure, target};
 use crate::server::Client;
-use crate::{meters, router, shown};
+use equipoise_config::{self as config, Route};
+use equipoise_http::host;
+use equipoise_text::sanitize;
 
 /// Characters of a path and of `tracestate`, of which W3C Trace Context guarantees 512 to pass.
 const LONGEST: (usize, usize) = (1024, 512);
@@ -189,15 +191,15 @@ fn whole(context: Context, parent: Option<Context>, client: &Client, request: &H
     };
     let (path, _) = target::split(request);
     let host = String::from_utf8_lossy(request.authority().unwrap_or_default());
-    let host = router::without_port(&host);
+    let host = host::without_port(&host);
     let attributes = vec![
         text("http.request.method", method.to_string()),
         text(
             "url.path",
-            shown::path(&String::from_utf8_lossy(path), LONGEST.0),
+            sanitize::path(&String::from_utf8_lossy(path), LONGEST.0),
         ),
         text("url.scheme", client.scheme().to_owned()),
-        text("server.address", shown::text(host, 253)),
+        text("server.address", sanitize::text(host, 253)),
         text("client.address", client.address.ip().to_string()),
     ];
     let state = request.get(Known::Tracestate);

@@ -13,10 +13,10 @@ use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dialled, Socket, dial, local_address};
 use super::{MemberStream, Upstream};
-use crate::config::Protocol;
-use crate::names::Address;
 use crate::proxy_header;
-use crate::tls::UnusableName;
+use equipoise_config::Protocol;
+use equipoise_dns::Address;
+use equipoise_tls::UnusableName;
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -159,8 +159,8 @@ pub(super) mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::config::{Config, Member};
-    use crate::tls::{Connector, Contents};
+    use equipoise_config::{Config, Member};
+    use equipoise_tls::{Connector, Contents};
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -14,14 +14,14 @@ use equipoise_http::{Edit, Fields, Head, Violation};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::config::Limits;
 use crate::meters::MemberMeters;
-use crate::names::Address;
 use crate::proxy::{Duplex, Piece};
 use crate::upstream::Upstream;
 use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
 use crate::upstream::http1::{Http1, Spoken};
 use crate::upstream::http2::{Http2, MOST_STREAMS, Shared};
+use equipoise_config::Limits;
+use equipoise_dns::Address;
 
 /// Why a member's connection brought no response, or not all of it.
 #[derive(Debug, Error)]

@@ -9,8 +9,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::either::Either;
 
-use crate::names::{Address, Addresses};
 use crate::upstream::Upstream;
+use equipoise_dns::{Address, Addresses};
 
 /// A connected socket of a member: TCP (left), or a socket file's (right).
 pub(crate) type Socket = Either<TcpStream, UnixStream>;

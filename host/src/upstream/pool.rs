@@ -8,9 +8,9 @@ use equipoise_balancer::Counters;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Limits;
 use crate::upstream::connection::Trunk;
 use crate::upstream::{ConnectError, ConnectOptions, Connection, Upstream};
+use equipoise_config::Limits;
 
 /// Idle connections of HTTP/1.1 to one member, the one used last on top, and those of HTTP/2, idle or not.
 ///

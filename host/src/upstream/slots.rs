@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::config::Member;
+use equipoise_config::Member;
 
 /// The places for requests at a member, shared by all workers. First come, first served.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 
-use crate::meters::Histogram;
+use equipoise_metrics::Histogram;
 
 /// A label and its value.
 pub(super) type Label<'snapshot> = (&'static str, Name<'snapshot>);

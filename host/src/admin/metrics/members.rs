@@ -8,9 +8,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::super::balancers::{STATES, state};
 use super::family::{Family, Label, Name};
 use crate::health::Tally;
-use crate::names::Addresses;
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::Upstream;
+use equipoise_dns::Addresses;
 
 /// A member, with all that counts for it.
 #[derive(Clone, Copy)]

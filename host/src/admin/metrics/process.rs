@@ -6,10 +6,11 @@ use equipoise_http::http2::ConnectionError;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
-use crate::log::LOSSES;
-use crate::meters::{LIMITS, Process, WorkerMeters};
+use crate::meters::{LIMITS, WorkerMeters};
 use crate::server::Shares;
 use crate::snapshot::Snapshot;
+use equipoise_log::LOSSES;
+use equipoise_metrics::Process;
 
 /// A number of a worker.
 type OfWorker = fn(&WorkerMeters) -> u64;

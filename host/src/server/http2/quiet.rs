@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Limits;
 use crate::deadline::Deadline;
+use equipoise_config::Limits;
 
 /// How long a connection that is to end for want of requests may take to end.
 const PARTING: Duration = Duration::from_secs(5);

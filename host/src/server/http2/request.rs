@@ -13,7 +13,6 @@ use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 
 use super::lanes::Seat;
-use crate::config::Limits;
 use crate::meters::Desk;
 use crate::mux::{Held, Shared, Stream, StreamFault};
 use crate::proxy::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
@@ -21,6 +20,7 @@ use crate::server::client::Client;
 use crate::server::date::add_date;
 use crate::server::outlet::Outlet;
 use crate::server::stream::ClientStream;
+use equipoise_config::Limits;
 
 /// A request that has come.
 pub(super) struct Asked {

@@ -1,0 +1,131 @@
+//! What the core and the data plane know of plugins: the roles that one may have, what it may do wrong, and how policies are made of
+//! a version of it. The runtime that loads and calls plugins implements [`PluginVersion`].
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Result;
+use equipoise_sdk::{Selector, SessionReader, Setup};
+
+use crate::PluginJudge;
+
+/// What a plugin may be to a balancer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Chooses members.
+    Selector,
+    /// Reads sessions.
+    Session,
+    /// Judges members.
+    Health,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Selector, Self::Session, Self::Health];
+
+    /// The interface that makes a component fit for the role.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Selector => "selector",
+            Self::Session => "session",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// The kinds that faults are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It trapped: unreachable code (a panic), a division by zero, an access out of bounds.
+    Trap,
+    /// It did not answer within `deadline`.
+    Deadline,
+    /// It wanted more than `memory`, or more table elements than there may be.
+    Memory,
+    /// It called itself too deeply.
+    Stack,
+    /// It answered a position that is no candidate's.
+    Position,
+    /// It answered a session or a cookie that may not be.
+    Session,
+    /// It handed over something that cannot be read: a list or text out of bounds, too long, not UTF-8.
+    Malformed,
+    /// Its calls took more than `cpu-budget` in sum, for more than half of a second.
+    OverBudget,
+}
+
+impl FaultKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::Stack,
+        Self::Position,
+        Self::Session,
+        Self::Malformed,
+        Self::OverBudget,
+    ];
+
+    /// The word for it, as in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Position => "position",
+            Self::Session => "session",
+            Self::Malformed => "malformed",
+            Self::OverBudget => "over-budget",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A version of a plugin that is loaded. Whatever is made of it answers `None` where it fails; see [`FaultKind`].
+///
+/// Errors are sentences for the operator: why the version is not fit for that.
+pub trait PluginVersion: Any + Send + Sync {
+    /// Whether it can have this role.
+    ///
+    /// # Errors
+    /// It cannot; the message names the roles that it can have.
+    fn check_role(&self, role: Role) -> Result<()>;
+
+    /// The plugin as a load balancing method: the instance of this number, 0 where workers share one.
+    ///
+    /// # Errors
+    /// It is not fit for that, or refuses the settings.
+    fn selector(self: Arc<Self>, setup: &Arc<Setup>, number: usize) -> Result<Box<dyn Selector>>;
+
+    /// The plugin as a reader of sessions, of which so many can be read at once.
+    ///
+    /// # Errors
+    /// It is not fit for that, or refuses the settings.
+    fn session(
+        self: Arc<Self>,
+        setup: &Arc<Setup>,
+        instances: usize,
+    ) -> Result<Box<dyn SessionReader>>;
+
+    /// The plugin as a judge of members.
+    ///
+    /// # Errors
+    /// It is not fit for that, or refuses the settings.
+    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginJudge>>;
+
+    /// Whether it is out of service for its faults: it is not called any more.
+    fn is_quarantined(&self) -> bool;
+
+    /// The last fault of any version on this thread since this was last asked: what a plugin that was just asked in vain did wrong,
+    /// or that it was not asked since it was over its budget.
+    fn take_fault(&self) -> Option<FaultKind>;
+}

@@ -1,0 +1,199 @@
+//! Notices that files have changed, and hands over their last stable content.
+//!
+//! Files are changed in many ways: written in place, renamed over, by a symlink that is made to lead elsewhere,
+//! deleted and made again with their folder. None of that is told apart here. What counts is what the path leads to:
+//! whenever the file system says something else of it than before, and then the same for a moment, the file is read;
+//! and when the content is another one than before, it is handed over. Two mechanisms say when to ask the file system:
+//!
+//! * a slow poll, twice a second, that needs nothing but `stat` and so works everywhere;
+//! * events of the folders on the way to a file ([`events`]), that only make the next look come at once. Whatever they
+//!   miss, and where there are none, the poll finds.
+//!
+//! [`watched`] has the rules for one file, and [`content`] how it is read without taking half of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+mod bell;
+mod content;
+mod events;
+mod places;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod watched;
+
+use bell::Bell;
+pub use content::{Content, Hash, Unreadable, check_type, hash, read, read_once};
+use events::Events;
+use watched::Watched;
+
+/// How often files are looked at when no event comes.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How long to be deaf to events after a look, so that a storm of them costs no more than 40 looks a second.
+const PACE: Duration = Duration::from_millis(25);
+
+/// Watches some files, for one thread that asks with [`Watcher::wait`].
+#[derive(Debug)]
+pub struct Watcher {
+    files: Vec<Watched>,
+    /// Bytes.
+    largest: u64,
+    poll: Duration,
+    bell: Arc<Bell>,
+    /// `None` when left to the poll.
+    events: Option<Events>,
+    /// Something happened on the way to the files: events may have to come from elsewhere now.
+    is_stale: bool,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Change {
+    /// Which one, in the order given to [`Watcher::new`].
+    pub file: usize,
+    /// Another content than before, or why there is none: said once, until there is content again or another reason.
+    pub content: Result<Content, Unreadable>,
+}
+
+/// Makes [`Watcher::wait`] return from another thread. A clone wakes the same watcher.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<Bell>);
+
+impl Watcher {
+    /// Watches `files`, each with the hash of the content that the caller has of it, if any. That content is not handed
+    /// over until there was another one. Relative paths start from the current folder. Files of more than `largest`
+    /// bytes are refused.
+    ///
+    /// Where there are no events of the file system, this is logged once and the poll does all of the work.
+    pub fn new(files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>, largest: u64) -> Self {
+        let mut watcher = Self::polling(files, largest, POLL);
+        watcher.listen();
+        watcher
+    }
+
+    /// Watches these files from now on, in this order. Of those that were watched before, nothing is forgotten.
+    pub fn follow(&mut self, files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>) {
+        let mut before = std::mem::take(&mut self.files);
+        let files = files.into_iter().map(|(path, known)| {
+            let place = before.iter().position(|file| file.path() == path);
+            place.map_or_else(
+                || Watched::new(path, known),
+                |place| before.swap_remove(place),
+            )
+        });
+        self.files = files.collect();
+        self.is_stale = true;
+    }
+
+    /// The caller has this content of a file already: it is no news.
+    pub fn note_known(&mut self, file: usize, hash: Hash) {
+        self.files[file].note_known(hash);
+    }
+
+    /// The next content of a file is news, whatever it is.
+    pub fn forget(&mut self, file: usize) {
+        self.files[file].forget();
+    }
+
+    /// The caller found by itself, and said, why a file has no content: that is not reported again.
+    pub fn note_said(&mut self, file: usize, reason: &Unreadable) {
+        self.files[file].note_said(reason);
+    }
+
+    /// Looks every `poll` and hears of no events.
+    fn polling(
+        files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>,
+        largest: u64,
+        poll: Duration,
+    ) -> Self {
+        let files = files.into_iter();
+        Self {
+            files: files
+                .map(|(path, known)| Watched::new(path, known))
+                .collect(),
+            largest,
+            poll,
+            bell: Arc::default(),
+            events: None,
+            is_stale: true,
+        }
+    }
+
+    /// Hears of events from now on, if there are any.
+    fn listen(&mut self) {
+        let bell = Arc::clone(&self.bell);
+        self.events = Events::new(move || bell.ring());
+    }
+
+    /// What other threads use to make [`Watcher::wait`] return.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.bell))
+    }
+
+    /// Blocks until a file has another content than before, or can no longer be read; small files are handed over
+    /// about 60 ms after their last change, or 600 ms where there are no events. Files that changed together come one
+    /// call after the other, so that one content is in memory at a time.
+    ///
+    /// `None`: woken by a [`Waker`], now or since the last `None`.
+    pub fn wait(&mut self) -> Option<Change> {
+        loop {
+            self.look();
+            if let Some(change) = self.read_due() {
+                return Some(change);
+            }
+            if self.sleep() {
+                return None;
+            }
+        }
+    }
+
+    /// Sees what all paths lead to.
+    fn look(&mut self) {
+        let is_moving = self.files.iter().any(|file| file.read_at().is_some());
+        if let Some(events) = &mut self.events
+            && (is_moving || self.is_stale)
+        {
+            // First the events, then the look: what changes in between is seen, what changes later is heard.
+            events.follow(self.files.iter().map(Watched::path));
+            self.is_stale = false;
+        }
+        for file in &mut self.files {
+            let sight = signature::look(file.path());
+            file.see(sight, Instant::now());
+        }
+    }
+
+    /// Reads the files that have been quiet, the longest quiet one first, up to one that is news.
+    fn read_due(&mut self) -> Option<Change> {
+        let now = Instant::now();
+        let mut due: Vec<_> = (0..self.files.len())
+            .filter_map(|file| Some((self.files[file].read_at()?, file)))
+            .filter(|&(read_at, _)| read_at <= now)
+            .collect();
+        due.sort_unstable();
+        due.into_iter().find_map(|(_, file)| {
+            let content = self.files[file].read(self.largest)?;
+            Some(Change { file, content })
+        })
+    }
+
+    /// Sleeps until the next look, and says whether that is because of a [`Waker`].
+    fn sleep(&mut self) -> bool {
+        let now = Instant::now();
+        let reads = self.files.iter().filter_map(Watched::read_at);
+        let until = reads.fold(now + self.poll, Instant::min);
+        let rung = self.bell.wait(now + PACE, until);
+        self.is_stale |= rung.by_event;
+        rung.by_waker
+    }
+}
+
+impl Waker {
+    /// Makes [`Watcher::wait`] return `None`, soon or as soon as it is called.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}

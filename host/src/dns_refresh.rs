@@ -1,0 +1,75 @@
+//! Keeps the addresses of all members' names up to date.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::live::{Live, View};
+use equipoise_dns::{Resolver, refresh};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Asks for the names of the members that the snapshot in force has, for ever.
+pub(crate) async fn supervise(live: Live) {
+    let mut exchanges = live.exchanges();
+    let view = live.view();
+    let mut names = Names {
+        resolver: None,
+        view: RefCell::new(view),
+        tasks: JoinSet::new(),
+        running: BTreeMap::new(),
+    };
+    loop {
+        exchanges.borrow_and_update();
+        names.adjust();
+        // What was ended leaves nothing behind.
+        while names.tasks.try_join_next().is_some() {}
+        if exchanges.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The names that are asked for, each in a task of its own.
+struct Names {
+    resolver: Option<Rc<Resolver>>,
+    view: RefCell<View>,
+    tasks: JoinSet<()>,
+    /// By the members' [`Upstream::key`](crate::upstream::Upstream).
+    running: BTreeMap<u64, Running>,
+}
+
+/// The task that asks for a name; ended with this.
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Names {
+    /// Begins and ends tasks until they are those of the snapshot in force. Those that stay are not disturbed, unless somebody else
+    /// is to be asked.
+    fn adjust(&mut self) {
+        let snapshot = self.view.borrow_mut().pin();
+        let mut before = std::mem::take(&mut self.running);
+        let settings = &snapshot.config.resolver;
+        let resolver = self.resolver.take().filter(|it| it.settings() == settings);
+        let resolver = resolver.unwrap_or_else(|| {
+            before.clear();
+            Rc::new(Resolver::new(settings.clone()))
+        });
+        let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
+        for upstream in upstreams {
+            let Some(addresses) = &upstream.addresses else {
+                continue;
+            };
+            let running = before.remove(&upstream.key).unwrap_or_else(|| {
+                let refresh = refresh(addresses.clone(), resolver.clone());
+                Running(self.tasks.spawn_local(refresh))
+            });
+            self.running.insert(upstream.key, running);
+        }
+        self.resolver = Some(resolver);
+    }
+}

@@ -1,0 +1,379 @@
+//! An instance of a version: a store of its own, and the calls into it.
+
+use equipoise_sdk::health::{Answer, Exchange, Failure, Probe, State, Transition};
+use equipoise_sdk::{Affinity, Setup};
+use wasmtime::{Result, Store};
+
+use super::ambient::Ambient;
+use super::clock::Nanos;
+use super::context::Context;
+use super::fault::Fault;
+use super::limits::{Space, Time};
+use super::prefetch::Prefetch;
+use super::since_v0_1_0::equipoise::balancer::types::{Entry, Member};
+use super::since_v0_1_0::exports::equipoise::balancer as exports;
+use super::since_v0_1_0::exports::equipoise::balancer::health as contract;
+use super::version::Version;
+use equipoise_balancer::FaultKind;
+use equipoise_balancer::Role;
+
+/// What a plugin may hand over in one call of the host or one answer, in bytes. Twice what a state may have.
+const HANDED_OVER: usize = 2 * 1024 * 1024;
+
+/// The largest state that is carried over, in bytes.
+const LARGEST_STATE: usize = 1024 * 1024;
+
+/// Handles of components: a plugin is handed none, WASI needs a few.
+const HANDLES: usize = 10_000;
+
+/// An instance. After a fault it may be in any state, and must not be called again.
+pub(super) struct Instance {
+    store: Store<Context>,
+    exports: Functions,
+    /// Which columns `select` is handed; none where it is not.
+    prefetch: Option<Prefetch>,
+}
+
+/// What may be called, of each interface that is exported.
+struct Functions {
+    selector: Option<exports::selector::Guest>,
+    prefetch: Option<exports::prefetch::Guest>,
+    schedule: Option<exports::schedule::Guest>,
+    session: Option<exports::session::Guest>,
+    session_cookie: Option<exports::session_cookie::Guest>,
+    health: Option<exports::health::Guest>,
+    state: Option<exports::state::Guest>,
+}
+
+impl Instance {
+    /// A fresh instance, which runs the component's start functions.
+    pub(super) fn new(version: &Version) -> Result<Self, Fault> {
+        let plugin = &version.plugin;
+        let context = Context::new(
+            Space::new(plugin.memory),
+            Time::new(plugin.deadline),
+            version.voice.clone(),
+            plugin.clone(),
+        );
+        let mut store = Store::new(version.sandbox.engine(), context);
+        store.limiter(|context| &mut context.space);
+        store.epoch_deadline_callback(|mut store| store.data_mut().time.tick());
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(HANDED_OVER);
+        store.set_max_component_handles(HANDLES);
+        match Functions::of_new_instance(&mut store, version) {
+            Ok(exports) => Ok(Self {
+                store,
+                exports,
+                prefetch: None,
+            }),
+            Err(error) => Err(fault(&store, &error)),
+        }
+    }
+
+    /// Tells it its settings and members. The inner error is its own refusal.
+    pub(super) fn configure(
+        &mut self,
+        role: Role,
+        setup: &Setup,
+    ) -> Result<Result<(), String>, Fault> {
+        let (settings, members) = (entries(&setup.settings), members(setup));
+        let (selector, session) = (self.exports.selector.clone(), self.exports.session.clone());
+        let health = self.exports.health.clone();
+        self.call(Ambient::default(), |store| match role {
+            Role::Selector => selector.map_or(Ok(Ok(())), |selector| {
+                selector.call_configure(store, &settings, &members)
+            }),
+            Role::Session => session.map_or(Ok(Ok(())), |session| {
+                session.call_configure(store, &settings, &members)
+            }),
+            Role::Health => health.map_or(Ok(Ok(())), |health| {
+                health.call_configure(store, &settings, &members)
+            }),
+        })
+    }
+
+    /// Asks which columns are to come with the question; to be called when it is configured. The inner error says which of
+    /// them cannot.
+    pub(super) fn ask_for_columns(&mut self) -> Result<Result<(), String>, Fault> {
+        let Some(prefetch) = self.exports.prefetch.clone() else {
+            return Ok(Ok(()));
+        };
+        let names = self.call(Ambient::default(), |store| prefetch.call_columns(store))?;
+        let prefetch = Prefetch::of(&names);
+        Ok(prefetch.map(|prefetch| self.prefetch = prefetch))
+    }
+
+    /// The position it chooses among so many candidates, unchecked.
+    pub(super) fn select(
+        &mut self,
+        ambient: Ambient<'_>,
+        count: u32,
+    ) -> Result<Option<u32>, Fault> {
+        let Self {
+            store,
+            exports,
+            prefetch,
+        } = self;
+        if let (Some(prefetch), Some(columns), Some(candidates)) =
+            (&exports.prefetch, prefetch, ambient.candidates)
+        {
+            let function = prefetch.func_select();
+            let (random, numbers) = (ambient.random(), columns.gather(candidates));
+            return call(store, ambient, |store| {
+                Ok(function.call(store, (count, random, numbers))?.0)
+            });
+        }
+        let Some(selector) = &exports.selector else {
+            return Ok(None);
+        };
+        let function = selector.func_select();
+        call(store, ambient, |store| {
+            Ok(function.call(store, (count,))?.0)
+        })
+    }
+
+    pub(super) fn charge(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(());
+        };
+        let function = schedule.func_charge();
+        self.call(ambient, |store| function.call(store, (chosen,)))
+    }
+
+    pub(super) fn load(&mut self, id: u32) -> Result<i64, Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(0);
+        };
+        let function = schedule.func_load();
+        self.call(Ambient::default(), |store| {
+            Ok(function.call(store, (id,))?.0)
+        })
+    }
+
+    pub(super) fn reset(&mut self) -> Result<(), Fault> {
+        let Some(schedule) = &self.exports.schedule else {
+            return Ok(());
+        };
+        let function = schedule.func_reset();
+        self.call(Ambient::default(), |store| function.call(store, ()))
+    }
+
+    /// The session of a request, unchecked.
+    pub(super) fn read(&mut self, ambient: Ambient<'_>) -> Result<Option<Affinity>, Fault> {
+        let Some(session) = &self.exports.session else {
+            return Ok(None);
+        };
+        let function = session.func_read();
+        let (affinity,) = self.call(ambient, |store| function.call(store, ()))?;
+        Ok(affinity.map(|affinity| match affinity {
+            exports::session::Affinity::Route(route) => Affinity::Route(route),
+            exports::session::Affinity::Key(key) => Affinity::Key(key),
+        }))
+    }
+
+    /// The cookie for an answer of the member with this route, unchecked.
+    pub(super) fn issue(
+        &mut self,
+        ambient: Ambient<'_>,
+        route: &str,
+    ) -> Result<Option<String>, Fault> {
+        let Some(cookie) = self.exports.session_cookie.clone() else {
+            return Ok(None);
+        };
+        self.call(ambient, |store| cookie.call_issue(store, route))
+    }
+
+    /// What changes by these checks.
+    pub(super) fn judge_probes(
+        &mut self,
+        ambient: Ambient<'_>,
+        probes: &[Probe],
+    ) -> Result<Vec<Transition>, Fault> {
+        let Some(health) = self.exports.health.clone() else {
+            return Ok(Vec::new());
+        };
+        let probes: Vec<_> = probes.iter().map(probe).collect();
+        let said = self.call(ambient, |store| health.call_judge_probes(store, &probes))?;
+        Ok(said.into_iter().map(transition).collect())
+    }
+
+    /// What changes by these requests.
+    pub(super) fn judge_exchanges(
+        &mut self,
+        ambient: Ambient<'_>,
+        exchanges: &[Exchange],
+    ) -> Result<Vec<Transition>, Fault> {
+        let Some(health) = self.exports.health.clone() else {
+            return Ok(Vec::new());
+        };
+        let exchanges: Vec<_> = exchanges.iter().map(exchange).collect();
+        let said = self.call(ambient, |store| {
+            health.call_judge_exchanges(store, &exchanges)
+        })?;
+        Ok(said.into_iter().map(transition).collect())
+    }
+
+    /// What the next instance should know; empty where it does not say.
+    pub(super) fn save(&mut self) -> Result<Vec<u8>, Fault> {
+        let Some(state) = &self.exports.state else {
+            return Ok(Vec::new());
+        };
+        let function = state.func_save();
+        let (blob,) = self.call(Ambient::default(), |store| function.call(store, ()))?;
+        if blob.len() > LARGEST_STATE {
+            let detail = format!("a state of {} bytes; 1 MiB is the most", blob.len());
+            return Err(Fault::new(FaultKind::Malformed, detail));
+        }
+        Ok(blob)
+    }
+
+    /// Hands over what the instance before saved. The inner error is its own refusal.
+    pub(super) fn restore(&mut self, blob: &[u8]) -> Result<Result<(), String>, Fault> {
+        let Some(state) = self.exports.state.clone() else {
+            return Ok(Ok(()));
+        };
+        self.call(Ambient::default(), |store| state.call_restore(store, blob))
+    }
+
+    /// Bytes of memory it has.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().space.taken()
+    }
+
+    /// The thread's processor time at the first tick that the last call saw.
+    pub(super) fn first_tick(&self) -> Option<Nanos> {
+        self.store.data().time.first_tick()
+    }
+
+    fn call<R>(
+        &mut self,
+        ambient: Ambient<'_>,
+        function: impl FnOnce(&mut Store<Context>) -> Result<R>,
+    ) -> Result<R, Fault> {
+        call(&mut self.store, ambient, function)
+    }
+}
+
+/// Calls a function of the instance in this store.
+fn call<R>(
+    store: &mut Store<Context>,
+    ambient: Ambient<'_>,
+    function: impl FnOnce(&mut Store<Context>) -> Result<R>,
+) -> Result<R, Fault> {
+    let context = store.data_mut();
+    context.space.begin();
+    context.time.begin();
+    store.set_epoch_deadline(1);
+    let answer = ambient.during(|| function(&mut *store));
+    answer.map_err(|error| fault(store, &error))
+}
+
+impl Functions {
+    fn of_new_instance(store: &mut Store<Context>, version: &Version) -> Result<Self> {
+        let instance = version.pre.instantiate(&mut *store)?;
+        let exports = &version.exports;
+        /// The functions of an interface that is exported.
+        macro_rules! functions {
+            ($interface:ident) => {{
+                let indices = exports.$interface.as_ref();
+                let load = |indices: &exports::$interface::GuestIndices| {
+                    indices.load(&mut *store, &instance)
+                };
+                indices.map(load).transpose()?
+            }};
+        }
+        Ok(Self {
+            selector: functions!(selector),
+            prefetch: functions!(prefetch),
+            schedule: functions!(schedule),
+            session: functions!(session),
+            session_cookie: functions!(session_cookie),
+            health: functions!(health),
+            state: functions!(state),
+        })
+    }
+}
+
+fn fault(store: &Store<Context>, error: &wasmtime::Error) -> Fault {
+    Fault::from_error(error, store.data().space.was_refused())
+}
+
+fn probe(probe: &Probe) -> contract::Probe {
+    let answer = |answer: &Answer| contract::Answer {
+        status: answer.status,
+        headers: answer
+            .headers
+            .iter()
+            .map(|(key, value)| Entry {
+                key: key.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        body: answer.body.clone(),
+    };
+    contract::Probe {
+        member: probe.member,
+        at_ms: probe.at_ms,
+        latency_us: probe.latency_us,
+        outcome: probe.outcome.as_ref().map(answer).map_err(failure),
+        expected: probe.expected,
+    }
+}
+
+fn exchange(exchange: &Exchange) -> contract::Exchange {
+    contract::Exchange {
+        member: exchange.member,
+        at_ms: exchange.at_ms,
+        latency_us: exchange.latency_us,
+        outcome: exchange.outcome.map_err(|reason| failure(&reason)),
+        transferred: exchange.transferred,
+        read: exchange.read,
+    }
+}
+
+fn failure(failure: &Failure) -> contract::Failure {
+    match failure {
+        Failure::Unreachable => contract::Failure::Unreachable,
+        Failure::TimedOut => contract::Failure::TimedOut,
+        Failure::BrokenOff => contract::Failure::BrokenOff,
+        Failure::Unintelligible => contract::Failure::Unintelligible,
+    }
+}
+
+fn transition(transition: contract::Transition) -> Transition {
+    Transition {
+        member: transition.member,
+        state: match transition.state {
+            contract::State::Healthy => State::Healthy,
+            contract::State::Unhealthy => State::Unhealthy,
+        },
+        reason: transition.reason,
+    }
+}
+
+fn entries(map: &std::collections::BTreeMap<String, String>) -> Vec<Entry> {
+    let entries = map.iter();
+    entries
+        .map(|(key, value)| Entry {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect()
+}
+
+fn members(setup: &Setup) -> Vec<Member> {
+    let members = setup.members.iter();
+    members
+        .map(|peer| Member {
+            id: peer.id,
+            url: peer.url.clone(),
+            weight: peer.weight,
+            set: peer.set,
+            route: peer.route.clone(),
+            passes: peer.passes,
+            fails: peer.fails,
+            metadata: entries(&peer.metadata),
+        })
+        .collect()
+}

@@ -1,0 +1,166 @@
+//! Columns that come with the question: what a selector names by `prefetch.columns`, and what it is handed.
+
+use equipoise_sdk::{Candidates, Column};
+
+use equipoise_text::sanitize;
+
+/// Characters of a name that is no column's, as far as it is shown.
+const LONGEST_NAME: usize = 40;
+
+/// The columns that an instance named, one at least.
+#[derive(Debug)]
+pub(super) struct Prefetch {
+    columns: Vec<Column>,
+    /// Where they are put together; its memory is kept between calls.
+    numbers: Vec<u32>,
+}
+
+impl Prefetch {
+    /// The columns of these names; `None` where there are no names.
+    ///
+    /// # Errors
+    /// A name is no column's, or comes twice.
+    pub(super) fn of(names: &[String]) -> Result<Option<Self>, String> {
+        let mut columns = Vec::new();
+        for name in names {
+            let named = Column::ALL.iter().find(|column| column.name() == name);
+            let Some(&column) = named else {
+                let known = Column::ALL.map(Column::name).join(", ");
+                let name = sanitize::text(name, LONGEST_NAME);
+                return Err(format!(
+                    "there is no column `{name}`; the columns are {known}"
+                ));
+            };
+            if columns.contains(&column) {
+                return Err(format!("the column `{name}` is named twice"));
+            }
+            columns.push(column);
+        }
+        Ok((!columns.is_empty()).then_some(Self {
+            columns,
+            numbers: Vec::new(),
+        }))
+    }
+
+    /// The numbers of these candidates, as wit/v0.1/selector.wit has them.
+    pub(super) fn gather(&mut self, candidates: &dyn Candidates) -> &[u32] {
+        self.numbers.clear();
+        for column in &self.columns {
+            append(*column, candidates, &mut self.numbers);
+        }
+        &self.numbers
+    }
+}
+
+fn append(column: Column, candidates: &dyn Candidates, numbers: &mut Vec<u32>) {
+    let narrow = match column {
+        Column::Elected => return split(candidates.elected(), numbers),
+        Column::Transferred => return split(candidates.transferred(), numbers),
+        Column::Read => return split(candidates.read(), numbers),
+        Column::Ids => candidates.ids(),
+        Column::Weights => candidates.weights(),
+        Column::Busy => candidates.busy(),
+        Column::LatencyUs => candidates.latency_us(),
+        Column::ConsecutiveFailures => candidates.consecutive_failures(),
+        Column::ReadySlots => candidates.ready_slots(),
+        Column::BusySlots => candidates.busy_slots(),
+        Column::HeartbeatAgeMs => candidates.heartbeat_age_ms(),
+    };
+    numbers.extend_from_slice(narrow);
+}
+
+/// Appends both halves of each, the lower one first.
+fn split(column: &[u64], numbers: &mut Vec<u32>) {
+    let halves = column
+        .iter()
+        .flat_map(|&entry| [entry as u32, (entry >> 32) as u32]);
+    numbers.extend(halves);
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates};
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    /// Each column has a number of its own, by which it is known again.
+    fn candidates() -> FakeCandidates {
+        let candidate = |id: u32| FakeCandidate {
+            id,
+            weight: 10 + id,
+            busy: 20 + id,
+            elected: u64::from(30 + id) << 32 | 130,
+            transferred: u64::from(40 + id) << 32 | 140,
+            read: u64::from(50 + id) << 32 | 150,
+            latency_us: 60 + id,
+            consecutive_failures: 70 + id,
+            ready_slots: 80 + id,
+            busy_slots: 90 + id,
+            heartbeat_age_ms: 100 + id,
+        };
+        [1, 2].map(candidate).into_iter().collect()
+    }
+
+    #[test]
+    fn columns_come_as_they_are_named() {
+        let table: [(&[&str], &[u32]); 13] = [
+            (&["ids"], &[1, 2]),
+            (&["weights"], &[11, 12]),
+            (&["busy"], &[21, 22]),
+            (&["elected"], &[130, 31, 130, 32]),
+            (&["transferred"], &[140, 41, 140, 42]),
+            (&["read"], &[150, 51, 150, 52]),
+            (&["latency-us"], &[61, 62]),
+            (&["consecutive-failures"], &[71, 72]),
+            (&["ready-slots"], &[81, 82]),
+            (&["busy-slots"], &[91, 92]),
+            (&["heartbeat-age-ms"], &[101, 102]),
+            (&["busy", "read", "ids"], &[21, 22, 150, 51, 150, 52, 1, 2]),
+            (&["ids", "busy"], &[1, 2, 21, 22]),
+        ];
+        for (named, numbers) in table {
+            let prefetch = Prefetch::of(&names(named)).expect("these are columns");
+            let mut prefetch = prefetch.expect("there are some");
+            for _ in 0..2 {
+                assert_eq!(prefetch.gather(&candidates()), numbers, "{named:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_of_the_contract_can_be_named() {
+        let contract = include_str!("../../../wit/v0.1/candidates.wit");
+        let columns = contract.lines().filter_map(|line| {
+            let (name, type_) = line.trim().split_once(": func() -> ")?;
+            let width = match type_ {
+                "list<u32>;" => 1,
+                "list<u64>;" => 2,
+                other => panic!("{name} is {other}"),
+            };
+            Some((name, width))
+        });
+        let known = Column::ALL.map(|column| (column.name(), column.width()));
+        assert_eq!(columns.collect::<Vec<_>>(), known);
+    }
+
+    #[test]
+    fn what_is_no_column_is_refused() {
+        assert!(Prefetch::of(&[]).is_ok_and(|prefetch| prefetch.is_none()));
+        let refused = |named: &[&str]| Prefetch::of(&names(named)).expect_err("a refusal");
+        assert_eq!(
+            refused(&["ids", "busi"]),
+            "there is no column `busi`; the columns are ids, weights, busy, elected, transferred, read, latency-us, \
+             consecutive-failures, ready-slots, busy-slots, heartbeat-age-ms"
+        );
+        assert!(refused(&["narrow"]).starts_with("there is no column `narrow`"));
+        assert!(refused(&["a\nb"]).starts_with("there is no column `a\\u{a}b`"));
+        assert_eq!(
+            refused(&["ids", "busy", "ids"]),
+            "the column `ids` is named twice"
+        );
+    }
+}

@@ -6,19 +6,16 @@
 //! (`source`); both are read by the same rules, and refused with the same words.
 
 mod aside;
-mod changes;
 mod command;
 mod fixed;
 mod hands;
 mod members;
-mod overlay;
 mod parked;
 mod persistence;
 mod plugins;
 mod replace;
 mod resource;
 mod setting;
-mod source;
 mod startup;
 mod state;
 mod terms;
@@ -43,13 +40,11 @@ use hands::Hands;
 use parked::ParkedTasks;
 use state::State;
 
-pub(crate) use changes::{Edit, Settings};
 pub(crate) use command::{Command, Refusal};
 pub(crate) use members::NewMember;
 pub(crate) use resource::Resource;
 pub use setting::Setting;
 pub(crate) use setting::check_files;
-pub(crate) use source::{Difference, Source};
 pub(crate) use terms::{LeftOut, Terms};
 pub(crate) use tls_files::TlsFiles;
 

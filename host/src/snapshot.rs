@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::control::Source;
 use crate::explain::Explain;
 use crate::meters::{Meters, RouteMeters};
 use crate::traces::Traces;
 use cluster::ClusterDraft;
 use equipoise_balancer::{FaultKind, PluginVersion};
+use equipoise_config::Source;
 use equipoise_config::{Balancer, Config, Limits, Route};
 use equipoise_metrics::clock;
 use equipoise_tls::{self as tls, Contents};

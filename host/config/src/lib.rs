@@ -37,6 +37,7 @@ mod reference;
 mod report;
 mod resolver;
 mod route;
+pub mod source;
 mod sticky;
 mod syntax;
 mod table;
@@ -51,6 +52,7 @@ mod tests;
 
 pub use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
+pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
 /// Everything a configuration file says.

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use equipoise_balancer::Member;
 use serde::Serialize;
 
-use crate::control::Settings;
 use crate::health::{Chapter, Check};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::Upstream;
 use equipoise_config as config;
+use equipoise_config::source::Settings;
 use equipoise_config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
 use equipoise_dns::Addresses;
 

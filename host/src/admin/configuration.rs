@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::answer::Problem;
 use super::balancers::seconds;
-use crate::control::{Difference, Handle};
+use crate::control::Handle;
 use crate::snapshot::Snapshot;
+use equipoise_config::source::Difference;
 
 /// The configuration in force, and where it comes from.
 #[derive(Debug, Serialize)]

@@ -16,8 +16,9 @@ use super::body::{self, AdminBody, Bounds};
 use super::endpoint::Endpoint;
 use super::json;
 use super::terms::terms;
-use crate::control::{Command, Edit, LeftOut, NewMember, Refusal, Resource, Settings, Terms};
+use crate::control::{Command, LeftOut, NewMember, Refusal, Resource, Terms};
 use crate::snapshot::Snapshot;
+use equipoise_config::source::{Edit, Settings};
 use equipoise_file_watch::Content;
 
 /// How many members may be added at once.

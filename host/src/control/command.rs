@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::changes::{Edit, Settings};
 use super::members::NewMember;
-use super::source::Unusable;
 use super::terms::{LeftOut, Terms};
 use equipoise_config::Mistakes;
+use equipoise_config::source::Unusable;
+use equipoise_config::source::{Edit, Settings};
 use equipoise_file_watch::Content;
 use equipoise_text::sanitize;
 

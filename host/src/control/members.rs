@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::changes::{Edit, Settings};
 use super::command::Refusal;
 use super::hands::Hands;
 use super::parked::Halt;
 use super::terms::{LeftOut, Terms};
+use equipoise_config::source::{Edit, Settings};
 use equipoise_config::{Mistakes, member_of_key};
 
 /// A member to be added.

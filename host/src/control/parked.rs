@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::command::{Order, Refusal};
-use super::source::Unusable;
 use equipoise_config::Plugin;
+use equipoise_config::source::Unusable;
 use equipoise_file_watch::{Content, Hash};
 
 /// How many commands may wait for plugins.

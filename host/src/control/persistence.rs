@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::changes::Changes;
 use super::replace::{Replaced, replace};
+use equipoise_config::source::Changes;
 use equipoise_file_watch::{self as file_watch, Unreadable};
 
 /// The version of the file's form.
@@ -92,8 +92,8 @@ pub(super) fn write(file: &Path, changes: &Changes) -> Result<Replaced> {
 mod tests {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    use super::super::changes::Edit;
     use super::*;
+    use equipoise_config::source::Edit;
 
     #[test]
     fn what_is_kept_is_read_back() {

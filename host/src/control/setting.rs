@@ -7,10 +7,10 @@ use anyhow::{Error, Result, anyhow};
 
 use super::fixed::Fixed;
 use super::persistence;
-use super::source::Source;
 use super::startup::persist;
 use crate::snapshot::{OnRefusal, Snapshot, Versions};
 use equipoise_balancer::PluginVersion;
+use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Mistakes, Plugin};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use super::command::Refusal;
 use super::hands::Hands;
 use super::parked::{Halt, Task};
-use super::source::Source;
 use super::{lock, persistence, replace};
 use equipoise_config::Config;
+use equipoise_config::Source;
 
 /// Where run-time changes are kept, as a configuration says.
 pub(super) fn persist(config: &Config) -> Option<&PathBuf> {

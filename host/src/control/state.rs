@@ -12,10 +12,10 @@ use std::process;
 
 use rustix::fs::OFlags;
 
-use super::changes::Changes;
 use super::command::Refusal;
 use super::persistence;
 use super::replace::{Replaced, target};
+use equipoise_config::source::Changes;
 use equipoise_file_watch as file_watch;
 
 /// What the lock's file is called, behind the name of the state file.
@@ -156,8 +156,8 @@ fn is_taken(file: &Path, mut lock: &File) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::changes::Edit;
     use super::*;
+    use equipoise_config::source::Edit;
 
     fn changes(name: &str) -> Changes {
         Changes::default().with(Edit::RemoveBalancer { name: name.into() })

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Keys and values as a table of the configuration file has them; `null` for what is not to be there.
-pub(crate) type Settings = Map<String, Value>;
+pub type Settings = Map<String, Value>;
 
 /// All that was changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Changes {
+pub struct Changes {
     #[serde(default)]
     pub(super) balancers: BTreeMap<String, BalancerChanges>,
 }
@@ -59,34 +59,49 @@ pub(super) enum Presence {
 
 /// A change of the configuration. Balancers are known by name, members by balancer and URL.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Edit {
+pub enum Edit {
     /// Adds a balancer: its settings, with a list of members under `member`.
     AddBalancer {
+        /// The balancer.
         name: String,
+        /// Its keys.
         settings: Settings,
     },
     /// Changes keys of a balancer, but not its members.
     Balancer {
+        /// The balancer.
         name: String,
+        /// Keys with their new values; `null` is the default.
         patch: Settings,
     },
+    /// Takes a balancer away, with its members.
     RemoveBalancer {
+        /// The balancer.
         name: String,
     },
     /// Adds a member behind the others: its settings but for the URL.
     AddMember {
+        /// The balancer.
         balancer: String,
+        /// The member.
         url: String,
+        /// Its keys.
         settings: Settings,
     },
     /// Changes keys of a member, but not its URL.
     Member {
+        /// The balancer.
         balancer: String,
+        /// The member.
         url: String,
+        /// Keys with their new values; `null` is the default.
         patch: Settings,
     },
+    /// Takes a member away.
     RemoveMember {
+        /// The balancer.
         balancer: String,
+        /// The member.
         url: String,
     },
 }
@@ -158,13 +173,13 @@ fn keys(patch: &Settings) -> String {
 
 impl Changes {
     /// Whether nothing was changed.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.balancers.is_empty()
     }
 
     /// These and another one.
     #[must_use]
-    pub(crate) fn with(mut self, edit: Edit) -> Self {
+    pub fn with(mut self, edit: Edit) -> Self {
         let changes = &mut self;
         match edit {
             Edit::AddBalancer { name, settings } => {

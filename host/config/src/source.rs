@@ -1,5 +1,8 @@
 //! Where the configuration in force comes from: a file's text, with what was changed at run time laid over it.
 
+mod changes;
+mod overlay;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,34 +12,35 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::changes::{Changes, Edit, Presence, Settings};
-use super::overlay::lay_over;
-use equipoise_config::{Config, Mistakes};
+use super::{Config, Mistakes};
+use changes::Presence;
+pub use changes::{Changes, Edit, Settings};
+use overlay::lay_over;
 
 /// The text of the configuration in force, and how it came about.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub struct Source {
     /// The configuration file; mistakes name it, and the files that it names are relative to its folder.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What the file says.
     file: String,
     /// What was changed since.
-    pub(crate) changes: Changes,
+    pub changes: Changes,
     /// The file's text with the changes laid over it.
-    pub(crate) text: String,
+    pub text: String,
     /// `text` as JSON.
     document: Value,
     /// `file` as JSON.
     written: Value,
     /// When this came into force.
-    pub(crate) since: SystemTime,
+    pub since: SystemTime,
 }
 
 /// A key whose value is another than the file says.
 #[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Where it is, such as `balancer.shop.member."http://a".loadfactor`.
-    pub(crate) key: String,
+    pub key: String,
     /// What the file says; `null` where it says nothing.
     file: Value,
     /// What is in force; `null` where that is the default, or nothing.
@@ -45,7 +49,7 @@ pub(crate) struct Difference {
 
 /// Why a source cannot be in force.
 #[derive(Debug, Error)]
-pub(crate) enum Unusable {
+pub enum Unusable {
     /// The file has mistakes.
     #[error("{0}")]
     File(Mistakes),
@@ -63,7 +67,7 @@ impl Source {
     ///
     /// # Errors
     /// Every mistake in it.
-    pub(crate) fn new(
+    pub fn new(
         path: &Path,
         file: &str,
         changes: &Changes,
@@ -84,7 +88,7 @@ impl Source {
     ///
     /// # Errors
     /// Every mistake in it.
-    pub(super) fn of_file(path: &Path, file: &str) -> Result<(Self, Config), Mistakes> {
+    pub fn of_file(path: &Path, file: &str) -> Result<(Self, Config), Mistakes> {
         let config = Config::parse(file, path)?;
         let source = Self {
             path: path.to_owned(),
@@ -99,17 +103,17 @@ impl Source {
     }
 
     /// What the file says.
-    pub(crate) fn file(&self) -> &str {
+    pub fn file(&self) -> &str {
         &self.file
     }
 
     /// What this configuration is called: the first 12 hexadecimal digits of the hash of its text.
-    pub(crate) fn revision(&self) -> String {
+    pub fn revision(&self) -> String {
         tag(&self.text)
     }
 
     /// The keys of a balancer but for its members, as they are in force.
-    pub(crate) fn balancer(&self, name: &str) -> Settings {
+    pub fn balancer(&self, name: &str) -> Settings {
         let balancer = balancer(&self.document, name);
         let mut settings = balancer.cloned().unwrap_or_default();
         settings.remove("member");
@@ -117,7 +121,7 @@ impl Source {
     }
 
     /// The keys of the member of a balancer at this place, as they are in force.
-    pub(crate) fn member(&self, balancer_name: &str, place: usize) -> Settings {
+    pub fn member(&self, balancer_name: &str, place: usize) -> Settings {
         let balancer = balancer(&self.document, balancer_name);
         let members = balancer.and_then(|balancer| balancer.get("member")?.as_array());
         let member = members.and_then(|members| members.get(place)?.as_object());
@@ -125,7 +129,7 @@ impl Source {
     }
 
     /// Every key whose value is another than the file says.
-    pub(crate) fn differences(&self) -> Vec<Difference> {
+    pub fn differences(&self) -> Vec<Difference> {
         let mut differences = Vec::new();
         for (name, changes) in &self.changes.balancers {
             let key = format!("balancer.{}", key_of(name));
@@ -152,7 +156,7 @@ impl Source {
     }
 
     /// The changes with others, as seen from what is in force.
-    pub(super) fn changes_with_all(&self, edits: Vec<Edit>) -> Changes {
+    pub fn changes_with_all(&self, edits: Vec<Edit>) -> Changes {
         let edits = edits.into_iter().map(|edit| self.completed(edit));
         edits.fold(self.changes.clone(), Changes::with)
     }
@@ -202,7 +206,7 @@ impl Source {
     }
 
     /// The changes without the one that [`differences`](Self::differences) calls so; `None` where there is none.
-    pub(crate) fn changes_without(&self, key: &str) -> Option<Changes> {
+    pub fn changes_without(&self, key: &str) -> Option<Changes> {
         let mut changes = self.changes.clone();
         let mut found = false;
         changes.balancers.retain(|name, changes| {
@@ -240,7 +244,7 @@ impl Difference {
 }
 
 /// What a version of settings is called: changes whenever they do.
-pub(crate) fn tag(text: &str) -> String {
+pub fn tag(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash[..6].iter().fold(String::new(), |mut digits, byte| {
         let _ = write!(digits, "{byte:02x}");
@@ -321,8 +325,7 @@ fn as_json(text: &str) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::super::changes::Edit;
-    use super::super::command::Refusal;
+    use super::changes::Edit;
     use super::*;
 
     const FILE: &str = "listen = [{ address = \"127.0.0.1:0\" }]
@@ -431,8 +434,8 @@ url = \"http://b\"
             (json!([null]), "[null]"),
         ] {
             let edit = member("http://a", json!({ "metadata": { "zone": value } }));
-            let refusal = Refusal::from(changed([edit]).expect_err("no TOML"));
-            assert!(matches!(refusal, Refusal::Unfit(_)), "{refusal:?}");
+            let refusal = changed([edit]).expect_err("no TOML");
+            assert!(matches!(refusal, Unusable::Unchangeable(_)), "{refusal:?}");
             let expected = format!("metadata: zone: no configuration file can have {shown}: ");
             assert!(refusal.to_string().starts_with(&expected), "{refusal}");
         }

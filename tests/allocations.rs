@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use equipoise::control::Setting;
-use equipoise::server::{Inherited, Server};
+use equipoise::hot_restart::Inheritance;
+use equipoise::run::Server;
 use memchr::memmem;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -175,5 +176,5 @@ fn server(members: [SocketAddr; 2]) -> Server {
          [[balancer.b.member]]\nurl = \"http://{one}\"\n[[balancer.b.member]]\nurl = \"http://{other}\"\n"
     );
     let setting = Setting::parse(&text, Path::new("equipoise.toml")).expect("no mistake");
-    Server::start(&setting, None, Inherited::default(), &mut || Ok(())).expect("a server")
+    Server::start(&setting, None, Inheritance::default(), &mut || Ok(())).expect("a server")
 }

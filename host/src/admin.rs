@@ -18,7 +18,6 @@ mod metrics;
 mod openapi;
 mod operator;
 mod plugins;
-mod portal;
 mod socket;
 mod terms;
 
@@ -43,18 +42,18 @@ use tokio::time::timeout;
 use crate::control::Handle;
 use crate::health::Judges;
 use crate::heartbeat::Heartbeats;
-use crate::live::Live;
-use crate::server::{Listening, Liveness, Place, Places, Shares, accept};
-use crate::snapshot::Snapshot;
 use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
-pub(crate) use body::{AdminBody, BodySender, channel};
+use body::AdminBody;
 use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
+use equipoise_proxy::downstream::{Listening, Liveness, Place, Places, Shares, accept};
+use equipoise_proxy::live::Live;
+use equipoise_proxy::manager_bridge::{ManagerBridge, ManagerPolicy, ManagerRequest};
+use equipoise_proxy::snapshot::Snapshot;
 use io::AdminIo;
 use manager::Manager;
 use metrics::Metrics;
-pub(crate) use portal::{Portal, Visit, portal};
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once, for more than a moment: where there are descriptors for them.
@@ -85,6 +84,14 @@ pub(crate) struct Admin {
 
 /// How long those who ask may take to hear their answers once nobody else is let in.
 const PARTING: Duration = Duration::from_secs(1);
+
+/// What leads from listeners for clients to the manager, and where the requests arrive.
+pub(crate) fn bridge() -> (ManagerBridge, mpsc::Receiver<ManagerRequest>) {
+    ManagerBridge::new(ManagerPolicy {
+        refuse: guard::refusal_of_visit,
+        unavailable: |reason| problem(StatusCode::SERVICE_UNAVAILABLE, reason),
+    })
+}
 
 /// Serves the admin listener until `closing`, and then those who are there, for a moment.
 ///
@@ -271,13 +278,15 @@ impl Admin {
 
 impl Admin {
     /// Answers those who come to the manager by a listener for clients, for ever.
-    pub(crate) async fn receive(self: Rc<Self>, mut visits: mpsc::Receiver<Visit>) {
-        while let Some(visit) = visits.recv().await {
+    pub(crate) async fn receive(self: Rc<Self>, mut requests: mpsc::Receiver<ManagerRequest>) {
+        while let Some(asked) = requests.recv().await {
             let admin = self.clone();
             spawn_local(async move {
-                let answer = admin.welcome(visit.from, visit.request).await;
+                let answer = admin
+                    .welcome(asked.from, asked.request.map(AdminBody::Bridge))
+                    .await;
                 // The client may have gone.
-                let _ = visit.answer.send(answer);
+                let _ = asked.response.send(answer);
             });
         }
     }

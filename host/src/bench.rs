@@ -11,8 +11,8 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::probe::{self, Target};
-use crate::upstream::Upstream;
 use equipoise_config::Config;
+use equipoise_proxy::upstream::Upstream;
 
 /// What checking took.
 #[derive(Debug, Clone, Copy)]

@@ -12,15 +12,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 
-use crate::access_log::AccessLog;
 use crate::control::{self, Setting};
 use crate::demo;
-use crate::server::{Inherited, Server};
+use crate::hot_restart::Inheritance;
+use crate::run::Server;
 use crate::signals::{Event, Signals};
 use crate::supervisor::Supervisor;
 use equipoise_config::Config;
 use equipoise_file_watch::Content;
 use equipoise_log::{self as log, Output};
+use equipoise_proxy::observe::access_log::AccessLog;
 use equipoise_wasm::compiler::{self, Cancel};
 use equipoise_wasm::{Cache, Compiler, Sandbox};
 use plugin::PluginCommand;
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         Command::Run { config } => {
             // Before there are other threads.
-            let inherited = Inherited::take().context("taking over sockets");
+            let inherited = Inheritance::take().context("taking over sockets");
             return serving("info", |output| {
                 serve(&Setting::read(&config)?, inherited?, output, |_| {
                     String::new()
@@ -154,7 +155,7 @@ fn compile_into(folder: &Path) -> Result<()> {
 /// The server cannot start, or a signal to stop came before it had drained.
 pub(crate) fn serve(
     setting: &Setting,
-    inherited: Inherited,
+    inherited: Inheritance,
     output: &mut Output,
     announce: impl FnOnce(&Server) -> String,
 ) -> Result<()> {

@@ -31,10 +31,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 
-use crate::live::Live;
-use crate::server::{Listeners, Liveness};
 use command::Order;
 use equipoise_file_watch::{Waker, Watcher};
+use equipoise_proxy::downstream::{Listeners, Liveness};
+use equipoise_proxy::live::Live;
 use equipoise_wasm::{self as wasm, Book};
 use hands::Hands;
 use parked::ParkedTasks;

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
 use crate::control::Setting;
-use crate::server::Inherited;
+use crate::hot_restart::Inheritance;
 use equipoise_config::{AccessLog, LogFormat, Sink, Start};
 use equipoise_log::Output;
 use scratch::Scratch;
@@ -31,7 +31,7 @@ const FAVOURITE_PORT: u16 = 8080;
 const FAVOURITE_ADMIN_PORT: u16 = 8081;
 
 /// What is logged where RUST_LOG says nothing else.
-pub(crate) const LOG_LEVELS: &str = "warn,equipoise::wasm=info,equipoise::control=info";
+pub(crate) const LOG_LEVELS: &str = "warn,equipoise_wasm=info,equipoise::control=info";
 
 /// Runs the demo until SIGINT or SIGTERM.
 ///
@@ -56,7 +56,7 @@ pub(crate) fn run(output: &mut Output) -> Result<()> {
             format: LogFormat::Decision,
         });
     });
-    cli::serve(&setting, Inherited::default(), output, |server| {
+    cli::serve(&setting, Inheritance::default(), output, |server| {
         let url = server
             .addresses()
             .first()

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::live::{Live, View};
 use equipoise_dns::{Resolver, refresh};
+use equipoise_proxy::live::{Live, View};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Asks for the names of the members that the snapshot in force has, for ever.
@@ -34,7 +34,7 @@ struct Names {
     resolver: Option<Rc<Resolver>>,
     view: RefCell<View>,
     tasks: JoinSet<()>,
-    /// By the members' [`Upstream::key`](crate::upstream::Upstream).
+    /// By the members' [`Upstream::key`](equipoise_proxy::upstream::Upstream).
     running: BTreeMap<u64, Running>,
 }
 

@@ -8,9 +8,9 @@ use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
 
 use crate::heartbeat::Beat;
-use crate::path;
-use crate::proxy_header::{self, Reading};
 use equipoise_config::Config;
+use equipoise_proxy::path;
+use equipoise_proxy::proxy_header::{self, Reading};
 
 /// A configuration is read, or what is wrong is told.
 pub fn configuration(bytes: &[u8]) {

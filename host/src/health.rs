@@ -6,10 +6,7 @@
 //! [`Chronicle`].
 
 mod checks;
-mod chronicle;
-mod exchanges;
 mod judges;
-mod loads;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -24,18 +21,16 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin, SocketFile, Visit};
+use crate::admin::{self, Admin, SocketFile};
 use crate::control::Handle;
 use crate::dns_refresh;
 use crate::heartbeat::{Heartbeats, datagrams};
-use crate::live::Live;
-use crate::server::{Gift, Inherited, Liveness, Role};
 use equipoise_config::Config;
+use equipoise_proxy::downstream::{Gift, Inherited, Liveness, Role};
+use equipoise_proxy::live::Live;
+use equipoise_proxy::manager_bridge::ManagerRequest;
 
-pub(crate) use chronicle::{Chapter, Check, Chronicle, Tally};
-pub(crate) use exchanges::{Account, Exchanges, Opening};
 pub(crate) use judges::Judges;
-pub(crate) use loads::Loads;
 
 /// How long the thread may take to end: longer than the admin listener waits for those who are there.
 const LONGEST_END: Duration = Duration::from_secs(2);
@@ -108,7 +103,7 @@ impl Health {
         live: Live,
         control: Handle,
         sockets: Sockets,
-        visits: mpsc::Receiver<Visit>,
+        requests: mpsc::Receiver<ManagerRequest>,
         liveness: Liveness,
     ) -> Result<(Self, Estate)> {
         let Sockets {
@@ -133,7 +128,7 @@ impl Health {
             control,
             datagrams,
             admin: listener,
-            visits,
+            requests,
             liveness,
         };
         let attending = move || {
@@ -188,7 +183,7 @@ struct Background {
     judges: Judges,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
-    visits: mpsc::Receiver<Visit>,
+    requests: mpsc::Receiver<ManagerRequest>,
     liveness: Liveness,
 }
 
@@ -201,7 +196,7 @@ impl Background {
             judges,
             datagrams,
             admin,
-            visits,
+            requests,
             liveness,
         } = self;
         let mut tasks = JoinSet::new();
@@ -220,7 +215,7 @@ impl Background {
         }
         let office = Admin::new(live, control, judges, heartbeats, liveness.clone());
         let office = Rc::new(office);
-        let receiving = office.clone().receive(visits);
+        let receiving = office.clone().receive(requests);
         tasks.spawn_local(liveness.guarded("the manager", receiving));
         // Nothing is ever sent: this is the end of the sender. The tasks end with it.
         let Some(listener) = admin else {

@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::live::Live;
-use crate::snapshot::Snapshot;
 use complaint::Complaint;
+use equipoise_proxy::live::Live;
+use equipoise_proxy::snapshot::Snapshot;
 
 pub(crate) use beat::{Beat, LONGEST, Malformed};
 

@@ -1,11 +1,12 @@
 //! Equipoise: a programmable HTTP load balancer.
 //!
-//! The shell around [`equipoise_balancer`]: configuration, sockets, HTTP, logs. ARCHITECTURE.md has the map.
+//! The program: assembly, control, background work, the admin listener and the command line, around the data plane of
+//! [`equipoise_proxy`]. ARCHITECTURE.md has the map.
 
-pub mod access_log;
 pub mod cli;
 pub mod control;
-pub mod server;
+pub mod hot_restart;
+pub mod run;
 
 #[doc(hidden)]
 pub mod bench;
@@ -13,26 +14,12 @@ pub mod bench;
 pub mod fuzz;
 
 mod admin;
-mod deadline;
 mod demo;
 mod dns_refresh;
-mod explain;
 mod health;
 mod heartbeat;
-mod live;
-mod meters;
-mod mux;
-mod path;
-mod patience;
 mod probe;
-mod proxy;
-mod proxy_header;
-mod rate;
-mod router;
 mod signals;
-mod snapshot;
+mod span_exporter;
 mod supervisor;
-mod traces;
-mod upstream;
 mod whole;
-mod wire;

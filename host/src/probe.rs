@@ -15,7 +15,7 @@ use equipoise_sdk::health::{Answer, Failure, Probe};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
-use crate::upstream::{ConnectError, ConnectOptions, Connected, establish};
+use equipoise_proxy::upstream::{ConnectError, ConnectOptions, Connected, establish};
 
 mod answer;
 mod expectation;

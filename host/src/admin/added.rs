@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::answer::Problem;
 use super::balancers::{BalancerView, MemberView};
 use crate::control::LeftOut;
-use crate::snapshot::Snapshot;
+use equipoise_proxy::snapshot::Snapshot;
 use equipoise_text::bounded::LIST;
 
 /// What was added, and what was not.

@@ -18,8 +18,8 @@ use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
 use crate::health::Judges;
-use crate::live::Live;
-use crate::snapshot::Snapshot;
+use equipoise_proxy::live::Live;
+use equipoise_proxy::snapshot::Snapshot;
 
 /// How many plugins may be uploaded at once.
 const UPLOADS: usize = 2;

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use equipoise_balancer::Member;
 use serde::Serialize;
 
-use crate::health::{Chapter, Check};
-use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::Upstream;
 use equipoise_config as config;
 use equipoise_config::source::Settings;
 use equipoise_config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
 use equipoise_dns::Addresses;
+use equipoise_proxy::observe::{Chapter, Check};
+use equipoise_proxy::snapshot::{Cluster, Snapshot};
+use equipoise_proxy::upstream::Upstream;
 
 /// All balancers.
 #[derive(Debug, Serialize)]

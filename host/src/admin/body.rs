@@ -6,20 +6,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use equipoise_proxy::manager_bridge::{BodyCutShort, ManagerBody};
 use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use thiserror::Error;
-use tokio::sync::mpsc::{self, OwnedPermit, Receiver};
 use tokio::time::timeout;
-use tokio_util::sync::PollSender;
 
 use super::PATIENCE;
 use super::answer::{Answer, problem};
 use equipoise_wasm as wasm;
-
-/// How many pieces of a body may wait in a channel.
-const PIECES: usize = 4;
 
 /// How long and how slow a body may be.
 pub(super) struct Bounds {
@@ -48,7 +44,7 @@ pub(crate) enum AdminBody {
     /// By the admin listener.
     Incoming(Incoming),
     /// By a listener for clients, from another thread.
-    Channel(Receiver<Result<Bytes, BrokenBody>>),
+    Bridge(ManagerBody),
 }
 
 /// A body that did not come to its end.
@@ -58,55 +54,8 @@ pub(crate) enum BrokenBody {
     #[error("{0}")]
     Incoming(#[from] hyper::Error),
     /// By a listener for clients.
-    #[error("the client broke off within the body")]
-    BrokenOff,
-}
-
-/// A body in a channel, and where its pieces are put in, at most [`PIECES`] at a time.
-pub(crate) fn channel() -> (BodySender, AdminBody) {
-    let (sender, receiver) = mpsc::channel(PIECES + 1);
-    let sender = BodySender {
-        // There is room, since the channel is new.
-        failure: sender.clone().try_reserve_owned().ok(),
-        pieces: PollSender::new(sender),
-    };
-    (sender, AdminBody::Channel(receiver))
-}
-
-/// Where the pieces of a body are put in. The body has come to its end when this is dropped.
-pub(crate) struct BodySender {
-    pieces: PollSender<Result<Bytes, BrokenBody>>,
-    /// A place that is kept for a failure, so that it need not wait.
-    failure: Option<OwnedPermit<Result<Bytes, BrokenBody>>>,
-}
-
-/// The body is not read any more: its request has been answered.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
-
-impl BodySender {
-    /// Ready when there is room for a piece.
-    ///
-    /// # Errors
-    /// The body is not read any more.
-    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
-        self.pieces.poll_reserve(context).map_err(|_| Closed)
-    }
-
-    /// Puts a piece in; one that is not read any more is dropped.
-    ///
-    /// # Panics
-    /// [`poll_ready`](Self::poll_ready) has not said since the last piece that there is room.
-    pub(crate) fn send(&mut self, piece: Bytes) {
-        let _ = self.pieces.send_item(Ok(piece));
-    }
-
-    /// The client broke off: the body ends with an error.
-    pub(crate) fn fail(self) {
-        if let Some(place) = self.failure {
-            place.send(Err(BrokenBody::BrokenOff));
-        }
-    }
+    #[error("{0}")]
+    Bridge(#[from] BodyCutShort),
 }
 
 impl AdminBody {
@@ -114,7 +63,7 @@ impl AdminBody {
     async fn piece(&mut self) -> Result<Option<Bytes>, BrokenBody> {
         let piece = match self {
             Self::Incoming(body) => poll_fn(|context| poll_data(body, context)).await,
-            Self::Channel(pieces) => pieces.recv().await,
+            Self::Bridge(body) => body.piece().await.map(|it| it.map_err(BrokenBody::from)),
         };
         piece.transpose()
     }
@@ -189,9 +138,15 @@ async fn read(mut body: AdminBody, longest: usize) -> Result<Vec<u8>, BrokenBody
 
 #[cfg(test)]
 mod tests {
+    use equipoise_proxy::manager_bridge::{self, BodySender, Closed, MAX_PIECES};
     use tokio::time::sleep;
 
     use super::*;
+
+    fn channel() -> (BodySender, AdminBody) {
+        let (sender, body) = manager_bridge::body();
+        (sender, AdminBody::Bridge(body))
+    }
 
     async fn ready(sender: &mut BodySender) -> Result<(), Closed> {
         poll_fn(|context| sender.poll_ready(context)).await
@@ -223,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_not_read_ahead_of_without_bound() {
         let (mut sender, body) = channel();
-        for piece in ["a"; PIECES] {
+        for piece in ["a"; MAX_PIECES] {
             send(&mut sender, piece).await;
         }
         let is_ready = |sender: &mut BodySender| {
@@ -238,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_breaks_off_is_told_from_the_end_of_a_body() {
         let (mut sender, body) = channel();
-        for piece in ["a"; PIECES] {
+        for piece in ["a"; MAX_PIECES] {
             send(&mut sender, piece).await;
         }
         // With no room for another piece.

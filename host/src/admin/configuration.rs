@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::answer::Problem;
 use super::balancers::seconds;
 use crate::control::Handle;
-use crate::snapshot::Snapshot;
 use equipoise_config::source::Difference;
+use equipoise_proxy::snapshot::Snapshot;
 
 /// The configuration in force, and where it comes from.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::answer::{json, problem};
 use super::api::Outcome;
-use crate::explain::Summary;
-use crate::snapshot::Snapshot;
+use equipoise_proxy::observe::explain::Summary;
+use equipoise_proxy::snapshot::Snapshot;
 
 /// The last decisions.
 #[derive(Debug, Serialize)]

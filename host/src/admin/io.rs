@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::{HEAD_PATIENCE, HEADER_SIZE, PATIENCE};
-use crate::deadline::Deadline;
-use crate::patience::Patience;
-use crate::server::Linger;
+use equipoise_proxy::deadline::Deadline;
+use equipoise_proxy::downstream::Linger;
+use equipoise_proxy::patience::Patience;
 
 /// The least that a client has to take of an answer on average, in bytes a second, after the first ten seconds.
 const RATE: usize = 240;

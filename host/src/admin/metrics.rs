@@ -1,6 +1,6 @@
 //! What runs, as numbers for Prometheus: `/metrics`, in the OpenMetrics text format.
 //!
-//! Numbers are read when they are asked for; those that balancing does not count anyway are counted in [`crate::meters`]. Labels
+//! Numbers are read when they are asked for; those that balancing does not count anyway are counted in [`equipoise_proxy::observe::meters`]. Labels
 //! are names out of the configuration and words of ours, so there are as many series as the operator has written members and
 //! routes.
 
@@ -20,8 +20,8 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
 use super::answer;
-use crate::live::Live;
-use crate::snapshot::Snapshot;
+use equipoise_proxy::live::Live;
+use equipoise_proxy::snapshot::Snapshot;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -17,9 +17,9 @@ use super::endpoint::Endpoint;
 use super::json;
 use super::terms::terms;
 use crate::control::{Command, LeftOut, NewMember, Refusal, Resource, Terms};
-use crate::snapshot::Snapshot;
 use equipoise_config::source::{Edit, Settings};
 use equipoise_file_watch::Content;
+use equipoise_proxy::snapshot::Snapshot;
 
 /// How many members may be added at once.
 const MOST_MEMBERS: usize = 1_000;

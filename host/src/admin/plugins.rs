@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::balancers::seconds;
 use crate::control::Handle;
-use crate::snapshot::{PluginState, Snapshot};
 use equipoise_balancer::FaultKind;
 use equipoise_config::{self as config, Method, SessionSource};
+use equipoise_proxy::snapshot::{PluginState, Snapshot};
 use equipoise_wasm::{Record, Version};
 
 /// All plugins.

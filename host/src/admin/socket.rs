@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::server::{Gift, Inherited, Role};
 use equipoise_config::AdminAddress;
+use equipoise_proxy::downstream::{Gift, Inherited, Role};
 
 /// Who may connect to a socket file: who owns it.
 const MODE: u32 = 0o600;

@@ -9,7 +9,7 @@ use anyhow::Error;
 use super::command::Refusal;
 use super::hands::Hands;
 use super::setting::Unfit;
-use crate::snapshot::{Aside, Draft, OnRefusal, Snapshot};
+use equipoise_proxy::snapshot::{Aside, Draft, OnRefusal, Snapshot};
 use equipoise_text::bounded;
 
 impl Hands {

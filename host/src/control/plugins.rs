@@ -10,10 +10,10 @@ use super::hands::Hands;
 use super::parked::{Halt, Task};
 use super::replace::{replace, tell_replaced};
 use super::setting::{cannot_serve, sandbox};
-use crate::snapshot::Versions;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Plugin;
 use equipoise_file_watch::{self as file_watch, Content, Hash};
+use equipoise_proxy::snapshot::Versions;
 use equipoise_text::bounded;
 use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, Shelf};
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::snapshot::Snapshot;
 use equipoise_config::source::tag;
+use equipoise_proxy::snapshot::Snapshot;
 use equipoise_wasm::Version;
 
 /// A thing that can be changed by itself.

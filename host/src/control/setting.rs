@@ -8,10 +8,11 @@ use anyhow::{Error, Result, anyhow};
 use super::fixed::Fixed;
 use super::persistence;
 use super::startup::persist;
-use crate::snapshot::{OnRefusal, Snapshot, Versions};
+use crate::span_exporter;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Mistakes, Plugin};
+use equipoise_proxy::snapshot::{OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
 use equipoise_wasm::{Cache, Compiler, Sandbox, Shelf};
@@ -127,7 +128,7 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
         );
     }
     let source = &setting.source;
-    if let Ok(empty) = Snapshot::new(without_tls(config), source.clone()) {
+    if let Ok(empty) = Snapshot::new(without_tls(config), source.clone(), span_exporter::start) {
         let unfit = unfit(&empty, config, source, &versions, OnRefusal::Refuse);
         mistakes.extend(unfit.into_iter().map(|unfit| unfit.words));
     }

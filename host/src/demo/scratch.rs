@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use equipoise_wasm::defaults;
 
-/// The root of the workspace that the defaults::SDK takes its versions from.
+/// The root of the workspace that the SDK takes its versions from.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 
 const MANIFEST: &str = include_str!("../../../examples/plugins/demo/Cargo.toml");

@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::judges::Judges;
-use crate::live::{Live, View};
 use crate::probe::{Finding, Target, permits, watch};
-use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::Upstream;
 use equipoise_config::Check;
+use equipoise_proxy::live::{Live, View};
+use equipoise_proxy::snapshot::{Cluster, Snapshot};
+use equipoise_proxy::upstream::Upstream;
 
 /// Checks every member that is to be checked, as the snapshot in force has it, for ever.
 pub(super) async fn supervise(live: Live, judges: Judges) {

@@ -16,10 +16,10 @@ use equipoise_sdk::health::{Probe, State, Transition};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::live::{Live, View};
-use crate::proxy::Services;
-use crate::server::Liveness;
-use crate::snapshot::{Cluster, Snapshot};
+use equipoise_proxy::downstream::Liveness;
+use equipoise_proxy::forward::Services;
+use equipoise_proxy::live::{Live, View};
+use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
 /// How often exchanges are taken to the judges.
 const ROUND: Duration = Duration::from_millis(100);

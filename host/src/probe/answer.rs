@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use super::expectation::{complaint, reported};
 use super::target::Inquiry;
 use super::{MOST_BODY, Reply, Stage, Trouble, plain};
-use crate::upstream::MemberStream;
+use equipoise_proxy::upstream::MemberStream;
 
 /// The room for each read, in bytes.
 const ROOM: usize = 4096;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::expectation::{complaint, reported};
 use super::target::{Inquiry, Target};
 use super::{MOST_BODY, Reply, Stage, Trouble, grpc, plain};
-use crate::upstream::MemberStream;
+use equipoise_proxy::upstream::MemberStream;
 
 /// The room for each read, in bytes.
 const ROOM: usize = 4096;

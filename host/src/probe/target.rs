@@ -8,8 +8,8 @@ use http::Version;
 use tokio::sync::Semaphore;
 
 use super::grpc;
-use crate::upstream::Upstream;
 use equipoise_config::{CheckKind, CheckMethod, Expect, GrpcCheck, HttpCheck, Member, Protocol};
+use equipoise_proxy::upstream::Upstream;
 
 /// Everything that checks of a member need, prepared.
 pub(crate) struct Target {

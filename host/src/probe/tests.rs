@@ -17,10 +17,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
-use crate::upstream::Upstream;
 use crate::whole::Whole;
 use equipoise_config::Config;
 use equipoise_dns::{Resolver, refresh_once};
+use equipoise_proxy::upstream::Upstream;
 
 const GET: &str = "hcmethod = \"GET\"";
 

@@ -5,8 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Label, Name};
-use crate::meters::BalancerMeters;
-use crate::snapshot::{Cluster, Snapshot};
+use equipoise_proxy::observe::meters::BalancerMeters;
+use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
 /// Numbers of a balancer, each for a word.
 type ByWord = fn(&BalancerMeters) -> Vec<(&'static str, u64)>;

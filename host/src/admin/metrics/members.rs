@@ -7,10 +7,10 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::super::balancers::{STATES, state};
 use super::family::{Family, Label, Name};
-use crate::health::Tally;
-use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::Upstream;
 use equipoise_dns::Addresses;
+use equipoise_proxy::observe::Tally;
+use equipoise_proxy::snapshot::{Cluster, Snapshot};
+use equipoise_proxy::upstream::Upstream;
 
 /// A member, with all that counts for it.
 #[derive(Clone, Copy)]

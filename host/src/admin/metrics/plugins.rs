@@ -5,8 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Label, Name};
-use crate::snapshot::Snapshot;
 use equipoise_balancer::FaultKind;
+use equipoise_proxy::snapshot::Snapshot;
 use equipoise_wasm::{Record, Version};
 
 /// A number of a plugin.

@@ -6,11 +6,11 @@ use equipoise_http::http2::ConnectionError;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
-use crate::meters::{LIMITS, WorkerMeters};
-use crate::server::Shares;
-use crate::snapshot::Snapshot;
 use equipoise_log::LOSSES;
 use equipoise_metrics::Process;
+use equipoise_proxy::downstream::Shares;
+use equipoise_proxy::observe::meters::{LIMITS, WorkerMeters};
+use equipoise_proxy::snapshot::Snapshot;
 
 /// A number of a worker.
 type OfWorker = fn(&WorkerMeters) -> u64;

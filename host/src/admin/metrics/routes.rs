@@ -6,7 +6,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Name};
-use crate::snapshot::Snapshot;
+use equipoise_proxy::snapshot::Snapshot;
 
 /// Writes all of them.
 pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -1,0 +1,503 @@
+//! One client's connection of HTTP/1: its requests one after the other, in one task.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use equipoise_http::head::Expectation;
+use equipoise_http::http1::{self, Framing, HeadEvent, Phase, RequestReader};
+use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::date::add_date;
+use super::linger::Linger;
+use super::outlet::Outlet;
+use super::stream::{ClientStream, socket_error};
+use crate::deadline::Deadline;
+use crate::forward::{self, ClientFault, Downstream, Duplex, Piece, Workspace};
+use crate::observe::meters::Desk;
+use crate::wire::{Body, Wire};
+use equipoise_config::Limits;
+
+/// What a client may send ahead while a response is awaited, about, in bytes: more waits in the kernel.
+const AHEAD: usize = 12 * 1024;
+
+/// How much of an unwanted body is read on, so that the connection can serve the next request.
+const READ_ON: u64 = 64 * 1024;
+
+/// How often the kernel is asked whether a connection was reset that is not read.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A client's connection.
+pub(super) struct Http1 {
+    wire: Wire<ClientStream, Desk>,
+    reader: RequestReader,
+    client: Rc<Client>,
+    limits: Arc<Limits>,
+    /// Until when the client has to send what is awaited; while it is watched, when to look again.
+    deadline: Deadline,
+    /// How slowly it may take a response.
+    outlet: Outlet,
+    /// The body of the request.
+    body: Body,
+    /// Whether the client waits for `100 Continue`.
+    awaits_continue: bool,
+    /// Whether the client speaks HTTP/1.0.
+    is_http10: bool,
+    /// Whether the connection is kept behind this response.
+    keeps: bool,
+    /// Whether the client is gone or was given up, perhaps within a response: nothing more is said.
+    is_lost: bool,
+    /// Whether the client has closed its sending side, and when that has been for too long.
+    half_closed: Option<Instant>,
+}
+
+/// What a client has sent.
+enum Came {
+    Request,
+    Refused(Violation),
+    /// Too little, for too long.
+    TimedOut,
+    /// Nothing more: it is gone.
+    End,
+}
+
+/// Serves a client until its connection ends. `first` has come already; the head of the first request has to be there at
+/// `head_by`.
+pub(super) async fn serve(
+    stream: ClientStream,
+    first: Vec<u8>,
+    head_by: Instant,
+    client: Rc<Client>,
+    limits: &Arc<Limits>,
+) {
+    let mut http1 = Http1::new(stream, first, client.clone(), limits.clone());
+    http1.deadline.set(head_by);
+    while http1.await_request().await {
+        let mut workspace = Workspace::take();
+        let (request, room) = workspace.split();
+        let refusal = match http1.read_head(request).await {
+            Came::Request => {
+                // The connection's timer is armed for this task already.
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
+                forward::serve(&client, request, &mut http1, room).await;
+                std::mem::swap(&mut http1.deadline, &mut room.deadline);
+                if http1.is_over_for_next().await {
+                    continue;
+                }
+                break;
+            }
+            Came::Refused(violation) => forward::Failure::Malformed(violation),
+            Came::TimedOut if http1.has_begun() => forward::Failure::HeadTimedOut,
+            Came::End if http1.has_begun() => forward::Failure::ClientAborted(None),
+            Came::TimedOut | Came::End => break,
+        };
+        http1.keeps = false;
+        http1.is_http10 = false;
+        forward::refuse(&client, request, refusal, &mut http1, room).await;
+        break;
+    }
+    http1.close().await;
+}
+
+impl Http1 {
+    fn new(stream: ClientStream, first: Vec<u8>, client: Rc<Client>, limits: Arc<Limits>) -> Self {
+        Self {
+            wire: Wire::new(stream, client.worker.meters.clone(), first),
+            reader: RequestReader::new(limits.of_messages()),
+            deadline: Deadline::default(),
+            outlet: Outlet::new(&limits),
+            body: Body::default(),
+            awaits_continue: false,
+            is_http10: false,
+            keeps: true,
+            is_lost: false,
+            half_closed: None,
+            client,
+            limits,
+        }
+    }
+
+    /// Waits for the first byte of a request, without any buffer; false where none comes.
+    async fn await_request(&mut self) -> bool {
+        let is_first = self.deadline.is_set();
+        let mut is_woken = false;
+        let has_come = poll_fn(|context| {
+            if !self.wire.inbox.is_empty() {
+                return Poll::Ready(true);
+            }
+            if self.half_closed.is_some() || self.client.guest.drain().insists() {
+                return Poll::Ready(false);
+            }
+            let filled = match std::mem::replace(&mut is_woken, true) {
+                true => self.wire.poll_fill(context),
+                false => self.wire.poll_fill_watched(context),
+            };
+            match filled {
+                Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+                Poll::Pending => {
+                    self.wire.release();
+                    if !self.deadline.is_set() {
+                        let limit = Instant::now() + self.limits.keepalive_timeout;
+                        self.deadline.set(limit);
+                    }
+                    self.deadline.poll(context).map(|()| false)
+                }
+            }
+        })
+        .await;
+        if !is_first {
+            // Of the wait; its head has its own.
+            self.deadline.clear();
+        }
+        has_come
+    }
+
+    /// Reads a head.
+    async fn read_head(&mut self, request: &mut Head) -> Came {
+        let came = poll_fn(|context| {
+            loop {
+                let (used, event) = self.reader.head(self.wire.inbox.unread(), request);
+                self.wire.inbox.consume(used);
+                match event {
+                    HeadEvent::Head | HeadEvent::Interim => return Poll::Ready(Came::Request),
+                    HeadEvent::Refused(violation) => return Poll::Ready(Came::Refused(violation)),
+                    HeadEvent::More => {}
+                }
+                match self.wire.poll_fill(context) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Came::End),
+                    Poll::Pending => {
+                        if !self.deadline.is_set() {
+                            let limit = Instant::now() + self.limits.header_timeout;
+                            self.deadline.set(limit);
+                        }
+                        return self.deadline.poll(context).map(|()| Came::TimedOut);
+                    }
+                }
+            }
+        })
+        .await;
+        self.deadline.clear();
+        self.body.begin();
+        self.is_http10 = request.version() == Version::Http10;
+        self.keeps = self.reader.keeps_alive();
+        self.awaits_continue = self.reader.phase() == Phase::Body
+            && !self.is_http10
+            && self.wire.inbox.is_empty()
+            && request.expectation() == Expectation::Continue;
+        came
+    }
+
+    /// Whether a head has begun, and is not whole.
+    fn has_begun(&self) -> bool {
+        self.reader.phase() == Phase::Head
+    }
+
+    /// Whether the connection can serve another request: reads on what little may be left of the body.
+    async fn is_over_for_next(&mut self) -> bool {
+        self.outlet = Outlet::new(&self.limits);
+        // It may be set for the next look at the client.
+        self.deadline.clear();
+        if !self.keeps || self.is_lost {
+            return false;
+        }
+        let mut left = READ_ON;
+        // What has come already costs nothing.
+        self.consume(self.payload().len());
+        poll_fn(|context| {
+            while self.reader.phase() == Phase::Body {
+                match self.poll_body(context) {
+                    Poll::Ready(Ok(_)) => {
+                        let come = self.payload().len();
+                        if come as u64 > left {
+                            return Poll::Ready(());
+                        }
+                        left -= come as u64;
+                        self.consume(come);
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        if !self.deadline.is_set() {
+                            let limit = Instant::now() + self.limits.header_timeout;
+                            self.deadline.set(limit);
+                        }
+                        return self.deadline.poll(context);
+                    }
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.deadline.clear();
+        self.reader.is_reusable()
+    }
+
+    /// Closes the connection. A client that may still be sending is listened to for a while: closed at once, the kernel would
+    /// answer what comes with a reset, which would take our last words from it.
+    async fn close(&mut self) {
+        if self.is_lost {
+            return;
+        }
+        let is_sending = self.reader.phase() != Phase::Idle || !self.wire.inbox.is_empty();
+        let mut linger = Linger::default();
+        let mut is_shut = false;
+        poll_fn(|context| {
+            if !is_shut {
+                let shut = Pin::new(&mut self.wire.stream).poll_shutdown(context);
+                if ready!(self.timed(context, shut)).is_err() {
+                    return Poll::Ready(());
+                }
+                is_shut = true;
+            }
+            if is_sending && self.half_closed.is_none() {
+                return linger.poll(&mut self.wire.stream, context);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// What becomes of writing: a client that takes nothing for too long, or too little, is cut off.
+    fn timed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<Result<T, ClientFault>> {
+        let written = std::mem::take(&mut self.wire.written);
+        self.outlet.note_written(written);
+        if written > 0 && self.half_closed.is_some() {
+            self.half_closed = Some(Instant::now() + self.limits.half_close);
+        }
+        let fault = match polled {
+            Poll::Ready(Ok(done)) => return Poll::Ready(Ok(done)),
+            Poll::Ready(Err(_)) => ClientFault::Aborted(None),
+            // It was too slow before.
+            Poll::Pending if self.is_lost => ClientFault::TimedOut,
+            Poll::Pending => {
+                ready!(self.outlet.poll_late(context));
+                ClientFault::TimedOut
+            }
+        };
+        self.is_lost = true;
+        Poll::Ready(Err(fault))
+    }
+
+    /// Looks after a connection that cannot be read for now, or has ended on the client's side: was it reset?
+    #[cold]
+    fn poll_reset(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+        loop {
+            let now = Instant::now();
+            let is_late = self.half_closed.is_some_and(|until| until <= now);
+            if is_late || socket_error(&self.wire.stream).is_some() {
+                self.is_lost = true;
+                return Poll::Ready(ClientFault::Aborted(None));
+            }
+            let next = now + LOOK;
+            let next = self.half_closed.map_or(next, |until| until.min(next));
+            self.deadline.set(next);
+            ready!(self.deadline.poll(context));
+        }
+    }
+
+    /// Whether the connection can be kept behind the response that begins now.
+    fn can_be_kept(&self) -> bool {
+        let is_body_short = match self.reader.phase() {
+            Phase::Body => {
+                !self.awaits_continue
+                    && matches!(self.reader.framing(), Framing::Length(_))
+                    && self.reader.left() <= READ_ON
+            }
+            Phase::Over => false,
+            Phase::Idle | Phase::Head => true,
+        };
+        self.keeps
+            && is_body_short
+            && (self.half_closed.is_none() || !self.wire.inbox.is_empty())
+            && !self.client.guest.drain().has_begun()
+    }
+}
+
+impl Downstream for Http1 {
+    fn framing(&self) -> Framing {
+        self.reader.framing()
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        loop {
+            let reader = &mut self.reader;
+            let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
+            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+                return Poll::Ready(piece.map_err(ClientFault::Malformed));
+            }
+            if std::mem::take(&mut self.awaits_continue) {
+                self.wire.outbox.vec().extend_from_slice(http1::CONTINUE);
+            }
+            if !self.wire.outbox.is_empty() {
+                // What is not written now is written with what comes behind.
+                if let Poll::Ready(Err(fault)) = self.poll_flush(context) {
+                    return Poll::Ready(Err(fault));
+                }
+            }
+            match ready!(self.wire.poll_fill(context)) {
+                Ok(1..) => {}
+                _ => return Poll::Ready(Err(ClientFault::Aborted(None))),
+            }
+        }
+    }
+
+    #[inline]
+    fn payload(&self) -> &[u8] {
+        self.body.payload(&self.wire.inbox)
+    }
+
+    #[inline]
+    fn consume(&mut self, bytes: usize) {
+        self.body.consume(&mut self.wire.inbox, bytes);
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.body.trailers()
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+        while self.half_closed.is_none() && self.wire.inbox.len() < AHEAD {
+            match self.wire.poll_fill_watched(context) {
+                Poll::Ready(Ok(0)) => {
+                    self.half_closed = Some(Instant::now() + self.limits.half_close);
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => {
+                    self.is_lost = true;
+                    return Poll::Ready(ClientFault::Aborted(None));
+                }
+                Poll::Pending => {
+                    self.wire.inbox.release();
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.poll_reset(context)
+    }
+
+    fn interim(&mut self, head: &Head, edit: &Edit) {
+        if !self.is_http10 {
+            edit.write(head, self.wire.outbox.vec());
+        }
+    }
+
+    fn begin(&mut self, head: &Head, edit: &mut Edit, framing: Framing) {
+        self.deadline.clear();
+        let status = edit.status(head);
+        let framing = match framing {
+            Framing::Chunked | Framing::Close if self.is_http10 => Framing::Close,
+            Framing::Close => Framing::Chunked,
+            framing => framing,
+        };
+        match framing {
+            Framing::Chunked => edit.add(Known::TransferEncoding, b"chunked"),
+            // HTTP/2 need not tell it.
+            Framing::Length(0) if !head.has(Known::ContentLength) => {
+                edit.add(Known::ContentLength, b"0");
+            }
+            _ => {}
+        }
+        if status != 101 {
+            self.keeps = self.can_be_kept() && framing != Framing::Close;
+            match self.keeps {
+                false => edit.add(Known::Connection, b"close"),
+                true if self.is_http10 => edit.add(Known::Connection, b"keep-alive"),
+                true => {}
+            }
+        }
+        if !head.has(Known::Date) {
+            add_date(edit);
+        }
+        edit.write(head, self.wire.outbox.vec());
+        self.wire.begin_body(framing);
+    }
+
+    fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, ClientFault>> {
+        let taken = self.wire.poll_payload(context, payload);
+        self.timed(context, taken)
+    }
+
+    fn close_behind(&mut self) {
+        self.keeps = false;
+    }
+
+    fn end(&mut self, trailers: Option<&Fields>) {
+        if self.wire.end_body(trailers).is_err() {
+            self.abort();
+        }
+    }
+
+    fn abort(&mut self) {
+        self.keeps = false;
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        if self.wire.is_flushed() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = self.wire.poll_flush(context);
+        let is_flushed = flushed.is_ready();
+        let timed = self.timed(context, flushed);
+        if is_flushed {
+            self.outlet.note_flushed();
+        }
+        timed
+    }
+
+    fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        self.keeps = false;
+        Some(self)
+    }
+}
+
+/// What is read of a connection that has become a tunnel.
+impl AsyncRead for Http1 {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.half_closed.is_some() && this.wire.inbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        this.wire.poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Http1 {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = this.wire.poll_write_raw(context, bytes);
+        this.timed(context, written).map_err(io::Error::other)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Downstream::poll_flush(&mut *self, context).map_err(io::Error::other)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let shut = Pin::new(&mut this.wire.stream).poll_shutdown(context);
+        this.timed(context, shut).map_err(io::Error::other)
+    }
+}

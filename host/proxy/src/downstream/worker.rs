@@ -1,0 +1,277 @@
+//! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::downstream::client::Client;
+use crate::downstream::doors::Doors;
+use crate::downstream::drain::Guest;
+use crate::downstream::front::{Front, is_slow_handshake};
+use crate::downstream::listeners::{Listeners, Orders};
+use crate::downstream::liveness::Liveness;
+use crate::downstream::places::Place;
+use crate::downstream::pulse::Pulse;
+use crate::downstream::{http1, http2};
+use crate::live::{Live, Pinned, View};
+use crate::manager_bridge::ManagerBridge;
+use crate::observe::access_log::AccessLog;
+use crate::observe::meters::{Desk, Limit};
+use crate::upstream::Pool;
+use equipoise_config::Limits;
+
+/// How often idle connections to members are looked through for those to close.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a worker thread is given.
+pub struct WorkerConfig {
+    /// The worker's number, from 0.
+    pub number: usize,
+    /// The snapshots in force.
+    pub live: Live,
+    /// Where clients connect to.
+    pub listeners: Listeners,
+    /// Where requests are logged.
+    pub access_log: Option<AccessLog>,
+    /// How long requests in flight may take to end.
+    pub shutdown_timeout: Duration,
+    /// Its sign of life.
+    pub pulse: Pulse,
+    /// Told if it dies.
+    pub liveness: Liveness,
+    /// Where requests for the manager go.
+    pub manager: ManagerBridge,
+}
+
+/// What the requests of one worker share.
+pub struct Worker {
+    /// From 0.
+    pub(crate) number: usize,
+    snapshot: RefCell<View>,
+    pub(crate) access_log: Option<AccessLog>,
+    /// Where requests for the manager go.
+    pub(crate) manager: ManagerBridge,
+    pub(super) meters: Desk,
+    /// The idle connections to each member.
+    pools: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
+}
+
+/// What connections have in common that a request may choose from.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PoolKey {
+    /// See [`Upstream::key`](crate::upstream::Upstream::key).
+    upstream: u64,
+    /// Who the member had to be by TLS, where clients say that.
+    host: Option<Box<str>>,
+}
+
+impl Worker {
+    /// Of this number, without connections yet.
+    fn new(
+        number: usize,
+        live: &Live,
+        access_log: Option<AccessLog>,
+        manager: ManagerBridge,
+    ) -> Self {
+        let mut view = live.view();
+        let meters = Desk::new(view.pin().meters.clone(), number);
+        Self {
+            number,
+            snapshot: RefCell::new(view),
+            access_log,
+            manager,
+            meters,
+            pools: RefCell::default(),
+        }
+    }
+
+    /// The snapshot in force, for a request to keep to its end.
+    pub(crate) fn snapshot(&self) -> Rc<Pinned> {
+        self.snapshot.borrow_mut().pin()
+    }
+
+    /// The limits of a client that connects now.
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        self.snapshot().limits.clone()
+    }
+
+    /// The idle connections to a member, by its upstream's key; of those by TLS, on which the member had to be this host.
+    #[inline]
+    pub(crate) fn pool(&self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
+        let host = host.map(Into::into);
+        let key = PoolKey { upstream, host };
+        self.pools.borrow_mut().entry(key).or_default().clone()
+    }
+
+    /// Closes connections to members that have been idle for long enough, now and then, for ever.
+    async fn expire_idle_connections(self: Rc<Self>) {
+        let mut ticks = interval(EXPIRY_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // Also lets go of a snapshot of before, should there be no requests.
+            let snapshot = self.snapshot();
+            let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
+            let ttls: BTreeMap<_, _> = upstreams.map(|it| (it.key, it.config.ttl)).collect();
+            self.pools.borrow_mut().retain(|key, pool| {
+                // Those to members that are gone are closed with their pools.
+                let Some(ttl) = ttls.get(&key.upstream) else {
+                    return false;
+                };
+                pool.expire(*ttl);
+                key.host.is_none() || !pool.is_empty()
+            });
+        }
+    }
+}
+
+/// The life of a worker thread: serves until it is told to stop, then lets what is in flight end.
+pub fn run(share: WorkerConfig) {
+    let part = format!("worker {}", share.number);
+    let guard = share.liveness.guard(&*part);
+    let runtime = match Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "a worker has no runtime");
+            return share.liveness.note_dead(&part);
+        }
+    };
+    runtime.block_on(serve(share));
+    drop(guard);
+}
+
+async fn serve(share: WorkerConfig) {
+    let WorkerConfig {
+        number,
+        live,
+        listeners,
+        access_log,
+        shutdown_timeout,
+        pulse,
+        liveness: _,
+        manager,
+    } = share;
+    let worker = Rc::new(Worker::new(number, &live, access_log, manager));
+    let mut background = JoinSet::new();
+    background.spawn_local(worker.clone().expire_idle_connections());
+    background.spawn_local(async move { pulse.beat().await });
+    let mut doors = Doors::new(worker.clone(), listeners.places().clone());
+    let orders = listeners.orders();
+    // The server's own handle is what orders come by.
+    drop(listeners);
+    let grace = follow(orders, &mut doors).await;
+    background.shutdown().await;
+    if timeout(shutdown_timeout, doors.close(grace)).await.is_err() {
+        tracing::warn!(
+            connections = doors.connections(),
+            "connections did not end within shutdown-timeout"
+        );
+    }
+}
+
+/// Listens as ordered, until the order is to stop: says how long connections may then be idle.
+async fn follow(mut orders: watch::Receiver<Orders>, doors: &mut Doors) -> Duration {
+    loop {
+        let (wanted, stop) = {
+            let orders = orders.borrow_and_update();
+            (orders.open.clone(), orders.stop)
+        };
+        if let Some(grace) = stop {
+            return grace;
+        }
+        doors.follow(&wanted);
+        drop(wanted);
+        if orders.changed().await.is_err() {
+            // The server is gone, which is as good a reason to stop.
+            return Duration::ZERO;
+        }
+    }
+}
+
+/// Serves one client's requests until either side closes, or the connection is to end.
+pub(super) async fn serve_client(
+    stream: TcpStream,
+    address: SocketAddr,
+    worker: Rc<Worker>,
+    front: Arc<Front>,
+    guest: Guest,
+    place: Place,
+) {
+    guest.settle().await;
+    let counted = worker.meters.clone().connection();
+    let limits = worker.limits();
+    let met = {
+        let meeting = pin!(front.meet(stream, address, &limits));
+        guest.unless_insisted(meeting).await
+    };
+    let mut arrival = match met {
+        None => return,
+        Some(Ok(arrival)) => arrival,
+        Some(Err(error)) => {
+            if is_slow_handshake(&error) {
+                worker.meters.counts().count_limit(Limit::Handshakes);
+            }
+            return tracing::debug!(%address, %error, "a client came no further");
+        }
+    };
+    let client = Client::new(worker, &mut arrival, front, guest, place, counted);
+    let (client, first) = (Rc::new(client), arrival.first);
+    if !arrival.speaks_http2 {
+        return http1::serve(arrival.stream, first, arrival.head_by, client, &limits).await;
+    }
+    // Apart, as all that is rare: the memory of this task is what an idle connection costs.
+    Box::pin(http2::serve(arrival.stream, first, client, &limits)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use equipoise_config::Source;
+    use http::Response;
+
+    use super::*;
+    use crate::manager_bridge::ManagerPolicy;
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn clients_have_the_limits_that_are_in_force_when_they_connect() {
+        let text = |limits: &str| {
+            format!(
+                "[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
+                 [[balancer.b.member]]\nurl = \"http://127.0.0.1:1\"\n"
+            )
+        };
+        let setting = |limits| {
+            let (source, config) = Source::of_file(Path::new("test.toml"), &text(limits)).unwrap();
+            (Arc::new(config), Arc::new(source))
+        };
+        let (config, source) = setting("");
+        let live = Live::new(Snapshot::new(config, source, |_| Ok(())).unwrap());
+        let (manager, _requests) = ManagerBridge::new(ManagerPolicy {
+            refuse: |_, _, _| None,
+            unavailable: |_| Response::default(),
+        });
+        let worker = Worker::new(0, &live, None, manager);
+        let before = worker.limits();
+        assert!(Arc::ptr_eq(&before, &worker.limits()));
+        let (config, source) = setting("header-size = \"16KiB\"");
+        let draft = live.load().draft(config, source, Vec::new());
+        live.put(draft.unwrap().come_into_force());
+        assert_eq!(worker.limits().header_size, 16 * 1024);
+        assert_eq!(before.header_size, 64 * 1024, "who connected before");
+    }
+}

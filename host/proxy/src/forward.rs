@@ -1,0 +1,558 @@
+//! The life of one request, from the client's head to the last byte of a member's response.
+
+mod account;
+mod attempt;
+mod downstream;
+mod error;
+mod headers;
+mod manager;
+mod notes;
+mod relay;
+mod respond;
+mod retry_budget;
+mod rewrite;
+mod sticky_cookie;
+pub(crate) mod target;
+mod tries;
+mod tunnel;
+mod upgrade;
+mod upload;
+mod view;
+mod workspace;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use equipoise_balancer::{Choice, Query, Refusal};
+use equipoise_http::head::Expectation;
+use equipoise_http::host;
+use equipoise_http::{Head, Known, Version};
+use equipoise_sdk::Affinity;
+use percent_encoding::{AsciiSet, percent_encode};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::downstream::Client;
+use crate::observe::Account;
+use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::{Connection, Pool, Slot, Upstream};
+use crate::{path, router};
+use equipoise_config::Route;
+use equipoise_tls::Connector;
+use error::Repeat;
+use notes::Notes;
+use tries::{Next, Tries};
+use upgrade::Wish;
+use upload::Upload;
+pub use view::Services;
+use view::View;
+
+/// Nothing is encoded but what is not ASCII, which always is.
+const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+
+/// When a client may come again where no member is eligible, and neither `retry` nor a check will tell.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+pub(crate) use downstream::{ClientFault, Downstream, Piece};
+pub(crate) use error::Failure;
+pub use retry_budget::RetryBudget;
+pub(crate) use tunnel::Duplex;
+pub(crate) use workspace::{Room, Workspace};
+
+/// Serves a client's request: by a member, or with what went wrong.
+pub(crate) async fn serve(
+    client: &Client,
+    request: &Head,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+) {
+    let snapshot = client.worker.snapshot();
+    if let Some(manager) = &snapshot.config.manager
+        && client.https_redirect().is_none()
+        && manager::is_for(manager, request)
+    {
+        return Box::pin(manager::serve(client, manager, request, down, room)).await;
+    }
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    if let Err(failure) = forward(client, &snapshot, request, &mut call).await {
+        Box::pin(fail(request, &failure, &mut call)).await;
+    }
+    call.notes.close();
+}
+
+/// Answers a request of which no more is read, and which goes to no member.
+pub(crate) async fn refuse(
+    client: &Client,
+    request: &Head,
+    failure: Failure,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+) {
+    let snapshot = client.worker.snapshot();
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    fail(request, &failure, &mut call).await;
+    call.notes.close();
+}
+
+/// Tells a client what went wrong with its request, if it is still there.
+async fn fail(request: &Head, failure: &Failure, call: &mut Call<'_>) {
+    let Call {
+        down, room, notes, ..
+    } = call;
+    notes.note_failure(failure);
+    let Room { response, edit, .. } = &mut **room;
+    edit.clear();
+    if let Failure::ClientAborted(_) = failure {
+        notes.note_answer(failure.status(), edit);
+        return down.abort();
+    }
+    if failure.ends_connection() {
+        down.close_behind();
+    }
+    let text = match speaks_grpc(request) {
+        true => {
+            failure.respond_grpc(response);
+            String::new()
+        }
+        false => failure.respond(response),
+    };
+    notes.note_answer(response.status(), edit);
+    relay::answer(request, text.as_bytes(), call).await;
+}
+
+/// Whether a request is one of gRPC, whose responses have their status in fields of their own.
+fn speaks_grpc(request: &Head) -> bool {
+    let content_type = request.get(Known::ContentType);
+    let rest = content_type.and_then(|it| it.strip_prefix(b"application/grpc"));
+    request.version() == Version::Http2 && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+/// Finds the route and asks the members behind it.
+///
+/// # Errors
+/// Nothing was sent to the client yet.
+async fn forward<'request>(
+    client: &'request Client,
+    snapshot: &'request Snapshot,
+    request: &'request Head,
+    call: &mut Call<'request>,
+) -> Result<(), Failure> {
+    let exchange = begin(client, snapshot, request, call)?;
+    exchange.run(call).await
+}
+
+/// Finds the route of a request, and what there is to know before a member is chosen.
+///
+/// # Errors
+/// It may not go to any member.
+fn begin<'request>(
+    client: &'request Client,
+    snapshot: &'request Snapshot,
+    request: &'request Head,
+    call: &mut Call<'request>,
+) -> Result<Exchange<'request>, Failure> {
+    let host = request.authority().unwrap_or_default();
+    if let Some(port) = client.https_redirect()
+        && request.target() != b"*"
+    {
+        return Err(by_tls_alone(host, port, request));
+    }
+    let (path, _) = target::split(request);
+    let path = match path {
+        path if request.has_plain_path() => Cow::Borrowed(path),
+        b"*" => Cow::Borrowed(path),
+        path => {
+            path::normalize(path).ok_or(Failure::BadRequest("the request target is no path"))?
+        }
+    };
+    let routes = &snapshot.config.routes;
+    let (number, route, rest) = match &*path {
+        b"*" => router::find_for_server(routes, host).ok_or(Failure::ServerOptions)?,
+        path => router::find(routes, host, path).ok_or(Failure::NoRoute)?,
+    };
+    if headers::may_not_forward(request) {
+        return Err(Failure::MayNotForward);
+    }
+    if request.expectation() == Expectation::Unknown {
+        return Err(Failure::UnknownExpectation);
+    }
+    let cluster = &snapshot.clusters[route.balancer];
+    call.notes.note_route(number, cluster);
+    let time = call
+        .notes
+        .begun
+        .saturating_duration_since(snapshot.started());
+    let session = cluster.balancer.session(
+        &View::new(request, client.address.ip()),
+        &Services::at(time),
+    );
+    call.upload = Upload::of(
+        call.down.framing(),
+        request,
+        cluster.config.replay_buffer,
+        &snapshot.limits,
+    );
+    let begun = Instant::from_std(call.notes.begun);
+    let exchange = Exchange {
+        client,
+        snapshot,
+        request,
+        host,
+        path,
+        rest,
+        route,
+        cluster,
+        session,
+        wish: match call.upload {
+            None => Wish::of(request),
+            Some(_) => None,
+        },
+        give_up: cluster.config.request_timeout.map(|it| begun + it),
+        now: Cell::new(begun),
+        time: Cell::new(Some(time)),
+    };
+    call.notes.note_session(&exchange);
+    Ok(exchange)
+}
+
+/// Sends a client to the same URL at `https`.
+#[cold]
+fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
+    let host = String::from_utf8_lossy(&host[..host::port_at(host)]);
+    if host.is_empty() {
+        return Failure::BadRequest("the request names no host");
+    }
+    let (path, query) = target::split(request);
+    let encoded = |bytes| percent_encode(bytes, BEYOND_ASCII).to_string();
+    let mut target = encoded(path);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(&encoded(query));
+    }
+    Failure::ByTlsAlone(match port {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
+    })
+}
+
+/// A request under way: its client's side, and what changes while it is served.
+struct Call<'request> {
+    /// Where the request came from, and where the response goes.
+    down: &'request mut dyn Downstream,
+    room: &'request mut Room,
+    /// Its body; none without.
+    upload: Option<Upload>,
+    notes: Notes<'request>,
+}
+
+impl<'request> Call<'request> {
+    /// One that goes to no member yet.
+    fn new(
+        down: &'request mut dyn Downstream,
+        room: &'request mut Room,
+        notes: Notes<'request>,
+    ) -> Self {
+        Self {
+            down,
+            room,
+            upload: None,
+            notes,
+        }
+    }
+}
+
+/// One request and everything that is known of it before a member is chosen.
+struct Exchange<'request> {
+    client: &'request Client,
+    /// The configuration, from the request's beginning to its end.
+    snapshot: &'request Snapshot,
+    /// The head as the client sent it.
+    request: &'request Head,
+    /// The host it names, port and all.
+    host: &'request [u8],
+    /// The normalized path.
+    path: Cow<'request, [u8]>,
+    /// Where the path goes on behind the route's prefix.
+    rest: usize,
+    route: &'request Route,
+    cluster: &'request Cluster,
+    /// What keeps its session at a member.
+    session: Option<Affinity>,
+    /// What the client would have its connection become.
+    wish: Option<Wish>,
+    /// When all tries together have had their time.
+    give_up: Option<Instant>,
+    /// When it last waited for anything: the clock is not read for each step.
+    now: Cell<Instant>,
+    /// The same as the time that balancing goes by, once that is asked for.
+    time: Cell<Option<Duration>>,
+}
+
+/// A member that has answered, and what must be held while its response is passed on.
+struct Answered {
+    connection: Connection,
+    /// Where the connection is kept behind the response.
+    pool: Rc<Pool>,
+    /// What the judge is told when the response has been passed on.
+    account: Option<Box<Account>>,
+    slot: Slot,
+}
+
+/// A try that brought no answer.
+struct Failed {
+    failure: Failure,
+    /// Whether the request went over a connection that had served another.
+    was_reused: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            was_reused: false,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Asks one member after another, until one answers or the request may not be tried again.
+    async fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        let mut tries = Tries::new(self.cluster.config.max_attempts);
+        let mut last_failure = None;
+        if let Some(share) = self.cluster.config.retry_budget {
+            self.cluster.retry_budget.deposit(share);
+        }
+        loop {
+            if let Some(failure) = self.out_of_time() {
+                return Err(failure);
+            }
+            let choice = match self.choose(&tries, &mut call.notes) {
+                Err(Refusal::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
+                    Box::pin(self.await_eligible(&tries, call)).await?
+                }
+                choice => choice,
+            };
+            let choice = match choice {
+                Ok(choice) => choice,
+                Err(refusal) => {
+                    return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
+                }
+            };
+            call.notes.note_choice(self, &choice);
+            let is_fresh = tries.needs_fresh_connection();
+            match self.attempt(&choice, is_fresh, call).await {
+                Ok(mut answered) => {
+                    let status = call.room.response.status();
+                    call.notes.note_outcome(Ok(status));
+                    let repeats = self.repeats_on(status, call.upload.as_ref())
+                        && self.affords(tries.next_after_answer(&choice));
+                    if !repeats {
+                        self.pass_on(choice, answered, call).await;
+                        return Ok(());
+                    }
+                    answered.close(None);
+                    self.cluster.meters.count_retry(None);
+                }
+                Err(Failed {
+                    failure,
+                    was_reused,
+                }) => {
+                    call.notes.note_outcome(Err(&failure));
+                    tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
+                    if !(self.may_repeat(&failure, call.upload.as_ref())
+                        && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
+                    {
+                        return Err(failure);
+                    }
+                    self.cluster.meters.count_retry(Some(&failure));
+                    last_failure = Some(failure);
+                }
+            }
+            self.tick();
+        }
+    }
+
+    /// Chooses a member, waiting for one to become eligible for as long as the balancer's `timeout` says.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    async fn await_eligible(
+        &self,
+        tries: &Tries,
+        call: &mut Call<'_>,
+    ) -> Result<Result<Choice, Refusal>, Failure> {
+        let limit = self.cluster.config.timeout;
+        let step = (limit / 100).max(Duration::from_millis(1));
+        let give_up = self.now.get() + limit;
+        loop {
+            self.unless_gone(call.down, sleep(step)).await?;
+            self.tick();
+            let choice = self.choose(tries, &mut call.notes);
+            if !matches!(choice, Err(Refusal::NoneEligible)) || self.now.get() >= give_up {
+                return Ok(choice);
+            }
+        }
+    }
+
+    /// Chooses a member.
+    fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+        let services = Services::at(self.time());
+        let view = View::new(self.request, self.client.address.ip()).tried(tries);
+        let query = Query {
+            worker: self.client.worker.number,
+            request: &view,
+            session: self.session.as_ref(),
+            tried: tries.tried(),
+            now: services.now,
+            host: &services,
+        };
+        notes.choose(self, &query)
+    }
+
+    /// No member is eligible: says when one may be.
+    #[cold]
+    fn refused(&self, refusal: Refusal) -> Failure {
+        let Cluster {
+            balancer, config, ..
+        } = self.cluster;
+        let checks = config.members.iter().filter_map(|it| it.check.as_ref());
+        let until_passed = checks.map(|check| check.interval * check.passes).min();
+        let until_retry = balancer.until_retry(self.time());
+        let times = until_passed.into_iter().chain(until_retry);
+        Failure::Refused {
+            refusal,
+            retry_after: times.min().unwrap_or(RETRY_AFTER),
+        }
+    }
+
+    /// Whether there is a next try, which the balancer's budget has room for.
+    fn affords(&self, next: Next) -> bool {
+        match next {
+            Next::None => false,
+            Next::Free => true,
+            Next::Retry => {
+                let Cluster {
+                    config,
+                    retry_budget,
+                    ..
+                } = self.cluster;
+                config.retry_budget.is_none() || retry_budget.withdraw(self.time())
+            }
+        }
+    }
+
+    /// Whether the request may go to another member after this failure.
+    fn may_repeat(&self, failure: &Failure, upload: Option<&Upload>) -> bool {
+        match failure.repeat() {
+            Repeat::Always => is_whole(upload),
+            Repeat::IfIdempotent => self.is_repeatable(upload),
+            Repeat::IfConfigured => {
+                let retry_on = &self.cluster.config.retry_on;
+                let is_configured = retry_on.statuses.contains(&failure.status())
+                    || (retry_on.timeout && matches!(failure, Failure::TimedOut(_)));
+                is_configured && self.is_repeatable(upload)
+            }
+            Repeat::Never => false,
+        }
+    }
+
+    /// Whether `retry-on` wants the request tried again after a response with this status.
+    fn repeats_on(&self, status: u16, upload: Option<&Upload>) -> bool {
+        let statuses = &self.cluster.config.retry_on.statuses;
+        !statuses.is_empty() && statuses.contains(&status) && self.is_repeatable(upload)
+    }
+
+    fn is_repeatable(&self, upload: Option<&Upload>) -> bool {
+        self.request.method().is_idempotent() && is_whole(upload)
+    }
+
+    /// What comes of a future, unless the client leaves before, or `request-timeout` passes.
+    async fn unless_gone<F: Future>(
+        &self,
+        down: &mut dyn Downstream,
+        future: F,
+    ) -> Result<F::Output, Failure> {
+        let mut future = pin!(future);
+        let mut give_up = self.give_up.map(|at| Box::pin(sleep_until(at)));
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if let Poll::Ready(fault) = down.poll_gone(context) {
+                return Poll::Ready(Err(fault.into()));
+            }
+            if let Some(give_up) = &mut give_up {
+                ready!(give_up.as_mut().poll(context));
+                let limit = self.cluster.config.request_timeout.unwrap_or_default();
+                return Poll::Ready(Err(Failure::RequestTimedOut(limit)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What there is to say once `request-timeout` has passed.
+    fn out_of_time(&self) -> Option<Failure> {
+        if self.give_up? > Instant::now() {
+            return None;
+        }
+        let limit = self.cluster.config.request_timeout.unwrap_or_default();
+        Some(Failure::RequestTimedOut(limit))
+    }
+
+    /// It has waited: reads the clock.
+    fn tick(&self) {
+        self.now.set(Instant::now());
+        self.time.set(None);
+    }
+
+    /// When it last waited for anything, as the time that balancing goes by.
+    fn time(&self) -> Duration {
+        let time = self.time.get().unwrap_or_else(|| {
+            let now = self.now.get().into_std();
+            now.saturating_duration_since(self.snapshot.started())
+        });
+        self.time.set(Some(time));
+        time
+    }
+
+    /// `Host` as members get it, where that is the client's.
+    fn sent_host(&self) -> Option<&str> {
+        let host = self.host;
+        let is_sent = self.route.preserve_host && !host.is_empty();
+        // What names a host is ASCII.
+        is_sent.then(|| std::str::from_utf8(host).ok()).flatten()
+    }
+
+    /// The kept connections to the chosen member that this request may use.
+    fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
+        let host = self.sent_host();
+        // The member has proved to be this host, and no other.
+        let host = host.filter(|_| upstream.tls.as_ref().is_some_and(Connector::follows_host));
+        self.client.worker.pool(upstream.key, host)
+    }
+
+    fn upstream(&self, choice: &Choice) -> &Upstream {
+        &self.cluster.upstreams[choice.position]
+    }
+}
+
+impl Answered {
+    /// The exchange is over: the judge is told.
+    fn close(&mut self, failure: Option<equipoise_sdk::health::Failure>) {
+        if let Some(account) = self.account.take() {
+            account.close(failure, self.connection.carried());
+        }
+    }
+}
+
+/// Whether all of a body can be sent to another member.
+fn is_whole(upload: Option<&Upload>) -> bool {
+    upload.is_none_or(Upload::can_be_sent_again)
+}

@@ -1,0 +1,56 @@
+//! What a try came to: told to the balancer and to its judge.
+
+use equipoise_balancer::{Choice, Outcome};
+use equipoise_sdk::health;
+
+use super::Exchange;
+use crate::observe::{Account, Opening};
+
+impl Exchange<'_> {
+    /// What became of a request at its member, for the balancer and its judge.
+    pub(super) fn report(&self, choice: &Choice, outcome: Outcome) {
+        let now = self.time();
+        if let Outcome::Answered(_) = outcome {
+            choice.lease.answered(now);
+        }
+        let member = choice.lease.member();
+        let after = now.saturating_sub(choice.lease.since());
+        self.upstream(choice).meters.count(outcome, after);
+        self.cluster.balancer.report(member, outcome, now);
+        if let Some(exchanges) = &self.cluster.exchanges
+            && let Some(failure) = failure(outcome)
+        {
+            exchanges.put(self.opening(choice).failed(failure));
+        }
+    }
+
+    /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
+    pub(super) fn account(&self, choice: &Choice, status: u16) -> Option<Box<Account>> {
+        let exchanges = self.cluster.exchanges.as_ref()?;
+        let latency = self.time().saturating_sub(choice.lease.since());
+        Some(Box::new(Account {
+            exchanges: exchanges.clone(),
+            opening: self.opening(choice),
+            status,
+            latency,
+        }))
+    }
+
+    fn opening(&self, choice: &Choice) -> Opening {
+        Opening {
+            member: choice.lease.member().id,
+            origin: self.snapshot.started(),
+            chosen: choice.lease.since(),
+        }
+    }
+}
+
+/// What the judge calls an exchange without an answer.
+fn failure(outcome: Outcome) -> Option<health::Failure> {
+    match outcome {
+        Outcome::Connected | Outcome::Answered(_) => None,
+        Outcome::Unreachable => Some(health::Failure::Unreachable),
+        Outcome::TimedOut => Some(health::Failure::TimedOut),
+        Outcome::BrokenOff => Some(health::Failure::BrokenOff),
+    }
+}

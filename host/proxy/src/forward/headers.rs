@@ -1,0 +1,210 @@
+//! Header fields on their way through: what concerns one hop stays there, and each side learns of the other.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use equipoise_http::edit::HOP_BY_HOP;
+use equipoise_http::{Edit, Fields, Head, Known, KnownSet, Method, Version};
+
+use crate::downstream::Client;
+use equipoise_config::{ForwardingAction, Route, Via};
+
+/// What no request has behind us, besides what concerns the connection.
+///
+/// - `Expect` was answered by us.
+/// - `Proxy` is left out: CGI programs would take it for their `HTTP_PROXY` ("httpoxy").
+/// - `Client-Cert` is what TLS tells of the client, and never what the client says; so are names with underscores, however
+///   programs behind us read them.
+const NEVER_TO_MEMBERS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
+    Known::Expect,
+    Known::Proxy,
+    Known::ClientCert,
+    Known::ClientCertChain,
+    Known::ClientCertUnderscored,
+    Known::ClientCertChainUnderscored,
+    Known::XForwardedForUnderscored,
+    Known::XForwardedHostUnderscored,
+    Known::XForwardedPortUnderscored,
+    Known::XForwardedProtoUnderscored,
+    Known::XForwardedServerUnderscored,
+    Known::XRealIpUnderscored,
+]));
+
+/// What tells of the client besides what we tell: only from those who are trusted.
+const OF_TRUSTED: KnownSet = KnownSet::of(&[
+    Known::XForwardedPort,
+    Known::XForwardedServer,
+    Known::XRealIp,
+]);
+
+/// What no response has behind us, besides what concerns the connection.
+const NEVER_TO_CLIENTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
+
+/// An element that many heads get: its field, made once.
+type Element = LazyLock<(Known, &'static [u8], Fields)>;
+
+/// `Via` of what came by each version.
+static VIA: [Element; 3] = [
+    LazyLock::new(|| element(Known::Via, b"1.0 equipoise")),
+    LazyLock::new(|| element(Known::Via, b"1.1 equipoise")),
+    LazyLock::new(|| element(Known::Via, b"2.0 equipoise")),
+];
+
+const _: () = assert!(
+    Version::Http10 as usize == 0 && Version::Http11 as usize == 1 && Version::Http2 as usize == 2
+);
+
+/// `X-Forwarded-Proto` of clients without TLS, and with.
+static PROTO: [Element; 2] = [
+    LazyLock::new(|| element(Known::XForwardedProto, b"http")),
+    LazyLock::new(|| element(Known::XForwardedProto, b"https")),
+];
+
+fn element(name: Known, value: &'static [u8]) -> (Known, &'static [u8], Fields) {
+    let mut field = Fields::default();
+    // A name that is known, and text.
+    let _ = field.push(name.name().as_bytes(), value);
+    (name, value, field)
+}
+
+/// Adds an element to a list, as [`Edit::append`] does.
+#[inline]
+fn append(edit: &mut Edit, head: &Head, element: &Element) {
+    let (name, value, field) = &**element;
+    match head.has(*name) {
+        true => edit.append(head, *name, value),
+        false => edit.add_all(field),
+    }
+}
+
+/// Makes the header fields of a client's request those that a member gets.
+///
+/// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
+///   the member's view of the request depends on; `TE` stays for trailers.
+/// - `member_host` goes into `Host`, unless the route preserves the client's.
+pub(crate) fn for_member(
+    edit: &mut Edit,
+    request: &Head,
+    client: &Client,
+    route: &Route,
+    member_host: &str,
+) {
+    edit.leave_out(NEVER_TO_MEMBERS);
+    edit.leave_out_named_in_connection(request);
+    if !route.preserve_host || !request.has(Known::Host) {
+        edit.set(request, Known::Host, member_host.as_bytes());
+    }
+    if request.has(Known::Te) && request.takes_trailers() {
+        edit.add(Known::Te, b"trailers");
+        edit.add(Known::Connection, b"te");
+    }
+    tell_about_client(edit, request, client, route);
+    match route.via {
+        Via::Off => {}
+        Via::On => append(edit, request, &VIA[request.version() as usize]),
+        Via::Block => edit.leave_out(KnownSet::of(&[Known::Via])),
+    }
+    if let Some(left) = forwards_left(request) {
+        let left = left.saturating_sub(1).to_string();
+        edit.set(request, Known::MaxForwards, left.as_bytes());
+    }
+}
+
+/// Whether `Max-Forwards` ends the request here (RFC 9110, 7.6.2).
+pub(crate) fn may_not_forward(request: &Head) -> bool {
+    forwards_left(request) == Some(0)
+}
+
+fn forwards_left(request: &Head) -> Option<u32> {
+    if !matches!(request.method(), Method::Options | Method::Trace) {
+        return None;
+    }
+    let left = request.get(Known::MaxForwards)?;
+    std::str::from_utf8(left).ok()?.parse().ok()
+}
+
+/// Makes the header fields of a member's response those that a client gets: without what concerns the member's connection, and with
+/// our `Via`. What a client should upgrade to (426) stays.
+pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
+    edit.leave_out(NEVER_TO_CLIENTS);
+    edit.leave_out_named_in_connection(response);
+    if matches!(response.status(), 100..200 | 204) {
+        // RFC 9110, 8.6.
+        edit.leave_out(KnownSet::of(&[Known::ContentLength]));
+    }
+    if response.status() == 426 {
+        for protocols in response.all(Known::Upgrade) {
+            edit.add(Known::Upgrade, protocols);
+        }
+        edit.add(Known::Connection, b"upgrade");
+    }
+    if route.via == Via::On {
+        append(edit, response, &VIA[response.version() as usize]);
+    }
+}
+
+fn tell_about_client(edit: &mut Edit, request: &Head, client: &Client, route: &Route) {
+    let (host, address) = (request.get(Known::Host), client.address.ip());
+    let action = route.x_forwarded_action(address);
+    if action != ForwardingAction::Pass {
+        pass_on(
+            edit,
+            request,
+            Known::XForwardedFor,
+            client.address_text.as_bytes(),
+            action,
+        );
+        match action {
+            ForwardingAction::Append => append(edit, request, &PROTO[usize::from(client.is_tls())]),
+            _ => pass_on(
+                edit,
+                request,
+                Known::XForwardedProto,
+                client.scheme().as_bytes(),
+                action,
+            ),
+        }
+        match host {
+            Some(host) => pass_on(edit, request, Known::XForwardedHost, host, action),
+            None if action == ForwardingAction::Append => {}
+            None => edit.leave_out(KnownSet::of(&[Known::XForwardedHost])),
+        }
+        if action != ForwardingAction::Append {
+            edit.leave_out(OF_TRUSTED);
+        }
+    }
+    let certificate = client.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    if let Some(certificate) = certificate {
+        edit.add(Known::ClientCert, certificate.as_bytes());
+    }
+    let action = route.forwarded_action(address);
+    if action != ForwardingAction::Pass {
+        let element = forwarded(client, host);
+        pass_on(edit, request, Known::Forwarded, &element, action);
+    }
+}
+
+fn pass_on(edit: &mut Edit, request: &Head, name: Known, value: &[u8], action: ForwardingAction) {
+    match action {
+        ForwardingAction::Append => edit.append(request, name, value),
+        ForwardingAction::Replace => edit.set(request, name, value),
+        ForwardingAction::Remove => edit.leave_out(KnownSet::of(&[name])),
+        ForwardingAction::Pass => {}
+    }
+}
+
+/// One element of `Forwarded` (RFC 7239).
+fn forwarded(client: &Client, host: Option<&[u8]>) -> Vec<u8> {
+    let node = match client.address.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let mut element = format!("for={node};proto={}", client.scheme()).into_bytes();
+    if let Some(host) = host {
+        // What `Host` may hold needs no escape within quotes.
+        for part in [&b";host=\""[..], host, b"\""] {
+            element.extend_from_slice(part);
+        }
+    }
+    element
+}

@@ -1,0 +1,132 @@
+//! Requests for the balancer-manager that come to a listener for clients: the admin thread answers them.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use equipoise_http::{Head, Version, reason};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+
+use super::downstream::{ClientFault, Downstream, Piece};
+use super::notes::Notes;
+use super::workspace::Room;
+use super::{Call, Failure, fail, relay, target};
+use crate::downstream::Client;
+use crate::manager_bridge::{self, BodySender};
+use crate::path;
+use equipoise_config::Manager;
+
+/// Whether a request is for the manager.
+#[cold]
+pub(super) fn is_for(manager: &Manager, request: &Head) -> bool {
+    let (path, _) = target::split(request);
+    path::normalize(path).is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
+}
+
+/// Has a request answered by the manager.
+pub(super) async fn serve(
+    client: &Client,
+    manager: &Manager,
+    request: &Head,
+    down: &mut dyn Downstream,
+    room: &mut Room,
+) {
+    let snapshot = client.worker.snapshot();
+    let notes = Notes::begin(client, &snapshot, request);
+    let mut call = Call::new(down, room, notes);
+    match ask(client, manager, request, call.down).await {
+        Ok(answer) => {
+            let Room { response, edit, .. } = &mut *call.room;
+            edit.clear();
+            write(response, &answer);
+            call.notes.note_answer(response.status(), edit);
+            relay::answer(request, answer.body().as_bytes(), &mut call).await;
+        }
+        Err(failure) => fail(request, &failure, &mut call).await,
+    }
+    call.notes.close();
+}
+
+/// Hands a request over, and its body after it, until there is an answer.
+async fn ask(
+    client: &Client,
+    manager: &Manager,
+    request: &Head,
+    down: &mut dyn Downstream,
+) -> Result<Response<String>, Failure> {
+    let parts = parts(request).ok_or(Failure::BadRequest("the request target is no URI"))?;
+    let (sender, body) = manager_bridge::body();
+    let mut sender = Some(sender);
+    let bridge = &client.worker.manager;
+    let mut asking = pin!(bridge.ask(manager, client.address, parts, body));
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = asking.as_mut().poll(context) {
+            return Poll::Ready(Ok(answer));
+        }
+        let ended = match &mut sender {
+            Some(sender) => ready!(poll_pump(sender, down, context)),
+            None => return down.poll_gone(context).map(|fault| Err(fault.into())),
+        };
+        if let Some(sender) = sender.take()
+            && let Err(fault) = ended
+        {
+            sender.fail();
+            return Poll::Ready(Err(fault.into()));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+/// Ready when the body is over, or is not wanted.
+fn poll_pump(
+    sender: &mut BodySender,
+    down: &mut dyn Downstream,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), ClientFault>> {
+    loop {
+        match ready!(down.poll_body(context))? {
+            Piece::Data => {
+                if ready!(sender.poll_ready(context)).is_err() {
+                    return Poll::Ready(Ok(()));
+                }
+                let payload = down.payload();
+                let bytes = payload.len();
+                sender.send(Bytes::copy_from_slice(payload));
+                down.consume(bytes);
+            }
+            Piece::Trailers => {}
+            Piece::End => return Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// A head as the admin thread reads it; `None` for a target that is no URI.
+fn parts(request: &Head) -> Option<Parts> {
+    let mut made = Request::new(());
+    *made.method_mut() = http::Method::from_bytes(request.method_bytes()).ok()?;
+    *made.uri_mut() = Uri::try_from(request.target()).ok()?;
+    *made.version_mut() = match request.version() {
+        Version::Http10 => http::Version::HTTP_10,
+        Version::Http11 => http::Version::HTTP_11,
+        Version::Http2 => http::Version::HTTP_2,
+    };
+    for field in request.iter() {
+        let name = HeaderName::from_bytes(field.name).ok()?;
+        made.headers_mut()
+            .append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some(made.into_parts().0)
+}
+
+fn write(head: &mut Head, answer: &Response<String>) {
+    let status = answer.status().as_u16();
+    // Three digits; names are tokens, and values have no control bytes.
+    let _ = head.begin_response(status, reason(status), Version::Http11);
+    for (name, value) in answer.headers() {
+        let _ = head.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+}

@@ -1,0 +1,100 @@
+//! How often a request is tried, and where not again.
+
+use equipoise_balancer::Choice;
+use smallvec::SmallVec;
+
+use crate::forward::error::Failure;
+
+/// The tries of one request.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    /// Members that had their chance.
+    tried: SmallVec<[u32; 4]>,
+    /// How many tries there were.
+    count: u32,
+    /// How many more tries `maxattempts` leaves.
+    left: usize,
+    /// Whether a kept connection turned out to be gone, so that no other kept one is trusted.
+    needs_fresh_connection: bool,
+    /// Whether a member broke off that should have answered.
+    has_broken_off: bool,
+}
+
+/// What follows a try that did not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: no try is left.
+    None,
+    /// Another try, since the connection was gone before the member could fail.
+    Free,
+    /// A retry.
+    Retry,
+}
+
+impl Tries {
+    /// A request that may be tried `max_attempts` times after its first try.
+    pub(super) fn new(max_attempts: usize) -> Self {
+        Self {
+            tried: SmallVec::new(),
+            count: 0,
+            left: max_attempts,
+            needs_fresh_connection: false,
+            has_broken_off: false,
+        }
+    }
+
+    /// The ids of the members that should not be chosen again while another is eligible.
+    pub(crate) fn tried(&self) -> &[u32] {
+        &self.tried
+    }
+
+    /// The number of the next try, from 1.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        self.count + 1
+    }
+
+    /// Whether the next try must not use a kept connection.
+    pub(crate) fn needs_fresh_connection(&self) -> bool {
+        self.needs_fresh_connection
+    }
+
+    /// What follows an answer that is not good enough.
+    pub(crate) fn next_after_answer(&mut self, choice: &Choice) -> Next {
+        self.count += 1;
+        self.next(choice)
+    }
+
+    /// What follows a failure.
+    ///
+    /// A kept connection may be gone by no fault of the member: that takes no try away, and a session stays where it is. A
+    /// member that breaks off on a new connection may do so because of the request, so that one other is asked at most.
+    pub(crate) fn next_after_failure(
+        &mut self,
+        choice: &Choice,
+        failure: &Failure,
+        was_reused: bool,
+    ) -> Next {
+        self.count += 1;
+        let has_broken_off = matches!(failure, Failure::BrokenOff(_));
+        if was_reused && (has_broken_off || matches!(failure, Failure::Unsent)) {
+            self.needs_fresh_connection = true;
+            if !choice.sticky {
+                self.tried.push(choice.lease.member().id);
+            }
+            return Next::Free;
+        }
+        if has_broken_off && std::mem::replace(&mut self.has_broken_off, true) {
+            return Next::None;
+        }
+        self.next(choice)
+    }
+
+    fn next(&mut self, choice: &Choice) -> Next {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Next::None;
+        };
+        self.left = left;
+        self.tried.push(choice.lease.member().id);
+        Next::Retry
+    }
+}

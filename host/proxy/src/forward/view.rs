@@ -1,0 +1,127 @@
+//! The request as policies see it.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use equipoise_http::{Head, Known, Name};
+use equipoise_sdk::{Host, Level, Request};
+
+use super::target;
+use super::tries::Tries;
+
+/// A client's request, as it came.
+pub(super) struct View<'request> {
+    request: &'request Head,
+    client_address: IpAddr,
+    attempt: u32,
+    tried: &'request [u32],
+}
+
+impl<'request> View<'request> {
+    /// The request before its first try.
+    pub(super) fn new(request: &'request Head, client_address: IpAddr) -> Self {
+        Self {
+            request,
+            client_address: client_address.to_canonical(),
+            attempt: 1,
+            tried: &[],
+        }
+    }
+
+    /// The request before its next try.
+    pub(crate) fn tried(self, tries: &'request Tries) -> Self {
+        Self {
+            attempt: tries.next_attempt(),
+            tried: tries.tried(),
+            ..self
+        }
+    }
+}
+
+impl Request for View<'_> {
+    fn method(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.request.method_bytes())
+    }
+
+    fn path(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(target::split(self.request).0)
+    }
+
+    fn query(&self) -> Option<Cow<'_, str>> {
+        target::split(self.request).1.map(String::from_utf8_lossy)
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let name = Name::from(name);
+        let mut values = self.request.all(name).map(String::from_utf8_lossy);
+        let first = values.next()?;
+        let separator = match name {
+            Name::Known(Known::Cookie) => "; ",
+            _ => ", ",
+        };
+        Some(values.fold(first, |joined, value| joined + separator + value))
+    }
+
+    fn client_address(&self) -> IpAddr {
+        self.client_address
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn tried(&self) -> &[u32] {
+        self.tried
+    }
+}
+
+/// Time and chance for policies.
+pub struct Services {
+    /// Of the decision.
+    pub now: Duration,
+    /// Asked for at most once, so that it stands still.
+    unix_ms: OnceCell<u64>,
+}
+
+impl Services {
+    /// At this time of the balancer's clock.
+    pub fn at(now: Duration) -> Self {
+        Self {
+            now,
+            unix_ms: OnceCell::new(),
+        }
+    }
+}
+
+impl Host for Services {
+    fn random(&self) -> u32 {
+        fastrand::u32(..)
+    }
+
+    fn now_ms(&self) -> u64 {
+        milliseconds(self.now)
+    }
+
+    fn unix_ms(&self) -> u64 {
+        *self.unix_ms.get_or_init(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            // A clock before 1970 is as wrong as one that says 1970.
+            now.map_or(0, milliseconds)
+        })
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        match level {
+            Level::Error => tracing::error!("{message}"),
+            Level::Warn => tracing::warn!("{message}"),
+            Level::Info => tracing::info!("{message}"),
+            Level::Debug => tracing::debug!("{message}"),
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

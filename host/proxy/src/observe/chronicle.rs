@@ -1,0 +1,270 @@
+//! What happened to the health of a balancer's members: one log line a change, and for each member what it is, since when,
+//! why, and its last checks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use equipoise_balancer::{Change, Member, Observer, Outcome};
+
+use equipoise_text::bounded;
+
+/// How many checks of a member are remembered.
+const CHECKS: usize = 16;
+
+/// How many changes of a member are logged within [`WINDOW`]: one that flaps must not fill the log.
+const MOST_LINES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The health of one balancer's members over time; lives on when plugins and policies are exchanged.
+pub struct Chronicle {
+    balancer: String,
+    /// By member id; `None` is the balancer itself.
+    chapters: Mutex<BTreeMap<Option<u32>, Chapter>>,
+}
+
+/// What is known of one member.
+#[derive(Debug, Clone)]
+pub struct Chapter {
+    /// When its state last changed, and how, in words; none before the first change.
+    pub change: Option<(SystemTime, String)>,
+    /// The last checks, the newest last.
+    pub checks: VecDeque<Check>,
+    /// How all of them went.
+    pub tally: Tally,
+    lines: Lines,
+}
+
+/// How many checks went which way.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// As expected.
+    pub passed: u64,
+    /// Otherwise.
+    pub failed: u64,
+}
+
+/// A check that was made.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// When it ended.
+    pub at: SystemTime,
+    /// Whether the member was as expected.
+    pub passed: bool,
+    /// What came of it, in words.
+    pub detail: String,
+}
+
+/// What was logged of a member lately.
+#[derive(Debug, Clone)]
+struct Lines {
+    window_began: Instant,
+    written: u32,
+    left_out: u32,
+}
+
+impl Chapter {
+    fn new() -> Self {
+        Self {
+            change: None,
+            checks: VecDeque::new(),
+            tally: Tally::default(),
+            lines: Lines {
+                window_began: Instant::now(),
+                written: 0,
+                left_out: 0,
+            },
+        }
+    }
+}
+
+impl Lines {
+    /// Whether another may be written, and how many were left out before it.
+    fn admit(&mut self, now: Instant) -> Option<u32> {
+        if now.saturating_duration_since(self.window_began) >= WINDOW {
+            self.window_began = now;
+            self.written = 0;
+        }
+        if self.written == MOST_LINES {
+            self.left_out += 1;
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl Chronicle {
+    /// Of this balancer, of which nothing is known.
+    pub fn new(balancer: impl Into<String>) -> Self {
+        Self {
+            balancer: balancer.into(),
+            chapters: Mutex::default(),
+        }
+    }
+
+    /// A check of a member ended.
+    pub fn note_check(&self, member: u32, passed: bool, detail: String) {
+        let mut chapters = self.chapters();
+        let Chapter { checks, tally, .. } = chapter(&mut chapters, Some(member));
+        match passed {
+            true => tally.passed += 1,
+            false => tally.failed += 1,
+        }
+        if checks.len() == CHECKS {
+            checks.pop_front();
+        }
+        checks.push_back(Check {
+            at: SystemTime::now(),
+            passed,
+            detail: bounded::message(&detail).into_owned(),
+        });
+    }
+
+    /// Forgets all members but these.
+    pub(crate) fn retain(&self, members: &[Member]) {
+        let is_one = |id: u32| members.iter().any(|member| member.id == id);
+        self.chapters().retain(|id, _| id.is_none_or(is_one));
+    }
+
+    /// What is known of a member; none where nothing has happened.
+    pub fn chapter(&self, member: u32) -> Option<Chapter> {
+        self.chapters().get(&Some(member)).cloned()
+    }
+
+    /// What the last check of a member met; nothing without checks.
+    fn last_check(&self, member: u32) -> Option<String> {
+        let chapters = self.chapters();
+        let check = chapters.get(&Some(member))?.checks.back()?;
+        Some(check.detail.clone())
+    }
+
+    fn chapters(&self) -> MutexGuard<'_, BTreeMap<Option<u32>, Chapter>> {
+        self.chapters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn chapter(chapters: &mut BTreeMap<Option<u32>, Chapter>, member: Option<u32>) -> &mut Chapter {
+    chapters.entry(member).or_insert_with(Chapter::new)
+}
+
+impl Observer for Chronicle {
+    fn observe(&self, member: Option<&Member>, change: Change<'_>) {
+        let id = member.map(|member| member.id);
+        let last_check = id.and_then(|id| self.last_check(id));
+        let cause = describe(member, change, last_check.as_deref());
+        let cause = bounded::message(&cause).into_owned();
+        let admitted = {
+            let mut chapters = self.chapters();
+            let chapter = chapter(&mut chapters, id);
+            chapter.change = Some((SystemTime::now(), cause.clone()));
+            chapter.lines.admit(Instant::now())
+        };
+        let Some(left_out) = admitted else {
+            return;
+        };
+        let balancer = &self.balancer;
+        let subject = match member {
+            Some(member) => format!("balancer {balancer}: member {}", member.settings.name),
+            None => format!("balancer {balancer}"),
+        };
+        let left_out = match left_out {
+            0 => String::new(),
+            lines => format!(" ({lines} changes before this one were not logged)"),
+        };
+        if is_good(change) {
+            tracing::info!("{subject} {cause}{left_out}");
+        } else {
+            tracing::warn!("{subject} {cause}{left_out}");
+        }
+    }
+}
+
+fn is_good(change: Change<'_>) -> bool {
+    match change {
+        Change::Failed(_) | Change::Unhealthy(_) | Change::Panics { .. } => false,
+        Change::Retried
+        | Change::Forced
+        | Change::Recovered
+        | Change::Healthy(_)
+        | Change::Calm { .. } => true,
+    }
+}
+
+/// The predicate of a sentence whose subject is the member or the balancer.
+fn describe(member: Option<&Member>, change: Change<'_>, last_check: Option<&str>) -> String {
+    let last_check = match last_check {
+        Some(detail) => format!(" (last check: {detail})"),
+        None => String::new(),
+    };
+    match change {
+        Change::Failed(outcome) => {
+            let retry = member.map_or(Duration::ZERO, |member| member.settings.retry);
+            format!("is in error for {retry:?}: {}", cause(outcome))
+        }
+        Change::Retried => "is tried again".to_owned(),
+        Change::Forced => "is tried again: all members were in error".to_owned(),
+        Change::Recovered => format!("is no longer in error: it passed its checks{last_check}"),
+        Change::Healthy(reason) => format!("is healthy: {reason}{last_check}"),
+        Change::Unhealthy(reason) => format!("is unhealthy: {reason}{last_check}"),
+        Change::Panics { healthy, all } => {
+            format!("panics: {healthy} of {all} members are healthy, and all are used")
+        }
+        Change::Calm { healthy, all } => {
+            format!("no longer panics: {healthy} of {all} members are healthy")
+        }
+    }
+}
+
+/// What a request met.
+fn cause(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Connected => "it was connected".to_owned(),
+        Outcome::Unreachable => "it cannot be reached".to_owned(),
+        Outcome::Answered(status) => format!("it answered {status}"),
+        Outcome::TimedOut => "it did not answer in time".to_owned(),
+        Outcome::BrokenOff => "it broke off its answer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_member_that_flaps_are_bounded_and_told_of_later() {
+        let start = Instant::now();
+        let mut lines = Chapter::new().lines;
+        lines.window_began = start;
+        for line in 0..MOST_LINES {
+            assert_eq!(lines.admit(start), Some(0), "line {line}");
+        }
+        assert_eq!(lines.admit(start), None);
+        assert_eq!(lines.admit(start), None);
+        assert_eq!(lines.admit(start + WINDOW), Some(2));
+        assert_eq!(lines.admit(start + WINDOW), Some(0));
+    }
+
+    #[test]
+    fn what_a_check_met_is_kept_in_bounded_space() {
+        let chronicle = Chronicle::new("site");
+        for _ in 0..CHECKS + 5 {
+            chronicle.note_check(3, false, "x".repeat(99_000));
+        }
+        let chapter = chronicle.chapter(3).expect("a chapter");
+        let bytes: usize = chapter.checks.iter().map(|check| check.detail.len()).sum();
+        assert!(bytes <= CHECKS * bounded::MESSAGE, "{bytes}");
+    }
+
+    #[test]
+    fn last_checks_are_kept_and_older_ones_forgotten() {
+        let chronicle = Chronicle::new("site");
+        for number in 0..CHECKS + 5 {
+            chronicle.note_check(3, true, number.to_string());
+        }
+        let chapters = chronicle.chapters();
+        let checks = &chapters[&Some(3)].checks;
+        assert_eq!(checks.len(), CHECKS);
+        assert_eq!(checks.front().map(|check| &*check.detail), Some("5"));
+    }
+}

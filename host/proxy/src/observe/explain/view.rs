@@ -1,0 +1,224 @@
+//! Stories as JSON.
+//!
+//! Times are seconds since 1970 with milliseconds behind the point.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use equipoise_balancer::By;
+use serde::Serialize;
+
+use super::story::{Attempt, Outcome, Session, Story, words};
+
+/// A decision in a list.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub(crate) id: String,
+    at: f64,
+    method: String,
+    host: String,
+    path: String,
+    balancer: Option<String>,
+    /// The member that was asked last.
+    member: Option<String>,
+    attempts: usize,
+    status: u16,
+    duration_ms: f64,
+}
+
+/// A decision.
+#[derive(Debug, Serialize)]
+pub struct StoryView {
+    id: String,
+    at: f64,
+    client: String,
+    method: String,
+    host: String,
+    path: String,
+    /// The route's host and path; none where no route takes the request.
+    route: Option<String>,
+    balancer: Option<String>,
+    session: SessionView,
+    attempts: Vec<AttemptView>,
+    /// Tries beyond those told.
+    more_attempts: u32,
+    status: u16,
+    /// From the request's head to the answer's.
+    duration_ms: f64,
+    /// Why the client got no answer of a member's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// What was found of a session.
+#[derive(Debug, Serialize)]
+struct SessionView {
+    /// `off`, `none`, `route`, `key` or `fault`.
+    kind: &'static str,
+    /// The route, the beginning of the key, or the kind of the fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+/// A try.
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    member: Option<MemberName>,
+    /// `session`, `redirect`, `key`, `method`, `fallback` or `order`; none where nobody was chosen.
+    by: Option<&'static str>,
+    /// The method or plugin that chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    because: String,
+    /// Every member was in error, and all were let out of it.
+    forced_recovery: bool,
+    /// Nobody heeded who is healthy.
+    panics: bool,
+    /// Nobody was left but members that were tried before, so that those counted again.
+    tries_disregarded: bool,
+    members: Vec<MemberView>,
+    /// Members beyond those told.
+    more_members: usize,
+    /// The answer's status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// Why there was no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// From the decision to the head of the answer, or to the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_us: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberName {
+    id: u32,
+    url: String,
+}
+
+/// How a member stood.
+#[derive(Debug, Serialize)]
+struct MemberView {
+    id: u32,
+    url: String,
+    standing: &'static str,
+    because: String,
+}
+
+impl Summary {
+    pub(super) fn of(story: &Story, id: String) -> Self {
+        let mut attempts = story.attempts.iter().rev();
+        let last = attempts.find_map(|attempt| attempt.chosen);
+        Self {
+            id,
+            at: at(story),
+            method: story.method.clone(),
+            host: story.host.clone(),
+            path: story.path.clone(),
+            balancer: story.balancer.clone(),
+            member: last.map(|(position, _)| story.members[position].settings.name.clone()),
+            attempts: story.attempts.len() + story.more_attempts as usize,
+            status: story.status,
+            duration_ms: milliseconds(story.duration),
+        }
+    }
+}
+
+impl StoryView {
+    pub(super) fn of(story: &Story, id: String) -> Self {
+        let attempts = story.attempts.iter();
+        Self {
+            id,
+            at: at(story),
+            client: story.client.clone(),
+            method: story.method.clone(),
+            host: story.host.clone(),
+            path: story.path.clone(),
+            route: story.route.clone(),
+            balancer: story.balancer.clone(),
+            session: SessionView::of(&story.session),
+            attempts: attempts
+                .map(|attempt| AttemptView::of(attempt, story))
+                .collect(),
+            more_attempts: story.more_attempts,
+            status: story.status,
+            duration_ms: milliseconds(story.duration),
+            failure: story.failure.clone(),
+        }
+    }
+}
+
+impl SessionView {
+    fn of(session: &Session) -> Self {
+        let (kind, value) = match session {
+            Session::Off => ("off", None),
+            Session::None => ("none", None),
+            Session::Fault(fault) => ("fault", Some((*fault).to_owned())),
+            Session::Route(route) => ("route", Some(route.clone())),
+            Session::Key(key) => ("key", Some(key.clone())),
+        };
+        Self { kind, value }
+    }
+}
+
+impl AttemptView {
+    fn of(attempt: &Attempt, story: &Story) -> Self {
+        let by = attempt.chosen.map(|(_, by)| by);
+        let name = |position: usize| {
+            let member = &story.members[position];
+            (member.id, member.settings.name.clone())
+        };
+        let told = attempt.standings.iter().map(|&(position, standing)| {
+            let (standing, because) = words(standing, by, attempt.decided);
+            let (id, url) = name(position);
+            MemberView {
+                id,
+                url,
+                standing,
+                because,
+            }
+        });
+        let (status, failure, after) = match &attempt.outcome {
+            Outcome::Refused | Outcome::Open => (None, None, None),
+            Outcome::Answered { status, after } => (Some(*status), None, Some(*after)),
+            Outcome::Failed { failure, after } => (None, Some(failure.clone()), Some(*after)),
+        };
+        Self {
+            member: attempt.chosen.map(|(position, _)| {
+                let (id, url) = name(position);
+                MemberName { id, url }
+            }),
+            by: by.map(word),
+            policy: attempt.policy.clone(),
+            because: attempt.because.clone(),
+            forced_recovery: attempt.explanation.recovery_was_forced,
+            panics: attempt.explanation.panics,
+            tries_disregarded: attempt.explanation.tries_were_disregarded,
+            members: told.collect(),
+            more_members: story.members.len() - attempt.standings.len(),
+            status,
+            failure,
+            latency_us: after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// The word for how a member was found.
+fn word(by: By) -> &'static str {
+    match by {
+        By::Session => "session",
+        By::Redirect => "redirect",
+        By::Key => "key",
+        By::Method => "method",
+        By::Fallback => "fallback",
+        By::Order => "order",
+    }
+}
+
+fn at(story: &Story) -> f64 {
+    let since = story.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1000.0
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}

@@ -1,0 +1,147 @@
+//! What is counted of a balancer.
+
+use equipoise_balancer::{By, Choice};
+use equipoise_sdk::Affinity;
+
+use crate::forward::Failure;
+use equipoise_config::Method;
+use equipoise_metrics::{Count, DURATIONS, Histogram};
+
+/// Who decides, as decisions are counted.
+const POLICIES: [&str; 8] = [
+    "session", "redirect", "key", "method", "plugin", "fallback", "order", "nobody",
+];
+
+/// Who found a member, in a word.
+pub(crate) fn policy(by: By, method: Method) -> &'static str {
+    POLICIES[place(by, method)]
+}
+
+/// The place of that word among [`POLICIES`].
+fn place(by: By, method: Method) -> usize {
+    match (by, method) {
+        (By::Session, _) => 0,
+        (By::Redirect, _) => 1,
+        (By::Key, _) => 2,
+        (By::Method, Method::Builtin(_)) => 3,
+        (By::Method, Method::Plugin { .. }) => 4,
+        (By::Fallback, _) => 5,
+        (By::Order, _) => 6,
+    }
+}
+
+/// What became of requests with a session.
+const SESSIONS: [&str; 2] = ["stuck", "moved"];
+
+/// Why requests are tried again.
+const RETRIES: [&str; 8] = [
+    "full",
+    "unreachable",
+    "not_ready",
+    "unsent",
+    "broken_off",
+    "nonsense",
+    "timed_out",
+    "status",
+];
+
+/// The place of the last of them: an answer that is not good enough.
+const STATUS: usize = RETRIES.len() - 1;
+
+/// What went wrong with a try, in a word.
+pub(crate) fn word(failure: &Failure) -> &'static str {
+    reason(failure).map_or("client", |reason| RETRIES[reason])
+}
+
+/// The place among [`RETRIES`] of what went wrong with a try; none where it was the client.
+fn reason(failure: &Failure) -> Option<usize> {
+    Some(match failure {
+        Failure::Full => 0,
+        Failure::Unreachable(_) => 1,
+        Failure::NotReady(_) => 2,
+        Failure::Unsent => 3,
+        Failure::BrokenOff(_) => 4,
+        Failure::Nonsense(_) => 5,
+        Failure::TimedOut(_) => 6,
+        // Others are not a member's, and the request is not tried again.
+        _ => return None,
+    })
+}
+
+/// What is counted of a balancer.
+#[derive(Debug)]
+pub struct BalancerMeters {
+    /// From a request's head to the end of its answer.
+    pub durations: Histogram,
+    decisions: [Count; POLICIES.len()],
+    sessions: [Count; SESSIONS.len()],
+    retries: [Count; RETRIES.len()],
+}
+
+impl Default for BalancerMeters {
+    fn default() -> Self {
+        Self {
+            durations: Histogram::new(DURATIONS),
+            decisions: Default::default(),
+            sessions: Default::default(),
+            retries: Default::default(),
+        }
+    }
+}
+
+impl BalancerMeters {
+    /// A member was chosen.
+    #[inline]
+    pub(crate) fn count_choice(&self, choice: &Choice, method: Method, session: Option<&Affinity>) {
+        self.decisions[place(choice.by, method)].add(1);
+        if session.is_some() {
+            self.sessions[usize::from(choice.route_changed)].add(1);
+        }
+    }
+
+    /// Nobody could be chosen.
+    pub(crate) fn count_refusal(&self) {
+        self.decisions[POLICIES.len() - 1].add(1);
+    }
+
+    /// A request is tried again after this failure; none for an answer that is not good enough.
+    pub(crate) fn count_retry(&self, failure: Option<&Failure>) {
+        self.retries[failure.and_then(reason).unwrap_or(STATUS)].add(1);
+    }
+
+    /// How often a member was found in each way, and how often none was.
+    pub fn decisions(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        POLICIES
+            .into_iter()
+            .zip(self.decisions.iter().map(Count::get))
+    }
+
+    /// What became of requests with a session.
+    pub fn sessions(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SESSIONS
+            .into_iter()
+            .zip(self.sessions.iter().map(Count::get))
+    }
+
+    /// Why requests were tried again, and how often.
+    pub fn retries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RETRIES.into_iter().zip(self.retries.iter().map(Count::get))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use equipoise_config::Builtin;
+
+    #[test]
+    fn every_way_to_find_a_member_has_its_word() {
+        let builtin = Method::Builtin(Builtin::Byrequests);
+        let (plugin, fallback) = (0, Builtin::Byrequests);
+        let plugin = Method::Plugin { plugin, fallback };
+        let words = By::ALL.map(|by| policy(by, builtin));
+        let expected = ["session", "redirect", "key", "method", "fallback", "order"];
+        assert_eq!(words, expected);
+        assert_eq!(policy(By::Method, plugin), "plugin");
+    }
+}

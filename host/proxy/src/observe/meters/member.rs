@@ -1,0 +1,108 @@
+//! What is counted of a member.
+
+use std::time::Duration;
+
+use equipoise_balancer::Outcome;
+
+use equipoise_metrics::{Count, DURATIONS, Histogram};
+
+/// What members do wrong.
+const ERRORS: [&str; 6] = [
+    "unreachable",
+    "timed_out",
+    "broken_off",
+    "status",
+    "truncated",
+    "unasked",
+];
+
+/// What is counted of a member.
+#[derive(Debug)]
+pub struct MemberMeters {
+    /// From the decision to the head of the answer.
+    pub responses: Histogram,
+    errors: [Count; ERRORS.len()],
+    /// Connections that were opened.
+    pub opened: Count,
+    /// How often a request found one that was idle.
+    pub reused: Count,
+    /// Connections that are idle now, of all workers.
+    pub idle: Count,
+}
+
+impl Default for MemberMeters {
+    fn default() -> Self {
+        Self {
+            responses: Histogram::new(DURATIONS),
+            errors: Default::default(),
+            opened: Count::default(),
+            reused: Count::default(),
+            idle: Count::default(),
+        }
+    }
+}
+
+impl MemberMeters {
+    /// What became of a request, so long after the decision.
+    #[inline]
+    pub(crate) fn count(&self, outcome: Outcome, after: Duration) {
+        match outcome {
+            Outcome::Connected => {}
+            Outcome::Unreachable => self.errors[0].add(1),
+            Outcome::TimedOut => self.errors[1].add(1),
+            Outcome::BrokenOff => self.errors[2].add(1),
+            Outcome::Answered(status) => {
+                self.responses.observe(after);
+                if status >= 500 {
+                    self.errors[3].add(1);
+                }
+            }
+        }
+    }
+
+    /// A response broke off within its body.
+    pub(crate) fn count_truncated(&self) {
+        self.errors[4].add(1);
+    }
+
+    /// The member spoke on a connection on which nothing was asked.
+    pub(crate) fn count_unasked(&self) {
+        self.errors[5].add(1);
+    }
+
+    /// Requests that brought no answer, by what was met.
+    pub fn errors_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ERRORS.into_iter().zip(self.errors.iter().map(Count::get))
+    }
+
+    /// Requests that brought no answer or one of 500 and above.
+    pub fn errors(&self) -> u64 {
+        self.errors.iter().map(Count::get).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_no_answer_and_answers_from_500_on() {
+        let member = MemberMeters::default();
+        for outcome in [
+            Outcome::Connected,
+            Outcome::Answered(200),
+            Outcome::Answered(499),
+            Outcome::Answered(500),
+            Outcome::Unreachable,
+            Outcome::TimedOut,
+            Outcome::BrokenOff,
+        ] {
+            member.count(outcome, Duration::from_millis(1));
+        }
+        member.count_truncated();
+        member.count_unasked();
+        assert_eq!(member.errors(), 6);
+        assert!(member.errors_by_kind().all(|(_, count)| count == 1));
+        assert_eq!(member.responses.count(), 3);
+    }
+}

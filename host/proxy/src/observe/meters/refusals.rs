@@ -1,0 +1,88 @@
+//! What is counted of requests that were refused, or whose clients left.
+
+use equipoise_http::Violation;
+
+use crate::forward::Failure;
+use equipoise_metrics::Count;
+
+/// Reasons that are no [`Violation`]; see [`Failure::refusal`].
+const OTHERS: [&str; 5] = [
+    "bad-request",
+    "head-timeout",
+    "client-timeout",
+    "expectation",
+    "misdirected",
+];
+
+/// What is counted of requests that were refused, or whose clients left.
+#[derive(Debug)]
+pub struct Refusals {
+    violations: [Count; Violation::ALL.len()],
+    others: [Count; OTHERS.len()],
+    /// Clients that closed or reset their connection or stream before their response was over.
+    pub aborts: Count,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            violations: [const { Count::new() }; Violation::ALL.len()],
+            others: Default::default(),
+            aborts: Count::default(),
+        }
+    }
+}
+
+impl Refusals {
+    /// A request failed; what is not the client's doing counts elsewhere.
+    #[cold]
+    pub(crate) fn count(&self, failure: &Failure) {
+        if let Failure::ClientAborted(_) = failure {
+            return self.aborts.add(1);
+        }
+        let Some(reason) = failure.refusal() else {
+            return;
+        };
+        let mut all = self.counts();
+        if let Some((_, count)) = all.find(|(name, _)| *name == reason) {
+            count.add(1);
+        }
+    }
+
+    /// How many there were of each reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.counts().map(|(name, count)| (name, count.get()))
+    }
+
+    fn counts(&self) -> impl Iterator<Item = (&'static str, &Count)> {
+        let violations = Violation::ALL.iter().map(|it| it.name());
+        let others = OTHERS.into_iter().zip(&self.others);
+        violations.zip(&self.violations).chain(others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_request_counts_under_its_reason() {
+        let refusals = Refusals::default();
+        for failure in [
+            Failure::Malformed(Violation::BareLf),
+            Failure::BadRequest("bad"),
+            Failure::HeadTimedOut,
+            Failure::ClientTimedOut,
+            Failure::UnknownExpectation,
+            Failure::Misdirected,
+            Failure::NoRoute,
+            Failure::ClientAborted(None),
+        ] {
+            refusals.count(&failure);
+        }
+        let counted = refusals.by_reason().filter(|(_, count)| *count > 0);
+        let expected = ["bare-lf"].into_iter().chain(OTHERS);
+        assert!(counted.eq(expected.map(|name| (name, 1))));
+        assert_eq!(refusals.aborts.get(), 1);
+    }
+}

@@ -1,0 +1,69 @@
+//! Configurations that are put in force while the program runs.
+
+use std::time::SystemTime;
+
+use super::unix_ms;
+use equipoise_metrics::Count;
+
+/// What became of configurations that were to be put in force while the program runs.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    applied: Count,
+    refused: Count,
+    /// Milliseconds since 1970; 0 for never.
+    last_applied: Count,
+    /// Whether the last one was refused.
+    is_stale: Count,
+}
+
+impl Reloads {
+    /// A configuration is in force from now on.
+    pub fn note_applied(&self) {
+        self.applied.add(1);
+        self.last_applied.set(unix_ms(SystemTime::now()));
+        self.is_stale.set(0);
+    }
+
+    /// A configuration was refused, and the one before serves on.
+    pub fn note_refused(&self) {
+        self.refused.add(1);
+        self.is_stale.set(1);
+    }
+
+    /// Those that came into force.
+    pub fn applied(&self) -> u64 {
+        self.applied.get()
+    }
+
+    /// Those that were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    /// Whether the last configuration that was to be is in force.
+    pub fn is_fresh(&self) -> bool {
+        self.is_stale.get() == 0
+    }
+
+    /// When a configuration was put in force last, in seconds since 1970; none since the start.
+    pub fn last_applied(&self) -> Option<f64> {
+        let milliseconds = self.last_applied.get();
+        (milliseconds > 0).then(|| milliseconds as f64 / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reloads_are_fresh_until_one_is_refused() {
+        let reloads = Reloads::default();
+        assert!(reloads.is_fresh() && reloads.last_applied().is_none());
+        reloads.note_refused();
+        assert!(!reloads.is_fresh());
+        reloads.note_applied();
+        assert!(reloads.is_fresh() && reloads.last_applied() > Some(1.0));
+        assert_eq!((reloads.applied(), reloads.refused()), (1, 1));
+    }
+}

@@ -1,0 +1,198 @@
+//! How one snapshot succeeds another.
+
+use std::path::Path;
+
+use super::*;
+
+/// A configuration, and where it comes from.
+struct Setting {
+    config: Arc<Config>,
+    source: Arc<Source>,
+}
+
+/// A configuration of balancer `b` with these keys and members.
+fn setting(keys: &str, members: &[&str]) -> Setting {
+    let members: String = members
+        .iter()
+        .map(|member| format!("[[balancer.b.member]]\n{member}\n"))
+        .collect();
+    let text = format!(
+        "listen = [{{ address = \"127.0.0.1:0\" }}]\nroute = [{{ path = \"/\", balancer = \"b\" }}]\n\
+         [balancer.b]\n{keys}\n{members}"
+    );
+    let (source, config) = Source::of_file(Path::new("test.toml"), &text).unwrap();
+    Setting {
+        config: Arc::new(config),
+        source: Arc::new(source),
+    }
+}
+
+fn first(setting: Setting) -> Snapshot {
+    Snapshot::new(setting.config, setting.source, |_| Ok(())).unwrap()
+}
+
+fn then(before: &Snapshot, setting: Setting) -> Snapshot {
+    let draft = before.draft(setting.config, setting.source, Vec::new());
+    draft.unwrap().come_into_force()
+}
+
+const A: &str = "url = \"http://a\"";
+const B: &str = "url = \"http://b\"";
+const C: &str = "url = \"http://c\"";
+
+/// Ids and names of the members.
+fn members(snapshot: &Snapshot) -> Vec<(u32, &str)> {
+    let members = snapshot.clusters[0].balancer.members().iter();
+    members
+        .map(|member| {
+            (
+                member.id,
+                member.settings.name.trim_start_matches("http://"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn members_keep_their_ids_and_counters_wherever_they_stand() {
+    let before = first(setting("", &[A, B]));
+    before.clusters[0].balancer.members()[1]
+        .counters
+        .add_read(7);
+    let after = then(&before, setting("", &[C, B]));
+    assert_eq!(members(&after), [(2, "c"), (1, "b")]);
+    assert_eq!(after.clusters[0].balancer.members()[1].counters.read(), 7);
+    // One that comes back is a new one.
+    let after = then(&after, setting("", &[A, B, C]));
+    assert_eq!(members(&after), [(3, "a"), (1, "b"), (2, "c")]);
+}
+
+#[test]
+fn the_same_member_written_in_another_way_is_the_same() {
+    let before = first(setting("", &[A]));
+    let after = then(
+        &before,
+        setting("", &["url = \"http://A:80/\"\nloadfactor = 3"]),
+    );
+    assert_eq!(members(&after), [(0, "A:80/")]);
+    let keys = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].key;
+    assert_eq!(keys(&before), keys(&after));
+}
+
+#[test]
+fn what_is_counted_of_a_balancer_lives_on() {
+    let before = first(setting("", &[A, B]));
+    let after = then(&before, setting("retry-budget = \"50%\"", &[C]));
+    let (was, is) = (&before.clusters[0], &after.clusters[0]);
+    assert!(Arc::ptr_eq(&was.meters, &is.meters));
+    assert!(Arc::ptr_eq(&was.retry_budget, &is.retry_budget));
+}
+
+#[test]
+fn what_does_not_change_is_not_made_anew() {
+    let before = first(setting("lbmethod = \"bybusyness\"", &[A, B]));
+    let after = then(&before, setting("lbmethod = \"bybusyness\"\n", &[A, B]));
+    assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
+    let after = then(&before, setting("lbmethod = \"bybusyness\"", &[A, C]));
+    let upstream = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].clone();
+    assert!(Arc::ptr_eq(&upstream(&before), &upstream(&after)));
+}
+
+#[test]
+fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        params.self_signed(&key).unwrap().pem()
+    };
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, ca()).unwrap();
+    let tls = format!("url = \"https://a\"\ntls = {{ ca = {file:?} }}");
+    let before = first(setting("", &[&tls, B]));
+
+    let after = then(&before, setting("", &[&tls, B]));
+    assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
+    let upstream =
+        |snapshot: &Snapshot, place: usize| snapshot.clusters[0].upstreams[place].clone();
+
+    // Of no use for now: nothing changes.
+    std::fs::write(&file, "").unwrap();
+    let after = then(&before, setting("", &[&tls, B]));
+    assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
+    let other = setting("", &[&tls.replace("//a", "//c"), B]);
+    assert!(
+        before
+            .draft(other.config, other.source, Vec::new())
+            .is_err()
+    );
+
+    std::fs::write(&file, ca()).unwrap();
+    let after = then(&before, setting("", &[&tls, B]));
+    let (was, is) = (upstream(&before, 0), upstream(&after, 0));
+    assert_ne!(was.tls, is.tls);
+    assert_ne!(
+        was.key, is.key,
+        "idle connections are of those that nobody trusts any more"
+    );
+    assert!(Arc::ptr_eq(&was.meters, &is.meters));
+    assert!(Arc::ptr_eq(&upstream(&before, 1), &upstream(&after, 1)));
+    assert_eq!(members(&before), members(&after));
+}
+
+#[test]
+fn places_of_members_with_a_bound_are_kept() {
+    let max = "url = \"http://a\"\nmax = 1";
+    let before = first(setting("", &[max]));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.unwrap();
+    let slots = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].clone();
+    let _taken = runtime.block_on(slots(&before).slots.acquire()).unwrap();
+    let after = then(
+        &before,
+        setting("", &["url = \"http://a\"\nmax = 1\nacquire = \"1ms\""]),
+    );
+    assert!(runtime.block_on(slots(&after).slots.acquire()).is_none());
+}
+
+#[test]
+fn a_drain_goes_on_from_when_it_began() {
+    let draining = |timeout: &str| format!("{A}\nstatus = \"N\"\ndrain-timeout = \"{timeout}\"");
+    let until = |snapshot: &Snapshot| {
+        let settings = &snapshot.clusters[0].balancer.members()[0].settings;
+        settings.drain_until.unwrap()
+    };
+    let before = first(setting("", &[&draining("1h")]));
+    let after = then(&before, setting("timeout = \"1s\"", &[&draining("1h")]));
+    assert_eq!(until(&before), until(&after));
+    let after = then(&after, setting("", &[&draining("2h")]));
+    assert!(until(&after) > until(&before));
+}
+
+#[test]
+fn who_is_no_longer_judged_is_healthy() {
+    let checked = "url = \"http://a\"\nhcmethod = \"TCP\"";
+    let before = first(setting("", &[checked, B]));
+    let now = before.now();
+    before.clusters[0].balancer.judge(0, false, "test", now);
+    let is_unhealthy = |snapshot: &Snapshot| {
+        snapshot.clusters[0].balancer.members()[0]
+            .counters
+            .is_unhealthy()
+    };
+    let after = then(&before, setting("timeout = \"1s\"", &[checked, B]));
+    assert!(is_unhealthy(&after));
+    let after = then(&after, setting("", &[A, B]));
+    assert!(!is_unhealthy(&after));
+}
+
+#[test]
+fn plugins_are_told_how_many_checks_count() {
+    let checked = "url = \"http://a\"\nhcmethod = \"TCP\"\nhcpasses = 2\nhcfails = 3";
+    let snapshot = first(setting("", &[checked, B]));
+    let peers = snapshot.clusters[0].peers().iter();
+    let counts = peers.map(|peer| (peer.passes, peer.fails));
+    assert_eq!(counts.collect::<Vec<_>>(), [(2, 3), (1, 1)]);
+}

@@ -1,0 +1,536 @@
+//! A connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2), and one request on it.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use equipoise_balancer::Counters;
+use equipoise_http::http1::Framing;
+use equipoise_http::http2::{ConnectionError, ErrorCode};
+use equipoise_http::{Edit, Fields, Head, Violation};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::forward::{Duplex, Piece};
+use crate::observe::meters::MemberMeters;
+use crate::upstream::Upstream;
+use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
+use crate::upstream::http1::{Http1, Spoken};
+use crate::upstream::http2::{Http2, MOST_STREAMS, Shared};
+use equipoise_config::Limits;
+use equipoise_dns::Address;
+
+/// Why a member's connection brought no response, or not all of it.
+#[derive(Debug, Error)]
+pub(crate) enum MemberFault {
+    /// It was closed before the end.
+    #[error("the connection was closed")]
+    Closed,
+    /// It broke.
+    #[error("{0}")]
+    Io(io::Error),
+    /// What came must not pass.
+    #[error("{0}")]
+    Violation(Violation),
+    /// The same, of more than a head or a body says.
+    #[error("{0}")]
+    Nonsense(&'static str),
+    /// The member has reset the request's stream.
+    #[error("the stream was reset: {0}")]
+    Reset(ErrorCode),
+    /// It broke the rules of the connection, on which there may be other requests.
+    #[error("{0}")]
+    Connection(ConnectionError),
+}
+
+impl MemberFault {
+    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so, by RST_STREAM or GOAWAY.
+    pub(crate) fn is_unseen(&self) -> bool {
+        matches!(self, Self::Reset(ErrorCode::REFUSED_STREAM))
+    }
+}
+
+/// Why a request is not begun on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum NotBegun {
+    /// It cannot be said there.
+    #[error("{0}")]
+    Invalid(Violation),
+    /// The connection takes no more requests, for now or any more.
+    #[error("the connection takes no more requests")]
+    Taken,
+}
+
+/// What a connection has carried, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// To the member.
+    pub(crate) sent: u64,
+    /// From the member.
+    pub(crate) read: u64,
+}
+
+/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
+/// once, with HTTP/2 when it is the last of those that share it.
+pub(crate) struct Connection {
+    exchange: Exchange,
+    link: Rc<Link>,
+    /// Whether it served a request before.
+    is_reused: bool,
+    /// What comes next of the response's body, where that was looked at.
+    peeked: Option<Piece>,
+}
+
+enum Exchange {
+    Http1(Box<Http1>),
+    Http2(Box<Http2>),
+}
+
+/// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
+pub(crate) struct Trunk {
+    shared: Shared,
+    link: Rc<Link>,
+    /// When it was made.
+    begun: Instant,
+}
+
+/// What there is once of a connection.
+struct Link {
+    meters: Arc<MemberMeters>,
+    /// Where it goes to, of the addresses of the member's name; none where it has no name.
+    address: Option<Arc<Address>>,
+    /// Exchanges under way.
+    exchanges: Cell<usize>,
+    /// When the last of them ended.
+    ended: Cell<Instant>,
+    /// Whether it is counted as idle.
+    is_idle: Cell<bool>,
+    /// Whether many exchanges share it.
+    is_shared: bool,
+}
+
+impl Connection {
+    /// Connects to a member, until the deadline.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub(crate) async fn open(
+        upstream: &Upstream,
+        counters: Arc<Counters>,
+        limits: &Limits,
+        options: ConnectOptions<'_>,
+        deadline: Instant,
+    ) -> Result<(Self, Option<Trunk>), ConnectError> {
+        let Connected {
+            stream,
+            speaks_http2,
+            address,
+        } = connect(upstream, options, deadline).await?;
+        upstream.meters.opened.add(1);
+        let link = Rc::new(Link {
+            meters: upstream.meters.clone(),
+            address,
+            exchanges: Cell::new(1),
+            ended: Cell::new(Instant::now()),
+            is_idle: Cell::new(false),
+            is_shared: speaks_http2,
+        });
+        let limits = limits.of_messages();
+        if !speaks_http2 {
+            let http1 = Http1::new(stream, counters, limits);
+            return Ok((Self::new(Exchange::Http1(Box::new(http1)), link), None));
+        }
+        let (is_tls, patience) = (upstream.tls.is_some(), upstream.config.timeout);
+        let shared = Shared::open(stream, counters, limits, is_tls, patience);
+        let trunk = Trunk {
+            shared,
+            link,
+            begun: Instant::now(),
+        };
+        Ok((trunk.exchange(), Some(trunk)))
+    }
+
+    fn new(exchange: Exchange, link: Rc<Link>) -> Self {
+        Self {
+            exchange,
+            link,
+            is_reused: false,
+            peeked: None,
+        }
+    }
+
+    /// Whether it served a request before, so that the member may have closed it meanwhile.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// Whether others may share it.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(self.exchange, Exchange::Http2(_))
+    }
+
+    /// What it has carried of the request under way and its response.
+    pub(crate) fn carried(&self) -> Traffic {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now(),
+            Exchange::Http2(http2) => http2.carried(),
+        }
+    }
+
+    /// Whether something of the request under way may have reached the member.
+    pub(crate) fn has_sent(&self) -> bool {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now().sent > 0,
+            Exchange::Http2(http2) => http2.has_sent(),
+        }
+    }
+
+    /// Whether something of the response under way has come.
+    pub(crate) fn has_read(&self) -> bool {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.carried_now().read > 0,
+            Exchange::Http2(http2) => http2.carried().read > 0,
+        }
+    }
+
+    /// Whether the exchange is over, so that another may follow.
+    pub(crate) fn is_reusable(&self) -> bool {
+        let is_over = match &self.exchange {
+            Exchange::Http1(http1) => http1.is_reusable(),
+            Exchange::Http2(http2) => http2.is_open(),
+        };
+        is_over && self.link.is_wanted()
+    }
+
+    /// Counts what the member has said behind the response, which was not asked for.
+    pub(super) fn count_unasked(&self) {
+        if let Exchange::Http1(http1) = &self.exchange
+            && http1.has_more()
+        {
+            self.link.meters.count_unasked();
+        }
+    }
+
+    /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let Exchange::Http1(http1) = &mut self.exchange else {
+            return true;
+        };
+        match http1.quiet() {
+            Ok(()) => self.link.is_wanted(),
+            Err(Spoken(has_spoken)) => {
+                if has_spoken {
+                    self.link.meters.count_unasked();
+                }
+                false
+            }
+        }
+    }
+
+    /// The same connection, after an exchange: idle.
+    pub(super) fn rested(mut self) -> Self {
+        if let Exchange::Http1(http1) = &mut self.exchange {
+            http1.rest();
+        }
+        self.link.rest();
+        self
+    }
+
+    /// The same connection, for another exchange.
+    pub(super) fn reused(mut self) -> Self {
+        self.is_reused = true;
+        self.peeked = None;
+        self.link.work();
+        self
+    }
+
+    /// Ready when the member has shown that it lives. By HTTP/1, there is nothing to ask it by before a request.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) async fn ping(&self) -> Result<(), MemberFault> {
+        match &self.exchange {
+            Exchange::Http1(_) => Ok(()),
+            Exchange::Http2(http2) => http2.ping().await,
+        }
+    }
+
+    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) async fn takes_upgrades(&self) -> Result<bool, MemberFault> {
+        match &self.exchange {
+            Exchange::Http1(_) => Ok(true),
+            Exchange::Http2(http2) => http2.takes_connect().await,
+        }
+    }
+
+    /// No more requests begin on it, where it is shared.
+    pub(crate) fn give_up(&self) {
+        if let Exchange::Http2(http2) = &self.exchange {
+            http2.give_up_connection();
+        }
+    }
+
+    /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed. `upgrade` is what the
+    /// member is asked to become, as the head says it, too.
+    ///
+    /// # Errors
+    /// It cannot be said in HTTP/2, or a shared connection takes no more; nothing is sent.
+    pub(crate) fn begin(
+        &mut self,
+        head: &Head,
+        edit: &Edit,
+        framing: Framing,
+        upgrade: Option<&str>,
+    ) -> Result<(), NotBegun> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.begin(head, edit, framing),
+            Exchange::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
+        }
+        Ok(())
+    }
+
+    /// Takes payload of the request, at least a byte. What was begun has to come again until all of it was taken.
+    pub(crate) fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<Result<usize, MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1
+                .poll_payload(context, payload)
+                .map_err(MemberFault::Io),
+            Exchange::Http2(http2) => http2.poll_payload(context, payload),
+        }
+    }
+
+    /// The request is over.
+    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberFault> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.end(trailers).map_err(MemberFault::Io),
+            Exchange::Http2(http2) => http2.end(trailers),
+        }
+    }
+
+    /// Ready when all of the request was written that is there.
+    #[inline]
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberFault::Io),
+            // Whatever waits on it is written for all who share it.
+            Exchange::Http2(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The next head of the response; interim ones come first.
+    #[inline]
+    pub(crate) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &mut Head,
+    ) -> Poll<Result<(), MemberFault>> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_head(context, head),
+            Exchange::Http2(http2) => http2.poll_head(context, head),
+        }
+    }
+
+    /// Where the body of the response ends.
+    pub(crate) fn framing(&self) -> Framing {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.framing(),
+            Exchange::Http2(http2) => http2.framing(),
+        }
+    }
+
+    /// Looks at what has come of the response's body with its head: a body that is wrong from the beginning is no response.
+    ///
+    /// # Errors
+    /// It must not pass.
+    pub(crate) fn peek(&mut self) -> Result<(), MemberFault> {
+        let Exchange::Http1(http1) = &mut self.exchange else {
+            return Ok(());
+        };
+        if http1.framing() != Framing::Chunked || !http1.has_come() {
+            return Ok(());
+        }
+        match http1.poll_body(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(piece)) => self.peeked = Some(piece),
+            Poll::Ready(Err(fault @ MemberFault::Violation(_))) => return Err(fault),
+            // Told again.
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// What comes next of the response's body. Payload is taken before this is asked again.
+    #[inline]
+    pub(crate) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Piece, MemberFault>> {
+        if let Some(piece) = self.peeked.take() {
+            return Poll::Ready(Ok(piece));
+        }
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.poll_body(context),
+            Exchange::Http2(http2) => http2.poll_body(context),
+        }
+    }
+
+    /// The payload that has come and is not taken yet.
+    #[inline]
+    pub(crate) fn payload(&self) -> &[u8] {
+        match &self.exchange {
+            Exchange::Http1(http1) => http1.payload(),
+            Exchange::Http2(http2) => http2.payload(),
+        }
+    }
+
+    /// So many bytes of it are taken.
+    #[inline]
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => http1.consume(bytes),
+            Exchange::Http2(http2) => http2.consume(bytes),
+        }
+    }
+
+    /// The trailers of the response, once they have come.
+    pub(crate) fn trailers(&self) -> Option<&Fields> {
+        match &self.exchange {
+            Exchange::Http1(http1) => Some(http1.trailers()),
+            Exchange::Http2(http2) => http2.trailers(),
+        }
+    }
+
+    /// Ends the request before its end; by HTTP/2 with the client's own reason, while the body is still being sent.
+    pub(crate) fn reset(&mut self, reason: u32) {
+        if let Exchange::Http2(http2) = &mut self.exchange {
+            http2.reset(ErrorCode(reason));
+        }
+    }
+
+    /// What the connection is behind a 101.
+    pub(crate) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
+        match &mut self.exchange {
+            Exchange::Http1(http1) => Some(&mut **http1),
+            Exchange::Http2(http2) => http2.tunnel(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// One of HTTP/1.1 over this socket, of a member that is no balancer's.
+    pub(crate) fn over(socket: crate::upstream::dial::Socket) -> Self {
+        let stream = tokio_util::either::Either::Left(socket);
+        let limits = equipoise_http::Limits::default();
+        let http1 = Http1::new(stream, Arc::default(), limits);
+        let link = Link {
+            meters: Arc::default(),
+            address: None,
+            exchanges: Cell::new(1),
+            ended: Cell::new(Instant::now()),
+            is_idle: Cell::new(false),
+            is_shared: false,
+        };
+        Self::new(Exchange::Http1(Box::new(http1)), Rc::new(link))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.link.end_exchange();
+    }
+}
+
+impl Trunk {
+    /// Whether there is room for another exchange.
+    pub(super) fn has_room(&self) -> bool {
+        // Also those count that are not begun, or of which the client has yet to take the response.
+        let most = self.shared.most_streams().min(MOST_STREAMS);
+        self.link.exchanges.get() < most && self.link.is_wanted()
+    }
+
+    /// Whether it was made then or later.
+    pub(super) fn is_from(&self, time: Instant) -> bool {
+        self.begun >= time
+    }
+
+    /// The connection for another exchange; `is_reused` says that it counts as one that served others before.
+    pub(super) fn branch(&self, is_reused: bool) -> Connection {
+        self.link.work();
+        self.link.exchanges.update(|count| count + 1);
+        let mut exchange = self.exchange();
+        exchange.is_reused = is_reused;
+        exchange
+    }
+
+    fn exchange(&self) -> Connection {
+        let http2 = Http2::new(self.shared.clone());
+        Connection::new(Exchange::Http2(Box::new(http2)), self.link.clone())
+    }
+
+    /// Gives memory back, if nothing is under way.
+    pub(super) fn shrink(&self) {
+        if self.link.exchanges.get() == 0 {
+            self.shared.shrink();
+        }
+    }
+
+    /// Whether it should be kept: it is open, and has not been idle for `ttl`.
+    pub(super) fn is_of_use(&self, ttl: Duration) -> bool {
+        let is_busy = self.link.exchanges.get() > 0;
+        let is_kept = is_busy || self.link.ended.get().elapsed() < ttl;
+        self.shared.is_open() && is_kept && self.link.is_wanted()
+    }
+}
+
+impl Link {
+    /// Whether the member is still where it goes to.
+    fn is_wanted(&self) -> bool {
+        self.address.as_ref().is_none_or(|it| !it.is_gone())
+    }
+
+    /// An exchange begins that is not the first.
+    fn work(&self) {
+        self.meters.reused.add(1);
+        if self.is_idle.take() {
+            self.meters.idle.take(1);
+        }
+    }
+
+    /// Nothing is under way, and it is kept.
+    fn rest(&self) {
+        if !self.is_idle.replace(true) {
+            self.meters.idle.add(1);
+        }
+    }
+
+    /// An exchange is over.
+    fn end_exchange(&self) {
+        let left = self.exchanges.get().saturating_sub(1);
+        self.exchanges.set(left);
+        if left == 0 && self.is_shared {
+            self.ended.set(Instant::now());
+            self.rest();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.is_idle.take() {
+            self.meters.idle.take(1);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A member's connection of HTTP/1: one request at a time, written and read by the task that serves the request.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use equipoise_balancer::Counters;
+use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
+use equipoise_http::{Edit, Fields, Head, Limits};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::{MemberFault, Traffic};
+use super::stream::MemberStream;
+use crate::forward::Piece;
+use crate::wire::{Body, Readiness as _, Tally, Wire};
+
+/// A connection to a member.
+pub(crate) struct Http1 {
+    wire: Wire<MemberStream, MemberTally>,
+    reader: ResponseReader,
+    body: Body,
+    /// What it had carried before the request under way.
+    before: Traffic,
+    /// Whether the request under way is written whole.
+    is_sent: bool,
+    /// Whether nothing of the response is expected to have come, since it was not waited for yet.
+    is_early: bool,
+}
+
+/// Counts what passes as the member's traffic.
+struct MemberTally {
+    counters: Arc<Counters>,
+    sent: Cell<u64>,
+    read: Cell<u64>,
+}
+
+impl Tally for MemberTally {
+    fn received(&self, bytes: usize) {
+        self.counters.add_read(bytes as u64);
+        self.read.update(|sum| sum + bytes as u64);
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.counters.add_transferred(bytes as u64);
+        self.sent.update(|sum| sum + bytes as u64);
+    }
+}
+
+impl Http1 {
+    pub(super) fn new(stream: MemberStream, counters: Arc<Counters>, limits: Limits) -> Self {
+        let tally = MemberTally {
+            counters,
+            sent: Cell::new(0),
+            read: Cell::new(0),
+        };
+        Self {
+            wire: Wire::new(stream, tally, Vec::new()),
+            reader: ResponseReader::new(limits),
+            body: Body::default(),
+            before: Traffic::default(),
+            is_sent: true,
+            is_early: false,
+        }
+    }
+
+    /// What it has carried up to now.
+    pub(super) fn carried(&self) -> Traffic {
+        let tally = &self.wire.tally;
+        Traffic {
+            sent: tally.sent.get(),
+            read: tally.read.get(),
+        }
+    }
+
+    /// What it has carried of the request under way.
+    pub(super) fn carried_now(&self) -> Traffic {
+        let now = self.carried();
+        Traffic {
+            sent: now.sent - self.before.sent,
+            read: now.read - self.before.read,
+        }
+    }
+
+    /// Whether the exchange is over and another may follow.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.is_sent && self.reader.is_reusable() && self.wire.inbox.is_empty()
+    }
+
+    /// Whether something has come that is not used yet.
+    pub(super) fn has_come(&self) -> bool {
+        !self.wire.inbox.is_empty()
+    }
+
+    /// Whether something has come behind the response.
+    pub(super) fn has_more(&self) -> bool {
+        !self.wire.inbox.is_empty() && self.reader.phase() == Phase::Idle
+    }
+
+    /// Whether the member has left it alone since: it neither closed it nor said something unasked. Asks the kernel only where the
+    /// runtime has heard of something.
+    ///
+    /// # Errors
+    /// It did: whether it said something.
+    pub(super) fn quiet(&mut self) -> Result<(), Spoken> {
+        if !self.wire.stream.is_readable() {
+            return Ok(());
+        }
+        let polled = self
+            .wire
+            .poll_fill_late(&mut Context::from_waker(Waker::noop()));
+        self.wire.release();
+        match polled {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(1..)) => Err(Spoken(true)),
+            Poll::Ready(_) => Err(Spoken(false)),
+        }
+    }
+
+    /// Gives its buffers back: nothing is under way.
+    pub(super) fn rest(&mut self) {
+        self.wire.release();
+    }
+
+    /// Begins a request, with a body that ends like this.
+    pub(super) fn begin(&mut self, head: &Head, edit: &Edit, framing: Framing) {
+        self.before = self.carried();
+        self.is_sent = false;
+        self.is_early = true;
+        self.body.begin();
+        self.reader.asked(head.method());
+        edit.write(head, self.wire.outbox.vec());
+        self.wire.begin_body(framing);
+    }
+
+    pub(super) fn poll_payload(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.wire.poll_payload(context, payload)
+    }
+
+    pub(super) fn end(&mut self, trailers: Option<&Fields>) -> io::Result<()> {
+        let ended = self.wire.end_body(trailers);
+        ended.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_sent {
+            ready!(self.wire.poll_flush(context))?;
+            self.is_sent = self.wire.is_body_over();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next head of the response; interim ones come first.
+    pub(super) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &mut Head,
+    ) -> Poll<Result<(), MemberFault>> {
+        loop {
+            if !self.wire.inbox.is_empty() {
+                let (used, event) = self.reader.head(self.wire.inbox.unread(), head);
+                self.wire.inbox.consume(used);
+                match event {
+                    HeadEvent::Head | HeadEvent::Interim => return Poll::Ready(Ok(())),
+                    HeadEvent::Refused(violation) => {
+                        return Poll::Ready(Err(MemberFault::Violation(violation)));
+                    }
+                    HeadEvent::More => {}
+                }
+            }
+            ready!(self.poll_more(context))?;
+        }
+    }
+
+    /// Where the body of the response ends.
+    pub(super) fn framing(&self) -> Framing {
+        self.reader.framing()
+    }
+
+    pub(super) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Piece, MemberFault>> {
+        loop {
+            let reader = &mut self.reader;
+            let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
+            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+                return Poll::Ready(piece.map_err(MemberFault::Violation));
+            }
+            match ready!(self.poll_more(context)) {
+                Err(MemberFault::Closed) if self.reader.end().is_ok() => {}
+                more => more?,
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn payload(&self) -> &[u8] {
+        self.body.payload(&self.wire.inbox)
+    }
+
+    #[inline]
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.body.consume(&mut self.wire.inbox, bytes);
+    }
+
+    pub(super) fn trailers(&self) -> &Fields {
+        self.body.trailers()
+    }
+
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberFault>> {
+        let filled = match std::mem::take(&mut self.is_early) {
+            true => self.wire.poll_fill_late(context),
+            false => self.wire.poll_fill(context),
+        };
+        match filled {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(MemberFault::Closed)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(MemberFault::Io(error))),
+            Poll::Pending => {
+                self.wire.inbox.release();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A member did something to a connection on which nothing was asked: it said something, or closed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spoken(pub(super) bool);
+
+/// What is read of a connection that has become a tunnel.
+impl AsyncRead for Http1 {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.wire.poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Http1 {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.wire.poll_write_raw(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire.stream).poll_shutdown(context)
+    }
+}

@@ -12,7 +12,7 @@ use equipoise_config as config;
 use equipoise_proxy::downstream::{Gift, Listeners, Liveness, Pulse, WorkerConfig, run_worker};
 use equipoise_proxy::live::Live;
 use equipoise_proxy::observe::access_log::AccessLog;
-use equipoise_proxy::snapshot::Snapshot;
+use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
 use crate::admin;
 use crate::control::{self, Control, Setting, TlsFiles};
@@ -79,16 +79,12 @@ impl Server {
             sockets,
             predecessor,
         } = inheritance;
-        let tls = TlsFiles::of(config)?;
+        let inputs = Inputs::of(setting.config.clone(), setting.source.clone());
+        let tls = TlsFiles::of(config, &inputs.tls)?;
         let listeners = Listeners::new(config.workers, sockets);
-        let prepared = listeners.prepare(&config.listeners)?;
+        let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
-        let snapshot = Snapshot::new(
-            setting.config.clone(),
-            setting.source.clone(),
-            span_exporter::start,
-        )?;
-        let live = Live::new(snapshot);
+        let live = Live::new(Snapshot::new(inputs, span_exporter::start)?);
         let patience = match (config.start, &predecessor) {
             (config::Start::Wait, _) => Duration::MAX,
             (config::Start::AtOnce, Some(_)) => COMPILING_BEFORE_TAKEOVER,

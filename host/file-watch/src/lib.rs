@@ -11,6 +11,7 @@
 //!
 //! [`watched`] has the rules for one file, and [`content`] how it is read without taking half of it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,10 +36,10 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long to be deaf to events after a look, so that a storm of them costs no more than 40 looks a second.
 const PACE: Duration = Duration::from_millis(25);
 
-/// Watches some files, for one thread that asks with [`Watcher::wait`].
+/// Watches some files, each known by a key of the caller's, for one thread that asks with [`Watcher::wait`].
 #[derive(Debug)]
-pub struct Watcher {
-    files: Vec<Watched>,
+pub struct Watcher<K> {
+    files: Vec<(K, Watched)>,
     /// Bytes.
     largest: u64,
     poll: Duration,
@@ -51,9 +52,9 @@ pub struct Watcher {
 
 /// What became of a file.
 #[derive(Debug)]
-pub struct Change {
-    /// Which one, in the order given to [`Watcher::new`].
-    pub file: usize,
+pub struct Change<K> {
+    /// Which one.
+    pub key: K,
     /// Another content than before, or why there is none: said once, until there is content again or another reason.
     pub content: Result<Content, Unreadable>,
 }
@@ -62,57 +63,66 @@ pub struct Change {
 #[derive(Debug, Clone)]
 pub struct Waker(Arc<Bell>);
 
-impl Watcher {
+impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
     /// Watches `files`, each with the hash of the content that the caller has of it, if any. That content is not handed
     /// over until there was another one. Relative paths start from the current folder. Files of more than `largest`
     /// bytes are refused.
     ///
     /// Where there are no events of the file system, this is logged once and the poll does all of the work.
-    pub fn new(files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>, largest: u64) -> Self {
+    pub fn new(files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>, largest: u64) -> Self {
         let mut watcher = Self::polling(files, largest, POLL);
         watcher.listen();
         watcher
     }
 
-    /// Watches these files from now on, in this order. Of those that were watched before, nothing is forgotten.
-    pub fn follow(&mut self, files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>) {
-        let mut before = std::mem::take(&mut self.files);
-        let files = files.into_iter().map(|(path, known)| {
-            let place = before.iter().position(|file| file.path() == path);
-            place.map_or_else(
-                || Watched::new(path, known),
-                |place| before.swap_remove(place),
-            )
+    /// Watches these files from now on. Of those that were watched before by the same key, at the same path, nothing is forgotten.
+    pub fn follow(&mut self, files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>) {
+        let mut before: HashMap<K, Watched> = std::mem::take(&mut self.files).into_iter().collect();
+        let files = files.into_iter().map(|(key, path, known)| {
+            let same = before.remove(&key).filter(|file| file.path() == path);
+            (key, same.unwrap_or_else(|| Watched::new(path, known)))
         });
         self.files = files.collect();
         self.is_stale = true;
     }
 
-    /// The caller has this content of a file already: it is no news.
-    pub fn note_known(&mut self, file: usize, hash: Hash) {
-        self.files[file].note_known(hash);
+    /// The caller has this content of a file already: it is no news. Without effect on a file that is not watched.
+    pub fn note_known(&mut self, key: &K, hash: Hash) {
+        if let Some(file) = self.file(key) {
+            file.note_known(hash);
+        }
     }
 
-    /// The next content of a file is news, whatever it is.
-    pub fn forget(&mut self, file: usize) {
-        self.files[file].forget();
+    /// The next content of a file is news, whatever it is. Without effect on a file that is not watched.
+    pub fn forget(&mut self, key: &K) {
+        if let Some(file) = self.file(key) {
+            file.forget();
+        }
     }
 
-    /// The caller found by itself, and said, why a file has no content: that is not reported again.
-    pub fn note_said(&mut self, file: usize, reason: &Unreadable) {
-        self.files[file].note_said(reason);
+    /// The caller found by itself, and said, why a file has no content: that is not reported again. Without effect on a file that is
+    /// not watched.
+    pub fn note_said(&mut self, key: &K, reason: &Unreadable) {
+        if let Some(file) = self.file(key) {
+            file.note_said(reason);
+        }
+    }
+
+    fn file(&mut self, key: &K) -> Option<&mut Watched> {
+        let mut files = self.files.iter_mut();
+        files.find(|(it, _)| it == key).map(|(_, file)| file)
     }
 
     /// Looks every `poll` and hears of no events.
     fn polling(
-        files: impl IntoIterator<Item = (PathBuf, Option<Hash>)>,
+        files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>,
         largest: u64,
         poll: Duration,
     ) -> Self {
         let files = files.into_iter();
         Self {
             files: files
-                .map(|(path, known)| Watched::new(path, known))
+                .map(|(key, path, known)| (key, Watched::new(path, known)))
                 .collect(),
             largest,
             poll,
@@ -138,7 +148,7 @@ impl Watcher {
     /// call after the other, so that one content is in memory at a time.
     ///
     /// `None`: woken by a [`Waker`], now or since the last `None`.
-    pub fn wait(&mut self) -> Option<Change> {
+    pub fn wait(&mut self) -> Option<Change<K>> {
         loop {
             self.look();
             if let Some(change) = self.read_due() {
@@ -152,38 +162,40 @@ impl Watcher {
 
     /// Sees what all paths lead to.
     fn look(&mut self) {
-        let is_moving = self.files.iter().any(|file| file.read_at().is_some());
+        let is_moving = self.files.iter().any(|(_, file)| file.read_at().is_some());
         if let Some(events) = &mut self.events
             && (is_moving || self.is_stale)
         {
             // First the events, then the look: what changes in between is seen, what changes later is heard.
-            events.follow(self.files.iter().map(Watched::path));
+            events.follow(self.files.iter().map(|(_, file)| file.path()));
             self.is_stale = false;
         }
-        for file in &mut self.files {
+        for (_, file) in &mut self.files {
             let sight = signature::look(file.path());
             file.see(sight, Instant::now());
         }
     }
 
     /// Reads the files that have been quiet, the longest quiet one first, up to one that is news.
-    fn read_due(&mut self) -> Option<Change> {
+    fn read_due(&mut self) -> Option<Change<K>> {
         let now = Instant::now();
         let mut due: Vec<_> = (0..self.files.len())
-            .filter_map(|file| Some((self.files[file].read_at()?, file)))
+            .filter_map(|place| Some((self.files[place].1.read_at()?, place)))
             .filter(|&(read_at, _)| read_at <= now)
             .collect();
         due.sort_unstable();
-        due.into_iter().find_map(|(_, file)| {
-            let content = self.files[file].read(self.largest)?;
-            Some(Change { file, content })
+        due.into_iter().find_map(|(_, place)| {
+            let (key, file) = &mut self.files[place];
+            let content = file.read(self.largest)?;
+            let key = key.clone();
+            Some(Change { key, content })
         })
     }
 
     /// Sleeps until the next look, and says whether that is because of a [`Waker`].
     fn sleep(&mut self) -> bool {
         let now = Instant::now();
-        let reads = self.files.iter().filter_map(Watched::read_at);
+        let reads = self.files.iter().filter_map(|(_, file)| file.read_at());
         let until = reads.fold(now + self.poll, Instant::min);
         let rung = self.bell.wait(now + PACE, until);
         self.is_stale |= rung.by_event;

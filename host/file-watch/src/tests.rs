@@ -36,7 +36,7 @@ fn by_each(test: impl Fn(By) + Sync) {
 /// A folder, and a watcher of its files `plugin` and `sentinel` at work in a thread.
 struct Bench {
     folder: TempDir,
-    changes: Receiver<Change>,
+    changes: Receiver<Change<&'static str>>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
@@ -57,8 +57,9 @@ impl Bench {
         fill(folder.path());
         fs::write(folder.path().join("sentinel"), "0").unwrap();
         let files = [
-            (folder.path().join("plugin"), known),
+            ("plugin", folder.path().join("plugin"), known),
             (
+                "sentinel",
                 folder.path().join("sentinel"),
                 Some(Content::new("0".into()).hash),
             ),
@@ -97,7 +98,7 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    fn next(&self) -> Change {
+    fn next(&self) -> Change<&'static str> {
         self.changes
             .recv_timeout(BOUND)
             .expect("nothing was reported")
@@ -105,8 +106,8 @@ impl Bench {
 
     /// What is reported next of `plugin`.
     fn next_result(&self) -> Result<Content, Unreadable> {
-        let Change { file, content } = self.next();
-        assert_eq!(file, 0);
+        let Change { key, content } = self.next();
+        assert_eq!(key, "plugin");
         content
     }
 
@@ -135,7 +136,7 @@ impl Bench {
         let sentinel = self.at("sentinel");
         let before = fs::read_to_string(&sentinel).unwrap();
         replace(&sentinel, format!("{before}0"));
-        assert_eq!(self.next().file, 1);
+        assert_eq!(self.next().key, "sentinel");
     }
 }
 
@@ -148,12 +149,16 @@ impl Drop for Bench {
 }
 
 /// Lets the watcher work until nothing is left to do, and gives what it had to report. `None` when woken.
-fn settle(watcher: &mut Watcher) -> Option<Vec<Change>> {
+fn settle<K: Clone + Eq + std::hash::Hash>(watcher: &mut Watcher<K>) -> Option<Vec<Change<K>>> {
     let mut changes = Vec::new();
     loop {
         watcher.look();
         changes.extend(watcher.read_due());
-        if watcher.files.iter().all(|file| file.read_at().is_none()) {
+        if watcher
+            .files
+            .iter()
+            .all(|(_, file)| file.read_at().is_none())
+        {
             return Some(changes);
         }
         if watcher.sleep() {
@@ -435,9 +440,9 @@ fn files_changed_together_are_all_reported() {
         bench.expect_missing();
         replace(&bench.at("plugin"), "a");
         replace(&bench.at("sentinel"), "b");
-        let mut files = [bench.next().file, bench.next().file];
+        let mut files = [bench.next().key, bench.next().key];
         files.sort_unstable();
-        assert_eq!(files, [0, 1]);
+        assert_eq!(files, ["plugin", "sentinel"]);
     });
 }
 
@@ -510,7 +515,7 @@ fn symlink_to_itself_is_unreadable_until_it_leads_somewhere() {
 
 #[test]
 fn waker_ends_the_wait_even_when_it_was_earlier() {
-    let mut watcher = Watcher::new([], LARGEST);
+    let mut watcher = Watcher::<()>::new([], LARGEST);
     let waker = watcher.waker();
     waker.wake();
     waker.wake();
@@ -528,7 +533,7 @@ fn both_mechanisms_together_report_a_change_once() {
     let path = folder.path().join("plugin");
     fs::write(&path, "a").unwrap();
     let known = read(&path, LARGEST).unwrap().hash;
-    let mut watcher = Watcher::new([(path.clone(), Some(known))], LARGEST);
+    let mut watcher = Watcher::new([((), path.clone(), Some(known))], LARGEST);
     assert!(settle(&mut watcher).unwrap().is_empty());
     replace(&path, "b");
     let change = watcher.wait().unwrap();
@@ -548,4 +553,28 @@ fn reading_once_tells_why_it_cannot() {
     fs::write(&path, "four").unwrap();
     assert_eq!(why(), "it has 4 bytes, but up to 3 are allowed");
     assert_eq!(read(&path, 4).unwrap().bytes, b"four");
+}
+
+#[test]
+fn files_are_known_by_their_keys_wherever_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a", "b", "c"] {
+        fs::write(path(name), name).unwrap();
+    }
+    let known = |name: &str| Some(Content::new(name.into()).hash);
+    let mut watcher = Watcher::new(["a", "b"].map(|it| (it, path(it), known(it))), LARGEST);
+    assert!(settle(&mut watcher).unwrap().is_empty());
+    // One goes, one comes before what stays.
+    watcher.follow(["c", "b"].map(|it| (it, path(it), None)));
+    let news = settle(&mut watcher).unwrap();
+    assert_eq!(news.iter().map(|it| it.key).collect::<Vec<_>>(), ["c"]);
+    // The same key leads to another file.
+    watcher.follow([("b", path("a"), None)]);
+    let news = settle(&mut watcher).unwrap();
+    assert_eq!(news[0].content.as_ref().unwrap().bytes, b"a");
+    // What is not watched is passed over.
+    watcher.note_known(&"c", Hash::default());
+    watcher.forget(&"a");
+    assert!(settle(&mut watcher).unwrap().is_empty());
 }

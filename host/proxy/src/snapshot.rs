@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Where `config` comes from.
     pub source: Arc<Source>,
+    /// What the files for TLS had in them when this was made.
+    tls: Arc<Contents>,
     /// Those of `config`; the same for as long as they do not change.
     pub limits: Arc<Limits>,
     /// In the order of the configuration.
@@ -56,6 +58,31 @@ pub struct Snapshot {
     started: Instant,
 }
 
+/// What a snapshot is made of.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where it comes from.
+    pub source: Arc<Source>,
+    /// Of its plugins, in its order.
+    pub versions: Versions,
+    /// Of the files that it names for TLS: read once, and used for all that needs them.
+    pub tls: Arc<Contents>,
+}
+
+impl Inputs {
+    /// Those of a configuration of which no plugin is loaded, with what its files for TLS have in them now.
+    pub fn of(config: Arc<Config>, source: Arc<Source>) -> Self {
+        Self {
+            versions: vec![None; config.plugins.len()],
+            tls: Arc::new(Contents::read(tls::files(&config))),
+            config,
+            source,
+        }
+    }
+}
+
 /// Whether a plugin serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginState {
@@ -71,6 +98,7 @@ pub enum PluginState {
 pub struct Draft {
     config: Arc<Config>,
     source: Arc<Source>,
+    tls: Arc<Contents>,
     limits: Arc<Limits>,
     clusters: Vec<ClusterDraft>,
     versions: Versions,
@@ -83,62 +111,33 @@ pub struct Draft {
 }
 
 impl Snapshot {
-    /// Everything a configuration asks for, with all counters at zero and no plugin loaded. Spans are sent as `start_export` says.
+    /// Everything that is asked for, with all counters at zero. Spans are sent as `start_export` says.
     ///
     /// # Errors
-    /// A file for the TLS of members cannot be used.
-    pub fn new(
-        config: Arc<Config>,
-        source: Arc<Source>,
-        start_export: StartExport,
-    ) -> Result<Self> {
-        let versions = vec![None; config.plugins.len()];
-        let draft = Draft::after(
-            None,
-            config,
-            source,
-            versions,
-            OnRefusal::Refuse,
-            start_export,
-        )?;
+    /// A balancer cannot work with a plugin that it names, or a file for the TLS of members cannot be used.
+    pub fn new(inputs: Inputs, start_export: StartExport) -> Result<Self> {
+        let draft = Draft::after(None, inputs, OnRefusal::Refuse, start_export)?;
         Ok(draft.come_into_force())
     }
 
-    /// What may come after this one: another configuration, other versions of its plugins, or other contents of the files for
-    /// TLS.
+    /// What this one was made of.
+    pub fn inputs(&self) -> Inputs {
+        Inputs {
+            config: self.config.clone(),
+            source: self.source.clone(),
+            versions: self.versions.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+
+    /// What may come after this one, made of something else: another configuration, other versions of its plugins, or other contents of
+    /// the files for TLS. Plugins that refuse it may be set aside.
     ///
     /// # Errors
     /// A balancer cannot work with a plugin that it names, or with a file for the TLS of a member whose TLS is new: which,
     /// and why.
-    pub fn draft(
-        &self,
-        config: Arc<Config>,
-        source: Arc<Source>,
-        versions: Versions,
-    ) -> Result<Draft> {
-        self.draft_unless_refused(config, source, versions, OnRefusal::Refuse)
-    }
-
-    /// The same, where plugins that refuse it may be set aside.
-    ///
-    /// # Errors
-    /// As [`draft`](Self::draft).
-    pub fn draft_unless_refused(
-        &self,
-        config: Arc<Config>,
-        source: Arc<Source>,
-        versions: Versions,
-        on_refusal: OnRefusal<'_>,
-    ) -> Result<Draft> {
-        let start_export = self.start_export;
-        Draft::after(
-            Some(self),
-            config,
-            source,
-            versions,
-            on_refusal,
-            start_export,
-        )
+    pub fn draft(&self, inputs: Inputs, on_refusal: OnRefusal<'_>) -> Result<Draft> {
+        Draft::after(Some(self), inputs, on_refusal, self.start_export)
     }
 
     /// The plugins that are set aside, each for a balancer.
@@ -191,17 +190,20 @@ impl Snapshot {
 impl Draft {
     fn after(
         before: Option<&Snapshot>,
-        config: Arc<Config>,
-        source: Arc<Source>,
-        versions: Versions,
+        inputs: Inputs,
         on_refusal: OnRefusal<'_>,
         start_export: StartExport,
     ) -> Result<Self> {
-        let contents = Contents::read(tls::files(&config));
+        let Inputs {
+            config,
+            source,
+            versions,
+            tls,
+        } = inputs;
         let kitchen = Kitchen {
             config: &config,
             versions: &versions,
-            contents: &contents,
+            contents: &tls,
             on_refusal,
         };
         let draft = |balancer: &Balancer| {
@@ -236,6 +238,7 @@ impl Draft {
             config,
             source,
             versions,
+            tls,
             start_export,
         })
     }
@@ -250,6 +253,7 @@ impl Draft {
                 .collect(),
             config: self.config,
             source: self.source,
+            tls: self.tls,
             limits: self.limits,
             versions: self.versions,
             meters: self.meters,

@@ -26,19 +26,30 @@ use equipoise_config::source::{Changes, Edit, Settings};
 use equipoise_file_watch::{self as file_watch, Change, Content, Hash, Unreadable, Watcher};
 use equipoise_proxy::downstream::Listeners;
 use equipoise_proxy::live::Live;
-use equipoise_proxy::snapshot::{OnRefusal, Snapshot};
+use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
 use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, Shelf};
 
+/// A file that is watched, in one of its roles.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum WatchedFile {
+    /// The configuration file.
+    Config,
+    /// That of the plugin of this name.
+    Plugin(String),
+    /// One for TLS.
+    Tls(PathBuf),
+}
+
 /// What the thread has in hand.
 pub(super) struct Hands {
     pub(super) live: Live,
-    /// Whether there is a configuration file to watch: it is the first that is watched, plugins' follow, then those for TLS.
+    /// Whether there is a configuration file to watch.
     pub(super) is_file: bool,
     /// What the configuration file says of what cannot change.
     pub(super) wanted: Fixed,
-    pub(super) watcher: Watcher,
+    pub(super) watcher: Watcher<WatchedFile>,
     pub(super) waiting: Receiver<Order>,
     pub(super) standing: Arc<Standing>,
     /// None until there are plugins.
@@ -119,26 +130,30 @@ impl Hands {
     }
 
     /// A file has new content, or none.
-    fn see(&mut self, change: Change) {
-        let first = usize::from(self.is_file);
-        match change.file.checked_sub(first) {
-            None => {
-                if change.content.is_err() {
+    fn see(&mut self, Change { key, content }: Change<WatchedFile>) {
+        match &key {
+            WatchedFile::Config => {
+                if content.is_err() {
                     // Whatever it has when it is back is read, even if that is what it had.
-                    self.watcher.forget(change.file);
+                    self.watcher.forget(&key);
                 }
-                self.see_file(Some(change.content));
+                self.see_file(Some(content));
             }
-            Some(place) if place >= self.shelves.len() => {
-                let place = place - self.shelves.len();
-                if !self.tls.is_taken(place, &change.content) {
+            WatchedFile::Tls(path) => {
+                if !self.tls.is_taken(path, &content) {
                     self.renew_tls();
                 }
             }
-            Some(place) => match change.content {
-                Ok(content) => self.take_content(place, Arc::new(content)),
-                Err(error) => self.shelves[place].miss(&error),
-            },
+            WatchedFile::Plugin(name) => {
+                let mut shelves = self.shelves.iter();
+                let Some(place) = shelves.position(|shelf| shelf.plugin.name == *name) else {
+                    return;
+                };
+                match content {
+                    Ok(content) => self.take_content(place, Arc::new(content)),
+                    Err(error) => self.shelves[place].miss(&error),
+                }
+            }
         }
     }
 
@@ -213,7 +228,7 @@ impl Hands {
         let path = self.live.load().source.path.clone();
         let content = file_watch::read(&path, wasm::LARGEST);
         if let Ok(content) = &content {
-            self.watcher.note_known(0, content.hash);
+            self.watcher.note_known(&WatchedFile::Config, content.hash);
         }
         self.reload_with(content)
     }
@@ -310,24 +325,25 @@ impl Hands {
         fixed::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
-        let contents = Contents::read(tls::files(&config));
+        let contents = Arc::new(Contents::read(tls::files(&config)));
         let unusable = tls::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
             return Err(Refusal::Unfit(bounded::list(&unusable, "\n")).into());
         }
         let (source, config) = (Arc::new(source), Arc::new(config));
-        let draft = before.draft_unless_refused(
-            config.clone(),
-            source.clone(),
-            versions.clone(),
-            on_refusal,
-        );
+        let inputs = Inputs {
+            config: config.clone(),
+            source: source.clone(),
+            versions,
+            tls: contents.clone(),
+        };
+        let draft = before.draft(inputs.clone(), on_refusal);
         let draft = draft.map_err(|error| {
-            let unfit = unfit(&before, &config, &source, &versions, on_refusal);
+            let unfit = unfit(&before, &inputs, on_refusal);
             aside::refusal(&error, unfit, on_refusal)
         })?;
         let listeners = self.listeners.as_ref();
-        let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners));
+        let prepared = listeners.map(|listeners| listeners.prepare(&config.listeners, &contents));
         let prepared = prepared.transpose();
         let prepared = prepared.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
         let is_kept = source.changes == before.source.changes
@@ -360,16 +376,20 @@ impl Hands {
         let snapshot = self.live.load();
         let file = self.is_file.then(|| {
             let known = file_watch::hash(snapshot.source.file().as_bytes());
-            (snapshot.source.path.clone(), Some(known))
+            (
+                WatchedFile::Config,
+                snapshot.source.path.clone(),
+                Some(known),
+            )
         });
-        let plugins = self
-            .shelves
-            .iter()
-            .map(|shelf| (shelf.plugin.file.clone(), None));
-        let files = file.into_iter().chain(plugins);
+        let plugins = self.shelves.iter().map(|shelf| {
+            let file = WatchedFile::Plugin(shelf.plugin.name.clone());
+            (file, shelf.plugin.file.clone(), None)
+        });
         let tls = self.tls.watched(&snapshot.config);
-        let files: Vec<(PathBuf, Option<Hash>)> = files.chain(tls).collect();
-        self.watcher.follow(files);
+        let tls = tls.map(|(path, known)| (WatchedFile::Tls(path.clone()), path, known));
+        self.watcher
+            .follow(file.into_iter().chain(plugins).chain(tls));
         let books = self.shelves.iter();
         *lock(&self.standing.books) = books
             .map(|shelf| (shelf.plugin.name.clone(), shelf.book.clone()))
@@ -380,14 +400,17 @@ impl Hands {
     fn renew_tls(&mut self) {
         let before = self.live.load();
         let config = &before.config;
-        let is_whole = self.tls.take_again(config);
-        let (source, versions) = (before.source.clone(), before.versions.clone());
-        match before.draft(config.clone(), source, versions) {
+        let (contents, is_whole) = self.tls.take_again(config);
+        let inputs = Inputs {
+            tls: contents.clone(),
+            ..before.inputs()
+        };
+        match before.draft(inputs, OnRefusal::Refuse) {
             Ok(draft) => self.come_into_force(draft),
             Err(error) => tracing::error!("{error:#}; what served before goes on"),
         }
         if let Some(listeners) = &self.listeners {
-            match listeners.prepare(&config.listeners) {
+            match listeners.prepare(&config.listeners, &contents) {
                 Ok(prepared) => listeners.apply(prepared, config.limits.connections),
                 Err(error) => tracing::error!("{error:#}; what served before goes on"),
             }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 
 use super::command::Refusal;
-use super::hands::Hands;
+use super::hands::{Hands, WatchedFile};
 use super::parked::{Halt, Task};
 use super::replace::{replace, tell_replaced};
 use super::setting::{cannot_serve, sandbox};
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Plugin;
 use equipoise_file_watch::{self as file_watch, Content, Hash};
-use equipoise_proxy::snapshot::Versions;
+use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
 use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, Shelf};
 
@@ -42,17 +42,16 @@ impl Hands {
         let snapshot = self.live.load();
         self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
         self.follow();
-        let first = usize::from(self.is_file);
         for place in 0..self.shelves.len() {
             self.compilations()?;
-            let file = &self.shelves[place].plugin.file;
-            match file_watch::read(file, wasm::LARGEST) {
+            let file = self.watched(place);
+            match file_watch::read(&self.shelves[place].plugin.file, wasm::LARGEST) {
                 Ok(content) => {
-                    self.watcher.note_known(first + place, content.hash);
+                    self.watcher.note_known(&file, content.hash);
                     self.take_content(place, Arc::new(content));
                 }
                 Err(error) => {
-                    self.watcher.note_said(first + place, &error);
+                    self.watcher.note_said(&file, &error);
                     self.shelves[place].miss(&error);
                 }
             }
@@ -149,11 +148,16 @@ impl Hands {
         }
     }
 
+    /// What the file of a plugin is watched as.
+    fn watched(&self, place: usize) -> WatchedFile {
+        WatchedFile::Plugin(self.shelves[place].plugin.name.clone())
+    }
+
     /// A version serves from now on.
     fn shelve(&mut self, place: usize, loaded: Loaded, how: &str) {
-        let file = usize::from(self.is_file) + place;
+        let file = self.watched(place);
         self.parked.drop_plugin(&self.shelves[place].plugin.name);
-        self.watcher.note_known(file, loaded.content.hash);
+        self.watcher.note_known(&file, loaded.content.hash);
         self.shelves[place].succeed(loaded, how);
     }
 
@@ -180,9 +184,7 @@ impl Hands {
     /// Has a version of a plugin serve the balancers that name it.
     fn install(&self, place: usize, loaded: &Loaded) -> Result<()> {
         let before = self.live.load();
-        let mut versions = before.versions.clone();
-        versions[place] = Some(loaded.version.clone());
-        let draft = before.draft(before.config.clone(), before.source.clone(), versions)?;
+        let draft = before.draft(with(&before, place, loaded), OnRefusal::Refuse)?;
         self.come_into_force(draft);
         Ok(())
     }
@@ -234,9 +236,7 @@ impl Hands {
     /// Has a version serve, and puts its content into the plugin's file: both, or nothing.
     fn put_in_file(&mut self, place: usize, loaded: Loaded, how: &str) -> Result<(), Refusal> {
         let before = self.live.load();
-        let mut versions = before.versions.clone();
-        versions[place] = Some(loaded.version.clone());
-        let draft = before.draft(before.config.clone(), before.source.clone(), versions);
+        let draft = before.draft(with(&before, place, &loaded), OnRefusal::Refuse);
         let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         let file = &self.shelves[place].plugin.file;
         let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
@@ -268,6 +268,13 @@ impl Hands {
             }
         }
     }
+}
+
+/// What the snapshot in force was made of, but for this version of a plugin.
+fn with(before: &Snapshot, place: usize, loaded: &Loaded) -> Inputs {
+    let mut inputs = before.inputs();
+    inputs.versions[place] = Some(loaded.version.clone());
+    inputs
 }
 
 /// The versions that would serve by a plan.

@@ -12,7 +12,7 @@ use crate::span_exporter;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Mistakes, Plugin};
-use equipoise_proxy::snapshot::{OnRefusal, Snapshot, Versions};
+use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
 use equipoise_wasm::{Cache, Compiler, Sandbox, Shelf};
@@ -128,8 +128,10 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
         );
     }
     let source = &setting.source;
-    if let Ok(empty) = Snapshot::new(without_tls(config), source.clone(), span_exporter::start) {
-        let unfit = unfit(&empty, config, source, &versions, OnRefusal::Refuse);
+    let mut inputs = Inputs::of(without_tls(config), source.clone());
+    if let Ok(empty) = Snapshot::new(inputs.clone(), span_exporter::start) {
+        inputs.versions = versions;
+        let unfit = unfit(&empty, &inputs, OnRefusal::Refuse);
         mistakes.extend(unfit.into_iter().map(|unfit| unfit.words));
     }
     Ok(mistakes)
@@ -157,26 +159,25 @@ pub(super) struct Unfit {
     pub(super) words: String,
 }
 
-/// The plugins of a configuration whose versions cannot serve where it names them, as what comes after `before`.
-pub(super) fn unfit(
-    before: &Snapshot,
-    config: &Arc<Config>,
-    source: &Arc<Source>,
-    versions: &[Option<Arc<dyn PluginVersion>>],
-    on_refusal: OnRefusal<'_>,
-) -> Vec<Unfit> {
-    let config = &without_tls(config);
-    let plugins = config.plugins.iter().zip(versions).enumerate();
-    let unfit = plugins.filter_map(|(place, (plugin, version))| {
-        let mut alone = vec![None; config.plugins.len()];
-        alone[place] = Some(version.clone()?);
-        let (config, source) = (config.clone(), source.clone());
-        let draft = before.draft_unless_refused(config, source, alone, on_refusal);
-        Some(Unfit {
-            plugin: plugin.name.clone(),
-            words: cannot_serve(plugin, &draft.err()?),
-        })
-    });
+/// The plugins whose versions cannot serve where the configuration names them, as what comes after `before`.
+pub(super) fn unfit(before: &Snapshot, inputs: &Inputs, on_refusal: OnRefusal<'_>) -> Vec<Unfit> {
+    let nothing = Inputs {
+        config: without_tls(&inputs.config),
+        versions: vec![None; inputs.versions.len()],
+        ..inputs.clone()
+    };
+    let plugins = inputs.config.plugins.iter().zip(&inputs.versions);
+    let unfit = plugins
+        .enumerate()
+        .filter_map(|(place, (plugin, version))| {
+            let mut alone = nothing.clone();
+            alone.versions[place] = Some(version.clone()?);
+            let draft = before.draft(alone, on_refusal);
+            Some(Unfit {
+                plugin: plugin.name.clone(),
+                words: cannot_serve(plugin, &draft.err()?),
+            })
+        });
     unfit.collect()
 }
 

@@ -1,7 +1,8 @@
 //! The files for TLS: what has been taken from them, and whether there is something new.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
@@ -13,8 +14,6 @@ use equipoise_tls::{self as tls, Contents};
 /// The files for TLS of the configuration in force.
 #[derive(Default)]
 pub(crate) struct TlsFiles {
-    /// In the order in which they are watched.
-    paths: Vec<PathBuf>,
     /// What they had in them when they were last taken, as far as they could be read. Read before what serves is made of them:
     /// whatever they get meanwhile is news.
     taken: BTreeMap<PathBuf, Hash>,
@@ -23,36 +22,36 @@ pub(crate) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Those of a configuration that is to be the first in force.
+    /// Those of a configuration that is to be the first in force, with these contents.
     ///
     /// # Errors
     /// Every one that cannot be used, and why, one a line.
-    pub(crate) fn of(config: &Config) -> Result<Self> {
+    pub(crate) fn of(config: &Config, contents: &Contents) -> Result<Self> {
         let mut files = Self::default();
-        match files.take(config) {
+        match files.take(config, contents) {
             true => Ok(files),
             false => Err(anyhow!(bounded::list(&files.unusable, "\n"))),
         }
     }
 
-    /// Reads those of a configuration. Whether all can be used.
-    fn take(&mut self, config: &Config) -> bool {
-        let contents = Contents::read(tls::files(config));
-        self.taken = hashes(&contents).collect();
-        self.unusable = tls::unusable(config, &contents, None);
+    /// Those of a configuration have these contents. Whether all can be used.
+    fn take(&mut self, config: &Config, contents: &Contents) -> bool {
+        self.taken = hashes(contents).collect();
+        self.unusable = tls::unusable(config, contents, None);
         self.unusable.is_empty()
     }
 
     /// Reads those of the configuration in force again, and logs what cannot be used of them, unless it was logged before.
-    /// Whether all can be used.
-    pub(super) fn take_again(&mut self, config: &Config) -> bool {
+    /// Answers what they have in them, and whether all can be used.
+    pub(super) fn take_again(&mut self, config: &Config) -> (Arc<Contents>, bool) {
+        let contents = Arc::new(Contents::read(tls::files(config)));
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
-        let is_whole = self.take(config);
+        let is_whole = self.take(config, &contents);
         let new = self.unusable.iter().filter(|it| !told.contains(*it));
         for mistake in bounded::list(new, "\n").lines() {
             tracing::error!("{mistake}; what served before goes on");
         }
-        is_whole
+        (contents, is_whole)
     }
 
     /// Those that a configuration adds have been read.
@@ -63,17 +62,21 @@ impl TlsFiles {
     }
 
     /// What is to be watched for the configuration in force: files with what was taken from them.
-    pub(super) fn watched(&mut self, config: &Config) -> Vec<(PathBuf, Option<Hash>)> {
+    pub(super) fn watched(
+        &mut self,
+        config: &Config,
+    ) -> impl Iterator<Item = (PathBuf, Option<Hash>)> {
         let paths = tls::files(config);
         self.taken.retain(|path, _| paths.contains(path));
-        self.paths = paths.into_iter().collect();
-        let taken = |path: &PathBuf| (path.clone(), self.taken.get(path).copied());
-        self.paths.iter().map(taken).collect()
+        paths.into_iter().map(|path| {
+            let taken = self.taken.get(&path).copied();
+            (path, taken)
+        })
     }
 
     /// Whether what became of a file was taken already.
-    pub(super) fn is_taken(&self, place: usize, content: &Result<Content, Unreadable>) -> bool {
-        let taken = self.paths.get(place).and_then(|path| self.taken.get(path));
+    pub(super) fn is_taken(&self, path: &Path, content: &Result<Content, Unreadable>) -> bool {
+        let taken = self.taken.get(path);
         let hash = content.as_ref().ok().map(|content| &content.hash);
         hash.is_some() && hash == taken
     }

@@ -1,5 +1,6 @@
 //! Listeners that change while a server serves, with real sockets.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use super::*;
 use equipoise_config::Listener;
+use equipoise_proxy::downstream::Prepared;
+use equipoise_tls::Contents;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,9 +55,15 @@ fn at(addresses: &[&str]) -> Vec<Listener> {
     addresses.iter().map(listener).collect()
 }
 
+/// Prepares to listen there and nowhere else.
+fn prepare(server: &Server, addresses: &[&str]) -> Result<Prepared> {
+    let contents = Contents::read(BTreeSet::new());
+    server.listeners.prepare(&at(addresses), &contents)
+}
+
 /// Listens there and nowhere else, and says where that is.
 fn listen(server: &Server, addresses: &[&str]) -> Vec<SocketAddr> {
-    let prepared = server.listeners.prepare(&at(addresses)).unwrap();
+    let prepared = prepare(server, addresses).unwrap();
     server.listeners.apply(prepared, 100);
     server.addresses()
 }
@@ -141,13 +150,13 @@ fn what_is_prepared_only_changes_nothing() {
     let server = server(100);
     let before = server.addresses();
     let free = free_address();
-    let wanted = at(&[&free.to_string()]);
-    let prepared = server.listeners.prepare(&wanted).unwrap();
+    let wanted = free.to_string();
+    let prepared = prepare(&server, &[&wanted]).unwrap();
     assert_eq!(server.addresses(), before);
     assert!(TcpStream::connect(free).is_err(), "not in force yet");
     get(before[0]);
     drop(prepared);
-    let prepared = server.listeners.prepare(&wanted).unwrap();
+    let prepared = prepare(&server, &[&wanted]).unwrap();
     server.listeners.apply(prepared, 100);
     get(free);
     server.drain();
@@ -159,7 +168,7 @@ fn an_address_that_is_taken_is_named_and_changes_nothing() {
     let before = server.addresses();
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = other.local_addr().unwrap().to_string();
-    let prepared = server.listeners.prepare(&at(&["127.0.0.1:0", &taken]));
+    let prepared = prepare(&server, &["127.0.0.1:0", &taken]);
     let error = prepared.err().expect("it is taken");
     assert!(
         format!("{error:#}").starts_with(&format!("cannot listen on {taken}: ")),
@@ -201,7 +210,7 @@ fn those_in_the_queue_of_a_listener_that_goes_are_served() {
     let mut queued: Vec<TcpStream> = (0..5).map(|_| connect(gone)).collect();
     queued.iter_mut().for_each(ask);
     let address = free_address();
-    let prepared = server.listeners.prepare(&at(&[&address.to_string()]));
+    let prepared = prepare(&server, &[&address.to_string()]);
     server.listeners.apply(prepared.unwrap(), 1);
     drop(first);
     for client in &mut queued {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::server::server_of;
+use super::server::server;
 use super::{Connector, Contents};
 use equipoise_config::{Balancer, Config, Listener, Member};
 
@@ -21,7 +21,7 @@ pub fn unusable(config: &Config, contents: &Contents, before: Option<&Config>) -
     let listeners = config.listeners.iter().enumerate();
     let listeners = listeners.filter(|(_, it)| !before.is_some_and(|before| has(before, it)));
     let listeners = listeners.filter_map(|(place, listener)| {
-        let error = server_of(listener.tls.as_ref()?, contents).err()?;
+        let error = server(listener.tls.as_ref()?, contents).err()?;
         Some((format!("listen[{place}].tls"), error))
     });
     let known = |balancer: &Balancer, member: &Member| {

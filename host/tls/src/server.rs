@@ -16,17 +16,12 @@ use equipoise_file_watch::{self as file_watch, Hash};
 
 static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// How clients of a listener are spoken to, with what its files have in them now. They speak HTTP/2 or HTTP/1.1, as they ask
-/// for (ALPN).
+/// How clients of a listener are spoken to, with these contents of its files. They speak HTTP/2 or HTTP/1.1, as they ask for
+/// (ALPN).
 ///
 /// # Errors
 /// Every file that cannot be used, and why, one a line.
-pub fn server(config: &ServerTls) -> Result<Arc<ServerConfig>> {
-    server_of(config, &Contents::read(config.files()))
-}
-
-/// The same with these contents.
-pub(super) fn server_of(config: &ServerTls, contents: &Contents) -> Result<Arc<ServerConfig>> {
+pub fn server(config: &ServerTls, contents: &Contents) -> Result<Arc<ServerConfig>> {
     let certificates = Certificates::new(&config.certificates, contents);
     let clients = verifier(config, contents);
     let (certificates, clients) = match (certificates, clients) {

@@ -30,6 +30,11 @@ struct Site {
     ca: CertifiedIssuer<'static, KeyPair>,
 }
 
+/// How clients of a listener are spoken to, with what its files have in them now.
+fn server(config: &ServerTls) -> Result<Arc<ServerConfig>> {
+    super::server(config, &Contents::read(config.files()))
+}
+
 /// What both sides of a connection know when they have shaken hands.
 struct Shaken {
     client: ClientConnection,

@@ -22,7 +22,7 @@ use super::stream::ClientStream;
 use crate::proxy_header::{self, Reading};
 use crate::wire::Buffer;
 use equipoise_config::{self as config, Limits, ServerTls};
-use equipoise_tls as tls;
+use equipoise_tls::{self as tls, Contents};
 
 /// How much is looked at of a PROXY header at once: most are shorter.
 const PEEKED: usize = 512;
@@ -71,10 +71,14 @@ impl Front {
     ///
     /// # Errors
     /// A file of `tls` cannot be used: which, and why.
-    pub(crate) fn new(config: &config::Listener, before: Option<&Self>) -> Result<Self> {
+    pub(crate) fn new(
+        config: &config::Listener,
+        contents: &Contents,
+        before: Option<&Self>,
+    ) -> Result<Self> {
         let tls = config.tls.as_ref().map(|tls| {
             let known = before.and_then(|before| before.tls.as_ref());
-            let secure = match (Secure::new(tls), known) {
+            let secure = match (Secure::new(tls, contents), known) {
                 (Err(_), Some(known)) if known.config == *tls => Ok(known.clone()),
                 (secure, _) => secure,
             };
@@ -145,9 +149,9 @@ impl Front {
 }
 
 impl Secure {
-    fn new(config: &ServerTls) -> Result<Self> {
+    fn new(config: &ServerTls, contents: &Contents) -> Result<Self> {
         Ok(Self {
-            acceptor: tls::server(config)?.into(),
+            acceptor: tls::server(config, contents)?.into(),
             config: config.clone(),
         })
     }

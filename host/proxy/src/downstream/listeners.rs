@@ -16,6 +16,7 @@ use super::inherited::{Gift, Inherited, Role};
 use super::places::Places;
 use super::sockets::{self, BACKLOG};
 use equipoise_config as config;
+use equipoise_tls::Contents;
 
 /// The listeners of a server, and the places for the clients of all of them. Clones are of the same.
 #[derive(Clone)]
@@ -80,18 +81,18 @@ impl Listeners {
         }))
     }
 
-    /// Binds what is not listened on yet, once a worker, reads the files of `tls`, and changes nothing else.
+    /// Binds what is not listened on yet, once a worker, and changes nothing else. The files of `tls` have these contents.
     ///
     /// # Errors
     /// An address cannot be bound, or a file cannot be used; the message names it.
-    pub fn prepare(&self, wanted: &[config::Listener]) -> Result<Prepared> {
+    pub fn prepare(&self, wanted: &[config::Listener], contents: &Contents) -> Result<Prepared> {
         let open = self.0.orders.borrow().open.clone();
         let front = |wanted: &config::Listener| {
             let same = |it: &&Opened| {
                 it.listener.is_for(wanted.address) && it.front.has_tls(wanted.tls.as_ref())
             };
             let before = open.iter().find(same).map(|it| &*it.front);
-            Front::new(wanted, before).map(Arc::new)
+            Front::new(wanted, contents, before).map(Arc::new)
         };
         let fronts = wanted.iter().map(front);
         let fronts = fronts.collect::<Result<Vec<_>>>()?;

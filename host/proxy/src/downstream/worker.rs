@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::manager_bridge::ManagerPolicy;
-    use crate::snapshot::Snapshot;
+    use crate::snapshot::{Inputs, OnRefusal, Snapshot};
 
     #[test]
     fn clients_have_the_limits_that_are_in_force_when_they_connect() {
@@ -257,10 +257,9 @@ mod tests {
         };
         let setting = |limits| {
             let (source, config) = Source::of_file(Path::new("test.toml"), &text(limits)).unwrap();
-            (Arc::new(config), Arc::new(source))
+            Inputs::of(Arc::new(config), Arc::new(source))
         };
-        let (config, source) = setting("");
-        let live = Live::new(Snapshot::new(config, source, |_| Ok(())).unwrap());
+        let live = Live::new(Snapshot::new(setting(""), |_| Ok(())).unwrap());
         let (manager, _requests) = ManagerBridge::new(ManagerPolicy {
             refuse: |_, _, _| None,
             unavailable: |_| Response::default(),
@@ -268,8 +267,8 @@ mod tests {
         let worker = Worker::new(0, &live, None, manager);
         let before = worker.limits();
         assert!(Arc::ptr_eq(&before, &worker.limits()));
-        let (config, source) = setting("header-size = \"16KiB\"");
-        let draft = live.load().draft(config, source, Vec::new());
+        let changed = setting("header-size = \"16KiB\"");
+        let draft = live.load().draft(changed, OnRefusal::Refuse);
         live.put(draft.unwrap().come_into_force());
         assert_eq!(worker.limits().header_size, 16 * 1024);
         assert_eq!(before.header_size, 64 * 1024, "who connected before");

@@ -4,14 +4,8 @@ use std::path::Path;
 
 use super::*;
 
-/// A configuration, and where it comes from.
-struct Setting {
-    config: Arc<Config>,
-    source: Arc<Source>,
-}
-
 /// A configuration of balancer `b` with these keys and members.
-fn setting(keys: &str, members: &[&str]) -> Setting {
+fn setting(keys: &str, members: &[&str]) -> Inputs {
     let members: String = members
         .iter()
         .map(|member| format!("[[balancer.b.member]]\n{member}\n"))
@@ -21,18 +15,15 @@ fn setting(keys: &str, members: &[&str]) -> Setting {
          [balancer.b]\n{keys}\n{members}"
     );
     let (source, config) = Source::of_file(Path::new("test.toml"), &text).unwrap();
-    Setting {
-        config: Arc::new(config),
-        source: Arc::new(source),
-    }
+    Inputs::of(Arc::new(config), Arc::new(source))
 }
 
-fn first(setting: Setting) -> Snapshot {
-    Snapshot::new(setting.config, setting.source, |_| Ok(())).unwrap()
+fn first(inputs: Inputs) -> Snapshot {
+    Snapshot::new(inputs, |_| Ok(())).unwrap()
 }
 
-fn then(before: &Snapshot, setting: Setting) -> Snapshot {
-    let draft = before.draft(setting.config, setting.source, Vec::new());
+fn then(before: &Snapshot, inputs: Inputs) -> Snapshot {
+    let draft = before.draft(inputs, OnRefusal::Refuse);
     draft.unwrap().come_into_force()
 }
 
@@ -121,11 +112,7 @@ fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
     let after = then(&before, setting("", &[&tls, B]));
     assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
     let other = setting("", &[&tls.replace("//a", "//c"), B]);
-    assert!(
-        before
-            .draft(other.config, other.source, Vec::new())
-            .is_err()
-    );
+    assert!(before.draft(other, OnRefusal::Refuse).is_err());
 
     std::fs::write(&file, ca()).unwrap();
     let after = then(&before, setting("", &[&tls, B]));
@@ -195,4 +182,29 @@ fn plugins_are_told_how_many_checks_count() {
     let peers = snapshot.clusters[0].peers().iter();
     let counts = peers.map(|peer| (peer.passes, peer.fails));
     assert_eq!(counts.collect::<Vec<_>>(), [(2, 3), (1, 1)]);
+}
+
+/// Files for TLS are read once, before anything is made of them: what was looked at is what serves.
+#[test]
+fn what_files_for_tls_had_in_them_is_used_whatever_became_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap();
+    std::fs::write(&ca, certificate.pem()).unwrap();
+    let member = format!("url = \"https://a\"\ntls = {{ ca = {ca:?} }}");
+    let (first_inputs, then_inputs) = (setting("", &[&member]), setting("", &[&member, B]));
+    std::fs::remove_file(&ca).unwrap();
+    let before = first(first_inputs);
+    assert_eq!(members(&then(&before, then_inputs)).len(), 2);
+    // Made of the same again, as when a plugin is exchanged.
+    assert!(before.draft(before.inputs(), OnRefusal::Refuse).is_ok());
+    let error = before.draft(
+        setting("", &[&member.replace("//a", "//c")]),
+        OnRefusal::Refuse,
+    );
+    let error = format!("{:#}", error.err().expect("its file is gone"));
+    assert!(error.contains("ca.pem: cannot be read"), "{error}");
 }

@@ -15,6 +15,8 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use equipoise_http::{FieldLine, Known};
+
 use crate::config::Member;
 use crate::meters::MemberMeters;
 use crate::names::Addresses;
@@ -31,8 +33,8 @@ pub(crate) struct Upstream {
     pub(crate) config: Member,
     /// Those of its name; none where it is given by an address or a socket file.
     pub(crate) addresses: Option<Arc<Addresses>>,
-    /// What goes into `Host`.
-    pub(crate) host: String,
+    /// `Host` as it gets it.
+    pub(crate) host: FieldLine,
     pub(crate) slots: Slots,
     pub(crate) meters: Arc<MemberMeters>,
     /// How it is spoken to by TLS; none without.
@@ -51,7 +53,7 @@ impl Upstream {
         Self {
             config: config.clone(),
             addresses: before.map_or_else(|| addresses(config), |before| before.addresses.clone()),
-            host: config.authority.as_str().to_owned(),
+            host: FieldLine::new(Known::Host, config.authority.as_str().as_bytes()),
             slots: Slots::new(config, before.map(|before| &before.slots)),
             meters: before.map_or_else(
                 || Arc::new(MemberMeters::new()),

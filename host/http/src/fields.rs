@@ -361,7 +361,7 @@ impl fmt::Debug for Fields {
 pub struct FieldLine {
     known: Known,
     /// With its end.
-    line: Vec<u8>,
+    line: Box<[u8]>,
 }
 
 impl FieldLine {
@@ -369,6 +369,7 @@ impl FieldLine {
     pub fn new(known: Known, value: &[u8]) -> Self {
         let mut line = Vec::new();
         write_value(&mut line, known.beginning(), value);
+        let line = line.into_boxed_slice();
         Self { known, line }
     }
 

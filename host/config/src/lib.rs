@@ -420,7 +420,10 @@ pub enum ForwardingAction {
 impl Forwarding {
     fn trusts(&self, client: IpAddr) -> bool {
         match self {
-            Self::Trust(networks) => networks.iter().any(|network| network.contains(&client)),
+            Self::Trust(networks) => {
+                let client = client.to_canonical();
+                networks.iter().any(|network| network.contains(&client))
+            }
             Self::Append | Self::Replace | Self::Off => true,
         }
     }
@@ -428,18 +431,20 @@ impl Forwarding {
 
 impl Route {
     /// What becomes of `X-Forwarded-*` and `X-Real-IP` of a client at this address.
+    #[inline]
     pub fn x_forwarded_action(&self, client: IpAddr) -> ForwardingAction {
         self.forwarding_action(&self.x_forwarded, client)
     }
 
     /// What becomes of `Forwarded` of a client at this address.
+    #[inline]
     pub fn forwarded_action(&self, client: IpAddr) -> ForwardingAction {
         self.forwarding_action(&self.forwarded, client)
     }
 
     /// Where either of the two says whom to trust, nothing of others passes that tells about a client.
+    #[inline]
     fn forwarding_action(&self, forwarding: &Forwarding, client: IpAddr) -> ForwardingAction {
-        let client = client.to_canonical();
         let is_trusted = || self.x_forwarded.trusts(client) && self.forwarded.trusts(client);
         match forwarding {
             Forwarding::Append => ForwardingAction::Append,

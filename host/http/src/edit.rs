@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use crate::fields::{
-    Entry, Field, Fields, Name, offset, without_controls, write_field, write_parts, write_value,
+    Entry, Field, FieldLine, Fields, Name, offset, without_controls, write_field, write_parts,
+    write_text, write_value,
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
@@ -154,7 +155,15 @@ impl Edit {
 
     /// Leaves out what `Connection` names, but for what is [`PROTECTED`] (RFC 9110, 7.6.1); `Connection` itself is among
     /// [`HOP_BY_HOP`].
+    #[inline]
     pub fn leave_out_named_in_connection(&mut self, head: &Head) {
+        if head.has(Known::Connection) {
+            self.leave_out_options(head);
+        }
+    }
+
+    /// The same where it names something.
+    fn leave_out_options(&mut self, head: &Head) {
         let is_one = !head.repeated.contains(Known::Connection);
         match head.get(Known::Connection) {
             None => return,
@@ -188,6 +197,40 @@ impl Edit {
         self.replace_at(first, value);
         let others = head.positions(name).skip(1);
         others.for_each(|other| self.leave_out_at(other));
+    }
+
+    /// Gives a field one value, as [`set`](Self::set) does, that of a line that is made already.
+    #[inline]
+    pub fn set_line(&mut self, head: &Head, line: &FieldLine) {
+        let known = line.known();
+        match head.first(known.into()) {
+            None => self.added.extend_from_slice(line.as_bytes()),
+            Some(first) if !head.repeated.contains(known) => {
+                let value = self.keep(line.value());
+                self.change(first, Some(value));
+            }
+            Some(_) => self.set(head, known, line.value()),
+        }
+    }
+
+    /// Adds an element to a list, as [`append`](Self::append) does, in a line that is made already where there is no such list yet.
+    #[inline]
+    pub fn append_line(&mut self, head: &Head, line: &FieldLine) {
+        match head.has(line.known()) {
+            true => self.append(head, line.known(), line.value()),
+            false => self.added.extend_from_slice(line.as_bytes()),
+        }
+    }
+
+    /// Adds the value of a field that came to a list, as [`append`](Self::append) does; nothing where it did not come.
+    #[inline]
+    pub fn append_value_of(&mut self, head: &Head, field: Known, list: Known) {
+        match head.get(field) {
+            None => {}
+            Some(value) if head.has(list) => self.append(head, list, value),
+            // It was judged when it came.
+            Some(value) => write_text(&mut self.added, list.beginning(), value),
+        }
     }
 
     /// Adds an element to a list: behind what came in the last field of its name, or in a field of its own (RFC 9110, 5.3).
@@ -229,6 +272,12 @@ impl Edit {
             Name::Other(name) if is_token(name) => write_parts(&mut self.added, name, value),
             Name::Other(_) => {}
         }
+    }
+
+    /// Adds a field behind all others, whose line is made already.
+    #[inline]
+    pub fn add_line(&mut self, line: &FieldLine) {
+        self.added.extend_from_slice(line.as_bytes());
     }
 
     /// Adds fields behind all others, in one piece: those that are the same for many heads, and so made once.

@@ -356,6 +356,39 @@ impl fmt::Debug for Fields {
     }
 }
 
+/// A known field as a line, made once for the many heads that it is added to.
+#[derive(Debug, Clone)]
+pub struct FieldLine {
+    known: Known,
+    /// With its end.
+    line: Box<[u8]>,
+}
+
+impl FieldLine {
+    /// The line of this field. A control byte in the value becomes a space (RFC 9110, 5.5), for it could end the line.
+    pub fn new(known: Known, value: &[u8]) -> Self {
+        let mut line = Vec::new();
+        write_value(&mut line, known.beginning(), value);
+        let line = line.into_boxed_slice();
+        Self { known, line }
+    }
+
+    /// Which field it is.
+    pub(crate) fn known(&self) -> Known {
+        self.known
+    }
+
+    /// The line with its end.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// The field's value.
+    pub fn value(&self) -> &[u8] {
+        &self.line[self.known.beginning().len()..self.line.len() - 2]
+    }
+}
+
 /// The most bytes of fields that are pushed. Those that are read have limits of their own.
 const MAX_BYTES: usize = 16 << 20;
 
@@ -381,11 +414,20 @@ pub(crate) fn without_controls(bytes: &mut [u8], from: usize) {
 
 /// Writes a field that is known as a line, without what could end it.
 pub(crate) fn write_value(out: &mut Vec<u8>, beginning: &str, value: &[u8]) {
+    let from = out.len() + beginning.len();
+    write_text(out, beginning, value);
+    let end = out.len() - 2;
+    if text_end(out, from) < end {
+        without_controls(&mut out[..end], from);
+    }
+}
+
+/// The same with a value that has nothing that could end the line.
+#[inline]
+pub(crate) fn write_text(out: &mut Vec<u8>, beginning: &str, value: &[u8]) {
     out.reserve(beginning.len() + value.len() + 2);
     out.extend_from_slice(beginning.as_bytes());
-    let from = out.len();
     out.extend_from_slice(value);
-    without_controls(out, from);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -265,7 +265,15 @@ impl Head {
     }
 
     /// Whether its sender keeps the connection for another message, as far as the head says so (RFC 9112, 9.3).
+    #[inline]
     pub fn keeps_alive(&self) -> bool {
+        match self.fields.has(Known::Connection) {
+            true => self.keeps_alive_by_options(),
+            false => self.start.version >= Version::Http11,
+        }
+    }
+
+    fn keeps_alive_by_options(&self) -> bool {
         let is_one = !self.fields.repeated.contains(Known::Connection);
         let (mut keeps, mut closes) = (self.start.version >= Version::Http11, false);
         match self.fields.get(Known::Connection) {

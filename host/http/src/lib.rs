@@ -26,7 +26,7 @@ pub mod transcript;
 mod violation;
 
 pub use edit::Edit;
-pub use fields::{Field, Fields, Name};
+pub use fields::{Field, FieldLine, Fields, Name};
 pub use head::{Head, Version};
 pub use known::{Known, KnownSet};
 pub use limits::{Limits, Section};

@@ -2,7 +2,9 @@
 
 use equipoise_http::edit::HOP_BY_HOP;
 use equipoise_http::http1::{HeadEvent, RequestReader, ResponseReader};
-use equipoise_http::{Edit, Fields, Head, Known, KnownSet, Limits, Method, Version, Violation};
+use equipoise_http::{
+    Edit, FieldLine, Fields, Head, Known, KnownSet, Limits, Method, Version, Violation,
+};
 
 fn request(bytes: &str) -> Head {
     let (mut reader, mut head) = (RequestReader::new(Limits::default()), Head::new());
@@ -115,6 +117,39 @@ fn fields_that_are_the_same_for_many_are_added_in_one_piece() {
     let expected = "GET / HTTP/1.1\r\nHost: a\r\na: 1\r\nX-Forwarded-Proto: https\r\nvia: 1.1 us\r\n\
                     X-Forwarded-Proto: https\r\nvia: 1.1 us\r\n\r\n";
     assert_eq!(written(&edit, &head), expected);
+}
+
+#[test]
+fn lines_that_are_made_once_are_set_and_appended_as_values_are() {
+    let host = FieldLine::new(Known::Host, b"member:80");
+    let client = FieldLine::new(Known::XForwardedFor, b"192.0.2.1");
+    let via = FieldLine::new(Known::Via, b"1.1 us\r\nX-Bad: 1");
+    assert_eq!(via.value(), b"1.1 us  X-Bad: 1");
+    let texts = [
+        "GET / HTTP/1.1\r\nhOst: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nX-Forwarded-For: b\r\nHost: a\r\nvia: 1.0 x\r\n\r\n",
+        "GET / HTTP/1.0\r\nX-Forwarded-For: b\r\nX-Forwarded-For: c\r\nX-Forwarded-Host: d\r\n\r\n",
+    ];
+    for text in texts {
+        let head = request(text);
+        let (mut by_line, mut by_value) = (Edit::new(), Edit::new());
+        by_line.set_line(&head, &host);
+        by_value.set(&head, Known::Host, host.value());
+        by_line.append_line(&head, &client);
+        by_value.append(&head, Known::XForwardedFor, client.value());
+        by_line.append_value_of(&head, Known::Host, Known::XForwardedHost);
+        if let Some(host) = head.get(Known::Host) {
+            by_value.append(&head, Known::XForwardedHost, host);
+        }
+        by_line.append_line(&head, &via);
+        by_value.append(&head, Known::Via, via.value());
+        by_line.add_line(&client);
+        by_value.add(Known::XForwardedFor, client.value());
+        assert_eq!(written(&by_line, &head), written(&by_value, &head));
+        by_line.set_line(&head, &client);
+        by_value.set(&head, Known::XForwardedFor, client.value());
+        assert_eq!(written(&by_line, &head), written(&by_value, &head));
+    }
 }
 
 #[test]

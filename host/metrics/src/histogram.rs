@@ -75,7 +75,8 @@ impl Histogram {
     /// Counts one.
     #[inline]
     pub fn observe(&self, time: Duration) {
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanoseconds = time.as_secs().saturating_mul(SECOND);
+        let nanoseconds = nanoseconds.saturating_add(time.subsec_nanos().into());
         let mut bounds = self.bounds.iter();
         let bucket = bounds.position(|bound| nanoseconds <= *bound);
         self.buckets[bucket.unwrap_or(self.bounds.len())].add(1);

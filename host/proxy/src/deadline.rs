@@ -42,6 +42,7 @@ impl Deadline {
     }
 
     /// Ready, once, when the deadline has passed.
+    #[inline]
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
             return Poll::Pending;

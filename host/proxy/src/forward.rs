@@ -79,7 +79,11 @@ pub(crate) async fn serve(
     }
     let notes = Notes::begin(client, &snapshot, request);
     let mut call = Call::new(down, room, notes);
-    if let Err(failure) = forward(client, &snapshot, request, &mut call).await {
+    let served = match begin(client, &snapshot, request, &mut call) {
+        Ok(exchange) => exchange.run(&mut call).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = served {
         Box::pin(fail(request, &failure, &mut call)).await;
     }
     call.notes.close();
@@ -133,24 +137,11 @@ fn speaks_grpc(request: &Head) -> bool {
     request.version() == Version::Http2 && matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
-/// Finds the route and asks the members behind it.
-///
-/// # Errors
-/// Nothing was sent to the client yet.
-async fn forward<'request>(
-    client: &'request Client,
-    snapshot: &'request Snapshot,
-    request: &'request Head,
-    call: &mut Call<'request>,
-) -> Result<(), Failure> {
-    let exchange = begin(client, snapshot, request, call)?;
-    exchange.run(call).await
-}
-
 /// Finds the route of a request, and what there is to know before a member is chosen.
 ///
 /// # Errors
 /// It may not go to any member.
+#[inline(always)]
 fn begin<'request>(
     client: &'request Client,
     snapshot: &'request Snapshot,
@@ -214,6 +205,7 @@ fn begin<'request>(
             Some(_) => None,
         },
         give_up: cluster.config.request_timeout.map(|it| begun + it),
+        begun: time,
         now: Cell::new(begun),
         time: Cell::new(Some(time)),
     };
@@ -288,6 +280,8 @@ struct Exchange<'request> {
     wish: Option<Wish>,
     /// When all tries together have had their time.
     give_up: Option<Instant>,
+    /// When its head was there, as the time that balancing goes by.
+    begun: Duration,
     /// When it last waited for anything: the clock is not read for each step.
     now: Cell<Instant>,
     /// The same as the time that balancing goes by, once that is asked for.
@@ -301,7 +295,8 @@ struct Answered {
     pool: Rc<Pool>,
     /// What the judge is told when the response has been passed on.
     account: Option<Box<Account>>,
-    slot: Slot,
+    /// Held until the response has been passed on.
+    _slot: Slot,
 }
 
 /// A try that brought no answer.
@@ -321,7 +316,10 @@ impl From<Failure> for Failed {
 }
 
 impl Exchange<'_> {
-    /// Asks one member after another, until one answers or the request may not be tried again.
+    /// Asks one member after another, until one answers or the request may not be tried again, and passes the answer on.
+    ///
+    /// # Errors
+    /// Nothing was sent to the client yet.
     async fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
         let mut last_failure = None;
@@ -353,7 +351,9 @@ impl Exchange<'_> {
                     let repeats = self.repeats_on(status, call.upload.as_ref())
                         && self.affords(tries.next_after_answer(&choice));
                     if !repeats {
-                        self.pass_on(choice, answered, call).await;
+                        let ended = self.pass_on(&choice, &mut answered, call).await;
+                        self.part(choice, answered, &ended);
+                        self.conclude(&ended, call).await;
                         return Ok(());
                     }
                     answered.close(None);
@@ -401,6 +401,7 @@ impl Exchange<'_> {
     }
 
     /// Chooses a member.
+    #[inline(always)]
     fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
         let services = Services::at(self.time());
         let view = View::new(self.request, self.client.address.ip()).tried(tries);
@@ -522,6 +523,11 @@ impl Exchange<'_> {
         time
     }
 
+    /// How long it has been under way.
+    fn took(&self) -> Duration {
+        self.time().saturating_sub(self.begun)
+    }
+
     /// `Host` as members get it, where that is the client's.
     fn sent_host(&self) -> Option<&str> {
         let host = self.host;
@@ -531,6 +537,7 @@ impl Exchange<'_> {
     }
 
     /// The kept connections to the chosen member that this request may use.
+    #[inline(always)]
     fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
         let host = self.sent_host();
         // The member has proved to be this host, and no other.

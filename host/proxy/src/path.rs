@@ -39,8 +39,23 @@ pub fn strip_prefix(path: &[u8], prefix: &str) -> Option<usize> {
     let literal = prefix.trim_end_matches('/').as_bytes();
     match path.strip_prefix(literal) {
         Some([] | [b'/' | b';', ..]) => Some(literal.len()),
+        _ if are_other(path, literal) => None,
         _ => strip(path, literal, Slashes::Plain),
     }
+}
+
+/// Whether no reading of a path makes this prefix of it: the first byte that is another stands for itself in both, and nothing before
+/// it could be read in two ways.
+#[inline]
+fn are_other(path: &[u8], prefix: &[u8]) -> bool {
+    for (one, other) in path.iter().zip(prefix) {
+        match (one, other) {
+            (b'%' | b';', _) => return false,
+            (one, other) if one == other => {}
+            (one, other) => return one.is_ascii_alphanumeric() && other.is_ascii_alphanumeric(),
+        }
+    }
+    false
 }
 
 /// Whether a normalized `path` is `prefix` or lies below it for any member: whether encoded slashes and backslashes are slashes to it
@@ -457,6 +472,18 @@ mod tests {
             prop_assert!(is_below(&path, &prefix) && is_below(&hidden, &prefix));
             let longer = format!("{prefix}x");
             prop_assert!(!is_below(&path, &longer));
+        }
+
+        /// What is ruled out at once would be by each unit, too.
+        #[test]
+        fn a_path_that_is_another_has_not_the_prefix(
+            path in "[/ab;]{0,3}(%2[fF]|%61|/)?[/abcA;%]{0,6}",
+            prefix in "(/[abcA]{0,2}(%2F|%41)?;?/?){0,3}",
+        ) {
+            let literal = prefix.trim_end_matches('/').as_bytes();
+            if are_other(path.as_bytes(), literal) {
+                prop_assert_eq!(strip(path.as_bytes(), literal, Slashes::Plain), None);
+            }
         }
 
         #[test]

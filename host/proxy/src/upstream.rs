@@ -15,6 +15,8 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use equipoise_http::{FieldLine, Known};
+
 use crate::observe::meters::MemberMeters;
 use equipoise_config::Member;
 use equipoise_dns::Addresses;
@@ -32,8 +34,8 @@ pub struct Upstream {
     pub config: Member,
     /// Those of its name; none where it is given by an address or a socket file.
     pub addresses: Option<Arc<Addresses>>,
-    /// What goes into `Host`.
-    pub(crate) host: String,
+    /// `Host` as it gets it.
+    pub(crate) host: FieldLine,
     pub(crate) slots: Slots,
     /// What is counted of it.
     pub meters: Arc<MemberMeters>,
@@ -53,7 +55,7 @@ impl Upstream {
         Self {
             config: config.clone(),
             addresses: before.map_or_else(|| addresses(config), |before| before.addresses.clone()),
-            host: config.authority.as_str().to_owned(),
+            host: FieldLine::new(Known::Host, config.authority.as_str().as_bytes()),
             slots: Slots::new(config, before.map(|before| &before.slots)),
             meters: before.map_or_else(Arc::default, |before| before.meters.clone()),
             key: before

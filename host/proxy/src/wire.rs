@@ -56,26 +56,39 @@ impl Spare {
         large: Vec::new(),
     };
 
-    /// A buffer with nothing in it.
-    fn take(is_large: bool) -> Vec<u8> {
-        let (spare, size) = SPARE.with_borrow_mut(|spare| match is_large {
-            true => (spare.large.pop(), LARGE),
-            false => (spare.small.pop(), SMALL),
-        });
-        spare.unwrap_or_else(|| Vec::with_capacity(size))
+    /// A small buffer with nothing in it.
+    #[inline]
+    fn take() -> Vec<u8> {
+        let spare = SPARE.with_borrow_mut(|spare| spare.small.pop());
+        spare.unwrap_or_else(|| Vec::with_capacity(SMALL))
+    }
+
+    /// A large one.
+    fn take_large() -> Vec<u8> {
+        let spare = SPARE.with_borrow_mut(|spare| spare.large.pop());
+        spare.unwrap_or_else(|| Vec::with_capacity(LARGE))
     }
 
     /// Keeps a buffer that is not used any more, if it is of a usual size and there is room.
+    #[inline]
     fn put(mut bytes: Vec<u8>) {
+        if bytes.capacity() != SMALL {
+            return Self::put_other(bytes);
+        }
         bytes.clear();
         SPARE.with_borrow_mut(|spare| {
-            let (kept, most) = match bytes.capacity() {
-                SMALL => (&mut spare.small, KEPT),
-                LARGE => (&mut spare.large, KEPT_LARGE),
-                _ => return,
-            };
-            if kept.len() < most {
-                kept.push(bytes);
+            if spare.small.len() < KEPT {
+                spare.small.push(bytes);
+            }
+        });
+    }
+
+    #[cold]
+    fn put_other(mut bytes: Vec<u8>) {
+        bytes.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if bytes.capacity() == LARGE && spare.large.len() < KEPT_LARGE {
+                spare.large.push(bytes);
             }
         });
     }
@@ -135,7 +148,7 @@ impl Buffer {
     /// Where to append.
     pub(crate) fn vec(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = Spare::take(false);
+            self.bytes = Spare::take();
         }
         &mut self.bytes
     }
@@ -144,7 +157,7 @@ impl Buffer {
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let needed = self.bytes.len() + bytes.len();
         if self.bytes.capacity() < needed && needed > SMALL && self.bytes.capacity() < LARGE {
-            let mut larger = Spare::take(true);
+            let mut larger = Spare::take_large();
             larger.extend_from_slice(self.unread());
             self.start = 0;
             Spare::put(std::mem::replace(&mut self.bytes, larger));
@@ -201,11 +214,19 @@ impl Buffer {
     }
 
     /// At least a quarter of it is free for the next read; one that was filled grows.
+    #[inline]
     fn make_room(&mut self) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = Spare::take(false);
-        } else if self.was_filled && self.bytes.capacity() < LARGE {
-            let mut larger = Spare::take(true);
+        let capacity = self.bytes.capacity();
+        if capacity == 0 {
+            self.bytes = Spare::take();
+        } else if self.was_filled || self.bytes.len() > capacity / 4 * 3 {
+            self.make_more_room();
+        }
+    }
+
+    fn make_more_room(&mut self) {
+        if self.was_filled && self.bytes.capacity() < LARGE {
+            let mut larger = Spare::take_large();
             larger.extend_from_slice(self.unread());
             self.start = 0;
             Spare::put(std::mem::replace(&mut self.bytes, larger));
@@ -522,7 +543,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     /// Writes all that is to be written.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
-            let written = ready!(self.poll_write(context, &[]))?;
+            let (stream, waiting) = (Pin::new(&mut self.stream), self.outbox.unread());
+            let written = match stream.write_now(waiting) {
+                Some(written) => written?,
+                None => ready!(stream.poll_write(context, waiting))?,
+            };
+            self.note_written(written)?;
             self.outbox.consume(written);
         }
         if self.is_unflushed {
@@ -568,23 +594,26 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     fn poll_write(&mut self, context: &mut Context<'_>, behind: &[u8]) -> Poll<io::Result<usize>> {
         let (stream, waiting) = (Pin::new(&mut self.stream), self.outbox.unread());
         let written = match (waiting, behind) {
-            (waiting, []) => match stream.write_now(waiting) {
-                Some(written) => written?,
-                None => ready!(stream.poll_write(context, waiting))?,
-            },
             ([], behind) => ready!(stream.poll_write(context, behind))?,
             (waiting, behind) => {
                 let slices = [IoSlice::new(waiting), IoSlice::new(behind)];
                 ready!(stream.poll_write_vectored(context, &slices))?
             }
         };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        self.note_written(written)?;
+        Poll::Ready(Ok(written))
+    }
+
+    /// So many bytes were written.
+    #[inline]
+    fn note_written(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
         }
         self.is_unflushed = true;
-        self.written += written;
-        self.tally.sent(written);
-        Poll::Ready(Ok(written))
+        self.written += bytes;
+        self.tally.sent(bytes);
+        Ok(())
     }
 }
 

@@ -71,7 +71,24 @@ impl Decoder {
 
     /// Reads what has come; tells how many bytes of it were used, and what they are. Trailers go into `trailers`, which is cleared
     /// where they begin.
+    #[inline]
     pub fn decode(
+        &mut self,
+        input: &[u8],
+        trailers: &mut Fields,
+        limits: &Limits,
+    ) -> (usize, BodyEvent) {
+        match self.state {
+            State::Length(left) if !input.is_empty() => {
+                let taken = self.take_of_length(left, input);
+                (taken, BodyEvent::Data(0..taken))
+            }
+            State::Over => (0, BodyEvent::End),
+            _ => self.decode_framing(input, trailers, limits),
+        }
+    }
+
+    fn decode_framing(
         &mut self,
         input: &[u8],
         trailers: &mut Fields,
@@ -107,11 +124,7 @@ impl Decoder {
         }
         match self.state {
             State::Length(left) => {
-                let (taken, left) = take(left, rest);
-                self.state = match left {
-                    0 => State::Over,
-                    left => State::Length(left),
-                };
+                let taken = self.take_of_length(left, rest);
                 Ok((taken, BodyEvent::Data(0..taken)))
             }
             State::Chunk(left) => {
@@ -142,6 +155,17 @@ impl Decoder {
             State::Over => Ok((0, BodyEvent::End)),
             State::Refused(violation) => Err(violation),
         }
+    }
+
+    /// Takes what is here of a body of which so much is left; tells how many bytes those are.
+    #[inline]
+    fn take_of_length(&mut self, left: u64, rest: &[u8]) -> usize {
+        let (taken, left) = take(left, rest);
+        self.state = match left {
+            0 => State::Over,
+            left => State::Length(left),
+        };
+        taken
     }
 
     fn chunk_end(&mut self, rest: &[u8]) -> Result<(usize, BodyEvent), Violation> {
@@ -216,6 +240,7 @@ impl FirstLine for NoFirstLine {
 }
 
 /// How many of `left` bytes are here, and how many are left after them.
+#[inline]
 fn take(left: u64, bytes: &[u8]) -> (usize, u64) {
     match usize::try_from(left) {
         Ok(left) if left <= bytes.len() => (left, 0),

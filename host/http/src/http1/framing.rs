@@ -71,6 +71,7 @@ pub fn response_framing(head: &Head, method: Method) -> Result<Framing, Violatio
     })
 }
 
+#[inline]
 fn said(fields: &Fields, version: Version) -> Result<Said, Violation> {
     let is_repeated = |known| fields.repeated.contains(known);
     let (length, coding) = (

@@ -145,7 +145,7 @@ impl Reading {
     }
 
     /// Reads fields that are as they usually are and within limits, up to the first that is not.
-    #[inline]
+    #[inline(always)]
     fn read_usual(&mut self, fields: &mut Fields, bytes: &[u8], rules: &Rules<'_>) {
         let limits = rules.limits;
         let within = &bytes[..bytes.len().min(limits.bytes as usize)];

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use equipoise_http::{FieldLine, Known};
+
 use crate::downstream::Worker;
 use crate::downstream::drain::Guest;
 use crate::downstream::front::{Arrival, Front, Secured};
@@ -17,7 +19,7 @@ pub(crate) struct Client {
     /// Where it comes from.
     pub(crate) address: SocketAddr,
     /// Its address as it goes into `X-Forwarded-For`.
-    pub(crate) address_text: String,
+    pub(crate) forwarded_for: FieldLine,
     /// How it came by TLS; none without.
     pub(crate) tls: Option<Secured>,
     /// How its listener meets clients.
@@ -42,7 +44,7 @@ impl Client {
         Self {
             worker,
             address,
-            address_text: text_of(address.ip()),
+            forwarded_for: FieldLine::new(Known::XForwardedFor, text_of(address.ip()).as_bytes()),
             tls: arrival.tls.take(),
             front,
             guest,

@@ -200,7 +200,7 @@ impl Http1 {
         self.reader.phase() == Phase::Head
     }
 
-    /// Whether the connection can serve another request: reads on what little may be left of the body.
+    /// Whether the connection can serve another request, behind what little may be left of the body.
     async fn is_over_for_next(&mut self) -> bool {
         self.outlet = Outlet::new(&self.limits);
         // It may be set for the next look at the client.
@@ -208,6 +208,14 @@ impl Http1 {
         if !self.keeps || self.is_lost {
             return false;
         }
+        if self.reader.phase() == Phase::Body {
+            self.read_on().await;
+        }
+        self.reader.is_reusable()
+    }
+
+    /// Reads on what may be left of the body of a request that was answered, if that is little.
+    async fn read_on(&mut self) {
         let mut left = READ_ON;
         // What has come already costs nothing.
         self.consume(self.payload().len());
@@ -236,7 +244,6 @@ impl Http1 {
         })
         .await;
         self.deadline.clear();
-        self.reader.is_reusable()
     }
 
     /// Closes the connection. A client that may still be sending is listened to for a while: closed at once, the kernel would
@@ -265,7 +272,20 @@ impl Http1 {
     }
 
     /// What becomes of writing: a client that takes nothing for too long, or too little, is cut off.
+    #[inline]
     fn timed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<Result<T, ClientFault>> {
+        match polled {
+            Poll::Ready(Ok(done)) if self.wire.written == 0 => Poll::Ready(Ok(done)),
+            polled => self.judge_pace(context, polled),
+        }
+    }
+
+    /// The same where something was written, or nothing can be.
+    fn judge_pace<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,

@@ -63,7 +63,49 @@ pub struct Worker {
     pub(crate) manager: ManagerBridge,
     pub(super) meters: Desk,
     /// The idle connections to each member.
-    pools: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
+    pools: RefCell<Pools>,
+}
+
+/// How many pools are found without a search.
+const NEAR: usize = 512;
+
+/// The pools of a worker.
+#[derive(Default)]
+struct Pools {
+    all: BTreeMap<PoolKey, Rc<Pool>>,
+    /// Those of no host in particular that were used last, at the place that their upstream's key says: keys of one
+    /// configuration mostly follow each other.
+    near: Vec<Option<(u64, Rc<Pool>)>>,
+}
+
+impl Pools {
+    #[inline]
+    fn get(&mut self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
+        match self.near.get(upstream as usize % NEAR) {
+            Some(Some((key, pool))) if *key == upstream && host.is_none() => pool.clone(),
+            _ => self.find(upstream, host),
+        }
+    }
+
+    #[cold]
+    fn find(&mut self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
+        let key = PoolKey {
+            upstream,
+            host: host.map(Into::into),
+        };
+        let pool = self.all.entry(key).or_default();
+        if host.is_none() {
+            self.near.resize(NEAR, None);
+            self.near[upstream as usize % NEAR] = Some((upstream, pool.clone()));
+        }
+        pool.clone()
+    }
+
+    /// Leaves those that are wanted.
+    fn retain(&mut self, is_wanted: impl FnMut(&PoolKey, &mut Rc<Pool>) -> bool) {
+        self.near.clear();
+        self.all.retain(is_wanted);
+    }
 }
 
 /// What connections have in common that a request may choose from.
@@ -108,9 +150,7 @@ impl Worker {
     /// The idle connections to a member, by its upstream's key; of those by TLS, on which the member had to be this host.
     #[inline]
     pub(crate) fn pool(&self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
-        let host = host.map(Into::into);
-        let key = PoolKey { upstream, host };
-        self.pools.borrow_mut().entry(key).or_default().clone()
+        self.pools.borrow_mut().get(upstream, host)
     }
 
     /// Closes connections to members that have been idle for long enough, now and then, for ever.

@@ -7,7 +7,14 @@ use super::Exchange;
 use crate::observe::{Account, Opening};
 
 impl Exchange<'_> {
+    /// What became of a request at its member that did not answer, for the balancer and its judge.
+    #[cold]
+    pub(super) fn report_trouble(&self, choice: &Choice, outcome: Outcome) {
+        self.report(choice, outcome);
+    }
+
     /// What became of a request at its member, for the balancer and its judge.
+    #[inline(always)]
     pub(super) fn report(&self, choice: &Choice, outcome: Outcome) {
         let now = self.time();
         if let Outcome::Answered(_) = outcome {
@@ -25,6 +32,7 @@ impl Exchange<'_> {
     }
 
     /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
+    #[inline]
     pub(super) fn account(&self, choice: &Choice, status: u16) -> Option<Box<Account>> {
         let exchanges = self.cluster.exchanges.as_ref()?;
         let latency = self.time().saturating_sub(choice.lease.since());

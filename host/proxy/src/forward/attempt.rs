@@ -85,19 +85,19 @@ impl Exchange<'_> {
             connection,
             pool,
             account: self.account(choice, status),
-            slot,
+            _slot: slot,
         })
     }
 
     /// A try that failed after the request was handed to a connection.
     fn failed(&self, choice: &Choice, failure: Failure, was_reused: bool) -> Failed {
         match failure {
-            Failure::TimedOut(_) => self.report(choice, Outcome::TimedOut),
+            Failure::TimedOut(_) => self.report_trouble(choice, Outcome::TimedOut),
             Failure::NotReady(_) | Failure::Unreachable(_) => {
-                self.report(choice, Outcome::Unreachable);
+                self.report_trouble(choice, Outcome::Unreachable);
             }
-            Failure::Nonsense(_) => self.report(choice, Outcome::BrokenOff),
-            Failure::BrokenOff(_) if !was_reused => self.report(choice, Outcome::BrokenOff),
+            Failure::Nonsense(_) => self.report_trouble(choice, Outcome::BrokenOff),
+            Failure::BrokenOff(_) if !was_reused => self.report_trouble(choice, Outcome::BrokenOff),
             _ => {}
         }
         Failed {
@@ -134,7 +134,9 @@ impl Exchange<'_> {
             Ok(connection) if connection.is_reused() => {}
             Ok(_) => self.report(choice, Outcome::Connected),
             Err(ConnectError::Name(_)) => return Err(Failure::Misdirected),
-            Err(error) if error.is_the_members() => self.report(choice, Outcome::Unreachable),
+            Err(error) if error.is_the_members() => {
+                self.report_trouble(choice, Outcome::Unreachable)
+            }
             Err(_) => {}
         }
         Ok(opened?)
@@ -174,6 +176,7 @@ impl Exchange<'_> {
     }
 
     /// Begins the request as the member gets it over this connection.
+    #[inline(always)]
     fn send(
         &self,
         upstream: &Upstream,
@@ -216,6 +219,7 @@ impl Exchange<'_> {
     }
 
     /// Waits for the head of the response, for as long as the member may take, and passes on what it says before.
+    #[inline(always)]
     fn poll_final(
         &self,
         upstream: &Upstream,
@@ -249,6 +253,7 @@ impl Exchange<'_> {
     }
 
     /// The next head of the response, whichever it is.
+    #[inline(always)]
     fn poll_answer(
         &self,
         upstream: &Upstream,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use equipoise_http::edit::HOP_BY_HOP;
-use equipoise_http::{Edit, Fields, Head, Known, KnownSet, Method, Version};
+use equipoise_http::{Edit, FieldLine, Head, Known, KnownSet, Method, Version};
 
 use crate::downstream::Client;
 use equipoise_config::{ForwardingAction, Route, Via};
@@ -30,6 +30,13 @@ const NEVER_TO_MEMBERS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
     Known::XRealIpUnderscored,
 ]));
 
+/// What tells of the client as we do.
+const OF_US: KnownSet = KnownSet::of(&[
+    Known::XForwardedFor,
+    Known::XForwardedProto,
+    Known::XForwardedHost,
+]);
+
 /// What tells of the client besides what we tell: only from those who are trusted.
 const OF_TRUSTED: KnownSet = KnownSet::of(&[
     Known::XForwardedPort,
@@ -40,14 +47,11 @@ const OF_TRUSTED: KnownSet = KnownSet::of(&[
 /// What no response has behind us, besides what concerns the connection.
 const NEVER_TO_CLIENTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
 
-/// An element that many heads get: its field, made once.
-type Element = LazyLock<(Known, &'static [u8], Fields)>;
-
 /// `Via` of what came by each version.
-static VIA: [Element; 3] = [
-    LazyLock::new(|| element(Known::Via, b"1.0 equipoise")),
-    LazyLock::new(|| element(Known::Via, b"1.1 equipoise")),
-    LazyLock::new(|| element(Known::Via, b"2.0 equipoise")),
+static VIA: [LazyLock<FieldLine>; 3] = [
+    LazyLock::new(|| FieldLine::new(Known::Via, b"1.0 equipoise")),
+    LazyLock::new(|| FieldLine::new(Known::Via, b"1.1 equipoise")),
+    LazyLock::new(|| FieldLine::new(Known::Via, b"2.0 equipoise")),
 ];
 
 const _: () = assert!(
@@ -55,44 +59,28 @@ const _: () = assert!(
 );
 
 /// `X-Forwarded-Proto` of clients without TLS, and with.
-static PROTO: [Element; 2] = [
-    LazyLock::new(|| element(Known::XForwardedProto, b"http")),
-    LazyLock::new(|| element(Known::XForwardedProto, b"https")),
+static PROTO: [LazyLock<FieldLine>; 2] = [
+    LazyLock::new(|| FieldLine::new(Known::XForwardedProto, b"http")),
+    LazyLock::new(|| FieldLine::new(Known::XForwardedProto, b"https")),
 ];
-
-fn element(name: Known, value: &'static [u8]) -> (Known, &'static [u8], Fields) {
-    let mut field = Fields::default();
-    // A name that is known, and text.
-    let _ = field.push(name.name().as_bytes(), value);
-    (name, value, field)
-}
-
-/// Adds an element to a list, as [`Edit::append`] does.
-#[inline]
-fn append(edit: &mut Edit, head: &Head, element: &Element) {
-    let (name, value, field) = &**element;
-    match head.has(*name) {
-        true => edit.append(head, *name, value),
-        false => edit.add_all(field),
-    }
-}
 
 /// Makes the header fields of a client's request those that a member gets.
 ///
 /// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
 ///   the member's view of the request depends on; `TE` stays for trailers.
 /// - `member_host` goes into `Host`, unless the route preserves the client's.
+#[inline(always)]
 pub(crate) fn for_member(
     edit: &mut Edit,
     request: &Head,
     client: &Client,
     route: &Route,
-    member_host: &str,
+    member_host: &FieldLine,
 ) {
     edit.leave_out(NEVER_TO_MEMBERS);
     edit.leave_out_named_in_connection(request);
     if !route.preserve_host || !request.has(Known::Host) {
-        edit.set(request, Known::Host, member_host.as_bytes());
+        edit.set_line(request, member_host);
     }
     if request.has(Known::Te) && request.takes_trailers() {
         edit.add(Known::Te, b"trailers");
@@ -101,7 +89,7 @@ pub(crate) fn for_member(
     tell_about_client(edit, request, client, route);
     match route.via {
         Via::Off => {}
-        Via::On => append(edit, request, &VIA[request.version() as usize]),
+        Via::On => edit.append_line(request, &VIA[request.version() as usize]),
         Via::Block => edit.leave_out(KnownSet::of(&[Known::Via])),
     }
     if let Some(left) = forwards_left(request) {
@@ -125,6 +113,7 @@ fn forwards_left(request: &Head) -> Option<u32> {
 
 /// Makes the header fields of a member's response those that a client gets: without what concerns the member's connection, and with
 /// our `Via`. What a client should upgrade to (426) stays.
+#[inline(always)]
 pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
     edit.leave_out(NEVER_TO_CLIENTS);
     edit.leave_out_named_in_connection(response);
@@ -139,57 +128,47 @@ pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
         edit.add(Known::Connection, b"upgrade");
     }
     if route.via == Via::On {
-        append(edit, response, &VIA[response.version() as usize]);
+        edit.append_line(response, &VIA[response.version() as usize]);
     }
 }
 
+#[inline(always)]
 fn tell_about_client(edit: &mut Edit, request: &Head, client: &Client, route: &Route) {
     let (host, address) = (request.get(Known::Host), client.address.ip());
     let action = route.x_forwarded_action(address);
-    if action != ForwardingAction::Pass {
-        pass_on(
-            edit,
-            request,
-            Known::XForwardedFor,
-            client.address_text.as_bytes(),
-            action,
-        );
-        match action {
-            ForwardingAction::Append => append(edit, request, &PROTO[usize::from(client.is_tls())]),
-            _ => pass_on(
-                edit,
-                request,
-                Known::XForwardedProto,
-                client.scheme().as_bytes(),
-                action,
-            ),
+    let proto = &PROTO[usize::from(client.is_tls())];
+    match action {
+        ForwardingAction::Pass => {}
+        ForwardingAction::Append => {
+            edit.append_line(request, &client.forwarded_for);
+            edit.append_line(request, proto);
+            edit.append_value_of(request, Known::Host, Known::XForwardedHost);
         }
-        match host {
-            Some(host) => pass_on(edit, request, Known::XForwardedHost, host, action),
-            None if action == ForwardingAction::Append => {}
-            None => edit.leave_out(KnownSet::of(&[Known::XForwardedHost])),
-        }
-        if action != ForwardingAction::Append {
+        ForwardingAction::Replace => {
+            edit.set_line(request, &client.forwarded_for);
+            edit.set_line(request, proto);
+            match host {
+                Some(host) => edit.set(request, Known::XForwardedHost, host),
+                None => edit.leave_out(KnownSet::of(&[Known::XForwardedHost])),
+            }
             edit.leave_out(OF_TRUSTED);
         }
+        ForwardingAction::Remove => edit.leave_out(OF_US.union(OF_TRUSTED)),
     }
     let certificate = client.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
     if let Some(certificate) = certificate {
         edit.add(Known::ClientCert, certificate.as_bytes());
     }
     let action = route.forwarded_action(address);
-    if action != ForwardingAction::Pass {
-        let element = forwarded(client, host);
-        pass_on(edit, request, Known::Forwarded, &element, action);
-    }
-}
-
-fn pass_on(edit: &mut Edit, request: &Head, name: Known, value: &[u8], action: ForwardingAction) {
     match action {
-        ForwardingAction::Append => edit.append(request, name, value),
-        ForwardingAction::Replace => edit.set(request, name, value),
-        ForwardingAction::Remove => edit.leave_out(KnownSet::of(&[name])),
         ForwardingAction::Pass => {}
+        ForwardingAction::Append => {
+            edit.append(request, Known::Forwarded, &forwarded(client, host));
+        }
+        ForwardingAction::Replace => {
+            edit.set(request, Known::Forwarded, &forwarded(client, host));
+        }
+        ForwardingAction::Remove => edit.leave_out(KnownSet::of(&[Known::Forwarded])),
     }
 }
 

@@ -2,7 +2,7 @@
 //! counters.
 
 use std::fmt::Display;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use equipoise_balancer::{Balancer, Choice, Query, Refusal};
 use equipoise_http::{Edit, Head, Name};
@@ -33,6 +33,7 @@ pub(crate) struct Notes<'request> {
 
 impl<'request> Notes<'request> {
     /// A request that begins now.
+    #[inline(always)]
     pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, request: &Head) -> Self {
         let log = client.worker.access_log.as_ref();
         let explain = snapshot.explain.as_ref();
@@ -97,6 +98,7 @@ impl<'request> Notes<'request> {
     }
 
     /// A member is asked.
+    #[inline(always)]
     pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Choice) {
         let (cluster, session) = (exchange.cluster, exchange.session.as_ref());
         let meters = &cluster.meters;
@@ -114,6 +116,7 @@ impl<'request> Notes<'request> {
     }
 
     /// The member answered with this status, or did not, for this reason.
+    #[inline(always)]
     pub(super) fn note_outcome(&mut self, outcome: Result<u16, &Failure>) {
         if let Some(story) = &mut self.story {
             story.note_outcome(outcome, self.snapshot.now());
@@ -145,7 +148,7 @@ impl<'request> Notes<'request> {
     }
 
     /// The head of the response is there; it may get a field more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_answer(&mut self, status: u16, edit: &mut Edit) {
         match self.place {
             Some((route, _)) => self.snapshot.route_meters[route].count(status),
@@ -195,15 +198,14 @@ impl<'request> Notes<'request> {
     /// The request is over, if that was not noted before.
     pub(super) fn close(&mut self) {
         if !self.is_closed {
-            self.close_at(tokio::time::Instant::now());
+            self.close_after(self.begun.elapsed());
         }
     }
 
-    /// The request is over since `now`: its line is written, and its span ends.
-    pub(super) fn close_at(&mut self, now: tokio::time::Instant) {
+    /// The request is over, and took so long: its line is written, and its span ends.
+    pub(super) fn close_after(&mut self, took: Duration) {
         self.is_closed = true;
         if let Some((_, cluster)) = self.place.take() {
-            let took = now.into_std().saturating_duration_since(self.begun);
             cluster.meters.durations.observe(took);
         }
         self.record = None;

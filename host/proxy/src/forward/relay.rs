@@ -24,6 +24,8 @@ pub(super) enum Ended {
     ByClient(ClientFault),
     /// The member did not send all of it.
     ByMember(Cut),
+    /// It made the connection a tunnel, which is closed.
+    AsTunnel,
 }
 
 /// Why a member did not send all of its response.
@@ -46,7 +48,7 @@ impl Ended {
     /// What the judge calls it; `None` where it is not the member's fault.
     pub(super) fn failure(&self) -> Option<health::Failure> {
         match self {
-            Self::Whole | Self::ByClient(_) => None,
+            Self::Whole | Self::ByClient(_) | Self::AsTunnel => None,
             Self::ByMember(Cut::Fault(_)) => Some(health::Failure::BrokenOff),
             Self::ByMember(Cut::Stalled(_)) => Some(health::Failure::TimedOut),
         }
@@ -70,6 +72,7 @@ impl Relay {
     }
 
     /// Passes the body of a member's response on, and what is left of the request's meanwhile.
+    #[inline(always)]
     pub(super) fn poll(
         &mut self,
         member: &mut Connection,
@@ -192,12 +195,13 @@ pub(super) async fn answer(request: &Head, body: &[u8], call: &mut Call<'_>) {
     }
     notes.count_bytes(if is_sent { length } else { 0 });
     client.end(None);
-    finish(call, Instant::now()).await;
+    let took = call.notes.begun.elapsed();
+    finish(call, took).await;
 }
 
 /// Writes what is left of a response; noted before, so that a client that has it finds it in logs and metrics.
-pub(super) async fn finish(call: &mut Call<'_>, ended: Instant) {
-    call.notes.close_at(ended);
+pub(super) async fn finish(call: &mut Call<'_>, took: Duration) {
+    call.notes.close_after(took);
     if let Err(fault) = poll_fn(|context| call.down.poll_flush(context)).await {
         call.notes.note_client_fault(fault);
     }

@@ -9,7 +9,7 @@ use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
 use super::downstream::ClientFault;
-use super::relay::Relay;
+use super::relay::{Ended, Relay};
 use super::rewrite::Rewrite;
 use super::view::{Services, View};
 use super::workspace::Room;
@@ -21,19 +21,18 @@ impl Exchange<'_> {
     /// Passes the member's response on to the client, to its end.
     pub(super) async fn pass_on(
         &self,
-        choice: Choice,
-        mut answered: Answered,
+        choice: &Choice,
+        answered: &mut Answered,
         call: &mut Call<'_>,
-    ) {
-        let upstream = self.upstream(&choice);
-        let config = &upstream.config;
+    ) -> Ended {
+        let config = &self.upstream(choice).config;
         if let Some(upload) = &mut call.upload {
             upload.relax();
         }
         let Call {
             down, room, notes, ..
         } = &mut *call;
-        self.edit_answer(&choice, config, room);
+        self.edit_answer(choice, config, room);
         notes.note_answer(room.edit.status(&room.response), &mut room.edit);
         let connection = &mut answered.connection;
         if room.response.status() == 101 {
@@ -41,50 +40,61 @@ impl Exchange<'_> {
             upgrade::grant(&mut room.edit, &room.response, is_extended);
             down.begin(&room.response, &mut room.edit, Framing::None);
             Box::pin(self.open_tunnel(connection, config.tunnel_timeout, call)).await;
-            return answered.close(None);
+            return Ended::AsTunnel;
         }
         let framing = connection.framing();
         down.begin(&room.response, &mut room.edit, framing);
         let mut relay = Relay::new(config.timeout);
-        let ended = poll_fn(|context| relay.poll(connection, call, context)).await;
-        self.tick();
+        let mut has_waited = false;
+        let ended = poll_fn(|context| {
+            let ended = relay.poll(connection, call, context);
+            has_waited |= ended.is_pending();
+            ended
+        });
+        let ended = ended.await;
+        if has_waited {
+            self.tick();
+        }
+        ended
+    }
+
+    /// The member is done with: what the client has yet to take is not its business.
+    #[inline(always)]
+    pub(super) fn part(&self, choice: Choice, mut answered: Answered, ended: &Ended) {
         answered.close(ended.failure());
+        let upstream = self.upstream(&choice);
         match ended {
-            relay::Ended::Whole => {
+            Ended::Whole if upstream.config.is_reusable() => {
                 let Answered {
-                    connection,
-                    pool,
-                    slot,
-                    ..
+                    connection, pool, ..
                 } = answered;
-                if config.is_reusable() {
-                    pool.put(connection, self.now.get());
-                }
-                // What the client has yet to take is not the member's business.
-                drop((choice, slot));
-                relay::finish(call, self.now.get()).await;
+                pool.put(connection, self.now.get());
             }
-            relay::Ended::ByClient(fault) => {
-                if let ClientFault::Aborted(Some(code)) = fault {
-                    answered.connection.reset(code);
-                }
-                call.notes.note_client_fault(fault);
-            }
-            relay::Ended::ByMember(fault) => {
-                upstream.meters.count_truncated();
-                call.notes.note_break(&fault);
-                call.notes.close_at(self.now.get());
-                // What the client has yet to take is not the member's business.
-                drop((choice, answered));
+            Ended::ByClient(ClientFault::Aborted(Some(code))) => answered.connection.reset(*code),
+            Ended::ByMember(_) => upstream.meters.count_truncated(),
+            Ended::Whole | Ended::ByClient(_) | Ended::AsTunnel => {}
+        }
+    }
+
+    /// Sends the client what it has yet to take, and takes note of how the response ended.
+    pub(super) async fn conclude(&self, ended: &Ended, call: &mut Call<'_>) {
+        match ended {
+            Ended::Whole => relay::finish(call, self.took()).await,
+            Ended::ByClient(fault) => call.notes.note_client_fault(*fault),
+            Ended::ByMember(fault) => {
+                call.notes.note_break(fault);
+                call.notes.close_after(self.took());
                 // What came before is worth something, and HTTP/2 is not to overtake it.
                 let _ = poll_fn(|context| call.down.poll_flush(context)).await;
                 yield_now().await;
                 call.down.abort();
             }
+            Ended::AsTunnel => {}
         }
     }
 
     /// Makes the head of a member's response the client's.
+    #[inline(always)]
     fn edit_answer(&self, choice: &Choice, member: &Member, room: &mut Room) {
         let Room { response, edit, .. } = room;
         edit.clear();

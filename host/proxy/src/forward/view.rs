@@ -20,17 +20,19 @@ pub(super) struct View<'request> {
 }
 
 impl<'request> View<'request> {
-    /// The request before its first try.
-    pub(super) fn new(request: &'request Head, client_address: IpAddr) -> Self {
+    /// The request before its first try, of a client at this address, which is a canonical one.
+    #[inline]
+    pub(crate) fn new(request: &'request Head, client_address: IpAddr) -> Self {
         Self {
             request,
-            client_address: client_address.to_canonical(),
+            client_address,
             attempt: 1,
             tried: &[],
         }
     }
 
     /// The request before its next try.
+    #[inline]
     pub(crate) fn tried(self, tries: &'request Tries) -> Self {
         Self {
             attempt: tries.next_attempt(),

@@ -197,6 +197,7 @@ impl Connection {
     }
 
     /// Whether the exchange is over, so that another may follow.
+    #[inline]
     pub(crate) fn is_reusable(&self) -> bool {
         let is_over = match &self.exchange {
             Exchange::Http1(http1) => http1.is_reusable(),
@@ -215,6 +216,7 @@ impl Connection {
     }
 
     /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
+    #[inline]
     pub(super) fn is_quiet(&mut self) -> bool {
         let Exchange::Http1(http1) = &mut self.exchange else {
             return true;
@@ -231,6 +233,7 @@ impl Connection {
     }
 
     /// The same connection, after an exchange: idle.
+    #[inline]
     pub(super) fn rested(mut self) -> Self {
         if let Exchange::Http1(http1) = &mut self.exchange {
             http1.rest();
@@ -240,6 +243,7 @@ impl Connection {
     }
 
     /// The same connection, for another exchange.
+    #[inline]
     pub(super) fn reused(mut self) -> Self {
         self.is_reused = true;
         self.peeked = None;
@@ -344,6 +348,7 @@ impl Connection {
     }
 
     /// Where the body of the response ends.
+    #[inline]
     pub(crate) fn framing(&self) -> Framing {
         match &self.exchange {
             Exchange::Http1(http1) => http1.framing(),
@@ -355,6 +360,7 @@ impl Connection {
     ///
     /// # Errors
     /// It must not pass.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Result<(), MemberFault> {
         let Exchange::Http1(http1) = &mut self.exchange else {
             return Ok(());

@@ -124,6 +124,7 @@ impl Http1 {
     }
 
     /// Begins a request, with a body that ends like this.
+    #[inline]
     pub(super) fn begin(&mut self, head: &Head, edit: &Edit, framing: Framing) {
         self.before = self.carried();
         self.is_sent = false;
@@ -156,6 +157,7 @@ impl Http1 {
     }
 
     /// The next head of the response; interim ones come first.
+    #[inline]
     pub(super) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
@@ -182,6 +184,7 @@ impl Http1 {
         self.reader.framing()
     }
 
+    #[inline]
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
@@ -213,6 +216,7 @@ impl Http1 {
         self.body.trailers()
     }
 
+    #[inline]
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberFault>> {
         let filled = match std::mem::take(&mut self.is_early) {
             true => self.wire.poll_fill_late(context),

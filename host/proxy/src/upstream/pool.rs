@@ -33,6 +33,7 @@ struct Idle {
 impl Pool {
     /// A connection that is ready for a request, if there is one. It was idle for less than `ttl`, or is shared; that, only if
     /// `may_share`.
+    #[inline]
     pub(crate) fn take(&self, ttl: Duration, may_share: bool, now: Instant) -> Option<Connection> {
         if may_share && let Some(connection) = self.branch(None) {
             return Some(connection);
@@ -53,6 +54,7 @@ impl Pool {
     }
 
     /// An exchange on a connection that is shared; on one that was made since then, if that is said.
+    #[inline]
     fn branch(&self, since: Option<Instant>) -> Option<Connection> {
         let trunks = self.trunks.borrow();
         let mut trunks = trunks.iter();
@@ -109,6 +111,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
+    #[inline]
     pub(crate) fn put(&self, connection: Connection, now: Instant) {
         connection.count_unasked();
         // One that is shared is here already.

@@ -11,7 +11,7 @@ use crate::host;
 use crate::known::Known;
 use crate::method::Method;
 use crate::syntax::{
-    TargetParts, decimal, is_keep_alive, is_token, target_end, target_parts, text_end,
+    TargetParts, decimal, is_keep_alive, is_token, is_trailers, target_end, target_parts, text_end,
 };
 use crate::violation::Violation;
 
@@ -317,7 +317,11 @@ impl Head {
 
     /// Whether the sender takes trailers: it says so in `TE` (RFC 9110, 10.1.4).
     pub fn takes_trailers(&self) -> bool {
-        self.fields.has_element(Known::Te, "trailers")
+        match self.fields.get(Known::Te) {
+            None => false,
+            Some(te) if is_trailers(te) => true,
+            Some(_) => self.fields.has_element(Known::Te, "trailers"),
+        }
     }
 
     /// Starts a request that has not come by HTTP/1, or is ours. Its fields are pushed.

@@ -60,6 +60,16 @@ static PROTO: [Element; 2] = [
     LazyLock::new(|| element(Known::XForwardedProto, b"https")),
 ];
 
+/// What tells a member that trailers are taken; `TE` is the connection's (RFC 9110, 10.1.4).
+static TAKES_TRAILERS: LazyLock<Fields> = LazyLock::new(|| {
+    let mut fields = Fields::default();
+    for (name, value) in [(Known::Te, "trailers"), (Known::Connection, "te")] {
+        // Names that are known, and text.
+        let _ = fields.push(name.name().as_bytes(), value.as_bytes());
+    }
+    fields
+});
+
 fn element(name: Known, value: &'static [u8]) -> (Known, &'static [u8], Fields) {
     let mut field = Fields::default();
     // A name that is known, and text.
@@ -95,8 +105,7 @@ pub(crate) fn for_member(
         edit.set(request, Known::Host, member_host.as_bytes());
     }
     if request.has(Known::Te) && request.takes_trailers() {
-        edit.add(Known::Te, b"trailers");
-        edit.add(Known::Connection, b"te");
+        edit.add_all(&TAKES_TRAILERS);
     }
     tell_about_client(edit, request, client, route);
     match route.via {

@@ -285,13 +285,6 @@ impl Fields {
         });
     }
 
-    /// The lines of all fields, each with one space before its value, as they are pushed.
-    pub(crate) fn lines(&self) -> &[u8] {
-        let ends = self.table.first().zip(self.table.last());
-        let lines = ends.map(|(first, last)| first.start as usize..last.end as usize);
-        lines.map_or(&[], |lines| &self.bytes[lines])
-    }
-
     /// Takes the field at this place out.
     pub(crate) fn remove(&mut self, index: usize) {
         self.table.remove(index);

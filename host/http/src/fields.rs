@@ -102,6 +102,16 @@ pub struct Field<'f> {
 }
 
 impl Fields {
+    /// None.
+    pub const EMPTY: &Self = &Self {
+        bytes: Vec::new(),
+        table: Vec::new(),
+        firsts: Firsts([0; known::COUNT]),
+        present: KnownSet::EMPTY,
+        repeated: KnownSet::EMPTY,
+        has_odd: false,
+    };
+
     /// None; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -387,6 +387,13 @@ impl Head {
         if text_end(reason.as_bytes(), 0) < reason.len() {
             return Err(Violation::Reason);
         }
+        self.start_response(status, reason, version);
+        Ok(())
+    }
+
+    /// Writes the first line of a response, of which both were judged, into an empty head.
+    #[inline]
+    pub(crate) fn start_response(&mut self, status: u16, reason: &str, version: Version) {
         write_status_line(&mut self.fields.bytes, version, status, reason.as_bytes());
         let end = self.fields.bytes.len() - 2;
         let line = Line::Response {
@@ -394,7 +401,6 @@ impl Head {
             reason: (offset(end - reason.len()), offset(end)),
         };
         self.begun(version, line);
-        Ok(())
     }
 
     fn begun(&mut self, version: Version, line: Line) {

@@ -145,6 +145,7 @@ impl<'r> RequestReading<'r> {
         }
     }
 
+    #[inline(never)]
     fn push(&mut self, known: Known, line: &FieldLine<'_>) -> Result<(), Violation> {
         self.room.push(&mut self.head.fields, line, Some(known))
     }

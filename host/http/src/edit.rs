@@ -80,16 +80,6 @@ struct AddedLine {
     known: Option<Known>,
 }
 
-/// What becomes of a field.
-enum Fate<'e> {
-    /// It is passed on as it is.
-    Kept,
-    /// It is not passed on.
-    LeftOut,
-    /// It has another value.
-    Replaced(&'e [u8]),
-}
-
 /// A few places, in their order.
 #[derive(Default)]
 struct Few {
@@ -326,20 +316,21 @@ impl Edit {
             .map_or_else(|| head.status(), |(status, _)| status)
     }
 
-    /// The fields as they are passed on, for a version that does not write them as lines.
+    /// The fields as they are passed on.
     pub fn fields<'e>(&'e self, head: &'e Head) -> impl Iterator<Item = Field<'e>> {
-        let came = head.fields.table.iter().enumerate();
-        let came = came.filter_map(|(index, entry)| self.passed(head, index, entry));
-        came.chain(self.added())
+        let mut fields = Vec::new();
+        self.each_field(head, KnownSet::EMPTY, |field| fields.push(*field));
+        fields.into_iter()
     }
 
-    /// Hands over the same fields, but for those of the names in `left_out`, one after the other: each is looked at once.
+    /// Hands over the same fields, but for those of the names in `left_out`, one after the other: for a version that does not
+    /// write them as lines. Each is looked at once.
     #[inline]
-    pub(crate) fn each_field(
-        &self,
-        head: &Head,
+    pub(crate) fn each_field<'e>(
+        &'e self,
+        head: &'e Head,
         left_out: KnownSet,
-        mut each: impl FnMut(&Field<'_>),
+        mut each: impl FnMut(&Field<'e>),
     ) {
         let of_head = self.left_out | left_out;
         let mut changes = &self.places[..];
@@ -388,7 +379,7 @@ impl Edit {
 
     /// The first of the fields of a known name as they are passed on.
     pub(crate) fn first<'e>(&'e self, head: &'e Head, known: Known) -> Option<Field<'e>> {
-        let passed = |index: usize| self.passed(head, index, head.fields.table.get(index)?);
+        let passed = |index: usize| self.passed(head, index);
         let first = head.fields.first(known.into()).and_then(passed);
         first
             .or_else(|| head.positions(known).skip(1).find_map(passed))
@@ -521,28 +512,17 @@ impl Edit {
         }
     }
 
-    /// A field that came, as it is passed on.
-    #[inline(always)]
-    fn passed<'e>(&'e self, head: &'e Head, index: usize, entry: &Entry) -> Option<Field<'e>> {
-        let field = head.fields.field(entry);
-        match self.fate(head, index, entry) {
-            Fate::Kept => Some(field),
-            Fate::LeftOut => None,
-            Fate::Replaced(value) => Some(Field { value, ..field }),
-        }
-    }
-
-    /// What becomes of a field.
-    #[inline(always)]
-    fn fate(&self, head: &Head, index: usize, entry: &Entry) -> Fate<'_> {
+    /// The field that came at this place, as it is passed on.
+    fn passed<'e>(&'e self, head: &'e Head, index: usize) -> Option<Field<'e>> {
+        let entry = head.fields.table.get(index)?;
+        let mut field = head.fields.field(entry);
         if self.is_left_out(head, entry) {
-            return Fate::LeftOut;
+            return None;
         }
-        match self.place(index).map(|at| self.places[at].1) {
-            Err(_) => Fate::Kept,
-            Ok(None) => Fate::LeftOut,
-            Ok(Some(value)) => Fate::Replaced(self.piece(value)),
+        if let Ok(at) = self.place(index) {
+            field.value = self.piece(self.places[at].1?);
         }
+        Some(field)
     }
 
     /// Whether a field is left out for its name.

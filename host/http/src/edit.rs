@@ -12,7 +12,7 @@ use crate::fields::{
 };
 use crate::head::{Head, Line, Version, write_status_line};
 use crate::known::{Known, KnownSet};
-use crate::syntax::{colon, is_keep_alive, is_token, target_end, text_end};
+use crate::syntax::{is_keep_alive, is_token, target_end};
 use crate::violation::Violation;
 
 /// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
@@ -55,8 +55,9 @@ pub struct Edit {
     names: Vec<Piece>,
     /// Fields that are left out or replaced, by their place.
     places: Vec<(usize, Option<Piece>)>,
-    /// Lines of fields behind those that came.
+    /// Lines of fields behind those that came, and what is in them.
     added: Vec<u8>,
+    lines: Vec<AddedLine>,
     target: Option<Piece>,
     status: Option<(u16, Piece)>,
     version: Version,
@@ -71,14 +72,13 @@ struct Piece {
     to: u32,
 }
 
-/// What becomes of a field.
-enum Fate<'e> {
-    /// It is passed on as it is.
-    Kept,
-    /// It is not passed on.
-    LeftOut,
-    /// It has another value.
-    Replaced(&'e [u8]),
+/// A line that is added, behind the one before.
+#[derive(Debug, Clone, Copy)]
+struct AddedLine {
+    /// Behind its end.
+    end: u32,
+    name_length: u32,
+    known: Option<Known>,
 }
 
 /// A few places, in their order.
@@ -118,6 +118,7 @@ impl Edit {
         self.names.clear();
         self.places.clear();
         self.added.clear();
+        self.lines.clear();
         self.target = None;
         self.status = None;
         self.version = Version::Http11;
@@ -128,6 +129,7 @@ impl Edit {
     pub fn capacity(&self) -> usize {
         self.added.capacity()
             + self.text.capacity()
+            + self.lines.capacity() * size_of::<AddedLine>()
             + self.names.capacity() * size_of::<Piece>()
             + self.places.capacity() * size_of::<(usize, Option<Piece>)>()
     }
@@ -204,7 +206,7 @@ impl Edit {
     pub fn set_line(&mut self, head: &Head, line: &FieldLine) {
         let known = line.known();
         match head.first(known.into()) {
-            None => self.added.extend_from_slice(line.as_bytes()),
+            None => self.add_line(line),
             Some(first) if !head.repeated.contains(known) => {
                 let value = self.keep(line.value());
                 self.change(first, Some(value));
@@ -218,7 +220,7 @@ impl Edit {
     pub fn append_line(&mut self, head: &Head, line: &FieldLine) {
         match head.has(line.known()) {
             true => self.append(head, line.known(), line.value()),
-            false => self.added.extend_from_slice(line.as_bytes()),
+            false => self.add_line(line),
         }
     }
 
@@ -229,7 +231,10 @@ impl Edit {
             None => {}
             Some(value) if head.has(list) => self.append(head, list, value),
             // It was judged when it came.
-            Some(value) => write_text(&mut self.added, list.beginning(), value),
+            Some(value) => {
+                write_text(&mut self.added, list.beginning(), value);
+                self.end_line(list.name().len(), Some(list));
+            }
         }
     }
 
@@ -259,30 +264,69 @@ impl Edit {
     /// Adds a field behind all others. A name that is no token is not added.
     pub fn add<'n>(&mut self, name: impl Into<Name<'n>>, value: &[u8]) {
         match name.into() {
-            Name::Known(known) => write_value(&mut self.added, known.beginning(), value),
-            Name::Other(name) if is_token(name) => write_parts(&mut self.added, name, &[value]),
+            Name::Known(known) => {
+                write_value(&mut self.added, known.beginning(), value);
+                self.end_line(known.name().len(), Some(known));
+            }
+            Name::Other(name) if is_token(name) => {
+                write_parts(&mut self.added, name, &[value]);
+                self.end_line(name.len(), None);
+            }
             Name::Other(_) => {}
         }
     }
 
     /// The same with a value that is in several parts.
     pub fn add_parts<'n>(&mut self, name: impl Into<Name<'n>>, value: &[&[u8]]) {
-        match name.into() {
-            Name::Known(known) => write_parts(&mut self.added, known.name().as_bytes(), value),
-            Name::Other(name) if is_token(name) => write_parts(&mut self.added, name, value),
-            Name::Other(_) => {}
-        }
+        let (name, known) = match name.into() {
+            Name::Known(known) => (known.name().as_bytes(), Some(known)),
+            Name::Other(name) if is_token(name) => (name, None),
+            Name::Other(_) => return,
+        };
+        write_parts(&mut self.added, name, value);
+        self.end_line(name.len(), known);
     }
 
     /// Adds a field behind all others, whose line is made already.
     #[inline]
     pub fn add_line(&mut self, line: &FieldLine) {
         self.added.extend_from_slice(line.as_bytes());
+        let known = line.known();
+        self.end_line(known.name().len(), Some(known));
     }
 
-    /// Adds fields behind all others, in one piece: those that are the same for many heads, and so made once.
+    /// The line that was written last is one of a field.
+    #[inline]
+    fn end_line(&mut self, name_length: usize, known: Option<Known>) {
+        self.lines.push(AddedLine {
+            end: offset(self.added.len()),
+            name_length: offset(name_length),
+            known,
+        });
+    }
+
+    /// Adds fields behind all others, as they were pushed: those that are the same for many heads, and so made once.
     pub fn add_all(&mut self, fields: &Fields) {
-        self.added.extend_from_slice(fields.lines());
+        let (Some(first), Some(last)) = (fields.table.first(), fields.table.last()) else {
+            return;
+        };
+        if fields.has_odd {
+            for field in fields.iter() {
+                let name = field.known.map_or(Name::Other(field.name), Name::Known);
+                self.add(name, field.value);
+            }
+            return;
+        }
+        let before = offset(self.added.len());
+        let lines = first.start as usize..last.end as usize;
+        self.added.extend_from_slice(&fields.bytes[lines]);
+        for entry in &fields.table {
+            self.lines.push(AddedLine {
+                end: before + entry.end - first.start,
+                name_length: entry.name_end - entry.start,
+                known: entry.known,
+            });
+        }
     }
 
     /// Gives a request another target.
@@ -326,21 +370,74 @@ impl Edit {
             .map_or_else(|| head.status(), |(status, _)| status)
     }
 
-    /// The fields as they are passed on, for a version that does not write them as lines.
+    /// The fields as they are passed on.
     pub fn fields<'e>(&'e self, head: &'e Head) -> impl Iterator<Item = Field<'e>> {
-        let came = head.fields.table.iter().enumerate();
-        let came = came.filter_map(|(index, entry)| self.passed(head, index, entry));
-        came.chain(fields_of(&self.added))
+        let mut fields = Vec::new();
+        self.each_field(head, KnownSet::EMPTY, |field| fields.push(*field));
+        fields.into_iter()
+    }
+
+    /// Hands over the same fields, but for those of the names in `left_out`, one after the other: for a version that does not
+    /// write them as lines. Each is looked at once.
+    #[inline]
+    pub(crate) fn each_field<'e>(
+        &'e self,
+        head: &'e Head,
+        left_out: KnownSet,
+        mut each: impl FnMut(&Field<'e>),
+    ) {
+        let of_head = self.left_out | left_out;
+        let mut changes = &self.places[..];
+        for (index, entry) in head.fields.table.iter().enumerate() {
+            let mut field = head.fields.field(entry);
+            let mut is_left_out = match entry.known {
+                Some(known) => of_head.contains(known),
+                None => !self.names.is_empty() && self.is_named(field.name),
+            };
+            if let [(place, value), rest @ ..] = changes
+                && *place == index
+            {
+                changes = rest;
+                match value {
+                    Some(value) => field.value = self.piece(*value),
+                    None => is_left_out = true,
+                }
+            }
+            if !is_left_out {
+                each(&field);
+            }
+        }
+        let is_passed = |known: Known| !left_out.contains(known);
+        let added = self.added();
+        added
+            .filter(|field| field.known.is_none_or(is_passed))
+            .for_each(|field| each(&field));
+    }
+
+    /// The fields that are added.
+    fn added(&self) -> impl Iterator<Item = Field<'_>> {
+        let mut next = 0;
+        self.lines.iter().map(move |line| {
+            let (start, end) = (next, line.end as usize);
+            let name_end = start + line.name_length as usize;
+            next = end;
+            Field {
+                name: &self.added[start..name_end],
+                // Between a colon with a space, and CRLF.
+                value: &self.added[name_end + 2..end - 2],
+                known: line.known,
+                is_never_indexed: false,
+            }
+        })
     }
 
     /// The first of the fields of a known name as they are passed on.
     pub(crate) fn first<'e>(&'e self, head: &'e Head, known: Known) -> Option<Field<'e>> {
-        let mut came = head.positions(known).filter_map(|index| {
-            let entry = head.fields.table.get(index)?;
-            self.passed(head, index, entry)
-        });
-        came.next()
-            .or_else(|| fields_of(&self.added).find(|field| field.known == Some(known)))
+        let passed = |index: usize| self.passed(head, index);
+        let first = head.fields.first(known.into()).and_then(passed);
+        first
+            .or_else(|| head.positions(known).skip(1).find_map(passed))
+            .or_else(|| self.added().find(|field| field.known == Some(known)))
     }
 
     /// Writes the head as HTTP/1, with the empty line behind it.
@@ -469,28 +566,17 @@ impl Edit {
         }
     }
 
-    /// A field that came, as it is passed on.
-    #[inline(always)]
-    fn passed<'e>(&'e self, head: &'e Head, index: usize, entry: &Entry) -> Option<Field<'e>> {
-        let field = head.fields.field(entry);
-        match self.fate(head, index, entry) {
-            Fate::Kept => Some(field),
-            Fate::LeftOut => None,
-            Fate::Replaced(value) => Some(Field { value, ..field }),
-        }
-    }
-
-    /// What becomes of a field.
-    #[inline(always)]
-    fn fate(&self, head: &Head, index: usize, entry: &Entry) -> Fate<'_> {
+    /// The field that came at this place, as it is passed on.
+    fn passed<'e>(&'e self, head: &'e Head, index: usize) -> Option<Field<'e>> {
+        let entry = head.fields.table.get(index)?;
+        let mut field = head.fields.field(entry);
         if self.is_left_out(head, entry) {
-            return Fate::LeftOut;
+            return None;
         }
-        match self.place(index).map(|at| self.places[at].1) {
-            Err(_) => Fate::Kept,
-            Ok(None) => Fate::LeftOut,
-            Ok(Some(value)) => Fate::Replaced(self.piece(value)),
+        if let Ok(at) = self.place(index) {
+            field.value = self.piece(self.places[at].1?);
         }
+        Some(field)
     }
 
     /// Whether a field is left out for its name.
@@ -550,22 +636,4 @@ impl Edit {
     fn piece(&self, piece: Piece) -> &[u8] {
         &self.text[piece.from as usize..piece.to as usize]
     }
-}
-
-/// The fields of lines that were written here: each has a colon and a space behind its name.
-fn fields_of(lines: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    let mut rest = lines;
-    std::iter::from_fn(move || {
-        let colon = colon(rest, 0);
-        let end = text_end(rest, colon);
-        let (name, value) = (&rest[..colon], rest.get(colon + 2..end)?);
-        rest = rest.get(end + 2..)?;
-        let known = Known::of(name);
-        Some(Field {
-            name,
-            value,
-            known,
-            is_never_indexed: false,
-        })
-    })
 }

@@ -102,6 +102,16 @@ pub struct Field<'f> {
 }
 
 impl Fields {
+    /// None.
+    pub const EMPTY: &Self = &Self {
+        bytes: Vec::new(),
+        table: Vec::new(),
+        firsts: Firsts([0; known::COUNT]),
+        present: KnownSet::EMPTY,
+        repeated: KnownSet::EMPTY,
+        has_odd: false,
+    };
+
     /// None; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -283,13 +293,6 @@ impl Fields {
             is_plain: true,
             is_never_indexed,
         });
-    }
-
-    /// The lines of all fields, each with one space before its value, as they are pushed.
-    pub(crate) fn lines(&self) -> &[u8] {
-        let ends = self.table.first().zip(self.table.last());
-        let lines = ends.map(|(first, last)| first.start as usize..last.end as usize);
-        lines.map_or(&[], |lines| &self.bytes[lines])
     }
 
     /// Takes the field at this place out.

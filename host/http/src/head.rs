@@ -11,7 +11,7 @@ use crate::host;
 use crate::known::Known;
 use crate::method::Method;
 use crate::syntax::{
-    TargetParts, decimal, is_keep_alive, is_token, target_end, target_parts, text_end,
+    TargetParts, decimal, is_keep_alive, is_token, is_trailers, target_end, target_parts, text_end,
 };
 use crate::violation::Violation;
 
@@ -325,7 +325,11 @@ impl Head {
 
     /// Whether the sender takes trailers: it says so in `TE` (RFC 9110, 10.1.4).
     pub fn takes_trailers(&self) -> bool {
-        self.fields.has_element(Known::Te, "trailers")
+        match self.fields.get(Known::Te) {
+            None => false,
+            Some(te) if is_trailers(te) => true,
+            Some(_) => self.fields.has_element(Known::Te, "trailers"),
+        }
     }
 
     /// Starts a request that has not come by HTTP/1, or is ours. Its fields are pushed.
@@ -391,6 +395,13 @@ impl Head {
         if text_end(reason.as_bytes(), 0) < reason.len() {
             return Err(Violation::Reason);
         }
+        self.start_response(status, reason, version);
+        Ok(())
+    }
+
+    /// Writes the first line of a response, of which both were judged, into an empty head.
+    #[inline]
+    pub(crate) fn start_response(&mut self, status: u16, reason: &str, version: Version) {
         write_status_line(&mut self.fields.bytes, version, status, reason.as_bytes());
         let end = self.fields.bytes.len() - 2;
         let line = Line::Response {
@@ -398,7 +409,6 @@ impl Head {
             reason: (offset(end - reason.len()), offset(end)),
         };
         self.begun(version, line);
-        Ok(())
     }
 
     fn begun(&mut self, version: Version, line: Line) {

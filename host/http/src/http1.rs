@@ -26,6 +26,8 @@ pub use request::RequestReader;
 pub use response::ResponseReader;
 pub use trailers::{Sender, TrailerVerdict, trailer};
 
+pub(crate) use trailers::verdict;
+
 use std::ops::Range;
 
 use crate::violation::Violation;

@@ -234,6 +234,15 @@ pub(crate) fn is_keep_alive(option: &[u8]) -> bool {
         && option[8..].eq_ignore_ascii_case(b"ve")
 }
 
+/// Whether an element of `TE` is `trailers`.
+#[inline]
+pub(crate) fn is_trailers(element: &[u8]) -> bool {
+    const LOWER: u64 = u64::from_ne_bytes([b' '; 8]);
+    const ALL: u64 = u64::from_le_bytes(*b"trailers");
+    // All of them are letters, and no other byte becomes one of these.
+    element.len() == 8 && word_at(element, 0).is_some_and(|word| word | LOWER == ALL)
+}
+
 /// A number of up to 18 digits alone, which is more than any body has bytes.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if !(1..=18).contains(&digits.len()) {

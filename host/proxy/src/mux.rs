@@ -25,7 +25,7 @@ pub(crate) use self::stream::{Stream, StreamFault};
 use crate::wire::{Buffer, COPIED, Readiness, Tally};
 
 /// Heads that are kept for the next responses, and how large one may be, in bytes.
-const SPARE: usize = 16;
+const SPARE: usize = 64;
 const LARGEST_SPARE: usize = 16 * 1024;
 
 /// A connection, as all of its streams share it.
@@ -38,8 +38,9 @@ pub(crate) struct Mux<S, T> {
     pub(crate) engine: Connection,
     inbox: Buffer,
     streams: Inbounds,
-    /// Heads that are used up.
-    spare: Vec<Head>,
+    /// Heads that are used up. They are handed on in their boxes, since they are large.
+    #[expect(clippy::vec_box, reason = "what is moved to and fro is their boxes")]
+    spare: Vec<Box<Head>>,
     /// Bytes that were written to the socket.
     written: u64,
     /// Bytes that were used up since the last event that was told of.
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
 
     /// What comes next that is not for the holder of a stream; [`Event::More`] where that is nothing. The heads of requests are in
     /// `head`.
-    pub(crate) fn next(&mut self, now: Instant, head: &mut Head) -> Event {
+    pub(crate) fn next(&mut self, now: Instant, head: &mut Box<Head>) -> Event {
         loop {
             let (used, event) = self
                 .engine
@@ -122,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     }
 
     /// Hands what has come to the holder of its stream.
-    fn hand_over(&mut self, event: Event, head: &mut Head) -> Option<Event> {
+    fn hand_over(&mut self, event: Event, head: &mut Box<Head>) -> Option<Event> {
         match event {
             Event::Data {
                 stream,
@@ -145,7 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 let received = self.received();
                 if let Some(inbound) = self.streams.find(stream) {
                     inbound.received += received;
-                    std::mem::swap(&mut inbound.trailers, &mut **head);
+                    let spare = self.spare.pop().unwrap_or_default();
+                    inbound.trailers = Some(std::mem::replace(head, spare));
                     inbound.has_ended = true;
                     inbound.wake();
                 }
@@ -188,13 +190,13 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         stream: StreamId,
         framing: Option<Framing>,
         ends: bool,
-        head: &mut Head,
+        head: &mut Box<Head>,
     ) {
         let received = self.received();
-        let spare = self.spare.pop().unwrap_or_default();
         let Some(inbound) = self.streams.find(stream) else {
-            return self.spare.push(spare);
+            return;
         };
+        let spare = self.spare.pop().unwrap_or_default();
         inbound.received += received;
         inbound.answers.push_back(Answer {
             head: std::mem::replace(head, spare),
@@ -319,6 +321,13 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
     pub(crate) fn hold(&mut self, id: StreamId) -> Held {
         let place = self.streams.hold(id, self.over);
         Held { id, place }
+    }
+
+    /// Keeps the memory of a head that is used up, if it is not much.
+    fn keep_spare(&mut self, head: Box<Head>) {
+        if self.spare.len() < SPARE && head.capacity() <= LARGEST_SPARE {
+            self.spare.push(head);
+        }
     }
 
     /// Gives memory back that is not needed while nothing is under way.

@@ -6,7 +6,6 @@
 //! A client that sends such a field is refused: there is no other use of it than to mislead. A member's is left out, since an answer
 //! is worth more than its trailers; unless it is about framing, for then something is broken.
 
-use crate::fields::Name;
 use crate::known::{Known, KnownSet};
 
 /// Who sends a message.
@@ -31,10 +30,11 @@ pub enum TrailerVerdict {
 
 /// What becomes of a trailer field of this name.
 pub fn trailer(name: &[u8], sender: Sender) -> TrailerVerdict {
-    let known = match Name::of(name) {
-        Name::Known(known) => Some(known),
-        Name::Other(_) => None,
-    };
+    verdict(name, Known::of(name), sender)
+}
+
+/// The same where it is known which name it is.
+pub(crate) fn verdict(name: &[u8], known: Option<Known>, sender: Sender) -> TrailerVerdict {
     let is_among = |names: KnownSet| known.is_some_and(|known| names.contains(known));
     if is_among(FRAMING) {
         TrailerVerdict::Refused

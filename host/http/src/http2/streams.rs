@@ -1,5 +1,7 @@
 //! The streams of a connection: those that live, and as much as has to be known of those that do not.
 
+use std::cmp::Ordering;
+
 use crate::http2::stream::{Stream, StreamId};
 
 /// How many streams are remembered that we have reset while more could come by them.
@@ -48,9 +50,11 @@ impl Streams {
     /// The one with this number.
     #[inline]
     pub(crate) fn find(&self, number: u32) -> Option<StreamId> {
-        let slot = match self.order.last() {
-            Some((last, slot)) if *last == number => *slot,
-            _ => {
+        let (last, slot) = *self.order.last()?;
+        let slot = match number.cmp(&last) {
+            Ordering::Greater => return None,
+            Ordering::Equal => slot,
+            Ordering::Less => {
                 let at = self.order.binary_search_by_key(&number, |(it, _)| *it);
                 self.order.get(at.ok()?)?.1
             }
@@ -103,7 +107,11 @@ impl Streams {
         let stream = self.slots.get_mut(id.slot as usize)?.take()?;
         self.open -= usize::from(stream.is_counted);
         self.free.push(id.slot);
-        let at = self.order.binary_search_by_key(&id.number, |(it, _)| *it);
+        // They mostly end in their order, too.
+        let at = match self.order.first() {
+            Some((first, _)) if *first == id.number => Ok(0),
+            _ => self.order.binary_search_by_key(&id.number, |(it, _)| *it),
+        };
         if let Ok(at) = at {
             self.order.remove(at);
         }

@@ -64,6 +64,12 @@ static PROTO: [LazyLock<FieldLine>; 2] = [
     LazyLock::new(|| FieldLine::new(Known::XForwardedProto, b"https")),
 ];
 
+/// What tells a member that trailers are taken; `TE` is the connection's (RFC 9110, 10.1.4).
+static TAKES_TRAILERS: [LazyLock<FieldLine>; 2] = [
+    LazyLock::new(|| FieldLine::new(Known::Te, b"trailers")),
+    LazyLock::new(|| FieldLine::new(Known::Connection, b"te")),
+];
+
 /// Makes the header fields of a client's request those that a member gets.
 ///
 /// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
@@ -83,8 +89,7 @@ pub(crate) fn for_member(
         edit.set_line(request, member_host);
     }
     if request.has(Known::Te) && request.takes_trailers() {
-        edit.add(Known::Te, b"trailers");
-        edit.add(Known::Connection, b"te");
+        TAKES_TRAILERS.iter().for_each(|line| edit.add_line(line));
     }
     tell_about_client(edit, request, client, route);
     match route.via {

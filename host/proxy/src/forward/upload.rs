@@ -36,7 +36,9 @@ pub(crate) struct Upload {
     /// Whether the member waits for us because we wait for the client.
     awaits_client: bool,
     /// When the last data went to a member.
-    last_progress: Instant,
+    last_progress: Option<Instant>,
+    /// Whether it has got on since that was noted.
+    has_progressed: bool,
     /// How long the client may leave us waiting; none once the member has answered: client and member may then talk with
     /// each other as slowly as they like.
     patience: Option<Patience>,
@@ -87,7 +89,8 @@ impl Upload {
             progress: Progress::Sending,
             awaits_go_ahead: false,
             awaits_client: false,
-            last_progress: Instant::now(),
+            last_progress: None,
+            has_progressed: false,
             patience: Some(Patience::new(limits.client_timeout, rate)),
         })
     }
@@ -123,7 +126,8 @@ impl Upload {
         self.progress = Progress::Sending;
         self.awaits_go_ahead = ping.is_some();
         self.awaits_client = false;
-        self.last_progress = Instant::now();
+        self.last_progress = None;
+        self.has_progressed = true;
     }
 
     /// The member asks for it.
@@ -133,7 +137,7 @@ impl Upload {
 
     /// Since when the member has been the one to be waited for; `None` while the client is.
     pub(crate) fn member_idle_since(&self) -> Option<Instant> {
-        (!self.awaits_client()).then_some(self.last_progress)
+        (!self.awaits_client()).then(|| self.last_progress.unwrap_or_else(Instant::now))
     }
 
     /// The member has answered: what the client still sends may take its time, and nothing is sent again. A member that answers
@@ -159,6 +163,20 @@ impl Upload {
         client: &mut dyn Downstream,
         member: &mut Connection,
     ) -> Poll<Result<(), UploadFault>> {
+        let polled = self.carry_on(context, replay, client, member);
+        if std::mem::take(&mut self.has_progressed) {
+            self.last_progress = Some(Instant::now());
+        }
+        polled
+    }
+
+    fn carry_on(
+        &mut self,
+        context: &mut Context<'_>,
+        replay: &mut Vec<u8>,
+        client: &mut dyn Downstream,
+        member: &mut Connection,
+    ) -> Poll<Result<(), UploadFault>> {
         loop {
             if self.awaits_go_ahead {
                 let flushed = member.poll_flush(context);
@@ -170,7 +188,7 @@ impl Upload {
             if let Some(kept) = replay.get(self.sent..).filter(|kept| !kept.is_empty()) {
                 let taken = ready!(member.poll_payload(context, kept));
                 self.sent += taken.map_err(UploadFault::Member)?;
-                self.last_progress = Instant::now();
+                self.has_progressed = true;
                 continue;
             }
             if !client.payload().is_empty() {
@@ -182,7 +200,7 @@ impl Upload {
                 let taken = ready!(member.poll_payload(context, client.payload()));
                 client.consume(taken.map_err(UploadFault::Member)?);
                 self.drop_kept(replay);
-                self.last_progress = Instant::now();
+                self.has_progressed = true;
                 continue;
             }
             if self.has_ended {
@@ -220,7 +238,7 @@ impl Upload {
 
     fn note_progress(&mut self, bytes: usize) {
         self.awaits_client = false;
-        self.last_progress = Instant::now();
+        self.has_progressed = true;
         if let Some(patience) = &mut self.patience {
             patience.pass(bytes);
         }
@@ -240,7 +258,7 @@ impl Upload {
         if self.progress == Progress::Ended {
             ready!(member.poll_flush(context)).map_err(UploadFault::Member)?;
             self.progress = Progress::Done;
-            self.last_progress = Instant::now();
+            self.has_progressed = true;
         }
         Poll::Ready(Ok(()))
     }

@@ -26,15 +26,15 @@ pub(crate) struct Workspace {
 
 #[derive(Default)]
 struct Parts {
-    request: Head,
+    request: Box<Head>,
     room: Room,
 }
 
 /// Where the response to a request is made.
 #[derive(Default)]
 pub(crate) struct Room {
-    /// The head of the response.
-    pub(crate) response: Head,
+    /// The head of the response, in the box in which it comes by HTTP/2.
+    pub(crate) response: Box<Head>,
     /// How a head is passed on.
     pub(crate) edit: Edit,
     /// The payload of the request's body, as far as it may be sent again.
@@ -53,7 +53,7 @@ impl Workspace {
     }
 
     /// The head of the request, and the rest.
-    pub(crate) fn split(&mut self) -> (&mut Head, &mut Room) {
+    pub(crate) fn split(&mut self) -> (&mut Box<Head>, &mut Room) {
         let parts = self.parts.get_or_insert_default();
         (&mut parts.request, &mut parts.room)
     }

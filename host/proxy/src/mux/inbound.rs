@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
+use equipoise_http::Head;
 use equipoise_http::http1::Framing;
 use equipoise_http::http2::StreamId;
-use equipoise_http::{Fields, Head};
 
-use super::{LARGEST_SPARE, StreamFault};
+use super::StreamFault;
 use crate::wire::Buffer;
 
 /// Memory that heads of interim responses may hold which wait to be taken from one stream, in bytes. Beyond it, the oldest are of
@@ -17,7 +17,7 @@ pub(super) const WAITING: usize = 64 * 1024;
 /// The head of a response that has come.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) head: Head,
+    pub(super) head: Box<Head>,
     /// Where its body ends; `None` of an interim response.
     pub(super) framing: Option<Framing>,
 }
@@ -29,7 +29,8 @@ pub(super) struct Inbound {
     id: Option<StreamId>,
     pub(super) answers: VecDeque<Answer>,
     pub(super) data: Buffer,
-    pub(super) trailers: Fields,
+    /// Trailers, which are the fields of a head.
+    pub(super) trailers: Option<Box<Head>>,
     /// Bytes that have come by the stream, with their framing.
     pub(super) received: u64,
     /// Whether nothing follows.
@@ -114,10 +115,7 @@ impl Inbounds {
         inbound.id = None;
         inbound.answers.clear();
         inbound.data.clear();
-        match inbound.trailers.capacity() <= LARGEST_SPARE {
-            true => inbound.trailers.clear(),
-            false => inbound.trailers = Fields::default(),
-        }
+        inbound.trailers = None;
         inbound.received = 0;
         inbound.has_ended = false;
         inbound.fault = None;

@@ -8,7 +8,7 @@ use equipoise_http::{Fields, Head, Violation};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Held, LARGEST_SPARE, Mux, SPARE, Shared};
+use super::{Held, Shared};
 use crate::forward::Piece;
 use crate::wire::{Buffer, Readiness, Tally};
 
@@ -39,7 +39,7 @@ pub(crate) struct Stream<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally
     pub(super) place: usize,
     /// What was taken of what has come, and not used yet.
     data: Buffer,
-    trailers: Fields,
+    trailers: Option<Box<Head>>,
     /// Whether everything has come.
     has_come: bool,
     /// Whether the end was sent.
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
             id,
             place,
             data: Buffer::default(),
-            trailers: Fields::default(),
+            trailers: None,
             has_come,
             has_sent,
             sent: 0,
@@ -106,18 +106,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
     pub(crate) fn poll_answer(
         &mut self,
         context: &mut Context<'_>,
-        head: &mut Head,
+        head: &mut Box<Head>,
     ) -> Poll<Result<Option<Framing>, StreamFault>> {
         let mut mux = self.mux.borrow_mut();
-        let Mux { streams, spare, .. } = &mut *mux;
-        let Some(inbound) = streams.at_mut(self.place) else {
+        let Some(inbound) = mux.streams.at_mut(self.place) else {
             return Poll::Ready(Err(StreamFault::Closed));
         };
         if let Some(answer) = inbound.answers.pop_front() {
-            let used = std::mem::replace(head, answer.head);
-            if spare.len() < SPARE && used.capacity() <= LARGEST_SPARE {
-                spare.push(used);
-            }
+            mux.keep_spare(std::mem::replace(head, answer.head));
             return Poll::Ready(Ok(answer.framing));
         }
         if let Some(fault) = inbound.fault {
@@ -148,11 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         }
         if inbound.has_ended {
             self.has_come = true;
-            if inbound.trailers.is_empty() {
-                return Poll::Ready(Ok(Piece::End));
-            }
-            std::mem::swap(&mut self.trailers, &mut inbound.trailers);
-            return Poll::Ready(Ok(Piece::Trailers));
+            self.trailers = inbound.trailers.take();
+            return Poll::Ready(Ok(match &self.trailers {
+                Some(_) => Piece::Trailers,
+                None => Piece::End,
+            }));
         }
         if let Some(fault) = inbound.fault {
             return Poll::Ready(Err(fault));
@@ -177,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
 
     /// The trailers, once they have come.
     pub(crate) fn trailers(&self) -> &Fields {
-        &self.trailers
+        self.trailers.as_ref().map_or(Fields::EMPTY, |head| head)
     }
 
     /// Whether everything has come and was taken.
@@ -187,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
                 let mux = self.mux.borrow();
                 let inbound = mux.streams.at(self.place);
                 inbound
-                    .is_some_and(|it| it.has_ended && it.data.is_empty() && it.trailers.is_empty())
+                    .is_some_and(|it| it.has_ended && it.data.is_empty() && it.trailers.is_none())
             })
     }
 
@@ -261,15 +257,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
 
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Drop for Stream<S, T> {
     fn drop(&mut self) {
-        let code = self.code;
-        self.reset(code);
-        let streams = &mut self.mux.borrow_mut().streams;
-        if !self.trailers.is_empty()
-            && let Some(inbound) = streams.at_mut(self.place)
-        {
-            // Their memory is for the next.
-            std::mem::swap(&mut self.trailers, &mut inbound.trailers);
+        let mut mux = self.mux.borrow_mut();
+        mux.engine.reset(self.id, self.code);
+        mux.touch();
+        if let Some(head) = self.trailers.take() {
+            mux.keep_spare(head);
         }
-        streams.release(self.place);
+        mux.streams.release(self.place);
     }
 }

@@ -49,7 +49,7 @@ struct Pair {
 
 /// Drives one side for as long as it lives.
 async fn drive(side: Side, asked: UnboundedSender<(Head, TestStream)>) {
-    let mut head = Head::new();
+    let mut head = Box::<Head>::default();
     poll_fn(|context| {
         side.borrow_mut().own(context);
         loop {
@@ -80,7 +80,7 @@ async fn drive(side: Side, asked: UnboundedSender<(Head, TestStream)>) {
 /// Tells what has come.
 fn take(
     side: &Side,
-    head: &mut Head,
+    head: &mut Box<Head>,
     asked: &UnboundedSender<(Head, TestStream)>,
 ) -> Result<(), ConnectionError> {
     loop {
@@ -137,7 +137,7 @@ fn run<F: Future>(test: F) -> F::Output {
 
 /// Asks for a path; `ends` says that there is no body.
 fn ask(client: &Side, path: &str, ends: bool) -> TestStream {
-    let mut head = Head::new();
+    let mut head = Box::<Head>::default();
     head.begin_request(b"POST", path.as_bytes(), Version::Http2)
         .unwrap();
     head.push(b"host", b"a").unwrap();
@@ -152,7 +152,7 @@ fn ask(client: &Side, path: &str, ends: bool) -> TestStream {
 
 /// Answers with this status.
 fn answer(stream: &mut TestStream, status: u16) {
-    let mut head = Head::new();
+    let mut head = Box::<Head>::default();
     head.begin_response(status, "", Version::Http2).unwrap();
     let interim = status < 200;
     let said = stream.with(|engine, id| match interim {
@@ -164,7 +164,7 @@ fn answer(stream: &mut TestStream, status: u16) {
 
 /// The status of the next head.
 async fn status(stream: &mut TestStream) -> Result<u16, StreamFault> {
-    let mut head = Head::new();
+    let mut head = Box::<Head>::default();
     poll_fn(|context| stream.poll_answer(context, &mut head)).await?;
     Ok(head.status())
 }
@@ -410,7 +410,7 @@ fn a_malformed_message_is_a_fault_of_its_stream_alone() {
         let (_, mut far) = pair.asked.recv().await.expect("a request");
         let mut other = ask(&pair.client, "/", true);
         let (_, mut far_other) = pair.asked.recv().await.expect("a request");
-        let mut head = Head::new();
+        let mut head = Box::<Head>::default();
         head.begin_response(200, "", Version::Http2).unwrap();
         head.push(b"content-length", b"5").unwrap();
         far.with(|engine, id| engine.respond(id, &head, &Edit::new(), true))
@@ -474,7 +474,7 @@ fn interim_responses_that_are_not_taken_are_bounded_by_what_they_hold() {
         let mut pair = pair(1 << 20).await;
         let mut stream = ask(&pair.client, "/", true);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        let mut head = Head::new();
+        let mut head = Box::<Head>::default();
         head.begin_response(103, "", Version::Http2).unwrap();
         head.push(b"link", &[b'l'; 30_000]).unwrap();
         for _ in 0..40 {
@@ -562,7 +562,7 @@ fn a_stream_is_woken_only_if_it_waits_for_something() {
         let wakes = Arc::<Wakes>::default();
         let waker = Waker::from(wakes.clone());
         let context = &mut Context::from_waker(&waker);
-        let mut head = Head::new();
+        let mut head = Box::<Head>::default();
         assert!(stream.poll_answer(context, &mut head).is_pending());
         answer(&mut far, 200);
         for _ in 0..5 {

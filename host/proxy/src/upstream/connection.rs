@@ -339,7 +339,7 @@ impl Connection {
     pub(crate) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
-        head: &mut Head,
+        head: &mut Box<Head>,
     ) -> Poll<Result<(), MemberFault>> {
         match &mut self.exchange {
             Exchange::Http1(http1) => http1.poll_head(context, head),

@@ -166,7 +166,7 @@ impl Http2 {
     pub(super) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
-        head: &mut Head,
+        head: &mut Box<Head>,
     ) -> Poll<Result<(), MemberFault>> {
         let stream = self.stream()?;
         let framing = ready!(stream.poll_answer(context, head)).map_err(fault_of)?;

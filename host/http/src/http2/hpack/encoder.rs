@@ -32,7 +32,8 @@ const LARGEST: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Encoder {
     table: Table,
-    /// Empty until the first block.
+    /// Which slot each name has, and each class of names: one more than its place, or 0. Empty until the first block.
+    places: Vec<u8>,
     slots: Vec<Slot>,
     /// A size that the other side has to be told, and the smallest since it was told one.
     resized: Option<Resized>,
@@ -46,13 +47,20 @@ struct Resized {
 }
 
 /// What is known of the last lines of a name, or of a class of names.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// The low bits of the number of the line that was added to the table last.
-    number: u16,
+    /// The number of the line that was added to the table last.
+    number: u32,
+    /// Where its value begins among all bytes that the table had.
+    value: u32,
+    /// How long that is: [`NONE`] where no line was added.
+    length: u32,
     /// The low bits of a sum of the value that came last.
     sum: u16,
 }
+
+/// More than any value has.
+const NONE: u32 = u32::MAX;
 
 /// How a field is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +86,7 @@ impl Encoder {
     pub fn new() -> Self {
         Self {
             table: Table::new(TABLE_SIZE),
+            places: Vec::new(),
             slots: Vec::new(),
             resized: None,
             line: Vec::new(),
@@ -86,7 +95,10 @@ impl Encoder {
 
     /// Bytes of memory that are held.
     pub fn capacity(&self) -> usize {
-        self.table.capacity() + self.slots.capacity() * size_of::<Slot>() + self.line.capacity()
+        self.table.capacity()
+            + self.places.capacity()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.line.capacity()
     }
 
     /// Gives back memory that is of no use until the next block; the table stays.
@@ -121,8 +133,8 @@ impl Encoder {
             }
             integer::write(last, 5, 0x20, out);
         }
-        if self.slots.is_empty() {
-            self.slots = vec![Slot::default(); SLOTS];
+        if self.places.is_empty() {
+            self.places = vec![0; SLOTS];
         }
     }
 
@@ -154,8 +166,70 @@ impl Encoder {
         out.push(0x80 | index);
     }
 
-    /// The same as [`field`](Self::field) where it is known what the name is.
+    /// Encodes a pseudo-field of a request.
+    #[inline]
+    pub(crate) fn pseudo(
+        &mut self,
+        pseudo: Pseudo,
+        value: &[u8],
+        never_indexed: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let label = Label::Pseudo(pseudo);
+        match pseudo {
+            Pseudo::Authority => self.add(label, value, never_indexed, out),
+            // None of the others is in the dynamic table.
+            _ => match static_line(pseudo, value) {
+                Indexing::Static(index) if !never_indexed => out.push(0x80 | index),
+                _ => self.add_literal(label, value, never_indexed, 0, out),
+            },
+        }
+    }
+
+    /// Encodes a field by its index, if its last line in the table has this value; says whether it has.
     #[inline(always)]
+    pub(crate) fn repeat(&self, known: Known, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(slot) = self.slot(known as usize) else {
+            return false;
+        };
+        let age = self.age(slot);
+        let is_it = slot.length as usize == value.len() && self.table.has(age, slot.value, value);
+        if is_it {
+            integer::write(statics::COUNT_OF_STATICS + age, 7, 0x80, out);
+        }
+        is_it
+    }
+
+    #[inline(always)]
+    fn slot(&self, name: usize) -> Option<&Slot> {
+        let place = usize::from(*self.places.get(name)?);
+        self.slots.get(place.wrapping_sub(1))
+    }
+
+    /// The slot of a name, which it has from now on.
+    fn slot_mut(&mut self, label: Label<'_>) -> Option<&mut Slot> {
+        let place = self.places.get_mut(label.slot())?;
+        if *place == 0 {
+            self.slots.push(Slot {
+                number: 0,
+                value: 0,
+                length: NONE,
+                sum: 0,
+            });
+            // There are fewer slots than a byte can count.
+            *place = self.slots.len() as u8;
+        }
+        self.slots.get_mut(usize::from(*place) - 1)
+    }
+
+    /// How old the line of a slot is: 1 of the newest.
+    #[inline(always)]
+    fn age(&self, slot: &Slot) -> usize {
+        self.table.added().wrapping_sub(slot.number) as usize
+    }
+
+    /// The same as [`field`](Self::field) where it is known what the name is.
+    #[inline]
     pub(crate) fn add(
         &mut self,
         label: Label<'_>,
@@ -175,11 +249,10 @@ impl Encoder {
     }
 
     /// The line of this name that was added last, and its index.
-    #[inline(always)]
+    #[inline]
     fn find(&self, label: Label<'_>) -> Option<(usize, FieldLine<'_>)> {
-        let slot = self.slots.get(label.slot())?;
-        // 1 for the newest; 0 says that there is none.
-        let age = usize::from((self.table.added() as u16).wrapping_sub(slot.number));
+        let slot = self.slot(label.slot()).filter(|it| it.length != NONE)?;
+        let age = self.age(slot);
         let line = self.table.get(age.wrapping_sub(1))?;
         let is_it = label.is_of(&line);
         is_it.then_some((statics::COUNT_OF_STATICS + age, line))
@@ -220,7 +293,7 @@ impl Encoder {
 
     /// Whether a name has the value that it had the last time, and is to be kept with it.
     fn is_repeated(&mut self, label: Label<'_>, value: &[u8]) -> bool {
-        let Some(slot) = self.slots.get_mut(label.slot()) else {
+        let Some(slot) = self.slot_mut(label) else {
             return false;
         };
         let sum = sum(value) ^ label.class();
@@ -242,10 +315,13 @@ impl Encoder {
         for part in [COLON, value, END] {
             self.line.extend_from_slice(part);
         }
-        if let Some(slot) = self.slots.get_mut(label.slot()) {
-            slot.number = self.table.added() as u16;
-        }
+        let (number, start) = (self.table.added(), self.table.end());
         self.table.add(&self.line, shape);
+        if let Some(slot) = self.slot_mut(label) {
+            slot.number = number;
+            slot.value = start.wrapping_add(shape.name_length + COLON.len() as u32);
+            slot.length = value.len() as u32;
+        }
     }
 }
 
@@ -262,6 +338,7 @@ fn indexing(label: Label<'_>, value: &[u8], never_indexed: bool) -> Indexing {
 }
 
 /// How a pseudo-field is encoded: paths are not indexed, for there are many.
+#[inline]
 fn static_line(pseudo: Pseudo, value: &[u8]) -> Indexing {
     match (pseudo, value) {
         (Pseudo::Method, b"GET") => Indexing::Static(2),

@@ -88,6 +88,12 @@ impl<'l> FieldLine<'l> {
         &self.bytes[..self.shape.name_length as usize]
     }
 
+    /// The bytes of the name.
+    #[inline]
+    pub(crate) fn name_length(&self) -> usize {
+        self.shape.name_length as usize
+    }
+
     /// The value as it came.
     #[inline]
     pub fn value(&self) -> &'l [u8] {

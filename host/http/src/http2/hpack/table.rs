@@ -64,6 +64,20 @@ impl Table {
         self.added
     }
 
+    /// Where the bytes of the next line begin among those of all that there were.
+    pub(super) fn end(&self) -> u32 {
+        self.base.wrapping_add(self.bytes.len() as u32)
+    }
+
+    /// Whether the line that was added as the last but `age - 1` is still there, and has these bytes from this place on, among
+    /// those of all that there were.
+    #[inline(always)]
+    pub(super) fn has(&self, age: usize, start: u32, bytes: &[u8]) -> bool {
+        let from = start.wrapping_sub(self.base) as usize;
+        age.wrapping_sub(1) < self.entries.len()
+            && self.bytes.get(from..from + bytes.len()) == Some(bytes)
+    }
+
     /// Bytes of memory that are held.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
@@ -91,9 +105,8 @@ impl Table {
     /// Adds a line, for which others make room. One that is larger than the table empties it, and is not added (RFC 7541, 4.4).
     pub(super) fn add(&mut self, line: &[u8], shape: Shape) {
         let length = line.len() as u32;
-        let start = self.base.wrapping_add(self.bytes.len() as u32);
         let entry = Entry {
-            start,
+            start: self.end(),
             length,
             shape,
         };

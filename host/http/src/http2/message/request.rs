@@ -10,6 +10,7 @@ use crate::http2::message::room::Room;
 use crate::http2::pseudo::{Pseudo, PseudoFields, is_tls};
 use crate::known::{Known, KnownSet};
 use crate::limits::{Excess, Limits};
+use crate::syntax::is_trailers;
 use crate::violation::Violation;
 
 /// What a request is, beside its head.
@@ -121,7 +122,7 @@ impl<'r> RequestReading<'r> {
                 self.crumbs.add(line.value(), line.is_never_indexed(), room)
             }
             Known::Host => self.take_host(line),
-            Known::Te if line.value().eq_ignore_ascii_case(b"trailers") => self.push(known, line),
+            Known::Te if is_trailers(line.value()) => self.push(known, line),
             Known::Te => Err(Violation::Te),
             // Behind extended CONNECT there is no body, and it needs no key (RFC 8441, 5).
             Known::ContentLength | Known::SecWebsocketKey if self.request.is_connect => Ok(()),
@@ -144,6 +145,7 @@ impl<'r> RequestReading<'r> {
         }
     }
 
+    #[inline(never)]
     fn push(&mut self, known: Known, line: &FieldLine<'_>) -> Result<(), Violation> {
         self.room.push(&mut self.head.fields, line, Some(known))
     }

@@ -71,7 +71,7 @@ impl<'r> ResponseReading<'r> {
             return Err(Violation::Switching);
         }
         self.head
-            .begin_response(status, reason(status), Version::Http2)?;
+            .start_response(status, reason(status), Version::Http2);
         self.room.take(self.head.fields.bytes.len())
     }
 

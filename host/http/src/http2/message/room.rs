@@ -58,7 +58,7 @@ impl Room {
     }
 
     /// Adds a line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         fields: &mut Fields,
@@ -69,7 +69,7 @@ impl Room {
         self.judge_count(fields)?;
         fields.push_line(
             line.bytes(),
-            line.name().len(),
+            line.name_length(),
             known,
             line.is_never_indexed(),
         );

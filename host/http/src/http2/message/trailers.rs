@@ -1,7 +1,7 @@
 //! Trailer sections (RFC 9113, 8.1), with the rules that they have in any version.
 
 use crate::fields::Fields;
-use crate::http1::{Sender, TrailerVerdict, trailer};
+use crate::http1::{Sender, TrailerVerdict, verdict};
 use crate::http2::hpack::{FieldLine, Named};
 use crate::http2::message::OF_CONNECTION;
 use crate::http2::message::room::Room;
@@ -39,7 +39,7 @@ impl<'r> TrailersReading<'r> {
         if known.is_some_and(|known| OF_CONNECTION.contains(known)) {
             return Err(Violation::ConnectionField);
         }
-        match trailer(line.name(), self.sender) {
+        match verdict(line.name(), known, self.sender) {
             TrailerVerdict::Passed => self.room.push(self.trailers, &line, known),
             TrailerVerdict::LeftOut => self.room.take(line.bytes().len()),
             TrailerVerdict::Refused => Err(Violation::Trailer),

@@ -8,7 +8,7 @@ use crate::http2::message::OF_CONNECTION;
 use crate::http2::pseudo::Pseudo;
 use crate::known::{Known, KnownSet};
 use crate::method::Method;
-use crate::syntax::{is_token, trim};
+use crate::syntax::{is_token, is_trailers, trim};
 use crate::violation::Violation;
 
 /// What a request says otherwise, or not at all.
@@ -80,20 +80,15 @@ impl Writer {
         };
         let is_never_indexed = head.start.is_target_never_indexed;
         let scheme: &[u8] = if is_tls { b"https" } else { b"http" };
-        for (pseudo, value, is_never_indexed) in [
-            (Pseudo::Method, method, false),
-            (Pseudo::Scheme, scheme, false),
-            (Pseudo::Authority, host.value, host.is_never_indexed),
-            (Pseudo::Path, target, is_never_indexed),
-        ] {
-            encoder.add(Label::Pseudo(pseudo), value, is_never_indexed, out);
-        }
+        encoder.pseudo(Pseudo::Method, method, false, out);
+        encoder.pseudo(Pseudo::Scheme, scheme, false, out);
+        encoder.pseudo(Pseudo::Authority, host.value, host.is_never_indexed, out);
+        encoder.pseudo(Pseudo::Path, target, is_never_indexed, out);
         if let Some(protocol) = protocol {
-            encoder.add(Label::Pseudo(Pseudo::Protocol), protocol, false, out);
+            encoder.pseudo(Pseudo::Protocol, protocol, false, out);
         }
         let left_out = protocol.map_or(NOT_OF_REQUESTS, |_| NOT_OF_CONNECT);
-        edit.fields(head)
-            .for_each(|field| self.field(&field, left_out, out));
+        edit.each_field(head, left_out, |field| self.field(field, out));
         Ok(())
     }
 
@@ -113,24 +108,35 @@ impl Writer {
         }
         self.encoder.begin(out);
         self.encoder.status(status, out);
-        edit.fields(head)
-            .for_each(|field| self.field(&field, OF_CONNECTION, out));
+        edit.each_field(head, OF_CONNECTION, |field| self.field(field, out));
         Ok(())
     }
 
     /// Writes a trailer section behind what is in `out`.
     pub fn trailers(&mut self, trailers: &Fields, out: &mut Vec<u8>) {
         self.encoder.begin(out);
-        for field in trailers.iter() {
-            self.field(&field, OF_CONNECTION, out);
+        let is_passed = |known: Known| !OF_CONNECTION.contains(known);
+        let fields = trailers.iter();
+        fields
+            .filter(|field| field.known.is_none_or(is_passed))
+            .for_each(|field| self.field(&field, out));
+    }
+
+    /// Writes a field: by its index, where it has the value that is in the table.
+    #[inline(always)]
+    fn field(&mut self, field: &Field<'_>, out: &mut Vec<u8>) {
+        let is_indexed = field.known.is_some_and(|known| {
+            !field.is_never_indexed && self.encoder.repeat(known, field.value, out)
+        });
+        if !is_indexed {
+            self.other_field(field, out);
         }
     }
 
-    #[inline]
-    fn field(&mut self, field: &Field<'_>, left_out: KnownSet, out: &mut Vec<u8>) {
+    #[inline(never)]
+    fn other_field(&mut self, field: &Field<'_>, out: &mut Vec<u8>) {
         let label = match field.known {
-            Some(Known::Te) if !field.value.eq_ignore_ascii_case(b"trailers") => return,
-            Some(known) if left_out.contains(known) => return,
+            Some(Known::Te) if !is_trailers(field.value) => return,
             Some(known) => Label::Known(known),
             None => Label::Other(field.name),
         };

@@ -1,6 +1,7 @@
 //! One request of a client that speaks HTTP/2, and the stream that it came by.
 
 use std::convert::Infallible;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,7 @@ use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 
 use super::lanes::Seat;
+use crate::deadline::Deadline;
 use crate::downstream::client::Client;
 use crate::downstream::date::add_date;
 use crate::downstream::outlet::Outlet;
@@ -57,19 +59,29 @@ pub(super) async fn serve(
     mux: Shared<ClientStream, Desk>,
     seat: Rc<Seat<Asked>>,
 ) -> Infallible {
+    // The lane's own timer: the runtime knows whom it wakes.
+    let mut deadline = Deadline::default();
     loop {
-        let asked = seat.next().await;
-        answer(&client, &limits, &mux, asked).await;
+        let mut asked = seat.next().await;
+        mem::swap(&mut asked.workspace.split().1.deadline, &mut deadline);
+        answer(&client, &limits, &mux, &mut asked).await;
+        mem::swap(&mut asked.workspace.split().1.deadline, &mut deadline);
+        deadline.clear();
     }
 }
 
-async fn answer(client: &Client, limits: &Limits, mux: &Shared<ClientStream, Desk>, asked: Asked) {
+async fn answer(
+    client: &Client,
+    limits: &Limits,
+    mux: &Shared<ClientStream, Desk>,
+    asked: &mut Asked,
+) {
     let Asked {
-        mut workspace,
+        ref mut workspace,
         held,
         request,
         ends,
-    } = asked;
+    } = *asked;
     let (head, room) = workspace.split();
     let is_connect = request.is_ok_and(|request| request.is_connect);
     let mut side = Side {

@@ -26,7 +26,7 @@ pub(super) struct Driver {
     mux: MemberMux,
     news: Rc<News>,
     /// Where heads and trailers are read into.
-    head: Head,
+    head: Box<Head>,
     has_settings: bool,
     vigil: Vigil,
 }
@@ -36,7 +36,7 @@ impl Driver {
         Self {
             mux,
             news,
-            head: Head::new(),
+            head: Box::default(),
             has_settings: false,
             vigil: Vigil::new(patience),
         }
@@ -88,7 +88,7 @@ impl Future for Driver {
 pub(super) fn read(
     mux: &mut Mux<Line, MemberTally>,
     news: &News,
-    head: &mut Head,
+    head: &mut Box<Head>,
     vigil: &mut Vigil,
     context: &mut Context<'_>,
 ) -> Poll<StreamFault> {

@@ -49,6 +49,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use member::Place;
 pub(crate) use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
@@ -746,7 +747,7 @@ pub struct Member {
 }
 
 /// What is spoken with a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `http`, `ws`, `wss`: HTTP/1.1.
     Http1,

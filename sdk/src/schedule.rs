@@ -17,27 +17,41 @@ pub struct Schedule {
 const STRETCH: usize = 32;
 
 impl Schedule {
-    /// Makes a choice: owes everybody their weight more, and of those that `may_take` the one that is owed most then, the first
-    /// of equals, the sum of all weights less. Answers its position; `None` where there is none.
+    /// Makes a choice: owes everybody their weight more, and the one that is owed most then, the first of equals, the sum of all
+    /// weights less. Answers its position; `None` where there is nobody.
     ///
-    /// `ids` and `weights` are the columns of the candidates; `may_take` is asked by position.
+    /// `ids` and `weights` are the columns of the candidates.
     #[inline]
-    pub fn choose(
-        &mut self,
-        ids: &[u32],
-        weights: &[u32],
-        may_take: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let mut chosen = None;
-        let mut most = i64::MIN;
+    pub fn choose(&mut self, ids: &[u32], weights: &[u32]) -> Option<usize> {
+        let (mut chosen, mut most) = (None, i64::MIN);
         let total = self.credit_all(ids, weights, |start, owed| {
-            if chosen.is_some() && greatest(owed) <= most {
+            let top = greatest(owed);
+            if chosen.is_none() || top > most {
+                let place = owed.iter().position(|&owed| owed == top);
+                chosen = place.map(|place| start + place);
+                most = top;
+            }
+        });
+        self.debit(*ids.get(chosen?)?, total);
+        chosen
+    }
+
+    /// The same among those only of which a third column, such as that of requests in flight, has the least.
+    #[inline]
+    pub fn choose_least(&mut self, ids: &[u32], weights: &[u32], numbers: &[u32]) -> Option<usize> {
+        let (mut chosen, mut least, mut most) = (None, u32::MAX, i64::MIN);
+        let total = self.credit_all(ids, weights, |start, owed| {
+            let numbers = numbers.get(start..).unwrap_or_default();
+            let numbers = &numbers[..numbers.len().min(owed.len())];
+            let fewest = numbers.iter().fold(u32::MAX, |fewest, &it| fewest.min(it));
+            let is_worse = fewest > least || (fewest == least && greatest(owed) <= most);
+            if chosen.is_some() && is_worse {
                 return;
             }
-            for (position, &owed) in (start..).zip(owed) {
-                if (chosen.is_none() || owed > most) && may_take(position) {
-                    chosen = Some(position);
-                    most = owed;
+            for ((position, &owed), &number) in (start..).zip(owed).zip(numbers) {
+                let is_better = number < least || (number == least && owed > most);
+                if chosen.is_none() || is_better {
+                    (chosen, least, most) = (Some(position), number, owed);
                 }
             }
         });
@@ -183,16 +197,18 @@ mod tests {
         schedule: &mut Schedule,
         ids: &[u32],
         weights: &[u32],
-        may_take: impl Fn(usize) -> bool,
+        numbers: &[u32],
     ) -> Option<usize> {
-        let mut best: Option<(usize, i64)> = None;
+        let mut best: Option<(usize, u32, i64)> = None;
         for (position, (&id, &weight)) in ids.iter().zip(weights).enumerate() {
-            let owed = schedule.credit(id, weight);
-            if may_take(position) && best.is_none_or(|(_, most)| owed > most) {
-                best = Some((position, owed));
+            let (number, owed) = (numbers[position], schedule.credit(id, weight));
+            if best
+                .is_none_or(|(_, least, most)| number < least || (number == least && owed > most))
+            {
+                best = Some((position, number, owed));
             }
         }
-        let (chosen, _) = best?;
+        let (chosen, _, _) = best?;
         schedule.debit(ids[chosen], weights.iter().copied().map(i64::from).sum());
         Some(chosen)
     }
@@ -212,12 +228,17 @@ mod tests {
             let weights: Vec<u32> = ids.iter().map(|id| 100 + id * 37 % 250).collect();
             let (mut one, mut other) = (Schedule::default(), Schedule::default());
             for round in 0..500 {
-                let may_take = |position: usize| round % 3 == 0 || position % 4 == round % 4;
-                assert_eq!(
-                    one.choose(&ids, &weights, may_take),
-                    choose_plainly(&mut other, &ids, &weights, may_take),
-                    "round {round} of {ids:?}"
-                );
+                let number = |id: &u32| match round % 3 {
+                    0 => 0,
+                    kinds => (id * 7 + round) % (kinds * 3),
+                };
+                let numbers: Vec<u32> = ids.iter().map(number).collect();
+                let chosen = match round % 3 {
+                    0 => one.choose(&ids, &weights),
+                    _ => one.choose_least(&ids, &weights, &numbers),
+                };
+                let expected = choose_plainly(&mut other, &ids, &weights, &numbers);
+                assert_eq!(chosen, expected, "round {round} of {ids:?}");
                 assert_eq!(one.save(), other.save());
             }
         }

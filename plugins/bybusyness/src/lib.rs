@@ -63,11 +63,9 @@ impl Selector for ByBusyness {
         candidates: &dyn Candidates,
         _host: &dyn Host,
     ) -> Option<usize> {
-        let busy = candidates.busy();
-        let least = busy.iter().copied().min()?;
         let (ids, lbfactors) = (candidates.ids(), candidates.weights());
-        let is_least = |position| busy.get(position) == Some(&least);
-        self.schedule.choose(ids, lbfactors, is_least)
+        let busy = candidates.busy();
+        self.schedule.choose_least(ids, lbfactors, busy)
     }
 
     fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {

@@ -64,8 +64,7 @@ impl Selector for ByRequests {
         candidates: &dyn Candidates,
         _host: &dyn Host,
     ) -> Option<usize> {
-        let (ids, lbfactors) = (candidates.ids(), candidates.weights());
-        self.schedule.choose(ids, lbfactors, |_| true)
+        self.schedule.choose(candidates.ids(), candidates.weights())
     }
 
     fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {

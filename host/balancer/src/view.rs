@@ -175,6 +175,11 @@ impl<T: Copy> Column<T> {
         })
     }
 
+    /// The column has been gathered.
+    fn gather_all(&self, column: Vec<T>) {
+        self.gathered.get_or_init(|| column);
+    }
+
     /// The same as another column but at these places; gathered if that is.
     fn copy_without(&mut self, all: &Self, places: &[usize]) {
         self.clear();
@@ -216,6 +221,24 @@ impl View<'_> {
         self.columns.has_counters.set(true);
         self.counters()
     }
+
+    /// Both directions at once: who asks for one mostly asks for the other, and the counters lie beside each other.
+    fn gather_bytes(&self) {
+        let (to, from) = (&self.columns.transferred, &self.columns.read);
+        if to.gathered.get().is_some() {
+            return;
+        }
+        let (mut sent, mut received) = (to.spare.take(), from.spare.take());
+        sent.resize(self.len(), 0);
+        received.resize(self.len(), 0);
+        let entries = sent.iter_mut().zip(&mut received);
+        for ((sent, received), counters) in entries.zip(self.passing()) {
+            *sent = counters.transferred();
+            *received = counters.read();
+        }
+        to.gather_all(sent);
+        from.gather_all(received);
+    }
 }
 
 impl Candidates for View<'_> {
@@ -247,12 +270,13 @@ impl Candidates for View<'_> {
     }
 
     fn transferred(&self) -> &[u64] {
-        let transferred = self.passing().map(Counters::transferred);
-        self.columns.transferred.gather(transferred)
+        self.gather_bytes();
+        self.columns.transferred.gather(std::iter::empty())
     }
 
     fn read(&self) -> &[u64] {
-        self.columns.read.gather(self.passing().map(Counters::read))
+        self.gather_bytes();
+        self.columns.read.gather(std::iter::empty())
     }
 
     fn latency_us(&self) -> &[u32] {

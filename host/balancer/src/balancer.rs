@@ -8,10 +8,10 @@ use equipoise_sdk::{Affinity, Host, Request, Selector, SessionReader};
 use thiserror::Error;
 
 use crate::desk::Desk;
-use crate::eligible::{Occasion, Sets};
+use crate::eligible::Occasion;
 use crate::explanation::{Unseen, Witness};
 use crate::health::Panic;
-use crate::sticky::Routes;
+use crate::roster::Roster;
 use crate::{By, Change, Explanation, Lease, Member, Observer, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
@@ -104,9 +104,7 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Balancer {
     settings: Arc<Settings>,
-    members: Arc<[Arc<Member>]>,
-    sets: Arc<Sets>,
-    routes: Arc<Routes>,
+    roster: Arc<Roster>,
     session: Option<Arc<dyn SessionReader>>,
     panic: Arc<Panic>,
     observer: Arc<dyn Observer>,
@@ -128,12 +126,9 @@ impl Balancer {
         session: Option<Box<dyn SessionReader>>,
         methods: impl IntoIterator<Item = Methods>,
     ) -> Self {
-        let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
         Self {
             settings: Arc::new(settings),
-            sets: Arc::new(Sets::new(&members)),
-            routes: Arc::new(Routes::new(&members)),
-            members,
+            roster: Arc::new(Roster::new(members)),
             session: session.map(Arc::from),
             panic: Arc::default(),
             observer: Arc::new(Nobody),
@@ -154,17 +149,15 @@ impl Balancer {
     /// starts slowly.
     #[must_use]
     pub fn with_members(&self, settings: Settings, members: Vec<Member>, now: Duration) -> Self {
-        let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
-        for member in &*members {
-            if let Some(before) = self.member(member.id) {
+        let roster = Roster::new(members);
+        for member in &*roster.members {
+            if let Some(before) = self.roster.member(member.id) {
                 member.let_back(before.settings.status, now);
             }
         }
         let balancer = Self {
             settings: Arc::new(settings),
-            sets: Arc::new(Sets::new(&members)),
-            routes: Arc::new(Routes::new(&members)),
-            members,
+            roster: Arc::new(roster),
             ..self.clone()
         };
         balancer.update_panic();
@@ -209,12 +202,17 @@ impl Balancer {
 
     /// The members in configuration order.
     pub fn members(&self) -> &[Arc<Member>] {
-        &self.members
+        &self.roster.members
     }
 
     /// The same, to be kept.
     pub fn shared_members(&self) -> Arc<[Arc<Member>]> {
-        self.members.clone()
+        self.roster.members.clone()
+    }
+
+    /// The place of the member of this id in [`members`](Self::members).
+    pub fn place(&self, id: u32) -> Option<usize> {
+        self.roster.place(id)
     }
 
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
@@ -258,8 +256,8 @@ impl Balancer {
         witness: &mut impl Witness,
     ) -> Result<Choice, Refusal> {
         let mut desk = lock(self.desk(query.worker));
-        let observer = &*self.observer;
-        recovery::force_recovery(&self.settings, &self.members, query.now, observer, witness);
+        let occasion = self.occasion(query);
+        desk.recover(&self.settings, &self.roster, occasion, witness);
         match (self.decide(&mut desk, query, witness), query.tried) {
             (Ok(choice), _) => Ok(choice),
             (Err(refusal), []) => Err(refusal),
@@ -283,7 +281,7 @@ impl Balancer {
     ///
     /// One thread at a time may tell.
     pub fn judge(&self, id: u32, is_healthy: bool, reason: &str, now: Duration) {
-        let Some(member) = self.member(id) else {
+        let Some(member) = self.roster.member(id) else {
             return;
         };
         if !member.judge(is_healthy, now) {
@@ -310,12 +308,12 @@ impl Balancer {
 
     fn panic_changed(&self) -> Option<Change<'static>> {
         let threshold = self.settings.panic_threshold;
-        self.panic.update(&self.members, threshold)
+        self.panic.update(&self.roster.members, threshold)
     }
 
     /// A check of a member ended: so many in a row that it passed end its error state. One thread at a time may tell.
     pub fn note_check(&self, id: u32, passed: bool, now: Duration) {
-        if let Some(member) = self.member(id)
+        if let Some(member) = self.roster.member(id)
             && member.note_check(passed, now)
         {
             self.observer.observe(Some(member), Change::Recovered);
@@ -329,7 +327,7 @@ impl Balancer {
 
     /// How long it is until a member that is in error now is tried again: the first of them. `None` where nobody is.
     pub fn until_retry(&self, now: Duration) -> Option<Duration> {
-        let members = self.members.iter();
+        let members = self.members().iter();
         members.filter_map(|member| member.until_retry(now)).min()
     }
 
@@ -358,7 +356,7 @@ impl Balancer {
         busy: u32,
         now: Duration,
     ) -> usize {
-        let senders = self.members.iter().filter(|member| {
+        let senders = self.members().iter().filter(|member| {
             member.settings.address.is_some_and(|address| {
                 address.ip().to_canonical() == from.to_canonical()
                     && port.is_none_or(|port| port == address.port())
@@ -369,14 +367,6 @@ impl Balancer {
             .count()
     }
 
-    /// The member of this id: its place, unless members were left out.
-    fn member(&self, id: u32) -> Option<&Arc<Member>> {
-        let place = self.members.get(id as usize);
-        place
-            .filter(|member| member.id == id)
-            .or_else(|| self.members.iter().find(|member| member.id == id))
-    }
-
     /// One decision: the session's member, else the method's choice.
     fn decide(
         &self,
@@ -384,43 +374,48 @@ impl Balancer {
         query: &Query<'_>,
         witness: &mut impl Witness,
     ) -> Result<Choice, Refusal> {
-        witness.begin(self.members.len(), self.panics());
-        let occasion = Occasion {
-            tried: query.tried,
-            now: query.now,
-            observer: &*self.observer,
-        };
+        let (roster, occasion) = (&self.roster, self.occasion(query));
+        witness.begin(roster.members.len(), self.panics());
         match query.session {
             Some(Affinity::Route(route)) => {
-                let position = self.routes.find(route, &self.members, occasion, witness);
+                let members = &roster.members;
+                let position = roster.routes.find(route, members, occasion, witness);
                 if let Some(position) = position {
-                    desk.charge(&self.members, position, query);
-                    let own = self.members[position].settings.route.as_deref() == Some(route);
+                    desk.charge(roster, position, query);
+                    let own = members[position].settings.route.as_deref() == Some(route);
                     let by = if own { By::Session } else { By::Redirect };
                     return Ok(self.choice(position, query.now, by, !own));
                 }
-                if self.settings.nofailover && self.routes.knows(route) {
+                if self.settings.nofailover && roster.routes.knows(route) {
                     return Err(Refusal::SessionUnusable);
                 }
             }
             Some(Affinity::Key(key)) => {
                 let position = desk
-                    .find(key, &self.sets, &self.members, occasion, witness)
+                    .find(key, roster, occasion, witness)
                     .ok_or(Refusal::NoneEligible)?;
-                desk.charge(&self.members, position, query);
+                desk.charge(roster, position, query);
                 return Ok(self.choice(position, query.now, By::Key, false));
             }
             None => {}
         }
         let (position, by) = desk
-            .choose(&self.sets, &self.members, query, occasion, witness)
+            .choose(roster, query, occasion, witness)
             .ok_or(Refusal::NoneEligible)?;
         Ok(self.choice(position, query.now, by, self.session.is_some()))
     }
 
+    fn occasion<'a>(&'a self, query: &Query<'a>) -> Occasion<'a> {
+        Occasion {
+            tried: query.tried,
+            now: query.now,
+            observer: &*self.observer,
+        }
+    }
+
     /// Gives the request to the member at `position`.
     fn choice(&self, position: usize, now: Duration, by: By, route_changed: bool) -> Choice {
-        let member = Arc::clone(&self.members[position]);
+        let member = Arc::clone(&self.roster.members[position]);
         member.counters.elect();
         Choice {
             position,

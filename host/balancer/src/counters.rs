@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::Member;
+use crate::generation::Shared;
 use crate::health::Health;
 use crate::moment::Moment;
 
@@ -29,6 +30,8 @@ pub struct Counters {
     slots: AtomicU64,
     heard: Moment,
     pub(crate) health: Health,
+    /// Is told of all of these that bear on who may be chosen.
+    pub(crate) generation: Shared,
 }
 
 /// What a member's last heartbeat said.
@@ -40,14 +43,6 @@ pub struct Report {
     pub busy: u32,
     /// When it arrived.
     pub at: Duration,
-}
-
-impl Report {
-    /// Whole milliseconds from its arrival to `now`; 0 for one from the future.
-    pub(crate) fn age_ms(self, now: Duration) -> u32 {
-        let age = now.saturating_sub(self.at).as_millis();
-        u32::try_from(age).unwrap_or(u32::MAX)
-    }
 }
 
 impl Counters {
@@ -66,6 +61,7 @@ impl Counters {
         let slots = u64::from(ready) << 32 | u64::from(busy);
         self.slots.store(slots, Relaxed);
         self.heard.set(now);
+        self.generation.note_beat();
     }
 
     /// Requests in flight.
@@ -158,9 +154,11 @@ impl Counters {
 
     /// Enters the error state, or starts its time over; tells whether it is new.
     pub(crate) fn fail(&self, now: Duration) -> bool {
-        let is_new = !self.in_error();
-        self.error.set(now);
+        let is_new = self.error.set(now).is_none();
         self.health.forget_passes();
+        if is_new {
+            self.generation.note_standing();
+        }
         is_new
     }
 
@@ -178,9 +176,15 @@ impl Counters {
     pub(crate) fn leave_error(&self, since: Duration, now: Duration) -> bool {
         let has_left = self.error.clear(since);
         if has_left {
-            self.health.come_back(now);
+            self.come_back(now);
         }
         has_left
+    }
+
+    /// The member is back in service.
+    pub(crate) fn come_back(&self, now: Duration) {
+        self.health.come_back(now);
+        self.generation.note_standing();
     }
 
     /// The member can be connected: tries before this one are history.

@@ -14,6 +14,7 @@
 //! Apache asks its method about one member after the other during the walk. Collecting the candidates first and asking
 //! once gives the same answer, because its question has no effect on who is eligible.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,16 +37,13 @@ pub(crate) struct Sets(Vec<Vec<usize>>);
 
 impl Sets {
     pub(crate) fn new(members: &[Arc<Member>]) -> Self {
-        let mut numbers: Vec<u8> = members.iter().map(|m| m.settings.lbset).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let in_set = |number| {
-            let positions = 0..members.len();
-            positions
-                .filter(|&position| members[position].settings.lbset == number)
-                .collect()
-        };
-        Self(numbers.into_iter().map(in_set).collect())
+        let mut sets = BTreeMap::<u8, Vec<usize>>::new();
+        for (position, member) in members.iter().enumerate() {
+            sets.entry(member.settings.lbset)
+                .or_default()
+                .push(position);
+        }
+        Self(sets.into_values().collect())
     }
 }
 
@@ -65,7 +63,7 @@ fn role(status: Status) -> Role {
     }
 }
 
-/// The members that may be chosen in one decision, by position; kept between decisions for its memory.
+/// The members that may be chosen, by position, as they are found; kept between decisions for its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Eligible {
     candidates: Vec<usize>,
@@ -73,6 +71,8 @@ pub(crate) struct Eligible {
     standbys: Vec<usize>,
     /// Left out for their slow start.
     held_back: Vec<usize>,
+    /// Until when the first of those that were considered stays in error; none where nobody is.
+    error_until: Option<Duration>,
 }
 
 impl Eligible {
@@ -86,6 +86,7 @@ impl Eligible {
         witness: &mut impl Witness,
     ) -> &[usize] {
         self.candidates.clear();
+        self.error_until = None;
         for set in &sets.0 {
             self.walk_set(set, members, occasion, gently, witness);
             if !self.candidates.is_empty() {
@@ -98,25 +99,17 @@ impl Eligible {
         &self.candidates
     }
 
-    /// Leaves those of the candidates at these places; all of them when that would be nobody.
-    pub(crate) fn narrow(&mut self, places: &[usize]) -> &[usize] {
-        let candidates = &self.candidates;
-        self.spares.clear();
-        self.spares
-            .extend(places.iter().filter_map(|&place| candidates.get(place)));
-        if !self.spares.is_empty() {
-            std::mem::swap(&mut self.candidates, &mut self.spares);
-        }
-        &self.candidates
+    /// The last moment before one of those that the last walk considered comes out of the error state by time; none where
+    /// that is nobody.
+    pub(crate) fn error_until(&self) -> Option<Duration> {
+        self.error_until
     }
 
-    /// All usable members whatever their set and role: those a sticky hit is charged to.
-    pub(crate) fn usable(&mut self, members: &[Arc<Member>]) -> &[usize] {
-        self.candidates.clear();
-        let positions = 0..members.len();
-        self.candidates
-            .extend(positions.filter(|&position| members[position].is_usable()));
-        &self.candidates
+    #[cold]
+    fn note_error(&mut self, member: &Member) {
+        if let Some(until) = member.in_error_until() {
+            self.error_until = Some(self.error_until.map_or(until, |first| first.min(until)));
+        }
     }
 
     fn walk_set(
@@ -141,6 +134,9 @@ impl Eligible {
             };
             let takes = bar.is_none();
             if let Some(bar) = bar {
+                if !status.draining {
+                    self.note_error(member);
+                }
                 witness.note(position, || bar.timed(member));
             }
             match role(status) {
@@ -169,6 +165,17 @@ impl Eligible {
             self.candidates.append(&mut self.standbys);
         }
     }
+}
+
+/// All usable members whatever their set and role: those a sticky hit is charged to.
+pub(crate) fn usable(members: &[Arc<Member>]) -> impl Iterator<Item = usize> {
+    let positions = 0..members.len();
+    positions.filter(|&position| members[position].is_usable())
+}
+
+/// Whether the member at a position takes part in slow starts: actives do.
+pub(crate) fn is_starting(member: &Member) -> bool {
+    matches!(role(member.settings.status), Role::Active) && member.is_starting()
 }
 
 /// What keeps a member from this request as far as errors, health and earlier tries are concerned; none where nothing does.

@@ -81,6 +81,9 @@ pub struct Explanation {
 
 /// Sees a decision being made.
 pub(crate) trait Witness {
+    /// Whether it sees anything: then everything is looked at, even where nothing has changed since the last decision.
+    const SEES: bool;
+
     /// The decision begins, among so many members, or begins again.
     fn begin(&mut self, members: usize, panics: bool);
 
@@ -101,6 +104,8 @@ pub(crate) trait Witness {
 pub(crate) struct Unseen;
 
 impl Witness for Unseen {
+    const SEES: bool = false;
+
     #[inline(always)]
     fn begin(&mut self, _members: usize, _panics: bool) {}
 
@@ -118,6 +123,8 @@ impl Witness for Unseen {
 }
 
 impl Witness for Explanation {
+    const SEES: bool = true;
+
     fn begin(&mut self, members: usize, panics: bool) {
         self.standings.clear();
         self.standings.resize(members, Standing::NotAsked);

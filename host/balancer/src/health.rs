@@ -43,7 +43,7 @@ impl Health {
         self.is_barred.load(Relaxed)
     }
 
-    /// The member is back in service.
+    /// The member is back in service; to be told by its counters.
     pub(crate) fn come_back(&self, now: Duration) {
         self.credit.store(0, Relaxed);
         self.returned.set(now);
@@ -80,7 +80,9 @@ impl Panic {
         for member in members {
             let health = &member.counters.health;
             let is_barred = health.is_unhealthy() && !panics;
-            health.is_barred.store(is_barred, Relaxed);
+            if health.is_barred.swap(is_barred, Relaxed) != is_barred {
+                member.counters.generation.note_standing();
+            }
         }
         let change = match panics {
             true => Change::Panics { healthy, all },
@@ -96,7 +98,7 @@ impl Member {
         let health = &self.counters.health;
         let was_unhealthy = health.is_unhealthy.swap(!is_healthy, Relaxed);
         if was_unhealthy && is_healthy {
-            health.come_back(now);
+            self.counters.come_back(now);
         }
         was_unhealthy == is_healthy
     }
@@ -105,7 +107,7 @@ impl Member {
     pub(crate) fn let_back(&self, before: Status, now: Duration) {
         let takes = |status: Status| status.is_enabled() && !status.draining;
         if takes(self.settings.status) && !takes(before) {
-            self.counters.health.come_back(now);
+            self.counters.come_back(now);
         }
     }
 

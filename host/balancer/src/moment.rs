@@ -11,9 +11,10 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    pub(crate) fn set(&self, moment: Duration) {
+    /// Answers what it was before.
+    pub(crate) fn set(&self, moment: Duration) -> Option<Duration> {
         let nanoseconds = u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
-        self.raw.store(nanoseconds.saturating_add(1), Relaxed);
+        read(self.raw.swap(nanoseconds.saturating_add(1), Relaxed))
     }
 
     /// Makes it none if it is still `seen`; tells whether it was.

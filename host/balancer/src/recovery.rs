@@ -19,8 +19,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::eligible::Occasion;
 use crate::explanation::Witness;
-use crate::{Change, Member, Observer, Outcome, Settings, Standing};
+use crate::known::Known;
+use crate::{Change, Member, Observer, Outcome, Settings, Standing, Status};
 
 impl Member {
     /// Whether the member may take requests: enabled, not in error, and not left out for being unhealthy.
@@ -73,6 +75,21 @@ impl Member {
         self.settings.status.ignore_errors || retry.is_zero() || now > since.saturating_add(retry)
     }
 
+    /// The last moment before the member is let out of the error state when it is considered; `None` where time does not do that.
+    pub(crate) fn in_error_until(&self) -> Option<Duration> {
+        let since = self.counters.error_since()?;
+        let Status {
+            stopped,
+            ignore_errors,
+            ..
+        } = self.settings.status;
+        match self.settings.retry {
+            _ if stopped => None,
+            retry if ignore_errors || retry.is_zero() => Some(Duration::ZERO),
+            retry => Some(since.saturating_add(retry)),
+        }
+    }
+
     /// How long it is until the member is tried again; `None` where it is not in error.
     pub(crate) fn until_retry(&self, now: Duration) -> Option<Duration> {
         Some(self.retried_at()?.saturating_sub(now))
@@ -85,17 +102,21 @@ impl Member {
     }
 }
 
-/// Before every decision: if nobody is free of errors and cannot be let out either, `forcerecovery` lets everybody out.
+/// Before a decision, unless nothing has changed since the last one: if nobody is free of errors and cannot be let out either, `forcerecovery` lets everybody out.
 pub(crate) fn force_recovery(
     settings: &Settings,
     members: &[Arc<Member>],
-    now: Duration,
-    observer: &dyn Observer,
+    occasion: Occasion<'_>,
     witness: &mut impl Witness,
+    known: &mut Known,
 ) {
+    let Occasion { now, observer, .. } = occasion;
     let all_failed = members.iter().all(|member| {
         // Whether it is usable is looked at when somebody is chosen.
         let _ = member.recover(now, observer);
+        if let Some(until) = member.in_error_until() {
+            known.limit(until);
+        }
         member.counters.in_error()
     });
     if !(all_failed && settings.forcerecovery) {

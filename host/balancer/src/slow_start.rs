@@ -26,6 +26,11 @@ const LEAST: u128 = 100;
 const WHOLE: u32 = 1000;
 
 impl Member {
+    /// Whether the member is in slow start, as far as anybody has noticed.
+    pub(crate) fn is_starting(&self) -> bool {
+        !self.settings.slow_start.is_zero() && self.counters.health.returned.is_set()
+    }
+
     /// Whether a member that may be chosen is to be left out of this decision for its slow start.
     #[inline]
     pub(crate) fn holds_back(&self, now: Duration) -> bool {
@@ -40,7 +45,9 @@ impl Member {
         };
         let share = share(now.saturating_sub(returned), self.settings.slow_start);
         if share == WHOLE {
-            health.returned.clear(returned);
+            if health.returned.clear(returned) {
+                self.counters.generation.note_standing();
+            }
             return false;
         }
         let credit = health.credit.load(Relaxed) + share;

@@ -8,7 +8,7 @@
 //! and a request only looks for the first usable member on its list. A member is on a list once: asked again by a
 //! circle of redirects, it would be no more usable than before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,10 +81,10 @@ fn carriers(members: &[Arc<Member>]) -> HashMap<&str, Vec<usize>> {
 fn order(route: &str, carriers: &HashMap<&str, Vec<usize>>, members: &[Arc<Member>]) -> Vec<usize> {
     let carriers_of = |route| carriers.get(route).into_iter().flatten().rev().copied();
     let mut order = Vec::new();
-    let mut listed = vec![false; members.len()];
+    let mut listed = HashSet::new();
     let mut pending: Vec<usize> = carriers_of(route).collect();
     while let Some(position) = pending.pop() {
-        if std::mem::replace(&mut listed[position], true) {
+        if !listed.insert(position) {
             continue;
         }
         order.push(position);

@@ -50,6 +50,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use member::Place;
 pub use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
 pub use source::Source;
@@ -754,7 +755,7 @@ pub struct Member {
 }
 
 /// What is spoken with a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `http`, `ws`, `wss`: HTTP/1.1.
     Http1,

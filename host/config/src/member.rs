@@ -1,5 +1,6 @@
 //! `[[balancer.NAME.member]]`.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::value::{
     DAY, Reading, choice, duration, duration_within, integer, some_time, switch, text, text_as,
     whole,
 };
-use super::{ClientTls, Member, ProxyVersion};
+use super::{ClientTls, Member, Protocol, ProxyVersion};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -70,7 +71,7 @@ pub(super) fn read_members(
     let tables = balancer.some_tables("member", &KEYS, "url = \"http://…\"");
     let checks = read_checks(balancer, &tables, templates);
     let slow_start = balancer.read("slow-start", duration(Duration::ZERO));
-    let mut members: Vec<Member> = Vec::new();
+    let mut members = Vec::new();
     for (table, checks) in tables.iter().zip(checks) {
         let Some(mut member) = read_member(table, checks, path) else {
             continue;
@@ -78,14 +79,22 @@ pub(super) fn read_members(
         if !table.has("slow-start") {
             member.settings.slow_start = slow_start.unwrap_or_default();
         }
-        if let Some(same) = members.iter().find(|other| other.is_at(&member)) {
-            let remedy = format!("is a member already, as {}", same.settings.name);
-            table.refuse("url", remedy);
-        }
-        members.push(member);
+        members.push((table, member));
     }
+    check_places(&members);
     check_routes(balancer, &tables);
-    members
+    members.into_iter().map(|(_, member)| member).collect()
+}
+
+/// Where a member is, and what is spoken there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place<'member> {
+    protocol: Protocol,
+    is_tls: bool,
+    socket: Option<&'member Path>,
+    host: &'member str,
+    port: u16,
+    path: &'member str,
 }
 
 impl Member {
@@ -94,20 +103,33 @@ impl Member {
         !self.disable_reuse && self.proxy_header.is_none()
     }
 
-    /// Whether this is the same server and path, and the same is spoken there: members are known by that.
-    pub fn is_at(&self, other: &Self) -> bool {
-        self.place() == other.place()
+    /// Where it is: members are known by that.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            protocol: self.protocol,
+            is_tls: self.is_tls(),
+            socket: self.socket.as_deref(),
+            host: &self.host,
+            port: self.port,
+            path: &self.path,
+        }
     }
 
     /// Whether TLS is spoken.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
+}
 
-    fn place(&self) -> impl PartialEq + '_ {
-        let spoken = (self.protocol, self.is_tls());
-        let server = (&self.socket, &self.host, self.port);
-        (spoken, server, &self.path)
+/// Refuses members that are where another one is.
+fn check_places(members: &[(&Table<'_>, Member)]) {
+    let mut names = HashMap::new();
+    for (table, member) in members {
+        let name = &member.settings.name;
+        let first = names.entry(member.place()).or_insert(name);
+        if !std::ptr::eq(*first, name) {
+            table.refuse("url", format!("is a member already, as {first}"));
+        }
     }
 }
 
@@ -115,9 +137,10 @@ impl Member {
 fn check_routes(balancer: &Table<'_>, tables: &[Table<'_>]) {
     let routes = tables.iter().filter_map(|table| table.written("route"));
     let routes: Vec<_> = routes.collect();
+    let known: HashSet<_> = routes.iter().copied().collect();
     for table in tables {
         let redirect = table.written("redirect");
-        if redirect.is_some_and(|redirect| !routes.contains(&redirect)) {
+        if redirect.is_some_and(|redirect| !known.contains(redirect)) {
             let routes = routes.join(", ");
             let remedy = format!("must be the route of a member of this balancer: {routes}");
             table.refuse_dangling("redirect", remedy);

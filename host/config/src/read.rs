@@ -89,17 +89,26 @@ impl Config {
     /// Every mistake in the text.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
         let mut report = Report::new(text);
-        let sound = sound_part(text, &mut report);
-        let config = sound.map(|sound| {
-            let (document, _) = DeTable::parse_recoverable(&sound);
-            let file = Table::file(document.get_ref(), &report).holding(KEYS);
-            read_config(&file, path)
-        });
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let config = if errors.is_empty() {
+            Some(read_document(document.get_ref(), &report, path))
+        } else {
+            let sound = sound_part(text, &mut report);
+            sound.map(|sound| {
+                let (document, _) = DeTable::parse_recoverable(&sound);
+                read_document(document.get_ref(), &report, path)
+            })
+        };
         match config {
             Some(config) if report.is_empty() => Ok(config),
             _ => Err(report.into_mistakes(path)),
         }
     }
+}
+
+fn read_document(document: &DeTable<'_>, report: &Report<'_>, path: &Path) -> Config {
+    let file = Table::file(document, report).holding(KEYS);
+    read_config(&file, path)
 }
 
 fn read_config(file: &Table<'_>, path: &Path) -> Config {

@@ -3,8 +3,10 @@
 mod changes;
 mod overlay;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -29,9 +31,9 @@ pub struct Source {
     /// The file's text with the changes laid over it.
     pub text: String,
     /// `text` as JSON.
-    document: Value,
+    document: Arc<Value>,
     /// `file` as JSON.
-    written: Value,
+    written: Arc<Value>,
     /// When this came into force.
     pub since: SystemTime,
 }
@@ -72,15 +74,34 @@ impl Source {
         file: &str,
         changes: &Changes,
     ) -> Result<(Self, Config, Vec<String>), Unusable> {
-        let (mut source, config) = Self::of_file(path, file).map_err(Unusable::File)?;
+        let (source, config) = Self::of_file(path, file).map_err(Unusable::File)?;
+        match changes.is_empty() {
+            true => Ok((source, config, Vec::new())),
+            false => source.with(changes),
+        }
+    }
+
+    /// The same file with these changes in place of those that are laid over it, and the same answer as of [`new`](Self::new). The
+    /// file was read before, and is not read again.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn with(&self, changes: &Changes) -> Result<(Self, Config, Vec<String>), Unusable> {
         if changes.is_empty() {
+            let (source, config) = Self::of_file(&self.path, &self.file).map_err(Unusable::File)?;
             return Ok((source, config, Vec::new()));
         }
-        let overlaid = lay_over(file, changes).map_err(Unusable::Unchangeable)?;
-        let config = Config::parse(&overlaid.text, path).map_err(Unusable::Changed)?;
-        source.document = as_json(&overlaid.text);
-        source.text = overlaid.text;
-        source.changes = overlaid.changes;
+        let overlaid = lay_over(&self.file, changes).map_err(Unusable::Unchangeable)?;
+        let config = Config::parse(&overlaid.text, &self.path).map_err(Unusable::Changed)?;
+        let source = Self {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            changes: overlaid.changes,
+            document: Arc::new(as_json(&overlaid.text)),
+            written: self.written.clone(),
+            text: overlaid.text,
+            since: SystemTime::now(),
+        };
         Ok((source, config, overlaid.lost))
     }
 
@@ -90,13 +111,14 @@ impl Source {
     /// Every mistake in it.
     pub fn of_file(path: &Path, file: &str) -> Result<(Self, Config), Mistakes> {
         let config = Config::parse(file, path)?;
+        let written = Arc::new(as_json(file));
         let source = Self {
             path: path.to_owned(),
             file: file.to_owned(),
             changes: Changes::default(),
             text: file.to_owned(),
-            document: as_json(file),
-            written: as_json(file),
+            document: written.clone(),
+            written,
             since: SystemTime::now(),
         };
         Ok((source, config))
@@ -140,10 +162,11 @@ impl Source {
                 continue;
             }
             compare(&mut differences, &key, &changes.settings, before, now);
+            let [before, now] = [before, now].map(members_by_url);
             for member in &changes.members {
                 let key = format!("{key}.member.{}", key_of(&member.url));
-                let before = before.and_then(|before| member_at(before, &member.url));
-                let now = now.and_then(|now| member_at(now, &member.url));
+                let before = before.get(&*member.url).copied();
+                let now = now.get(&*member.url).copied();
                 match member.presence {
                     Presence::Configured => {
                         compare(&mut differences, &key, &member.settings, before, now);
@@ -309,6 +332,19 @@ fn member_at<'document>(balancer: &'document Settings, url: &str) -> Option<&'do
     let members = balancer.get("member")?.as_array()?;
     let mut members = members.iter().filter_map(Value::as_object);
     members.find(|member| member.get("url").and_then(Value::as_str) == Some(url))
+}
+
+/// The members of a balancer by URL, the first of equals.
+fn members_by_url(balancer: Option<&Settings>) -> HashMap<&str, &Settings> {
+    let members = balancer.and_then(|balancer| balancer.get("member")?.as_array());
+    let members = members.into_iter().flatten().filter_map(Value::as_object);
+    let mut by_url = HashMap::new();
+    for member in members {
+        if let Some(url) = member.get("url").and_then(Value::as_str) {
+            by_url.entry(url).or_insert(member);
+        }
+    }
+    by_url
 }
 
 /// A key as TOML writes it.

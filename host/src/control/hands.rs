@@ -308,8 +308,7 @@ impl Hands {
     /// Puts the file's text with other changes into force, and keeps them.
     fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Halt> {
         let before = self.live.load();
-        let (path, file) = (&before.source.path, before.source.file());
-        let (source, config, _) = Source::new(path, file, changes)?;
+        let (source, config, _) = before.source.with(changes)?;
         self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
 

@@ -1,11 +1,11 @@
 //! The files that a configuration names for TLS, and whether they can be used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::server::server;
 use super::{Connector, Contents};
-use equipoise_config::{Balancer, Config, Listener, Member};
+use equipoise_config::{Balancer, ClientTls, Config, Listener, Member, Place};
 
 /// All files for TLS that a configuration names.
 pub fn files(config: &Config) -> BTreeSet<PathBuf> {
@@ -24,10 +24,12 @@ pub fn unusable(config: &Config, contents: &Contents, before: Option<&Config>) -
         let error = server(listener.tls.as_ref()?, contents).err()?;
         Some((format!("listen[{place}].tls"), error))
     });
-    let known = |balancer: &Balancer, member: &Member| {
-        before.is_some_and(|before| has_member(before, balancer, member))
-    };
-    let members = members(config).filter(|(it, _, member)| !known(it, member));
+    let known: HashMap<_, _> = before.map(tls_of_members).into_iter().flatten().collect();
+    let members = members(config).filter(|(_, _, member)| member.is_tls());
+    let members = members.filter(|(balancer, _, member)| {
+        let before = known.get(&(&*balancer.settings.name, member.place()));
+        before != Some(&member.tls.as_ref())
+    });
     let members = members.filter_map(|(balancer, place, member)| {
         let error = Connector::new(member, contents, None).err()?;
         let balancer = &balancer.settings.name;
@@ -51,10 +53,14 @@ fn has(config: &Config, listener: &Listener) -> bool {
     listeners.any(|it| it.address == listener.address && it.tls == listener.tls)
 }
 
-/// Whether a configuration has the same member with the same TLS.
-fn has_member(config: &Config, balancer: &Balancer, member: &Member) -> bool {
-    members(config).any(|(other, _, it)| {
-        other.settings.name == balancer.settings.name && it.is_at(member) && it.tls == member.tls
+/// The TLS of each member that has some, by its balancer and where it is.
+fn tls_of_members(
+    config: &Config,
+) -> impl Iterator<Item = ((&str, Place<'_>), Option<&ClientTls>)> {
+    let members = members(config).filter(|(_, _, member)| member.is_tls());
+    members.map(|(balancer, _, member)| {
+        let key = (&*balancer.settings.name, member.place());
+        (key, member.tls.as_ref())
     })
 }
 

@@ -63,22 +63,9 @@ impl Selector for ByBusyness {
         candidates: &dyn Candidates,
         _host: &dyn Host,
     ) -> Option<usize> {
-        let ids = candidates.ids();
-        let members = ids.iter().zip(candidates.weights());
-        let mut total = 0;
-        let mut best = None;
-        for (position, ((&id, &lbfactor), &busy)) in members.zip(candidates.busy()).enumerate() {
-            let lbstatus = self.schedule.credit(id, lbfactor);
-            total += i64::from(lbfactor);
-            if best
-                .is_none_or(|(_, least, most)| busy < least || (busy == least && lbstatus > most))
-            {
-                best = Some((position, busy, lbstatus));
-            }
-        }
-        let (chosen, _, _) = best?;
-        self.schedule.debit(ids[chosen], total);
-        Some(chosen)
+        let (ids, lbfactors) = (candidates.ids(), candidates.weights());
+        let busy = candidates.busy();
+        self.schedule.choose_least(ids, lbfactors, busy)
     }
 
     fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {

@@ -64,19 +64,7 @@ impl Selector for ByRequests {
         candidates: &dyn Candidates,
         _host: &dyn Host,
     ) -> Option<usize> {
-        let ids = candidates.ids();
-        let mut total = 0;
-        let mut best = None;
-        for (position, (&id, &lbfactor)) in ids.iter().zip(candidates.weights()).enumerate() {
-            let lbstatus = self.schedule.credit(id, lbfactor);
-            total += i64::from(lbfactor);
-            if best.is_none_or(|(_, most)| lbstatus > most) {
-                best = Some((position, lbstatus));
-            }
-        }
-        let (chosen, _) = best?;
-        self.schedule.debit(ids[chosen], total);
-        Some(chosen)
+        self.schedule.choose(candidates.ids(), candidates.weights())
     }
 
     fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {

@@ -60,30 +60,78 @@ impl Selector for Heartbeat {
         candidates: &dyn Candidates,
         host: &dyn Host,
     ) -> Option<usize> {
-        let open = slots(candidates).sum();
+        let reports = Reports {
+            ready: candidates.ready_slots(),
+            busy: candidates.busy_slots(),
+            age_ms: candidates.heartbeat_age_ms(),
+        };
+        // What whole stretches have is kept, so that the pick need not be looked for in all of them.
+        let size = candidates.len().div_ceil(STRETCHES).max(1);
+        let mut sums = [0; STRETCHES];
+        for (sum, stretch) in sums.iter_mut().zip(reports.stretches(size)) {
+            *sum = stretch.slots().sum();
+        }
+        let open = sums.iter().sum();
         if open == 0 {
             return None;
         }
         let pick = below(open, host.random());
         let mut end = 0;
-        slots(candidates).position(|slots| {
-            end += slots;
+        let stretch = sums.iter().position(|sum| {
+            end += sum;
             pick < end
-        })
+        })?;
+        end -= sums[stretch];
+        let place = reports
+            .stretches(size)
+            .nth(stretch)?
+            .slots()
+            .position(|slots| {
+                end += slots;
+                pick < end
+            })?;
+        Some(stretch * size + place)
     }
 }
 
-/// How many slots of each candidate take part.
-fn slots(candidates: &dyn Candidates) -> impl Iterator<Item = u64> {
-    let reports = candidates.ready_slots().iter().zip(candidates.busy_slots());
-    reports
-        .zip(candidates.heartbeat_age_ms())
-        .map(|((&ready, &busy), &age_ms)| match (ready, busy) {
-            _ if age_ms >= STALE_AFTER_MS => 0,
-            (0, _) => 0,
-            (ready, 0) => u64::from((ready / 4).max(1)),
-            (ready, _) => u64::from(ready),
-        })
+/// What candidates report: a column each.
+struct Reports<'a> {
+    ready: &'a [u32],
+    busy: &'a [u32],
+    age_ms: &'a [u32],
+}
+
+/// Into so many stretches candidates are divided at the most.
+const STRETCHES: usize = 32;
+
+impl<'a> Reports<'a> {
+    /// The reports of so many candidates at a time.
+    fn stretches(&self, size: usize) -> impl Iterator<Item = Reports<'a>> {
+        let reports = self.ready.chunks(size).zip(self.busy.chunks(size));
+        reports
+            .zip(self.age_ms.chunks(size))
+            .map(|((ready, busy), age_ms)| Reports {
+                ready,
+                busy,
+                age_ms,
+            })
+    }
+
+    /// How many slots of each candidate take part.
+    #[inline]
+    fn slots(&self) -> impl Iterator<Item = u64> {
+        let reports = self.ready.iter().zip(self.busy).zip(self.age_ms);
+        reports.map(|((&ready, &busy), &age_ms)| u64::from(slots(ready, busy, age_ms)))
+    }
+}
+
+/// How many slots take part of a candidate with this report; without a jump, so that it is worked out for several at a time.
+#[inline]
+fn slots(ready: u32, busy: u32, age_ms: u32) -> u32 {
+    // One that is idle altogether has a quarter at the most, but one slot at least, if it has any.
+    let of_idle = (ready / 4) | u32::from(ready / 4 == 0 && ready != 0);
+    let slots = if busy == 0 { of_idle } else { ready };
+    if age_ms >= STALE_AFTER_MS { 0 } else { slots }
 }
 
 /// Scales a uniform 32-bit number to `0..bound`; the odds differ by less than `bound` in 2³².
@@ -149,6 +197,24 @@ mod tests {
     fn just_started_member_keeps_at_least_one_slot() {
         assert_eq!(select(&[(3, 0, 0)], 0), Some(0));
         assert_eq!(share([(1, 0, 0), (4, 0, 0), (9, 0, 0)], 4), [1, 1, 2]);
+    }
+
+    #[test]
+    fn picks_follow_one_another_among_many_members() {
+        for count in [1, 31, 32, 33, 64, 65, 1_000] {
+            let members: Vec<_> = (0..count).map(|member| (member % 3, 1, 0)).collect();
+            let owners = (0..count as usize).flat_map(|member| vec![member; member % 3]);
+            let owners: Vec<_> = owners.collect();
+            for (pick, owner) in owners.iter().enumerate() {
+                // The middle of the stretch of random numbers that is this pick.
+                let random = ((2 * pick as u64 + 1) << 31) / owners.len() as u64;
+                assert_eq!(
+                    select(&members, random as u32),
+                    Some(*owner),
+                    "{count} {pick}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Observer for Seen {
 }
 
 impl Site {
-    fn with_status(self, name: &str, change: &str) -> Self {
+    pub(crate) fn with_status(self, name: &str, change: &str) -> Self {
         let member = self.member(name).clone();
         let status = member.settings.status.changed(change).unwrap();
         let now = self.now();

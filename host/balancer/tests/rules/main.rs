@@ -7,6 +7,7 @@ mod eligible;
 mod explaining;
 mod health;
 mod judgement;
+mod knowing;
 mod recovery;
 mod site;
 mod sticky;

@@ -1,5 +1,7 @@
 //! Changes laid over the text of a configuration file: the outcome is such a text again, with the file's comments and order.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize as _;
 use serde_json::Value;
 use toml_edit::ser::ValueSerializer;
@@ -91,10 +93,10 @@ impl Overlay {
         changes: &[MemberChanges],
     ) -> Result<Vec<MemberChanges>, String> {
         let mut applied = Vec::new();
+        let mut places = places(members);
+        let mut removed = HashSet::new();
         for change in changes {
-            let place = members
-                .iter()
-                .position(|member| member.get("url").and_then(Item::as_str) == Some(&change.url));
+            let place = places.get(&change.url).copied();
             match (change.presence, place) {
                 (Presence::Configured, Some(place)) => {
                     if let Some(table) = members.get_mut(place) {
@@ -102,12 +104,12 @@ impl Overlay {
                     }
                 }
                 (Presence::Removed, Some(place)) => {
-                    members.remove(place);
+                    removed.insert(place);
+                    places.remove(&change.url);
                 }
                 (Presence::Added, place) => {
-                    if let Some(place) = place {
-                        members.remove(place);
-                    }
+                    removed.extend(place);
+                    places.insert(change.url.clone(), members.len());
                     let mut table = Table::new();
                     table.insert("url", value(&change.url));
                     lay_settings(&mut table, &change.settings)?;
@@ -122,8 +124,22 @@ impl Overlay {
             }
             applied.push(change.clone());
         }
+        // All at once: every one would move those behind it.
+        let mut place = 0..;
+        members.retain(|_| place.next().is_none_or(|place| !removed.contains(&place)));
         Ok(applied)
     }
+}
+
+/// Where the member of each URL stands, the first of equals.
+fn places(members: &ArrayOfTables) -> HashMap<String, usize> {
+    let mut places = HashMap::new();
+    for (place, member) in members.iter().enumerate() {
+        if let Some(url) = member.get("url").and_then(Item::as_str) {
+            places.entry(url.to_owned()).or_insert(place);
+        }
+    }
+    places
 }
 
 /// Lays a merge patch over a table.
@@ -279,6 +295,48 @@ url = \"http://b\"
             read["balancer"]["shop"]["member"],
             json!([{ "url": "http://b" }, { "url": "http://c", "route": "r3", "metadata": { "zone": "a" } }]),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn many_changes_at_once_are_each_of_their_member() {
+        let mut text = FILE.to_owned();
+        for member in 0..20 {
+            text.push_str(&format!(
+                "[[balancer.shop.member]]\nurl = \"http://m{member}\"\n"
+            ));
+        }
+        let removed = |url: &str| Edit::RemoveMember {
+            balancer: "shop".into(),
+            url: url.into(),
+        };
+        let added = |url: &str, set: u8| Edit::AddMember {
+            balancer: "shop".into(),
+            url: url.into(),
+            settings: settings(json!({ "lbset": set })),
+        };
+        let mut edits = vec![
+            removed("http://a"),
+            member("http://b", json!({ "lbset": 1 })),
+            // There already: it stands behind the others from now on.
+            added("http://m3", 2),
+            added("http://new", 3),
+            removed("http://m0"),
+            member("http://m19", json!({ "lbset": 4 })),
+            removed("http://new"),
+        ];
+        edits.extend((5..19).map(|member| removed(&format!("http://m{member}"))));
+        let read: Value = toml_edit::de::from_str(&overlaid(&text, edits).text).unwrap();
+        assert_eq!(
+            read["balancer"]["shop"]["member"],
+            json!([
+                { "url": "http://b", "lbset": 1 },
+                { "url": "http://m1" },
+                { "url": "http://m2" },
+                { "url": "http://m4" },
+                { "url": "http://m19", "lbset": 4 },
+                { "url": "http://m3", "lbset": 2 },
+            ])
         );
     }
 

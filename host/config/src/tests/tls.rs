@@ -167,7 +167,11 @@ fn members_are_told_apart_by_where_they_are_and_what_is_spoken() {
     for (place, one) in members.iter().enumerate() {
         for (other_place, other) in members.iter().enumerate() {
             let (a, b) = (urls[place], urls[other_place]);
-            assert_eq!(one.is_at(other), place == other_place, "{a} {b}");
+            assert_eq!(
+                one.place() == other.place(),
+                place == other_place,
+                "{a} {b}"
+            );
         }
     }
     let same = [
@@ -176,7 +180,10 @@ fn members_are_told_apart_by_where_they_are_and_what_is_spoken() {
         ("unix:/a|http://app", "unix:/a|http://app:80/"),
     ];
     for (one, other) in same {
-        assert!(member(one, "").is_at(&member(other, "")), "{one} {other}");
+        assert!(
+            member(one, "").place() == member(other, "").place(),
+            "{one} {other}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happened to the health of a balancer's members: one log line a change, and for each member what it is, since when,
 //! why, and its last checks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -123,8 +123,9 @@ impl Chronicle {
 
     /// Forgets all members but these.
     pub(crate) fn retain(&self, members: &[Member]) {
-        let is_one = |id: u32| members.iter().any(|member| member.id == id);
-        self.chapters().retain(|id, _| id.is_none_or(is_one));
+        let ids: HashSet<u32> = members.iter().map(|member| member.id).collect();
+        self.chapters()
+            .retain(|id, _| id.is_none_or(|id| ids.contains(&id)));
     }
 
     /// What is known of a member; none where nothing has happened.

@@ -1,7 +1,7 @@
 //! Where the members of a balancer stand in its method's schedule, as far as it was told: asked for at most once a second,
 //! shown as often as anybody looks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,8 @@ impl Loads {
         let told = balancer.loads(&ids);
         let mut known = self.lock();
         known.first = first + told.len();
-        known.loads.retain(|id, _| ids.contains(id));
+        let known_ids: HashSet<u32> = ids.iter().copied().collect();
+        known.loads.retain(|id, _| known_ids.contains(id));
         known.loads.extend(ids.into_iter().zip(told));
     }
 

@@ -1,5 +1,6 @@
 //! A balancer with all that is needed to reach its members, and how it succeeds the one before.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,8 +107,8 @@ impl Cluster {
 
     /// The member with this id, and its place.
     pub fn member(&self, id: u32) -> Option<(usize, &Arc<Member>)> {
-        let mut members = self.balancer.members().iter().enumerate();
-        members.find(|(_, member)| member.id == id)
+        let place = self.balancer.place(id)?;
+        Some((place, self.balancer.members().get(place)?))
     }
 }
 
@@ -354,25 +355,23 @@ impl Cluster {
 /// Who the members of a configuration are, and the next id.
 fn identify(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec<Identity>, u32) {
     let mut next_id = before.map_or(0, |before| before.next_id);
-    let identity = |member: &config::Member| {
-        let known = before.and_then(|before| {
-            let place = before
-                .upstreams
-                .iter()
-                .position(|upstream| upstream.config.is_at(member))?;
-            let id = before.balancer.members().get(place)?.id;
-            Some(Identity {
-                id,
-                place: Some(place),
-            })
-        });
-        known.unwrap_or_else(|| {
+    let mut known = HashMap::new();
+    if let Some(before) = before {
+        let members = before.balancer.members().iter().zip(&before.upstreams);
+        for (place, (member, upstream)) in members.enumerate() {
+            let (id, place) = (member.id, Some(place));
+            known.insert(upstream.config.place(), Identity { id, place });
+        }
+    }
+    let mut members = Vec::with_capacity(config.members.len());
+    for member in &config.members {
+        let identity = known.remove(&member.place());
+        members.push(identity.unwrap_or_else(|| {
             let id = next_id;
             next_id = next_id.saturating_add(1);
             Identity { id, place: None }
-        })
-    };
-    let members = config.members.iter().map(identity).collect();
+        }));
+    }
     (members, next_id)
 }
 

@@ -1,0 +1,78 @@
+//! Generations: by which is known that nothing has changed since somebody looked.
+//!
+//! Who may be chosen is a matter of many flags of every member, which change seldom, and is asked for with every request. So
+//! whatever changes such a flag counts, behind the change, in a number that all members of a balancer share. Whoever looks reads
+//! the number first: as long as it stays the same, so does what was seen. What changes by time alone does not count; whoever looks
+//! knows when that is.
+//!
+//! Numbers that change with every request (in flight, elected, bytes) have no part in this.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// How often something has changed among members. Never the same again after a change.
+#[derive(Debug, Default)]
+pub(crate) struct Generation {
+    standings: AtomicU64,
+    beats: AtomicU64,
+}
+
+/// A member's part in a generation; none before it is a balancer's.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(OnceLock<Arc<Generation>>);
+
+impl Shared {
+    /// Who may be chosen has changed.
+    pub(crate) fn note_standing(&self) {
+        if let Some(generation) = self.0.get() {
+            generation.standings.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A heartbeat came.
+    pub(crate) fn note_beat(&self) {
+        if let Some(generation) = self.0.get() {
+            generation.beats.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// The generations of a balancer's members. One, unless members of several balancers were brought together.
+#[derive(Debug)]
+pub(crate) struct Generations(Vec<Arc<Generation>>);
+
+impl Generations {
+    /// Those of these members; they all share one if they are new, or were of one balancer before.
+    pub(crate) fn of<'a>(members: impl Iterator<Item = &'a Shared> + Clone) -> Self {
+        let known = members.clone().find_map(|member| member.0.get());
+        let mut generations = vec![known.cloned().unwrap_or_default()];
+        for member in members {
+            let own = member.0.get_or_init(|| generations[0].clone());
+            if !generations.iter().any(|it| Arc::ptr_eq(it, own)) {
+                generations.push(own.clone());
+            }
+        }
+        Self(generations)
+    }
+
+    /// How often it has changed who may be chosen.
+    #[inline]
+    pub(crate) fn standings(&self) -> u64 {
+        self.sum(|it| &it.standings)
+    }
+
+    /// How many heartbeats have come.
+    #[inline]
+    pub(crate) fn beats(&self) -> u64 {
+        self.sum(|it| &it.beats)
+    }
+
+    /// Each number only grows, so their sum is another after every change.
+    #[inline]
+    fn sum(&self, number: impl Fn(&Generation) -> &AtomicU64) -> u64 {
+        let numbers = self.0.iter();
+        numbers
+            .map(|it| number(it).load(Ordering::Acquire))
+            .fold(0, u64::wrapping_add)
+    }
+}

@@ -183,7 +183,7 @@ impl Site {
                 Ok(())
             }
             Change::Drain => {
-                let sign = if round % 2 == 0 { '+' } else { '-' };
+                let sign = if round.is_multiple_of(2) { '+' } else { '-' };
                 let body = format!("{{\"status\":\"{sign}N\"}}");
                 self.ask("PATCH", &format!("{members}/{middle}"), &body)
             }

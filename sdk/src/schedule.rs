@@ -39,6 +39,10 @@ impl Schedule {
     /// The same among those only of which a third column, such as that of requests in flight, has the least.
     #[inline]
     pub fn choose_least(&mut self, ids: &[u32], weights: &[u32], numbers: &[u32]) -> Option<usize> {
+        // A component looks at one at a time anyway.
+        if cfg!(target_family = "wasm") {
+            return self.choose_one_by_one(ids, weights, numbers);
+        }
         let (mut chosen, mut least, mut most) = (None, u32::MAX, i64::MIN);
         let total = self.credit_all(ids, weights, |start, owed| {
             let numbers = numbers.get(start..).unwrap_or_default();
@@ -57,6 +61,30 @@ impl Schedule {
         });
         self.debit(*ids.get(chosen?)?, total);
         chosen
+    }
+
+    /// The same by its definition, one candidate after the other.
+    fn choose_one_by_one(
+        &mut self,
+        ids: &[u32],
+        weights: &[u32],
+        numbers: &[u32],
+    ) -> Option<usize> {
+        let mut total = 0;
+        let mut best: Option<(usize, u32, i64)> = None;
+        let candidates = ids.iter().zip(weights).zip(numbers).enumerate();
+        for (position, ((&id, &weight), &number)) in candidates {
+            let owed = self.credit(id, weight);
+            total += i64::from(weight);
+            if best
+                .is_none_or(|(_, least, most)| number < least || (number == least && owed > most))
+            {
+                best = Some((position, number, owed));
+            }
+        }
+        let (chosen, _, _) = best?;
+        self.debit(ids[chosen], total);
+        Some(chosen)
     }
 
     /// Owes everybody their weight more, and shows what is owed then, from each position on. Answers the sum of the weights.
@@ -192,27 +220,6 @@ fn greatest(numbers: &[i64]) -> i64 {
 mod tests {
     use super::*;
 
-    /// The same by its definition, one member after the other.
-    fn choose_plainly(
-        schedule: &mut Schedule,
-        ids: &[u32],
-        weights: &[u32],
-        numbers: &[u32],
-    ) -> Option<usize> {
-        let mut best: Option<(usize, u32, i64)> = None;
-        for (position, (&id, &weight)) in ids.iter().zip(weights).enumerate() {
-            let (number, owed) = (numbers[position], schedule.credit(id, weight));
-            if best
-                .is_none_or(|(_, least, most)| number < least || (number == least && owed > most))
-            {
-                best = Some((position, number, owed));
-            }
-        }
-        let (chosen, _, _) = best?;
-        schedule.debit(ids[chosen], weights.iter().copied().map(i64::from).sum());
-        Some(chosen)
-    }
-
     #[test]
     fn stretches_of_ids_change_no_choice() {
         let lists: [Vec<u32>; 7] = [
@@ -237,7 +244,7 @@ mod tests {
                     0 => one.choose(&ids, &weights),
                     _ => one.choose_least(&ids, &weights, &numbers),
                 };
-                let expected = choose_plainly(&mut other, &ids, &weights, &numbers);
+                let expected = other.choose_one_by_one(&ids, &weights, &numbers);
                 assert_eq!(chosen, expected, "round {round} of {ids:?}");
                 assert_eq!(one.save(), other.save());
             }

@@ -60,6 +60,9 @@ impl Selector for ByTraffic {
         // Fewer bytes than these for its weight are what a member has to have.
         let mut least = u64::MAX;
         for (position, (&lbfactor, (&transferred, &read))) in members {
+            if best.is_some() && least == 0 {
+                break;
+            }
             if best.is_some() && is_more(lbfactor, transferred, read, least) {
                 continue;
             }
@@ -76,10 +79,9 @@ impl Selector for ByTraffic {
 /// Whether there are certainly no fewer bytes than `least` for the weight. That is found out by a multiplication, which takes a
 /// fraction of the time of two divisions, and mostly is enough: these round down by less than 1 each.
 fn is_more(lbfactor: u32, transferred: u64, read: u64, least: u64) -> bool {
-    let enough = least
-        .checked_add(1)
-        .and_then(|bytes| bytes.checked_mul(u64::from(lbfactor.max(1))));
-    enough.is_some_and(|enough| transferred.saturating_add(read) >= enough)
+    // With these the product fits; looking whether it does takes a component longer than dividing.
+    let fits = least < 1 << 50 && lbfactor < 1 << 14;
+    fits && transferred.saturating_add(read) >= (least + 1) * u64::from(lbfactor.max(1))
 }
 
 /// Bytes for the weight. A factor of 0, which no member has, counts as 1.

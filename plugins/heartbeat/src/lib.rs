@@ -66,7 +66,7 @@ impl Selector for Heartbeat {
             age_ms: candidates.heartbeat_age_ms(),
         };
         // What whole stretches have is kept, so that the pick need not be looked for in all of them.
-        let size = candidates.len().div_ceil(STRETCHES).max(1);
+        let size = candidates.len().div_ceil(STRETCHES).max(SHORTEST);
         let mut sums = [0; STRETCHES];
         for (sum, stretch) in sums.iter_mut().zip(reports.stretches(size)) {
             *sum = stretch.slots().sum();
@@ -103,6 +103,9 @@ struct Reports<'a> {
 
 /// Into so many stretches candidates are divided at the most.
 const STRETCHES: usize = 32;
+
+/// The shortest stretch but for the last: others are not worth their while.
+const SHORTEST: usize = 16;
 
 impl<'a> Reports<'a> {
     /// The reports of so many candidates at a time.

@@ -7,6 +7,7 @@ mod admin;
 mod admin_crowd;
 mod admin_socket;
 mod api;
+mod architecture;
 mod balancing;
 mod bodies;
 mod breaking_off;

@@ -34,7 +34,8 @@ pub(super) async fn serve(
     room: &mut Room,
 ) {
     let snapshot = client.worker.snapshot();
-    let notes = Notes::begin(client, &snapshot, request);
+    let mut notes = Notes::begin(client, &snapshot, request);
+    notes.note_manager();
     let mut call = Call::new(down, room, notes);
     match ask(client, manager, request, call.down).await {
         Ok(answer) => {

@@ -28,6 +28,8 @@ pub(crate) struct Notes<'request> {
     /// Its place in a trace.
     trace: Option<Box<Trace>>,
     /// Whether all of that is noted.
+    /// Whether the manager answers it.
+    is_for_manager: bool,
     is_closed: bool,
 }
 
@@ -49,8 +51,14 @@ impl<'request> Notes<'request> {
                 Box::new(Story::begin(client, request))
             }),
             trace: traces.map(|traces| Box::new(Trace::begin(traces, client, request))),
+            is_for_manager: false,
             is_closed: false,
         }
+    }
+
+    /// The manager answers it.
+    pub(super) fn note_manager(&mut self) {
+        self.is_for_manager = true;
     }
 
     /// Its route is found.
@@ -152,6 +160,7 @@ impl<'request> Notes<'request> {
     pub(super) fn note_answer(&mut self, status: u16, edit: &mut Edit) {
         match self.place {
             Some((route, _)) => self.snapshot.route_meters[route].count(status),
+            None if self.is_for_manager => self.snapshot.meters.manager.count(status),
             None => self.snapshot.meters.unrouted.count(status),
         }
         if let (Some(mut story), Some(explain)) = (self.story.take(), &self.snapshot.explain) {

@@ -25,6 +25,8 @@ pub use worker::{Connected, Desk, LIMITS, Limit, WorkerMeters};
 #[derive(Debug)]
 pub struct Meters {
     workers: Box<[WorkerMeters]>,
+    /// Requests for the manager at listeners for clients.
+    pub manager: RouteMeters,
     /// Requests that no route takes.
     pub unrouted: RouteMeters,
     /// Requests that were refused, or whose clients left.
@@ -41,6 +43,7 @@ impl Meters {
             workers: (0..workers.max(1))
                 .map(|_| WorkerMeters::default())
                 .collect(),
+            manager: RouteMeters::default(),
             unrouted: RouteMeters::default(),
             refusals: Refusals::default(),
             reloads: Reloads::default(),

@@ -25,6 +25,11 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     for (class, number) in snapshot.meters.unrouted.classes() {
         family.count(&[("class", Name(class))], number)?;
     }
+    let help = "Requests for the manager at listeners for clients, by class of the answer's status";
+    let mut family = Family::counter(encoder, "manager_requests", help)?;
+    for (class, number) in snapshot.meters.manager.classes() {
+        family.count(&[("class", Name(class))], number)?;
+    }
     Ok(())
 }
 

@@ -342,8 +342,12 @@ impl Admin {
         guard::refusal_of_change(parts).or_else(|| self.foreign(parts))
     }
 
-    /// Whether all plugins serve. The listeners do: their sockets are bound before this one is served.
+    /// Whether all plugins serve, and nothing has died that the program cannot do without. The listeners serve: their sockets are
+    /// bound before this one is served.
     fn ready(&self, snapshot: &Snapshot) -> Answer {
+        if self.liveness.dead().is_some() {
+            return alive(&self.liveness);
+        }
         let plugins = snapshot.config.plugins.iter().zip(&snapshot.versions);
         let missing = plugins.filter(|(_, version)| version.is_none());
         let lines: String = missing

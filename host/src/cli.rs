@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 
 use crate::control::{self, Setting};
@@ -176,22 +176,36 @@ pub(crate) fn serve(
     )?;
     output.print(&(addresses(&server, config) + &announce(&server)));
     supervisor.ready();
-    attend(&mut signals, &server, &supervisor);
+    let outcome = attend(&mut signals, &server, &supervisor);
     signals
         .run(|| server.drain())
-        .map_err(|name| anyhow!("{name} again: stopped without draining"))
+        .map_err(|name| anyhow!("{name} again: stopped without draining"))?;
+    outcome
 }
 
 /// Does what signals ask for, until the server is to end.
-fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) {
+///
+/// # Errors
+/// It ends since a thread has died: what is in flight is served, and then the program is to be started again.
+fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) -> Result<()> {
     loop {
-        match signals.wait(supervisor.interval()) {
+        match signals.wait(supervisor.interval(), server.liveness()) {
             Event::Stop(signal) => {
                 tracing::info!(signal, "draining");
-                return supervisor.stopping();
+                supervisor.stopping();
+                return Ok(());
+            }
+            Event::Died => {
+                let part = server.liveness().dead().unwrap_or("a thread");
+                tracing::error!("{part} is dead: draining, to exit with an error");
+                supervisor.stopping();
+                bail!("{part} panicked: the program has to be started again");
             }
             // Its process is the program now, and tells how it fares.
-            Event::Succeeded => return tracing::info!("draining"),
+            Event::Succeeded => {
+                tracing::info!("draining");
+                return Ok(());
+            }
             Event::Reload => {
                 supervisor.reloading();
                 let supervisor = supervisor.clone();

@@ -147,6 +147,11 @@ impl Server {
         self.control.handle().reload(done);
     }
 
+    /// What tells when a thread has died that the program needs.
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
     /// Whether no thread has died that the program needs, and every worker gets to its work.
     pub fn is_alive(&self) -> bool {
         self.liveness.dead().is_none() && self.pulses.iter().all(Pulse::is_alive)

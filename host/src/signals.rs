@@ -11,6 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use equipoise_proxy::downstream::Liveness;
+
 /// How long a look for a signal takes: enough for the runtime to hear of one that has come.
 const GLANCE: Duration = Duration::from_millis(1);
 
@@ -35,6 +37,8 @@ pub(crate) enum Event {
     Restart,
     /// The program that was started anew has taken over.
     Succeeded,
+    /// A thread or task has died that the program cannot do without.
+    Died,
     /// The time to wait is over.
     Due,
 }
@@ -76,7 +80,7 @@ impl Signals {
     }
 
     /// Waits for what comes next, and no longer than `most`, if that is given.
-    pub(crate) fn wait(&mut self, most: Option<Duration>) -> Event {
+    pub(crate) fn wait(&mut self, most: Option<Duration>, liveness: &Liveness) -> Event {
         let Self {
             runtime,
             end,
@@ -96,6 +100,7 @@ impl Signals {
                 () = succession.notified() => Event::Succeeded,
                 _ = hangup.recv() => Event::Reload,
                 _ = user.recv() => Event::Restart,
+                _ = liveness.death() => Event::Died,
                 () = due => Event::Due,
             }
         })
@@ -134,5 +139,30 @@ impl End {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_ends_the_wait() {
+        let liveness = Liveness::default();
+        let mut signals = Signals::catch().unwrap();
+        let most = Some(Duration::ZERO);
+        assert_eq!(signals.wait(most, &liveness), Event::Due);
+        let guard = liveness.guard("worker 0");
+        let thread = thread::spawn(move || {
+            let _guard = guard;
+            panic!("as is to be shown");
+        });
+        // Whether it has died by now or not.
+        assert_eq!(signals.wait(None, &liveness), Event::Died);
+        assert_eq!(liveness.dead(), Some("worker 0"));
+        assert!(thread.join().is_err());
+        assert_eq!(signals.wait(None, &liveness), Event::Died);
     }
 }

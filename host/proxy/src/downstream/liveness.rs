@@ -3,9 +3,19 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use tokio::sync::Notify;
+
 /// What has died of them. Clones are of the same.
 #[derive(Debug, Clone, Default)]
-pub struct Liveness(Arc<OnceLock<String>>);
+pub struct Liveness(Arc<Deaths>);
+
+#[derive(Debug, Default)]
+struct Deaths {
+    /// What died first.
+    first: OnceLock<String>,
+    /// Told of it.
+    died: Notify,
+}
 
 /// A part of the program that lives. Dropped by a panic, it is dead.
 #[derive(Debug)]
@@ -17,7 +27,7 @@ pub struct Guard {
 impl Liveness {
     /// What died first, for people to read; `None` as long as everything lives.
     pub fn dead(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
+        self.0.first.get().map(String::as_str)
     }
 
     /// A part that lives from now on: the thread or task keeps the guard to its end.
@@ -38,7 +48,18 @@ impl Liveness {
     pub fn note_dead(&self, part: &str) {
         tracing::error!("{part} is dead: the program has to be started again");
         // What died first is the cause.
-        let _ = self.0.set(part.to_owned());
+        let _ = self.0.first.set(part.to_owned());
+        self.0.died.notify_one();
+    }
+
+    /// Waits until something has died, for one that waits at a time.
+    pub async fn death(&self) -> &str {
+        loop {
+            if let Some(part) = self.dead() {
+                return part;
+            }
+            self.0.died.notified().await;
+        }
     }
 }
 

@@ -23,7 +23,6 @@ mod failover;
 mod floods;
 mod fronts;
 mod grpc;
-mod harness;
 mod headers;
 mod health;
 mod health_checks;
@@ -70,3 +69,5 @@ mod traces;
 mod upgrades;
 mod visible;
 mod wordy;
+
+use equipoise_harness as harness;

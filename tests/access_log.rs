@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::harness::proxy::server;
 use crate::harness::{Exchange, Origin, Proxy, Signal, eventually};
+use crate::metrics::{metrics, number};
 
 /// One line of JSON a request.
 pub(crate) const JSON: &str = "access-log = { file = \"access.log\", format = \"json\" }";
@@ -222,18 +223,28 @@ fn a_file_is_appended_to() {
 fn requests_for_the_manager_are_logged_and_counted() {
     let [b1] = Origin::some();
     let proxy = Proxy::before(&[&b1])
-        .top(&format!("{JSON}\n[manager]\nhosts = [\"lb.test\"]\n[admin]\naddress = \"127.0.0.1:0\""))
+        .top(&format!(
+            "{JSON}\n[manager]\nhosts = [\"lb.test\"]\n[admin]\naddress = \"127.0.0.1:0\""
+        ))
         .start();
     for (path, status) in [("/balancer-manager", 200), ("/balancer-manager/none", 404)] {
         assert_eq!(proxy.get(path).status(), status);
     }
     let records = records(&proxy, 2);
     assert_eq!(records[0]["request"], "GET /balancer-manager HTTP/1.1");
-    assert_eq!((&records[0]["status"], &records[1]["status"]), (&200.into(), &404.into()));
+    assert_eq!(
+        (&records[0]["status"], &records[1]["status"]),
+        (&200.into(), &404.into())
+    );
     assert_eq!(records[0]["member"], Value::Null);
     let text = metrics(&proxy);
     for (class, expected) in [("2xx", 1.0), ("4xx", 1.0)] {
-        let of = |metric: &str| number(&text, &format!("equipoise_{metric}_requests_total{{class=\"{class}\"}}"));
+        let of = |metric: &str| {
+            number(
+                &text,
+                &format!("equipoise_{metric}_requests_total{{class=\"{class}\"}}"),
+            )
+        };
         assert_eq!((of("manager"), of("unrouted")), (expected, 0.0), "{class}");
     }
 }

@@ -6,8 +6,8 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::harness::proxy::{Start, program, server};
-use crate::harness::{Origin, PATIENCE, Proxy, Signal};
+use crate::harness::proxy::{Start, server};
+use crate::harness::{Origin, PATIENCE, Proxy, Signal, program};
 
 fn start(members: &[&Origin]) -> Start {
     Proxy::before(members).routes(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use toml::Table;
+use toml_edit::{DocumentMut, Item};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -14,12 +14,12 @@ fn workspace() -> PathBuf {
 fn dependencies(folder: &str) -> BTreeSet<String> {
     let file = workspace().join(folder).join("Cargo.toml");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{folder}: {error}"));
-    let manifest: Table = text.parse().expect("a manifest");
-    let dependencies = manifest.get("dependencies").and_then(|it| it.as_table());
+    let manifest: DocumentMut = text.parse().expect("a manifest");
+    let dependencies = manifest.get("dependencies").and_then(Item::as_table);
     dependencies
         .into_iter()
         .flatten()
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 

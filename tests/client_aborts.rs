@@ -9,13 +9,14 @@ use socket2::SockRef;
 
 use crate::access_log::{JSON, lines};
 use crate::admin::{self, member};
+use crate::harness::certificates::Authority;
 use crate::harness::client::request;
 use crate::harness::frames::{self, ACK, END_HEADERS, END_STREAM, GET, POST};
 use crate::harness::origin::State;
 use crate::harness::proxy::{Start, server};
 use crate::harness::{Blackhole, Client, Exchange, Gate, MEGABYTE, Origin, Proxy, eventually};
 use crate::metrics::{await_received, metrics, number, numbers, received};
-use crate::tls_files::{Authority, Visitor};
+use crate::tls_files::Visitor;
 
 /// How a client speaks, and how it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -185,8 +185,9 @@ fn retry_on_a_timeout_asks_the_next_member() {
 /// What the one before has used of its own time is not the next one's.
 #[test]
 fn the_next_member_has_all_of_its_time() {
-    let after = |seconds| move || thread::sleep(Duration::from_secs(seconds));
-    let (fails, answers) = (after(5), after(4));
+    // Together longer than the time of one.
+    let after = |time| move || thread::sleep(Duration::from_millis(time));
+    let (fails, answers) = (after(2_500), after(2_000));
     let b1 = Origin::named("b1")
         .answering(move |exchange| {
             fails();
@@ -200,8 +201,8 @@ fn the_next_member_has_all_of_its_time() {
         })
         .start();
     let proxy = Proxy::before(&[])
-        .member(&b1, "timeout = \"8s\"")
-        .member(&b2, "timeout = \"8s\"")
+        .member(&b1, "timeout = \"4s\"")
+        .member(&b2, "timeout = \"4s\"")
         .start();
     assert_eq!(server(&proxy.get("/")), "b2");
 }

@@ -2,8 +2,8 @@
 
 use crate::harness::component::{Component, trap};
 use crate::harness::plugin::version;
-use crate::harness::proxy::{Start, program, server};
-use crate::harness::{Exchange, MEGABYTE, Origin, Proxy};
+use crate::harness::proxy::{Start, server};
+use crate::harness::{Exchange, MEGABYTE, Origin, Proxy, program};
 
 /// Answers a list of no transitions.
 const NOTHING: &str = "(call $list (i32.const 0) (i32.const 0))";

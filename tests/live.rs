@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use crate::admin::{ask, client, member, start};
 use crate::harness::component::{Component, answer, none};
 use crate::harness::fixtures::{answering, answering_none};
-use crate::harness::proxy::Lines;
-use crate::harness::{Client, Load, Origin, Proxy, Response, Signal, eventually, program};
+use crate::harness::{Client, Lines, Load, Origin, Proxy, Response, Signal, eventually, program};
 
 /// What the log says when the file is in force.
 const APPLIED: &str = "the configuration is read again and in force";

@@ -24,7 +24,6 @@ mod failover;
 mod floods;
 mod fronts;
 mod grpc;
-mod harness;
 mod headers;
 mod health;
 mod health_checks;
@@ -71,3 +70,5 @@ mod traces;
 mod upgrades;
 mod visible;
 mod wordy;
+
+use equipoise_harness as harness;

@@ -1,5 +1,6 @@
 //! What members send that is not HTTP goes no further.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::admin;
@@ -8,10 +9,10 @@ use crate::harness::proxy::server;
 use crate::harness::{Exchange, Gate, Origin, Proxy, eventually};
 use crate::metrics::{metrics, numbers};
 
-/// A member that answers `/` with its name and `/odd` with these bytes.
+/// A member that answers `/odd`, below any path, with these bytes, and all else with its name.
 fn odd(bytes: impl AsRef<[u8]> + Send + Sync + 'static, then: Act) -> Origin {
     let answer = move |exchange: &mut Exchange| match exchange.target() {
-        "/odd" => {
+        target if target.ends_with("/odd") => {
             exchange.read_body();
             exchange.send(&bytes);
             then(exchange);
@@ -19,6 +20,20 @@ fn odd(bytes: impl AsRef<[u8]> + Send + Sync + 'static, then: Act) -> Origin {
         _ => exchange.answer("b1"),
     };
     Origin::named("b1").answering(answer).start()
+}
+
+/// One program before all of these members, each in a balancer of its own for the paths below `/N`, N being its position.
+fn before_each(members: &[Origin], top: &str, keys: &str) -> Proxy {
+    let mut toml = format!("{top}\n[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    for (position, member) in members.iter().enumerate() {
+        let url = member.url();
+        let _ = writeln!(
+            toml,
+            "[[route]]\npath = \"/{position}/\"\nbalancer = \"b{position}\"\n\
+             [[balancer.b{position}.member]]\nurl = \"{url}\"\n{keys}"
+        );
+    }
+    Proxy::with(&toml).start()
 }
 
 #[test]
@@ -81,19 +96,25 @@ fn a_members_nonsense_is_502_and_the_next_answer_is_right() {
         &huge,
         &many,
     ];
+    let ends = [Exchange::close as Act, Exchange::stall];
+    let cases = answers
+        .iter()
+        .flat_map(|answer| ends.map(|then| (*answer, then)));
+    let cases: Vec<_> = cases.collect();
+    let members = cases
+        .iter()
+        .map(|(answer, then)| odd((*answer).to_owned(), *then));
+    let members: Vec<_> = members.collect();
+    let proxy = before_each(&members, "", "timeout = \"2s\"");
     let mut wrong = Vec::new();
-    for answer in answers {
-        for then in [Exchange::close as Act, Exchange::stall] {
-            let b1 = odd(answer.to_owned(), then);
-            let proxy = Proxy::before(&[]).member(&b1, "timeout = \"2s\"").start();
-            let mut client = proxy.client();
-            client.ask("GET /odd", &[]);
-            let status = client.try_response("GET").map(|response| response.status());
-            let next = server(&proxy.get("/"));
-            if !matches!(status, Ok(502)) || next != "b1" {
-                let start: String = answer.chars().take(60).collect();
-                wrong.push(format!("{start:?}: {status:?}, next {next}"));
-            }
+    for (position, (answer, _)) in cases.iter().enumerate() {
+        let mut client = proxy.client();
+        client.ask(&format!("GET /{position}/odd"), &[]);
+        let status = client.try_response("GET").map(|response| response.status());
+        let next = server(&proxy.get(&format!("/{position}/")));
+        if !matches!(status, Ok(502)) || next != "b1" {
+            let start: String = answer.chars().take(60).collect();
+            wrong.push(format!("{start:?}: {status:?}, next {next}"));
         }
     }
     assert!(wrong.is_empty(), "not treated so:\n{}", wrong.join("\n"));
@@ -122,21 +143,18 @@ fn a_body_that_goes_wrong_is_cut_off() {
         "0\r\nContent-Length: 2\r\n\r\n",
         "0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ];
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst.\r\n";
+    let members = bodies.map(|body| odd([head, body].concat(), Exchange::stall));
+    let proxy = before_each(&members, "workers = 1", "timeout = \"5s\"");
     let mut wrong = Vec::new();
-    for body in bodies {
-        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst.\r\n";
-        let b1 = odd([head, body].concat(), Exchange::stall);
-        let proxy = Proxy::before(&[])
-            .member(&b1, "timeout = \"5s\"")
-            .top("workers = 1")
-            .start();
+    for (position, body) in bodies.iter().enumerate() {
         let mut client = proxy.client();
-        client.ask("GET /odd", &[]);
+        client.ask(&format!("GET /{position}/odd"), &[]);
         let ended = client.try_response("GET");
         let is_whole = ended
             .as_ref()
             .is_ok_and(|it| it.complete && it.status() == 200);
-        if is_whole || server(&proxy.get("/")) != "b1" {
+        if is_whole || server(&proxy.get(&format!("/{position}/"))) != "b1" {
             wrong.push(format!("{body:?}: {ended:?}"));
         }
     }
@@ -161,11 +179,15 @@ fn a_first_chunk_that_is_none_is_502_and_never_an_empty_reply() {
         "0\n\n",
         "0\r\nContent-Length: 2\r\n\r\n",
     ];
-    for body in bodies {
-        for is_late in [false, true] {
-            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-            let b1 = Origin::named("b1").answering(move |exchange| {
-                if exchange.target() != "/odd" {
+    let cases = bodies
+        .iter()
+        .flat_map(|body| [(*body, false), (*body, true)]);
+    let cases: Vec<_> = cases.collect();
+    let members = cases.iter().map(|&(body, is_late)| {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Origin::named("b1")
+            .answering(move |exchange| {
+                if !exchange.target().ends_with("/odd") {
                     return exchange.answer("b1");
                 }
                 if is_late {
@@ -176,20 +198,23 @@ fn a_first_chunk_that_is_none_is_502_and_never_an_empty_reply() {
                     exchange.send([head, body].concat());
                 }
                 exchange.stall();
-            });
-            let b1 = b1.start();
-            let proxy = Proxy::before(&[&b1]).start();
-            let mut client = proxy.client();
-            client.ask("GET /odd", &[]);
-            let answer = client.try_response("GET");
-            let is_right = answer.as_ref().is_ok_and(|it| match it.status() {
-                502 => true,
-                200 => is_late && !it.complete,
-                _ => false,
-            });
-            assert!(is_right, "{body:?}, late: {is_late}: {answer:?}");
-            assert_eq!(server(&proxy.get("/")), "b1", "{body:?}");
-        }
+            })
+            .start()
+    });
+    let members: Vec<_> = members.collect();
+    let proxy = before_each(&members, "", "");
+    for (position, (body, is_late)) in cases.iter().enumerate() {
+        let mut client = proxy.client();
+        client.ask(&format!("GET /{position}/odd"), &[]);
+        let answer = client.try_response("GET");
+        let is_right = answer.as_ref().is_ok_and(|it| match it.status() {
+            502 => true,
+            200 => *is_late && !it.complete,
+            _ => false,
+        });
+        assert!(is_right, "{body:?}, late: {is_late}: {answer:?}");
+        let next = server(&proxy.get(&format!("/{position}/")));
+        assert_eq!(next, "b1", "{body:?}");
     }
 }
 

@@ -12,8 +12,8 @@ use crate::admin::{ask, client};
 use crate::harness::component::{Component, answer, endless_loop, with_text};
 use crate::harness::fixtures::{FAULT, answering, burning};
 use crate::harness::plugin::version;
-use crate::harness::proxy::{program, server};
-use crate::harness::{Origin, Proxy, eventually};
+use crate::harness::proxy::server;
+use crate::harness::{Origin, Proxy, eventually, program};
 
 /// Some 5 ms of a processor.
 const SLOW: u32 = 5_000_000;

@@ -483,7 +483,7 @@ fn a_large_component_is_compiled_while_the_one_before_serves() {
 #[test]
 fn a_component_that_is_being_compiled_does_not_put_the_end_off() {
     let b1 = Origin::live("b1");
-    let large = large(1, 4000).build();
+    let large = large(1, 1000).build();
     let mut proxy = Proxy::before(&[&b1])
         .balancer(CHOOSES)
         .component("p", &answering(0), "")

@@ -6,51 +6,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
-};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
+use crate::harness::certificates::{Authority, Pair};
 use crate::harness::proxy::write_config;
 use crate::harness::{Origin, PATIENCE, Proxy, Signal, program};
 
 /// What the log says when changed files are in force.
 const TAKEN: &str = "the files for TLS are read again and in force";
-
-/// Who vouches for certificates.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    /// A certificate for this name and its key, as PEM.
-    pub(crate) fn vouch(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    /// A client that trusts it.
-    pub(crate) fn client(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).expect("a root");
-        let client = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(client)
-    }
-}
 
 /// A client that came by TLS and asked for `shop.example`.
 pub(crate) struct Visitor(pub(crate) StreamOwned<ClientConnection, TcpStream>);
@@ -99,7 +65,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
 }
 
 /// A proxy whose clients come by TLS, with these files.
-fn start(member: &Origin, (cert, key): &(String, String)) -> Proxy {
+fn start(member: &Origin, (cert, key): &Pair) -> Proxy {
     let toml = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ cert = \"shop.pem\", key = \"shop.key\" }}] }}\n\
          [[route]]\npath = \"/\"\nbalancer = \"cluster\"\n[[balancer.cluster.member]]\nurl = \"{}\"\n",
@@ -263,7 +229,7 @@ fn a_change_of_the_configuration_is_refused_with_files_that_cannot_be_used() {
 }
 
 /// A member by TLS that answers `ok`, as whoever vouches for it says.
-fn member_by_tls((certificate, key): &(String, String)) -> SocketAddr {
+fn member_by_tls((certificate, key): &Pair) -> SocketAddr {
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
@@ -303,7 +269,7 @@ fn start_before(member: SocketAddr, tls: &str, ca: &Authority) -> Proxy {
     let keys = format!("retry = \"0s\"\ntls = {{ {tls} }}");
     Proxy::before(&[])
         .member_at(&format!("https://{member}"), &keys)
-        .file("ca.pem", ca.0.pem())
+        .file("ca.pem", ca.pem())
         .start()
 }
 
@@ -314,10 +280,10 @@ fn a_member_is_verified_by_what_the_file_of_its_ca_has_now() {
     let tls = "ca = \"ca.pem\", server-name = \"app.internal\"";
     let proxy = start_before(member, tls, &wrong);
     assert_eq!(proxy.served(1), ["503"]);
-    write(&proxy, "ca.pem", &right.0.pem());
+    write(&proxy, "ca.pem", &right.pem());
     proxy.stderr.line_with(TAKEN);
     assert_eq!(proxy.served(2), ["ok", "ok"]);
-    write(&proxy, "ca.pem", &wrong.0.pem());
+    write(&proxy, "ca.pem", &wrong.pem());
     proxy.stderr.when(TAKEN, |lines| {
         let taken = lines.iter().filter(|line| line.contains(TAKEN)).count();
         (taken == 2).then_some(())

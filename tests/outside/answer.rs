@@ -1,6 +1,9 @@
 //! What a client got.
 
 use std::fmt;
+use std::io;
+
+use equipoise_harness::Response;
 
 /// An answer, or the lack of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,30 +17,20 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Takes apart what came on a connection until it was closed.
-    pub(crate) fn parse(received: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(received);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let (start, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-        Self {
-            status: start
-                .split(' ')
-                .nth(1)
-                .and_then(|status| status.parse().ok()),
-            fields: parse_fields(fields),
-            body: body.to_owned(),
+    /// What a client made of it: what came of a response, if any did.
+    pub(crate) fn of(response: io::Result<Response>) -> Self {
+        match response {
+            Ok(response) => Self {
+                status: Some(response.status()),
+                body: response.text(),
+                fields: response.head.fields,
+            },
+            Err(_) => Self {
+                status: None,
+                fields: Vec::new(),
+                body: String::new(),
+            },
         }
-    }
-
-    /// As [`parse`](Self::parse), for the second of two answers. The first must have a length.
-    pub(crate) fn parse_second(received: &[u8]) -> Self {
-        let first = Self::parse(received);
-        let length: usize = all(&first.fields, "content-length")
-            .first()
-            .and_then(|length| length.parse().ok())
-            .expect("the first answer has a length");
-        let rest = first.body.get(length..).unwrap_or_default();
-        Self::parse(rest.as_bytes())
     }
 
     /// Every value of a field, in order.

@@ -2,18 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use equipoise_harness::process::STOPPING;
+use equipoise_harness::{Process, installed, port};
 use tempfile::TempDir;
 
-use crate::client::PATIENCE;
 use crate::cluster::Cluster;
-use crate::process::Process;
 
 const MODULES: [&str; 12] = [
     "mpm_event",
@@ -60,26 +58,21 @@ impl Apache {
 
     fn try_start(host: IpAddr, threads: usize, directives: &str) -> Result<Self, String> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let address = free_address(host);
+        let address = port::free_at(host);
         let general = configuration(directory.path(), address, threads);
         let file = directory.path().join("apache2.conf");
         fs::write(&file, general + directives).expect("writing a file");
         let log = fs::File::create(directory.path().join("log")).expect("creating a file");
-        let child = Command::new(&*PROGRAM)
-            .args(["-X", "-f"])
-            .arg(&file)
+        let mut command = Command::new(&*PROGRAM);
+        command.args(["-X", "-f"]).arg(&file);
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("starting apache2");
-        let mut process = Process(child);
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            if process.has_ended() || Instant::now() > deadline {
-                return Err(said(directory.path()));
-            }
-            thread::sleep(Duration::from_millis(5));
+            .stderr(log);
+        let started = Process::start_to_stop(&mut command, STOPPING);
+        let mut process = started.expect("starting apache2");
+        if !port::await_listening(&mut process, &[address]) {
+            return Err(said(directory.path()));
         }
         Ok(Self {
             address,
@@ -109,17 +102,6 @@ fn configuration(directory: &Path, address: SocketAddr, threads: usize) -> Strin
     )
 }
 
-/// An address that is free, at a port below those that systems give out by themselves: between now and Apache's start one of
-/// those could be given to another test's server, or to our own connection to it, and either would look like Apache.
-fn free_address(host: IpAddr) -> SocketAddr {
-    let mut ports = (0..1_000).map(|_| fastrand::u16(16_384..32_768));
-    let address = ports.find_map(|port| {
-        let listener = TcpListener::bind((host, port)).ok()?;
-        listener.local_addr().ok()
-    });
-    address.expect("a free port")
-}
-
 /// The program. Says once what these tests need, and panics with the same sentence where it is missing.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let need = format!(
@@ -135,10 +117,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
             .join(format!("mod_{module}.so"))
             .is_file()
     });
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into()])
-        .map(|directory| directory.join("apache2"))
-        .find(|program| program.is_file() && has_modules)
+    installed::find("apache2")
+        .filter(|_| has_modules)
         .unwrap_or_else(|| panic!("{need}; not found here"))
 });

@@ -6,16 +6,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use equipoise_harness::process::STOPPING;
+use equipoise_harness::{PATIENCE, Process, program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::client::PATIENCE;
-use crate::process::Process;
 
 const NEED: &str = "these tests need Chromium (Debian: apt-get install chromium)";
 
@@ -338,18 +337,20 @@ impl Browser {
 }
 
 fn spawn(directory: &Path) -> (Process, ChildStdin, ChildStdout) {
-    let mut child: Child = Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", PIPED, "sh"])
         .args(ARGUMENTS)
         .arg(format!("--user-data-dir={}", directory.display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("starting sh");
+        .stderr(Stdio::null());
+    let process = Process::start_to_stop(&mut command, STOPPING);
+    let mut process = process.expect("starting sh");
+    let child = process.child();
     let input = child.stdin.take().expect("it is piped");
     let output = child.stdout.take().expect("it is piped");
-    (Process(child), input, output)
+    (process, input, output)
 }
 
 /// Reads messages until the browser is gone.
@@ -371,11 +372,7 @@ fn listen(output: ChildStdout) -> Receiver<Value> {
 
 /// The folder for pictures, below the folder that Cargo builds into.
 fn pictures() -> PathBuf {
-    let mut folders = Path::new(env!("CARGO_BIN_EXE_equipoise")).ancestors();
-    folders
-        .nth(2)
-        .expect("it is in a folder of a folder")
-        .join("screenshots")
+    program::target().join("screenshots")
 }
 
 /// The bytes that a text in Base64 stands for.

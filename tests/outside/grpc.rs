@@ -4,10 +4,11 @@
 
 use std::fs;
 
-use crate::certificates::Authority;
+use equipoise_harness::certificates::CertificateFiles;
+use equipoise_harness::port;
+
 use crate::equipoise::Equipoise;
 use crate::script::{Script, script};
-use crate::server::free_address;
 use crate::tool::Tool;
 
 /// Nanoseconds until a member has to know that the client is gone.
@@ -31,7 +32,7 @@ impl Member {
 /// Equipoise with a plain listener and one with TLS, before members at these ports, for `/test.Echo` only.
 fn equipoise(ports: &[u16]) -> Equipoise {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    Authority::in_directory(directory.path()).vouch("shop", &["shop.example"]);
+    CertificateFiles::in_directory(directory.path()).vouch("shop", &["shop.example"]);
     let members: String = ports
         .iter()
         .map(|port| format!("[[balancer.cluster.member]]\nurl = \"h2c://127.0.0.1:{port}\"\n"))
@@ -128,7 +129,7 @@ fn what_no_route_takes_is_unimplemented() {
 
 #[test]
 fn calls_are_unavailable_when_members_are_gone() {
-    let equipoise = equipoise(&[free_address().port(), free_address().port()]);
+    let equipoise = equipoise(&[port::free().port(), port::free().port()]);
     client("unavailable", &equipoise).says();
 }
 

@@ -7,8 +7,10 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use equipoise_harness::PATIENCE;
+
 use crate::apache::Apache;
-use crate::client::{PATIENCE, Request};
+use crate::client::Request;
 use crate::equipoise::Equipoise;
 use crate::network::{CARD, IPV4, IPV6, alone};
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 
-use crate::certificates::Authority;
+use equipoise_harness::certificates::CertificateFiles;
+
 use crate::equipoise::Equipoise;
 use crate::server::Server;
 use crate::tool::Tool;
@@ -63,7 +64,7 @@ struct Site {
 impl Site {
     fn start() -> Self {
         let files = directory();
-        let authority = Authority::in_directory(files.path());
+        let authority = CertificateFiles::in_directory(files.path());
         authority.vouch("shop", &["shop.example"]);
         authority.vouch("app", &["app.internal"]);
         let home = directory();

@@ -24,14 +24,12 @@
 mod answer;
 mod apache;
 mod browser;
-mod certificates;
 mod client;
 mod cluster;
 mod compare;
 mod equipoise;
 mod members;
 mod network;
-mod process;
 mod script;
 mod server;
 mod tool;

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 
+use equipoise_harness::program;
 use serde_json::Value;
 
 use crate::browser::{Browser, DESK, Look};
@@ -188,10 +188,7 @@ fn members_come_and_go() {
 
 /// A built-in method as a plugin, in a file.
 fn exported(name: &str, file: PathBuf) -> PathBuf {
-    let status = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-        .args(["plugin", "export", name])
-        .arg(&file)
-        .status();
+    let status = program(&["plugin", "export", name]).arg(&file).status();
     assert!(status.is_ok_and(|status| status.success()), "{name}");
     file
 }

@@ -14,14 +14,11 @@
 //! `@MEMBER@` in `Say` stands for the member's own address.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
-use socket2::{Domain, Socket, Type};
-
-use crate::client::PATIENCE;
+use equipoise_harness::wire::Head;
+use equipoise_harness::{Exchange, Origin, PATIENCE};
 
 /// How many members there are of each kind.
 pub(crate) const COUNT: usize = 6;
@@ -31,9 +28,9 @@ pub(crate) static MEMBERS: LazyLock<Members> = LazyLock::new(Members::start);
 
 /// Members that live, named `b1` to `b6`, and as many that are dead.
 pub(crate) struct Members {
-    live: Vec<SocketAddr>,
-    /// Bound but not listening: whoever connects is refused, and nobody else can take the port.
-    dead: Vec<Socket>,
+    live: Vec<Origin>,
+    /// Whoever connects is refused, and nobody else can take the port.
+    dead: Vec<Origin>,
     held: Mutex<HashMap<String, Held>>,
     changed: Condvar,
 }
@@ -48,8 +45,8 @@ struct Held {
 impl Members {
     fn start() -> Self {
         Self {
-            live: (1..=COUNT).map(listen).collect(),
-            dead: (1..=COUNT).map(|_| refuse()).collect(),
+            live: (1..=COUNT).map(live).collect(),
+            dead: (1..=COUNT).map(|_| Origin::dead()).collect(),
             held: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -57,13 +54,12 @@ impl Members {
 
     /// The address of the live member at this position, counted from 0.
     pub(crate) fn live(&self, position: usize) -> SocketAddr {
-        self.live[position]
+        self.live[position].address()
     }
 
     /// The address of a dead member: connections to it are refused.
     pub(crate) fn dead(&self, position: usize) -> SocketAddr {
-        let address = self.dead[position].local_addr().expect("it is bound");
-        address.as_socket().expect("it is an IPv4 socket")
+        self.dead[position].address()
     }
 
     /// Waits until a request with this key is held; the name of the member it is at.
@@ -100,87 +96,53 @@ impl Members {
     }
 }
 
-fn refuse() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&anywhere.into()).expect("a free port");
-    socket
+/// Answers as each request says.
+fn live(number: usize) -> Origin {
+    let name = format!("b{number}");
+    Origin::named(&name).forgetting().answering(answer).start()
 }
 
-fn listen(number: usize) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A connection that breaks is the server's business.
-            thread::spawn(move || serve(&stream, &format!("b{number}"), address));
-        }
-    });
-    address
-}
-
-/// Answers requests until the server closes the connection.
-fn serve(mut stream: &TcpStream, name: &str, address: SocketAddr) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream);
-    loop {
-        let head = read_head(&mut reader)?;
-        if head.is_empty() {
-            return Ok(());
-        }
-        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap_or(0));
-        io::copy(&mut (&mut reader).take(length), &mut io::sink())?;
-        if let Some(key) = field(&head, "hold") {
-            MEMBERS.hold(key, name);
-        }
-        let status = status(&head, name);
-        if status == "nothing" {
-            return Ok(());
-        }
-        stream.write_all(&answer(&head, status, name, address))?;
+fn answer(exchange: &mut Exchange) {
+    exchange.read_body();
+    if let Some(key) = exchange.head.first("hold") {
+        MEMBERS.hold(key, exchange.name());
     }
-}
-
-/// The lines up to the empty one; nothing at the end of the connection.
-fn read_head(reader: &mut impl BufRead) -> io::Result<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(String::new());
-        }
+    let status = status(&exchange.head, exchange.name()).to_owned();
+    if status == "nothing" {
+        return exchange.close();
     }
-    Ok(head)
+    let mut head = format!(
+        "HTTP/1.1 {status} Said\r\nServed-By: {}\r\n",
+        exchange.name()
+    );
+    let own = exchange.address().to_string();
+    for said in exchange
+        .head
+        .first("say")
+        .iter()
+        .flat_map(|said| said.split(" | "))
+    {
+        head.push_str(&said.replace("@MEMBER@", &own));
+        head.push_str("\r\n");
+    }
+    if matches!(&*status, "204" | "304") {
+        return exchange.send(head + "\r\n");
+    }
+    let body = match exchange.head.first("length").map(str::parse) {
+        Some(Ok(length)) => "x".repeat(length),
+        _ => exchange.head.to_string(),
+    };
+    exchange.send(format!(
+        "{head}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
 }
 
 /// What this member is to answer with.
-fn status<'head>(head: &'head str, name: &str) -> &'head str {
-    field(head, "answer")
-        .iter()
-        .flat_map(|answers| answers.split(' '))
+fn status<'head>(head: &'head Head, name: &str) -> &'head str {
+    let answers = head.first("answer");
+    let mut answers = answers.iter().flat_map(|answers| answers.split(' '));
+    answers
         .find_map(|answer| answer.strip_prefix(name)?.strip_prefix('='))
         .unwrap_or("200")
-}
-
-fn answer(head: &str, status: &str, name: &str, address: SocketAddr) -> Vec<u8> {
-    let mut answer = format!("HTTP/1.1 {status} Said\r\nServed-By: {name}\r\n");
-    for said in field(head, "say").iter().flat_map(|said| said.split(" | ")) {
-        answer.push_str(&said.replace("@MEMBER@", &address.to_string()));
-        answer.push_str("\r\n");
-    }
-    if matches!(status, "204" | "304") {
-        return (answer + "\r\n").into_bytes();
-    }
-    let body = match field(head, "length").map(str::parse) {
-        Some(Ok(length)) => "x".repeat(length),
-        _ => head.to_owned(),
-    };
-    format!("{answer}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-/// The value of a field.
-fn field<'head>(head: &'head str, name: &str) -> Option<&'head str> {
-    head.lines().find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        field.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }

@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
-use crate::client::PATIENCE;
-use crate::process::Process;
-use crate::tool::{Tool, located};
+use equipoise_harness::installed::located;
+use equipoise_harness::process::STOPPING;
+use equipoise_harness::{PATIENCE, Process};
+
+use crate::tool::Tool;
 
 /// A script that runs, and the lines that it has said and nobody has asked for.
 #[derive(Debug)]
@@ -62,8 +64,10 @@ impl Script {
 
     fn start_with(tool: Tool, input: Stdio) -> Self {
         let mut command = tool.command();
-        let child = command.stdin(input).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("timeout is in every Debian");
+        let command = command.stdin(input).stdout(Stdio::piped());
+        let process = Process::start_to_stop(command, STOPPING);
+        let mut process = process.expect("timeout is in every Debian");
+        let child = process.child();
         let input = child.stdin.take();
         let output = child.stdout.take().expect("it is piped");
         let (sender, lines) = channel();
@@ -72,7 +76,6 @@ impl Script {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.map(|line| sender.send(line)).find(Result::is_err)
         });
-        let process = Process(child);
         Self {
             lines,
             input,

@@ -1,17 +1,14 @@
 //! nginx, HAProxy and nghttpd, each with a configuration, a directory and a process of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use equipoise_harness::installed::located;
+use equipoise_harness::process::STOPPING;
+use equipoise_harness::{Process, port};
 use tempfile::TempDir;
-
-use crate::client::PATIENCE;
-use crate::process::Process;
-use crate::tool::located;
 
 const NGINX: &str = "daemon off;\nmaster_process off;\npid @DIRECTORY@/nginx.pid;\nerror_log stderr warn;\n\
     events { worker_connections 1024; }\n\
@@ -92,7 +89,7 @@ impl Server {
     ) -> Self {
         let path = directory.path();
         let start = || {
-            let addresses: Vec<_> = (0..ports).map(|_| free_address()).collect();
+            let addresses: Vec<_> = (0..ports).map(|_| port::free()).collect();
             let mut text = configuration.replace("@DIRECTORY@", &path.to_string_lossy());
             for (position, address) in addresses.iter().enumerate() {
                 text = text.replace(&format!("@PORT_{position}@"), &address.port().to_string());
@@ -126,12 +123,11 @@ impl Server {
 
 fn spawn(mut command: Command, directory: &Path) -> Result<Process, String> {
     let log = fs::File::create(directory.join("log")).expect("creating a file");
-    let child = command
+    let command = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    child.map(Process).map_err(|error| error.to_string())
+        .stderr(log);
+    Process::start_to_stop(command, STOPPING).map_err(|error| error.to_string())
 }
 
 fn await_listening(
@@ -139,22 +135,8 @@ fn await_listening(
     addresses: &[SocketAddr],
     directory: &Path,
 ) -> Result<Process, String> {
-    let deadline = Instant::now() + PATIENCE;
-    while addresses.iter().any(|it| TcpStream::connect(it).is_err()) {
-        if process.has_ended() || Instant::now() > deadline {
-            return Err(fs::read_to_string(directory.join("log")).unwrap_or_default());
-        }
-        thread::sleep(Duration::from_millis(5));
+    if port::await_listening(&mut process, addresses) {
+        return Ok(process);
     }
-    Ok(process)
-}
-
-/// A free address, at a port below those that systems give out by themselves.
-pub(crate) fn free_address() -> SocketAddr {
-    let mut ports = (0..1_000).map(|_| fastrand::u16(16_384..32_768));
-    let address = ports.find_map(|port| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-        listener.local_addr().ok()
-    });
-    address.expect("a free port")
+    Err(fs::read_to_string(directory.join("log")).unwrap_or_default())
 }

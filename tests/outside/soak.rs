@@ -25,19 +25,13 @@ mod plugins;
 mod site;
 mod steps;
 
-/// The components of the end-to-end tests, which are made of a few lines of WebAssembly text.
-#[expect(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "../harness/component.rs"]
-mod component;
-#[expect(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "../harness/fixtures.rs"]
-mod fixtures;
-
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use equipoise_harness::{component, fixtures};
 
 use clients::Clients;
 use gauge::Gauge;

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
+use equipoise_harness::Process;
+use equipoise_harness::certificates::CertificateFiles;
+use equipoise_harness::process::STOPPING;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::certificates::Authority;
 use crate::equipoise::Equipoise;
 use crate::members::MEMBERS;
-use crate::process::Process;
 use crate::script;
 use crate::tool::{Said, Tool};
 
@@ -20,7 +21,7 @@ const TAKEN: &str = "the files for TLS are read again and in force";
 /// What a test has: a listener with TLS, before one member that answers with the request's head.
 struct Shop {
     equipoise: Equipoise,
-    authority: Authority,
+    authority: CertificateFiles,
 }
 
 impl Shop {
@@ -32,7 +33,7 @@ impl Shop {
     /// of a client.
     fn open_to(more: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let authority = Authority::in_directory(directory.path());
+        let authority = CertificateFiles::in_directory(directory.path());
         authority.vouch("default", &["default.example"]);
         authority.vouch("shop", &["shop.example"]);
         authority.vouch("wildcard", &["*.shop.example"]);
@@ -203,7 +204,7 @@ fn an_optional_certificate_is_told_to_the_member_and_cannot_be_forged() {
 fn a_certificate_that_nobody_vouches_for_is_refused_even_where_none_is_needed() {
     let shop = Shop::open_to(", client-ca = \"ca.pem\", client-auth = \"optional\"");
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    Authority::in_directory(elsewhere.path()).vouch("client", &["client.example"]);
+    CertificateFiles::in_directory(elsewhere.path()).vouch("client", &["client.example"]);
     let path = |file| elsewhere.path().join(file).to_string_lossy().into_owned();
     let said = shop
         .curl(&["--cert", &path("client.pem"), "--key", &path("client.key")])
@@ -377,13 +378,12 @@ impl Visit {
     fn begin(tool: Tool) -> Self {
         let mut command = tool.command();
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("timeout is there");
+        let command = command.stderr(Stdio::null());
+        let process = Process::start_to_stop(command, STOPPING);
+        let mut _process = process.expect("timeout is there");
+        let child = _process.child();
         let input = child.stdin.take().expect("it is piped");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        let _process = Process(child);
         Self {
             input,
             output,

@@ -1,7 +1,9 @@
 //! Programs from outside that do one thing and end: curl, openssl and their like.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use equipoise_harness::installed::located;
 
 /// How long one may take. `timeout` ends it then.
 const SECONDS: &str = "120";
@@ -82,20 +84,4 @@ impl Tool {
     pub(crate) fn command(self) -> Command {
         self.0
     }
-}
-
-/// Where the program is, in `PATH` or where Debian keeps servers.
-///
-/// # Panics
-/// It is not here; the message says which package of Debian has it.
-#[track_caller]
-pub(crate) fn located(name: &str, package: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into()])
-        .map(|directory| directory.join(name))
-        .find(|program| program.is_file())
-        .unwrap_or_else(|| {
-            panic!("this test needs the program {name} (Debian: apt-get install {package})")
-        })
 }

@@ -3,7 +3,8 @@
 //!
 //! What a test says of the client, the function of the same name in the script checks.
 
-use crate::certificates::Authority;
+use equipoise_harness::certificates::CertificateFiles;
+
 use crate::equipoise::Equipoise;
 use crate::script::{Script, script};
 
@@ -21,7 +22,7 @@ impl Chat {
         let member = Script::start(tool);
         let port = member.await_line("port ");
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Authority::in_directory(directory.path()).vouch("shop", &["shop.example"]);
+        CertificateFiles::in_directory(directory.path()).vouch("shop", &["shop.example"]);
         let configuration = format!(
             "[[listen]]\naddress = \"127.0.0.1:0\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
              tls = {{ certificates = [{{ cert = \"shop.pem\", key = \"shop.key\" }}] }}\n\

@@ -63,7 +63,7 @@ fn time() -> Result<()> {
 }
 
 fn program(arguments: &[&str]) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_equipoise"));
+    let mut program = Command::new(equipoise_harness::program::path());
     program.args(arguments);
     program
 }

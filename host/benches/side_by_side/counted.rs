@@ -6,19 +6,20 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use equipoise_harness::proxy::{Pid, Signal};
+use equipoise_harness::{Process, proc};
 
 use crate::Bench;
 use crate::contender::Contender;
 use crate::kind::Kind;
 use crate::load::{Load, Until};
 use crate::policy::compile_for_valgrind;
-use crate::process;
-use crate::proxy::{Proxy, signal};
+use crate::proxy::Proxy;
 
 /// How long a tool may take to attach.
 const ATTACHING: Duration = Duration::from_secs(10);
@@ -273,7 +274,7 @@ struct Attached {
     words: &'static [&'static str],
     total: fn(&str) -> Option<f64>,
     /// Whether it has attached to all threads of the process, where that can be seen.
-    has_attached: fn(u32) -> bool,
+    has_attached: fn(Pid) -> bool,
 }
 
 impl Attached {
@@ -292,28 +293,30 @@ impl Attached {
             let line = report.lines().find(|line| line.ends_with(" total"))?;
             line.split_whitespace().nth(3)?.parse().ok()
         },
-        has_attached: process::is_traced,
+        has_attached: proc::is_traced,
     };
 
-    fn attach(&self, proxy: &Proxy) -> Result<Child> {
-        let child = Command::new(self.words[0])
+    fn attach(&self, proxy: &Proxy) -> Result<Process> {
+        let mut command = Command::new(self.words[0]);
+        command
             .args(&self.words[1..])
             .arg("-o")
             .arg(proxy.directory().join("report"))
             .args(["-p", &proxy.process().to_string()])
-            .stderr(Stdio::null())
-            .spawn()?;
+            .stderr(Stdio::null());
+        let tool = Process::start(&mut command)?;
         let deadline = Instant::now() + ATTACHING;
         while !(self.has_attached)(proxy.process()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
         }
         thread::sleep(SETTLING);
-        Ok(child)
+        Ok(tool)
     }
 
-    fn detach(&self, mut child: Child, proxy: &Proxy) -> Result<f64> {
-        signal(child.id(), "INT");
-        child.wait()?;
+    fn detach(&self, mut tool: Process, proxy: &Proxy) -> Result<f64> {
+        // It may have ended with the proxy.
+        let _ = tool.signal(Signal::INT);
+        tool.child().wait()?;
         let report = proxy.read("report")?;
         (self.total)(&report).with_context(|| format!("no total in {report}"))
     }
@@ -329,9 +332,9 @@ impl Counter for Attached {
     }
 
     fn during(&self, proxy: &Proxy, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
-        let child = self.attach(proxy)?;
+        let tool = self.attach(proxy)?;
         let worked = work();
-        let total = self.detach(child, proxy)?;
+        let total = self.detach(tool, proxy)?;
         worked.map(|()| total)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use equipoise_harness::certificates::SelfSigned;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
@@ -15,7 +16,7 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use crate::certificate::{Certificate, NAME};
+use crate::certificate::NAME;
 use crate::load::Until;
 
 /// Handshakes under way at once.
@@ -26,7 +27,7 @@ pub(crate) const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// A handshake that fails, or a proxy that does not answer.
-pub(crate) fn run(address: SocketAddr, certificate: &Certificate, until: &Until) -> Result<u32> {
+pub(crate) fn run(address: SocketAddr, certificate: &SelfSigned, until: &Until) -> Result<u32> {
     let connector = connector(certificate)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,7 +51,7 @@ pub(crate) fn run(address: SocketAddr, certificate: &Certificate, until: &Until)
     Ok(count)
 }
 
-fn connector(certificate: &Certificate) -> Result<TlsConnector> {
+fn connector(certificate: &SelfSigned) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der.clone())?;
     let provider = CryptoProvider {

@@ -1,38 +1,15 @@
 //! A client of HTTP/2 with prior knowledge that sends one request and keeps its connection.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use equipoise_harness::frames::{ACK, END_HEADERS, END_STREAM, PREFACE, frame, headers, settings};
+use equipoise_harness::raw::{DATA, GOAWAY, HEADERS, PING, RST_STREAM, RawConnection, SETTINGS};
 
 use crate::requests::SMALL;
 
-/// What every connection begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// The stream of the request.
 const STREAM: u32 = 1;
-
-/// Types of frames (RFC 9113, 6).
-mod kind {
-    pub(super) const DATA: u8 = 0;
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const RST_STREAM: u8 = 3;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const PING: u8 = 6;
-    pub(super) const GOAWAY: u8 = 7;
-}
-
-/// Flags of frames; two have the same bit.
-mod flag {
-    pub(super) const END_STREAM: u8 = 1;
-    pub(super) const ACK: u8 = 1;
-    pub(super) const END_HEADERS: u8 = 4;
-}
 
 /// Static names that values stand behind (RFC 7541, appendix A), all but the first of which go into the dynamic table, as from any
 /// client.
@@ -45,10 +22,7 @@ const FIELDS: [(u8, &str); 5] = [
 ];
 
 /// A connection that has had one request.
-#[derive(Debug)]
-pub(crate) struct Client {
-    stream: TcpStream,
-}
+pub(crate) struct Client(RawConnection);
 
 impl Client {
     /// Connects and asks once; the answer has to have a body of so many bytes.
@@ -56,11 +30,8 @@ impl Client {
     /// # Errors
     /// The connection broke, or the answer is not the origin's.
     pub(crate) fn after_one_request(address: SocketAddr, body_bytes: usize) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Self { stream };
-        client.stream.write_all(&opening())?;
+        let mut client = Self(RawConnection::on(TcpStream::connect(address)?));
+        client.0.try_send(opening());
         let received = client.read_answer().context("asking by HTTP/2")?;
         ensure!(
             received == body_bytes,
@@ -73,52 +44,26 @@ impl Client {
     fn read_answer(&mut self) -> Result<usize> {
         let mut received = 0;
         loop {
-            let frame = self.read_frame()?;
+            let frame = self.0.try_frame()?;
             let is_ours = frame.stream == STREAM;
             match frame.kind {
-                kind::SETTINGS if frame.flags & flag::ACK == 0 => {
-                    self.acknowledge(frame.kind, &[])?
-                }
-                kind::PING if frame.flags & flag::ACK == 0 => {
-                    self.acknowledge(frame.kind, &frame.payload)?;
-                }
-                kind::DATA => received += frame.payload.len(),
-                kind::RST_STREAM | kind::GOAWAY => bail!("the proxy gave up: {:?}", frame.payload),
+                SETTINGS if frame.flags & ACK == 0 => self.acknowledge(SETTINGS, &[]),
+                PING if frame.flags & ACK == 0 => self.acknowledge(PING, &frame.payload),
+                DATA => received += frame.payload.len(),
+                RST_STREAM | GOAWAY => bail!("the proxy gave up: {:?}", frame.payload),
                 _ => {}
             }
-            let may_end = matches!(frame.kind, kind::DATA | kind::HEADERS);
-            if is_ours && may_end && frame.flags & flag::END_STREAM != 0 {
+            let may_end = matches!(frame.kind, DATA | HEADERS);
+            if is_ours && may_end && frame.flags & END_STREAM != 0 {
                 return Ok(received);
             }
         }
     }
 
-    fn read_frame(&mut self) -> Result<Frame> {
-        let mut header = [0; 9];
-        self.stream.read_exact(&mut header)?;
-        let [high, middle, low, kind, flags, stream @ ..] = header;
-        let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
-        self.stream.read_exact(&mut payload)?;
-        Ok(Frame {
-            kind,
-            flags,
-            stream: u32::from_be_bytes(stream),
-            payload,
-        })
+    /// Whoever reads next finds that the connection is closed, if it is.
+    fn acknowledge(&mut self, kind: u8, payload: &[u8]) {
+        self.0.try_send(frame(kind, ACK, 0, payload));
     }
-
-    fn acknowledge(&mut self, kind: u8, payload: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(&frame(kind, flag::ACK, 0, payload))
-    }
-}
-
-/// A frame as it has come.
-#[derive(Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
 }
 
 /// The preface, default settings, and a request without a body.
@@ -129,17 +74,6 @@ fn opening() -> Vec<u8> {
         block.extend([name, value.len() as u8]);
         block.extend(value.bytes());
     }
-    let settings = frame(kind::SETTINGS, 0, 0, &[]);
-    let flags = flag::END_STREAM | flag::END_HEADERS;
-    let request = frame(kind::HEADERS, flags, STREAM, &block);
-    [PREFACE, &settings, &request].concat()
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
-    let mut frame = length.to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
+    let request = headers(END_STREAM | END_HEADERS, STREAM, &block);
+    [PREFACE, &settings(&[]), &request].concat()
 }

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use equipoise_harness::proc;
 
 use crate::Bench;
 use crate::contender::Contender;
@@ -11,7 +12,6 @@ use crate::http1::{Clients, Conversation};
 use crate::http2::Client;
 use crate::kind::{Driver, Kind};
 use crate::load::{Load, Until};
-use crate::process::resident_memory;
 use crate::proxy::Proxy;
 
 /// Connections that wait.
@@ -77,7 +77,7 @@ impl Waiting {
 
 /// Resident memory that has not changed for a moment: what connections have left behind is given back by and by.
 fn settled_memory(proxy: &Proxy) -> Result<u64> {
-    let look = || resident_memory(proxy.process()).context("the proxy has no memory");
+    let look = || proc::memory(proxy.process()).context("the proxy has no memory");
     let (mut memory, mut same) = (look()?, 0);
     for _ in 0..LOOKS {
         thread::sleep(PAUSE);

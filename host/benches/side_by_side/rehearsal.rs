@@ -20,10 +20,10 @@ const VISITS: usize = 4;
 pub(crate) fn rehearse(name: &str, address: SocketAddr) -> Result<()> {
     let mut members = Vec::new();
     for user in 0..USERS {
-        let line = format!("x-user: user-{user:02}\r\n");
+        let line = format!("x-user: user-{user:02}");
         for _ in 0..VISITS {
             // The last letter of the body is the member's.
-            members.push(ask(address, &line)?.pop());
+            members.push(ask(address, &[&line])?.body.bytes.pop());
         }
         let visited = &members[user * VISITS..];
         ensure!(

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use equipoise_harness::proc;
+use equipoise_harness::proxy::Pid;
 
 use crate::Bench;
 use crate::comparison::Comparison;
@@ -10,7 +12,6 @@ use crate::contender::Contender;
 use crate::counted::Counts;
 use crate::kind::Kind;
 use crate::load::{Load, Until};
-use crate::process::{cpu_time, resident_memory};
 use crate::proxy::{Addresses, Proxy};
 use crate::table::Row;
 
@@ -97,7 +98,7 @@ pub(crate) fn time(targets: &[Target<'_>], kind: &Kind, bench: &Bench) -> Result
         name: target.name(),
         timed: Some(Summary {
             rounds,
-            memory: target.process().and_then(resident_memory),
+            memory: target.process().and_then(proc::memory),
         }),
         counts: Counts::default(),
     });
@@ -172,10 +173,11 @@ impl<'a> Target<'a> {
 
     /// User and kernel time of the proxy's process since it started; none without a proxy.
     fn cpu_time(&self) -> Result<Option<Duration>> {
-        self.process().map(cpu_time).transpose()
+        let time = |process| proc::processor_time(process).context("the proxy is gone");
+        self.process().map(time).transpose()
     }
 
-    fn process(&self) -> Option<u32> {
+    fn process(&self) -> Option<Pid> {
         self.proxy.as_ref().map(|(_, proxy)| proxy.process())
     }
 }

@@ -1,8 +1,8 @@
 //! What plugins' files are replaced by: good components, hostile ones, slow ones, and what is none.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use equipoise_harness::program;
 use wasmtime::{Config, Engine, Instance, Module, Store};
 
 use super::component::{Component, answer, endless_loop, none, trap};
@@ -149,10 +149,7 @@ fn built(components: &[(&str, Component)]) -> Vec<Content> {
 
 /// A default plugin.
 fn exported(name: &str) -> Vec<u8> {
-    let program = env!("CARGO_BIN_EXE_equipoise");
-    let output = Command::new(program)
-        .args(["plugin", "export", name, "-"])
-        .stdin(Stdio::null())
+    let output = program(&["plugin", "export", name, "-"])
         .output()
         .expect("the program starts");
     assert!(output.status.success(), "{output:?}");

@@ -4,14 +4,14 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use equipoise_harness::certificates::CertificateFiles;
+use equipoise_harness::process::STOPPING;
+use equipoise_harness::{Process, Signal, proc, program};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
@@ -22,8 +22,6 @@ use super::gauge::Sample;
 use super::members::{HELD, Members, NAMES};
 use super::output::Output;
 use super::plugins;
-use crate::certificates::Authority;
-use crate::process::Process;
 
 /// What clients call the site.
 pub(super) const HOST: &str = "soak.example";
@@ -43,7 +41,7 @@ pub(super) struct Site {
     /// What it prints: its access log.
     pub(super) access_log: Output,
     process: Process,
-    pub(super) authority: Authority,
+    pub(super) certificates: CertificateFiles,
     directory: TempDir,
     urls: Vec<String>,
 }
@@ -52,8 +50,8 @@ impl Site {
     /// Starts the program and waits until it listens.
     pub(super) fn open(members: &Members) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let authority = Authority::in_directory(directory.path());
-        authority.vouch("soak", &[HOST]);
+        let certificates = CertificateFiles::in_directory(directory.path());
+        certificates.vouch("soak", &[HOST]);
         let urls: Vec<_> = (0..NAMES.len()).map(|at| members.url(at)).collect();
         let file = directory.path().join("soak.toml");
         fs::write(&file, configuration::variant(0, &urls)).expect("writing a file");
@@ -62,18 +60,19 @@ impl Site {
             let file = directory.path().join(format!("{name}.wasm"));
             fs::write(file, plugins::first(name)).expect("writing a file");
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-            .arg("run")
+        let mut command = program(&["run"]);
+        command
             .arg(&file)
             .env("RUST_LOG", "info")
-            .stdin(Stdio::null())
+            // Each component is compiled, as by a program that is started for the first time.
+            .env_remove("CACHE_DIRECTORY")
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starting equipoise");
+            .stderr(Stdio::piped());
+        let process = Process::start_to_stop(&mut command, STOPPING);
+        let mut process = process.expect("the program starts");
+        let child = process.child();
         let output = Output::of(child.stderr.take().expect("it is piped"));
         let access_log = Output::of(child.stdout.take().expect("it is piped"));
-        let process = Process(child);
         let url = |scheme: &str, line: &str| line.split_once(scheme)?.1.trim().parse().ok();
         let admin = |line: &str| {
             let (_, address) = line.split_once("the admin listener is open address=")?;
@@ -86,7 +85,7 @@ impl Site {
             output,
             access_log,
             process,
-            authority,
+            certificates,
             directory,
             urls,
         }
@@ -112,16 +111,12 @@ impl Site {
 
     /// The certificates that clients trust.
     pub(super) fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        let file = self.path("ca.pem");
-        let authority = CertificateDer::from_pem_file(file).expect("a certificate");
-        roots.add(authority).expect("a root");
-        roots
+        self.certificates.authority().roots()
     }
 
     /// Sends the program a signal.
     pub(super) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process.0), signal).expect("the program runs");
+        self.process.signal(signal).expect("the program runs");
     }
 
     /// Whether the admin listener says that the program serves; else, what it says.
@@ -178,16 +173,11 @@ impl Site {
 
     /// What the program takes of the machine; none where it has ended.
     pub(super) fn sample(&self) -> Option<Sample> {
-        let process = format!("/proc/{}", self.process.0.id());
-        let status = fs::read_to_string(format!("{process}/status")).ok()?;
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<usize>().ok()
-        };
+        let process = self.process.id();
         Some(Sample {
-            memory: number("VmRSS:")? * 1024,
-            threads: number("Threads:")?,
-            descriptors: fs::read_dir(format!("{process}/fd")).ok()?.count(),
+            memory: proc::memory(process)? as usize,
+            threads: proc::threads(process)?,
+            descriptors: proc::descriptors(process)?,
         })
     }
 
@@ -223,7 +213,7 @@ impl Site {
     fn await_end(&mut self) -> Option<String> {
         let begun = Instant::now();
         let status = loop {
-            match self.process.0.try_wait().expect("a child") {
+            match self.process.ended() {
                 Some(status) => break status,
                 None if begun.elapsed() > PATIENCE => {
                     return Some("the program does not end".to_owned());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime};
 
-use rustix::process::Signal;
+use equipoise_harness::Signal;
 
 use super::Soak;
 use super::clients::Clients;
@@ -210,7 +210,7 @@ fn renew(soak: &Soak, number: usize) {
         touched.expect("a file");
     } else {
         soak.ledger.note("the certificate is renewed");
-        soak.site.authority.vouch("soak", &[HOST]);
+        soak.site.certificates.vouch("soak", &[HOST]);
     }
 }
 

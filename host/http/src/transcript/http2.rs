@@ -26,6 +26,7 @@ pub struct Session {
 
 impl Session {
     /// One that begins now.
+    #[expect(clippy::disallowed_methods, reason = "for tests, which give no time")]
     pub fn new(role: Role, options: Options) -> Self {
         let now = Instant::now();
         Self {

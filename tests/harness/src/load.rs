@@ -9,14 +9,15 @@ use super::{Client, PATIENCE, eventually};
 
 /// Clients that ask all the time: some on a new connection for every request, some on one connection until the answer says
 /// that it was the last.
-pub(crate) struct Load {
+pub struct Load {
     ends: Arc<AtomicBool>,
     served: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Load {
-    pub(crate) fn on(address: SocketAddr) -> Self {
+    /// Six of them, at this address.
+    pub fn on(address: SocketAddr) -> Self {
         let (ends, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let clients = (0..6).map(|number| {
             let (ends, served) = (ends.clone(), served.clone());
@@ -31,7 +32,7 @@ impl Load {
 
     /// Waits until another so many requests have been served.
     #[track_caller]
-    pub(crate) fn await_more(&self, count: usize) {
+    pub fn await_more(&self, count: usize) {
         let before = self.served.load(SeqCst);
         eventually("requests are served", || {
             (self.served.load(SeqCst) >= before + count).then_some(())
@@ -40,7 +41,7 @@ impl Load {
 
     /// Ends all clients and makes sure that every request of theirs was answered.
     #[track_caller]
-    pub(crate) fn expect_all_served(self) {
+    pub fn expect_all_served(self) {
         self.ends.store(true, SeqCst);
         let failures = self.clients.into_iter().flat_map(|client| client.join());
         let failures: Vec<String> = failures.flatten().collect();

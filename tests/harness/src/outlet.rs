@@ -8,7 +8,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// What is at the other end of a program's standard output or standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlet {
+pub enum Outlet {
     /// A reader.
     Read,
     /// A disk without room.
@@ -20,25 +20,25 @@ pub(crate) enum Outlet {
 }
 
 /// An outlet that is open.
-pub(super) struct Open {
+pub(crate) struct Open {
     /// The end that the program writes to.
-    pub(super) theirs: Stdio,
+    pub(crate) theirs: Stdio,
     /// The end to read, where it is to be read.
-    pub(super) read: Option<PipeReader>,
+    pub(crate) read: Option<PipeReader>,
     /// The end that is not to be read yet.
-    pub(super) stalled: Option<PipeReader>,
+    pub(crate) stalled: Option<PipeReader>,
 }
 
 impl Outlet {
     /// Those that cannot be written.
-    pub(crate) const BROKEN: [Self; 3] = [Self::Full, Self::Closed, Self::Stalled];
+    pub const BROKEN: [Self; 3] = [Self::Full, Self::Closed, Self::Stalled];
 
     /// What a program is given as such a file.
-    pub(crate) fn stdio(self) -> Stdio {
+    pub fn stdio(self) -> Stdio {
         self.open().theirs
     }
 
-    pub(super) fn open(self) -> Open {
+    pub(crate) fn open(self) -> Open {
         if self == Self::Full {
             let file = OpenOptions::new().write(true).open("/dev/full");
             return Open {

@@ -2,46 +2,33 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::io::PipeReader;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::process::kill_process;
-pub(crate) use rustix::process::{Pid, Signal};
+pub use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::{Client, Origin, Outlet, PATIENCE, Response, eventually};
+use super::{Client, Lines, Origin, Outlet, Process, Response, eventually, proc, program};
 
 /// What the program prints for each listener, before its URL.
 const LISTENING: &str = "listening on ";
 
-/// The program with these arguments, not started yet.
-pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env("CACHE_DIRECTORY", PLUGIN_CACHE);
-    command
-}
-
-/// Where tests keep compiled plugins: each is compiled once, not by every test.
-const PLUGIN_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugin-cache");
-
 /// A running program. It is killed when this is dropped; a test fails if the program has panicked.
-pub(crate) struct Proxy {
-    child: Child,
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
     addresses: Vec<SocketAddr>,
     /// What the program printed.
-    pub(crate) stdout: Lines,
+    pub stdout: Lines,
     /// What the program complained about.
-    pub(crate) stderr: Lines,
+    pub stderr: Lines,
     /// The ends of its standard output and standard error that are not read.
     stalled: [Option<PipeReader>; 2],
     directory: TempDir,
@@ -49,12 +36,15 @@ pub(crate) struct Proxy {
     successors: Vec<Pid>,
 }
 
+/// Why the system tells of it.
+const RUNS: &str = "the program runs, on Linux";
+
 /// What a program logs when another has taken over.
 const SUCCEEDED: &str = "another program serves in place of this one";
 
 impl Proxy {
     /// Begins a configuration with one route for all requests to these members.
-    pub(crate) fn before(members: &[&Origin]) -> Start {
+    pub fn before(members: &[&Origin]) -> Start {
         let mut start = Start::default();
         for member in members {
             start = start.member(member, "");
@@ -63,7 +53,7 @@ impl Proxy {
     }
 
     /// Takes a whole configuration.
-    pub(crate) fn with(toml: &str) -> Start {
+    pub fn with(toml: &str) -> Start {
         Start {
             whole: Some(toml.to_owned()),
             ..Start::default()
@@ -72,7 +62,7 @@ impl Proxy {
 
     /// Starts the program in `directory` and waits until each listener is ready.
     #[track_caller]
-    pub(crate) fn run(command: Command, listeners: usize, directory: TempDir) -> Self {
+    pub fn run(command: Command, listeners: usize, directory: TempDir) -> Self {
         let mut proxy = Self::spawn(command, directory, [Outlet::Read; 2]);
         proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
             let ready = |line: &String| {
@@ -89,7 +79,7 @@ impl Proxy {
     fn spawn(mut command: Command, directory: TempDir, outlets: [Outlet; 2]) -> Self {
         let [stdout, stderr] = outlets.map(Outlet::open);
         command.stdout(stdout.theirs).stderr(stderr.theirs);
-        let child = command.spawn().expect("the program starts");
+        let process = Process::start(&mut command).expect("the program starts");
         // With it go our copies of what the program was given, so that it alone keeps them open.
         drop(command);
         Self {
@@ -97,127 +87,111 @@ impl Proxy {
             stderr: stderr.read.map_or_else(Lines::default, Lines::of),
             stalled: [stdout.stalled, stderr.stalled],
             addresses: Vec::new(),
-            child,
+            process,
             directory,
             successors: Vec::new(),
         }
     }
 
     /// Reads what has not been read so far of standard output and standard error.
-    pub(crate) fn read_stalled(&mut self) {
+    pub fn read_stalled(&mut self) {
         let [stdout, stderr] = [0, 1].map(|place| self.stalled[place].take().map(Lines::of));
         self.stdout = stdout.unwrap_or_else(|| self.stdout.clone());
         self.stderr = stderr.unwrap_or_else(|| self.stderr.clone());
     }
 
     /// The address of the first listener.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
     /// The addresses of all listeners.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
+    /// The program's directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A path in the program's directory, where its configuration is.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A new connection.
     #[track_caller]
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::connect(self.address())
     }
 
     /// The response to a `GET` on a new connection.
     #[track_caller]
-    pub(crate) fn get(&self, target: &str) -> Response {
+    pub fn get(&self, target: &str) -> Response {
         self.client().get(target)
     }
 
     /// The response to a request without body on a new connection.
     #[track_caller]
-    pub(crate) fn exchange(&self, line: &str, fields: &[&str]) -> Response {
+    pub fn exchange(&self, line: &str, fields: &[&str]) -> Response {
         self.client().exchange(line, fields)
     }
 
     /// Which members, by the names they answer with, serve as many requests, each on a new connection. A response that is
     /// not 200 counts by its status.
     #[track_caller]
-    pub(crate) fn served(&self, count: usize) -> Vec<String> {
+    pub fn served(&self, count: usize) -> Vec<String> {
         self.served_to(count, "GET /", &[])
     }
 
     /// As [`served`](Self::served), for this request.
     #[track_caller]
-    pub(crate) fn served_to(&self, count: usize, line: &str, fields: &[&str]) -> Vec<String> {
+    pub fn served_to(&self, count: usize, line: &str, fields: &[&str]) -> Vec<String> {
         (0..count)
             .map(|_| server(&self.exchange(line, fields)))
             .collect()
     }
 
     /// The most memory the program ever had, in bytes.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        self.memory_by("VmHWM:")
+    pub fn peak_memory(&self) -> u64 {
+        proc::peak_memory(self.process.id()).expect(RUNS)
     }
 
     /// The memory the program has, in bytes.
-    pub(crate) fn memory(&self) -> u64 {
-        self.memory_by("VmRSS:")
-    }
-
-    fn memory_by(&self, name: &str) -> u64 {
-        let status = self.process_file("status");
-        let size = status.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes = size.and_then(|size| size.trim().strip_suffix(" kB"));
-        kilobytes
-            .and_then(|count| count.parse::<u64>().ok())
-            .expect("a size")
-            * 1024
+    pub fn memory(&self) -> u64 {
+        proc::memory(self.process.id()).expect(RUNS)
     }
 
     /// How many regions of memory are mapped.
-    pub(crate) fn mappings(&self) -> usize {
-        self.process_file("maps").lines().count()
-    }
-
-    /// What the system tells of the program.
-    fn process_file(&self, name: &str) -> String {
-        let text = fs::read_to_string(format!("/proc/{}/{name}", self.child.id()));
-        text.expect("the program runs, on Linux")
+    pub fn mappings(&self) -> usize {
+        proc::mappings(self.process.id()).expect(RUNS)
     }
 
     /// How much processor time the program has used.
-    pub(crate) fn processor_time(&self) -> Duration {
-        let stat = self.process_file("stat");
-        // Behind the name in parentheses; times 14 and 15 of all are those in user and kernel mode, in hundredths.
-        let behind_name = stat.rsplit(')').next().unwrap_or_default();
-        let times = behind_name.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
+    pub fn processor_time(&self) -> Duration {
+        proc::processor_time(self.process.id()).expect(RUNS)
     }
 
     /// The processes that compile plugins for the program.
-    pub(crate) fn compilers(&self) -> Vec<Pid> {
+    pub fn compilers(&self) -> Vec<Pid> {
         compilers_of(self.process())
     }
 
     /// Sends a signal to the program, or to the last one that took over from it.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.process(), signal).expect("the program runs");
     }
 
     /// The process of the program, or of the last one that took over from it.
-    pub(crate) fn process(&self) -> Pid {
+    pub fn process(&self) -> Pid {
         let last = self.successors.last().copied();
-        last.unwrap_or_else(|| Pid::from_child(&self.child))
+        last.unwrap_or_else(|| self.process.id())
     }
 
     /// Has the program started anew, and waits until the new one has taken over.
     #[track_caller]
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.signal(Signal::USR2);
         let number = self.successors.len();
         let process = self.stderr.when(SUCCEEDED, |lines| {
@@ -231,29 +205,19 @@ impl Proxy {
 
     /// Waits until a process ends that need not be a child.
     #[track_caller]
-    pub(crate) fn wait_for(process: Pid) {
-        eventually("a process ends", || {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-            let state = stat.rsplit(')').next().unwrap_or_default().trim();
-            // Gone, or only not asked about by the process that started it. Its files are closed with the last of its threads,
-            // and it may be the first that ends.
-            let threads = fs::read_dir(format!("/proc/{process}/task"));
-            let is_last = threads.is_ok_and(|threads| threads.count() == 1);
-            (state.is_empty() || (state.starts_with('Z') && is_last)).then_some(())
-        });
+    pub fn wait_for(process: Pid) {
+        eventually("a process ends", || proc::has_ended(process).then_some(()));
     }
 
     /// Waits until the program ends by itself.
     #[track_caller]
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        eventually("the program ends", || {
-            self.child.try_wait().expect("a child")
-        })
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the program ends", || self.process.ended())
     }
 
     /// Whether the program runs.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
+    pub fn is_running(&mut self) -> bool {
+        !self.process.has_ended()
     }
 }
 
@@ -264,8 +228,7 @@ impl Drop for Proxy {
         for successor in &self.successors {
             let _ = kill_process(*successor, Signal::KILL);
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.end();
         let complaints = self.stderr.whole();
         if thread::panicking() {
             eprintln!("the program said:\n{}{complaints}", self.stdout.whole());
@@ -279,31 +242,23 @@ impl Drop for Proxy {
 }
 
 /// The processes that compile plugins for a program.
-pub(crate) fn compilers_of(program: Pid) -> Vec<Pid> {
+pub fn compilers_of(program: Pid) -> Vec<Pid> {
     let is_compiler = |process: &Pid| {
-        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}"));
-        let stat = read("stat").unwrap_or_default();
-        // Behind the name in parentheses and the state.
-        let behind_name = stat.rsplit(')').next().unwrap_or_default();
-        let parent = behind_name.split_whitespace().nth(1);
-        parent.and_then(|parent| parent.parse().ok()) == Some(program.as_raw_pid())
-            && read("cmdline").is_ok_and(|line| line.contains("compile-component"))
+        let line = proc::file(*process, "cmdline");
+        line.is_some_and(|line| line.contains("compile-component"))
     };
-    let processes = fs::read_dir("/proc").expect("Linux").flatten();
-    let numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
-    numbers
-        .filter_map(Pid::from_raw)
-        .filter(is_compiler)
-        .collect()
+    let mut children = proc::children(program);
+    children.retain(is_compiler);
+    children
 }
 
 /// Sends a signal to a process.
-pub(crate) fn send(process: Pid, signal: Signal) {
+pub fn send(process: Pid, signal: Signal) {
     kill_process(process, signal).expect("the process is there");
 }
 
 /// Which member served, by the name it answered with; the status where that is not 200.
-pub(crate) fn server(response: &Response) -> String {
+pub fn server(response: &Response) -> String {
     match response.status() {
         200 => response.text(),
         status => status.to_string(),
@@ -318,7 +273,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A configuration being written.
 #[derive(Default)]
-pub(crate) struct Start {
+pub struct Start {
     whole: Option<String>,
     top: String,
     limits: String,
@@ -334,12 +289,12 @@ pub(crate) struct Start {
 
 impl Start {
     /// Adds a member with more keys than its URL.
-    pub(crate) fn member(self, member: &Origin, keys: &str) -> Self {
+    pub fn member(self, member: &Origin, keys: &str) -> Self {
         self.member_at(&member.url(), keys)
     }
 
     /// Adds a member with this URL and more keys.
-    pub(crate) fn member_at(mut self, url: &str, keys: &str) -> Self {
+    pub fn member_at(mut self, url: &str, keys: &str) -> Self {
         let _ = writeln!(
             self.members,
             "[[balancer.cluster.member]]\nurl = \"{url}\"\n{keys}"
@@ -348,37 +303,37 @@ impl Start {
     }
 
     /// Adds keys at the top.
-    pub(crate) fn top(mut self, keys: &str) -> Self {
+    pub fn top(mut self, keys: &str) -> Self {
         self.top += &format!("{keys}\n");
         self
     }
 
     /// Adds keys to `[limits]`.
-    pub(crate) fn limits(mut self, keys: &str) -> Self {
+    pub fn limits(mut self, keys: &str) -> Self {
         self.limits += &format!("{keys}\n");
         self
     }
 
     /// Adds keys to `[[listen]]`.
-    pub(crate) fn listen(mut self, keys: &str) -> Self {
+    pub fn listen(mut self, keys: &str) -> Self {
         self.listen += &format!("{keys}\n");
         self
     }
 
     /// Adds keys to the balancer.
-    pub(crate) fn balancer(mut self, keys: &str) -> Self {
+    pub fn balancer(mut self, keys: &str) -> Self {
         self.balancer += &format!("{keys}\n");
         self
     }
 
     /// Adds keys to the route.
-    pub(crate) fn route(mut self, keys: &str) -> Self {
+    pub fn route(mut self, keys: &str) -> Self {
         self.route += &format!("{keys}\n");
         self
     }
 
     /// Has these routes instead of the one for all requests. The balancer is called `cluster`.
-    pub(crate) fn routes(mut self, routes: &str) -> Self {
+    pub fn routes(mut self, routes: &str) -> Self {
         self.routes = Some(routes.to_owned());
         self
     }
@@ -387,7 +342,7 @@ impl Start {
     ///
     /// In a build for debugging a call takes many times what it should, so all of a processor is its budget unless the keys say
     /// another.
-    pub(crate) fn plugin(mut self, name: &str, keys: &str) -> Self {
+    pub fn plugin(mut self, name: &str, keys: &str) -> Self {
         let budget = match keys.contains("cpu-budget") {
             true => "",
             false => "cpu-budget = \"100%\"\n",
@@ -397,13 +352,13 @@ impl Start {
     }
 
     /// Sets a variable of the program's environment.
-    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Puts a file beside the configuration before the program starts.
-    pub(crate) fn file(self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+    pub fn file(self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         let (name, content) = (name.to_owned(), content.into());
         self.preparing(move |directory| {
             fs::write(directory.join(name), content).expect("a file can be written");
@@ -411,7 +366,7 @@ impl Start {
     }
 
     /// Does something to the folder of the configuration before the program starts.
-    pub(crate) fn preparing(mut self, preparation: impl FnOnce(&Path) + 'static) -> Self {
+    pub fn preparing(mut self, preparation: impl FnOnce(&Path) + 'static) -> Self {
         self.preparations.push(Box::new(preparation));
         self
     }
@@ -445,13 +400,13 @@ impl Start {
 
     /// Writes the configuration and starts the program with it.
     #[track_caller]
-    pub(crate) fn start(self) -> Proxy {
+    pub fn start(self) -> Proxy {
         self.start_by(program(&["run"]))
     }
 
     /// As [`start`](Self::start), with no more than so many file descriptors.
     #[track_caller]
-    pub(crate) fn start_with_descriptors(self, count: usize) -> Proxy {
+    pub fn start_with_descriptors(self, count: usize) -> Proxy {
         let mut shell = Command::new("sh");
         let line = format!("ulimit -n {count} && exec \"$0\" run \"$1\"");
         shell.args(["-c", &line]).arg(program(&[]).get_program());
@@ -469,7 +424,7 @@ impl Start {
 
     /// As [`start`](Self::start), with these as standard output and standard error. What the program prints may never be read,
     /// so it is given a socket to listen on; whoever connects waits until it does.
-    pub(crate) fn start_writing_to(mut self, outlets: [Outlet; 2]) -> Proxy {
+    pub fn start_writing_to(mut self, outlets: [Outlet; 2]) -> Proxy {
         let listener = TcpListener::bind(ANY_PORT).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let toml = self.toml().replacen(ANY_PORT, &address.to_string(), 1);
@@ -504,103 +459,8 @@ impl Start {
 const CONFIG: &str = "equipoise.toml";
 
 /// Writes a configuration file.
-pub(crate) fn write_config(directory: &Path, toml: &str) -> PathBuf {
+pub fn write_config(directory: &Path, toml: &str) -> PathBuf {
     let path = directory.join(CONFIG);
     fs::write(&path, toml).expect("a file can be written");
     path
-}
-
-/// The lines a program prints, as they come.
-#[derive(Clone)]
-pub(crate) struct Lines {
-    state: Arc<(Mutex<Printed>, Condvar)>,
-}
-
-struct Printed {
-    lines: Vec<String>,
-    ended: bool,
-}
-
-impl Default for Lines {
-    /// Those of a program that is not read.
-    fn default() -> Self {
-        Self::new(true)
-    }
-}
-
-impl Lines {
-    fn new(ended: bool) -> Self {
-        let lines = Vec::new();
-        Self {
-            state: Arc::new((Mutex::new(Printed { lines, ended }), Condvar::new())),
-        }
-    }
-
-    fn of(output: impl Read + Send + 'static) -> Self {
-        let lines = Self::new(false);
-        let writer = lines.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                writer.update(|printed| printed.lines.push(line));
-            }
-            writer.update(|printed| printed.ended = true);
-        });
-        lines
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Printed)) {
-        change(&mut self.state.0.lock().unwrap_or_else(PoisonError::into_inner));
-        self.state.1.notify_all();
-    }
-
-    /// Everything printed up to now.
-    pub(crate) fn text(&self) -> String {
-        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        printed
-            .lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect()
-    }
-
-    /// Everything printed, once the program has ended.
-    pub(crate) fn whole(&self) -> String {
-        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .state
-            .1
-            .wait_timeout_while(printed, PATIENCE, |printed| !printed.ended);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        self.text()
-    }
-
-    /// Waits until `found` finds something in what was printed up to then.
-    #[track_caller]
-    pub(crate) fn when<T>(&self, what: &str, mut found: impl FnMut(&[String]) -> Option<T>) -> T {
-        let mut result = None;
-        let look = |printed: &mut Printed| {
-            result = found(&printed.lines);
-            result.is_none() && !printed.ended
-        };
-        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.state.1.wait_timeout_while(printed, PATIENCE, look);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        result.unwrap_or_else(|| panic!("{what}: not among these lines:\n{}", self.text()))
-    }
-
-    /// How many lines with this text were printed up to now.
-    pub(crate) fn count(&self, text: &str) -> usize {
-        let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = printed.lines.iter();
-        lines.filter(|line| line.contains(text)).count()
-    }
-
-    /// Waits for a line with this text.
-    #[track_caller]
-    pub(crate) fn line_with(&self, text: &str) -> String {
-        self.when(text, |lines| {
-            lines.iter().find(|line| line.contains(text)).cloned()
-        })
-    }
 }

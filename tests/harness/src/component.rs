@@ -90,7 +90,7 @@ const TEXT: usize = 1_024;
 
 /// A component being described.
 #[derive(Debug, Clone)]
-pub(crate) struct Component {
+pub struct Component {
     /// The exported interfaces of the contract.
     interfaces: Vec<String>,
     /// The bodies that were given, by interface and function, such as `selector#select`.
@@ -107,7 +107,7 @@ pub(crate) struct Component {
 
 impl Component {
     /// A component that exports these interfaces of the contract.
-    pub(crate) fn exporting(interfaces: &[&str]) -> Self {
+    pub fn exporting(interfaces: &[&str]) -> Self {
         Self {
             interfaces: interfaces.iter().map(ToString::to_string).collect(),
             bodies: BTreeMap::new(),
@@ -122,29 +122,29 @@ impl Component {
     }
 
     /// A selector whose `select` has this body.
-    pub(crate) fn selector(select: &str) -> Self {
+    pub fn selector(select: &str) -> Self {
         Self::exporting(&["selector"]).function("selector#select", select)
     }
 
     /// A session reader whose `read` has this body.
-    pub(crate) fn session(read: &str) -> Self {
+    pub fn session(read: &str) -> Self {
         Self::exporting(&["session"]).function("session#read", read)
     }
 
     /// Exports one more interface.
-    pub(crate) fn also(mut self, interface: &str) -> Self {
+    pub fn also(mut self, interface: &str) -> Self {
         self.interfaces.push(interface.to_owned());
         self
     }
 
     /// Gives an exported function a body, such as `state#save`.
-    pub(crate) fn function(mut self, name: &str, body: &str) -> Self {
+    pub fn function(mut self, name: &str, body: &str) -> Self {
         self.bodies.insert(name.to_owned(), body.to_owned());
         self
     }
 
     /// Gives the `configure` of every role a body.
-    pub(crate) fn configure(mut self, body: &str) -> Self {
+    pub fn configure(mut self, body: &str) -> Self {
         for interface in &self.interfaces {
             if matches!(interface.as_str(), "selector" | "session" | "health") {
                 let name = format!("{interface}#configure");
@@ -155,13 +155,13 @@ impl Component {
     }
 
     /// Lets every `configure` refuse with this text.
-    pub(crate) fn configure_error(self, says: &str) -> Self {
+    pub fn configure_error(self, says: &str) -> Self {
         let body = with_text(says.as_bytes(), "call $error");
         self.configure(&body)
     }
 
     /// Lets `select`, `read` and `issue` answer by another body if the request has a header field with this value.
-    pub(crate) fn when_header(mut self, name: &str, value: &str, body: &str) -> Self {
+    pub fn when_header(mut self, name: &str, value: &str, body: &str) -> Self {
         let answer = "(i32.const 48)";
         let call = with_text(name.as_bytes(), &format!("{answer} call $header-hash"));
         let hash = hash::bytes(value.as_bytes()).cast_signed();
@@ -177,44 +177,44 @@ impl Component {
     }
 
     /// Declares more functions, globals, tables, data or a start function.
-    pub(crate) fn declaring(mut self, declarations: &str) -> Self {
+    pub fn declaring(mut self, declarations: &str) -> Self {
         let _ = writeln!(self.declarations, "{declarations}");
         self
     }
 
     /// Runs this whenever the host asks for memory to hand something over; it leaves nothing.
-    pub(crate) fn on_realloc(mut self, body: &str) -> Self {
+    pub fn on_realloc(mut self, body: &str) -> Self {
         body.clone_into(&mut self.on_realloc);
         self
     }
 
     /// Runs this whenever the host has read an answer; it leaves nothing.
-    pub(crate) fn on_return(mut self, body: &str) -> Self {
+    pub fn on_return(mut self, body: &str) -> Self {
         body.clone_into(&mut self.on_return);
         self
     }
 
     /// Is made against another version of the contract, otherwise equal to ours.
-    pub(crate) fn of_version(mut self, version: &str) -> Self {
+    pub fn of_version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
         self
     }
 
     /// Imports `test:fixture/secrets`, which nobody grants.
-    pub(crate) fn importing_unknown(mut self) -> Self {
+    pub fn importing_unknown(mut self) -> Self {
         self.imports_unknown = true;
         self
     }
 
     /// Carries so many bytes more that mean nothing.
-    pub(crate) fn padded(mut self, bytes: usize) -> Self {
+    pub fn padded(mut self, bytes: usize) -> Self {
         self.padding = bytes;
         self
     }
 
     /// The component.
     #[track_caller]
-    pub(crate) fn build(&self) -> Vec<u8> {
+    pub fn build(&self) -> Vec<u8> {
         let mut encoder = ComponentEncoder::default()
             .validate(true)
             .module(&self.core_module())
@@ -229,7 +229,7 @@ impl Component {
     }
 
     /// The first half of the component: a file that is still being written.
-    pub(crate) fn truncated(&self) -> Vec<u8> {
+    pub fn truncated(&self) -> Vec<u8> {
         let mut component = self.build();
         component.truncate(component.len() / 2);
         component
@@ -237,7 +237,7 @@ impl Component {
 
     /// The module that was to become a component: what an author has who forgot the last step.
     #[track_caller]
-    pub(crate) fn core_module(&self) -> Vec<u8> {
+    pub fn core_module(&self) -> Vec<u8> {
         let (resolve, world) = self.world();
         let wat = self.module(&resolve, &resolve.worlds[world]);
         let mut module = wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}:\n{wat}"));
@@ -349,32 +349,32 @@ impl Component {
 }
 
 /// A body that answers with this position.
-pub(crate) fn answer(position: u32) -> String {
+pub fn answer(position: u32) -> String {
     format!("(call $some (i32.const {}))", position.cast_signed())
 }
 
 /// A body that answers none.
-pub(crate) fn none() -> String {
+pub fn none() -> String {
     "call $none".to_owned()
 }
 
 /// A body that traps.
-pub(crate) fn trap() -> String {
+pub fn trap() -> String {
     "unreachable".to_owned()
 }
 
 /// A body that never comes to an end.
-pub(crate) fn endless_loop() -> String {
+pub fn endless_loop() -> String {
     endless("")
 }
 
 /// A body that does this over and over.
-pub(crate) fn endless(what: &str) -> String {
+pub fn endless(what: &str) -> String {
     format!("(loop $forever {what} (br $forever)) unreachable")
 }
 
 /// A body that narrows the candidates to these positions and answers none.
-pub(crate) fn narrow(positions: &[u32]) -> String {
+pub fn narrow(positions: &[u32]) -> String {
     let bytes: Vec<u8> = positions.iter().flat_map(|it| it.to_le_bytes()).collect();
     let store = store(&bytes);
     let length = positions.len();
@@ -382,7 +382,7 @@ pub(crate) fn narrow(positions: &[u32]) -> String {
 }
 
 /// A body that puts text into memory, its address and length on the stack, and goes on as `then` says: `call $route`.
-pub(crate) fn with_text(text: &[u8], then: &str) -> String {
+pub fn with_text(text: &[u8], then: &str) -> String {
     let length = text.len();
     format!(
         "{} (i32.const {TEXT}) (i32.const {length}) {then}",
@@ -391,7 +391,7 @@ pub(crate) fn with_text(text: &[u8], then: &str) -> String {
 }
 
 /// As [`with_text`], for so many letters.
-pub(crate) fn with_long_text(length: usize, then: &str) -> String {
+pub fn with_long_text(length: usize, then: &str) -> String {
     format!(
         "(memory.fill
             (local.tee $i (call $allocate (i32.const {length}))) (i32.const 97) (i32.const {length}))
@@ -400,7 +400,7 @@ pub(crate) fn with_long_text(length: usize, then: &str) -> String {
 }
 
 /// A body that puts a list of texts into memory, its address and length on the stack, and goes on as `then` says: `call $list`.
-pub(crate) fn with_texts(texts: &[&str], then: &str) -> String {
+pub fn with_texts(texts: &[&str], then: &str) -> String {
     let (mut list, mut address) = (Vec::new(), TEXT + 8 * texts.len());
     for text in texts {
         for number in [address, text.len()] {
@@ -428,7 +428,7 @@ fn store(bytes: &[u8]) -> String {
 
 /// The contract as it stands in `wit/`, by another version where one is wanted.
 fn contract(version: &str) -> SourceMap {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/v0.1");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/v0.1");
     let entries = fs::read_dir(directory).expect("a directory");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
     paths.sort();

@@ -25,8 +25,10 @@ use super::{Client, Exchange, Origin, PATIENCE, eventually};
 
 /// What a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
+    /// HTTP/1.1.
     Http1,
+    /// HTTP/2 with prior knowledge.
     Http2,
 }
 
@@ -40,26 +42,28 @@ impl fmt::Display for Version {
 }
 
 /// Names and values, in order.
-pub(crate) type Fields = Vec<(String, String)>;
+pub type Fields = Vec<(String, String)>;
 
 /// A request or a response, to be sent or as it came.
 #[derive(Debug, Clone)]
-pub(crate) struct Message {
+pub struct Message {
     /// Method and target, or the status.
-    pub(crate) start: String,
+    pub start: String,
     /// To be sent: those besides `Host` and what frames the body. As they came: all of them; the host of HTTP/2 is `host`.
-    pub(crate) fields: Fields,
-    pub(crate) body: Vec<u8>,
+    pub fields: Fields,
+    /// The content, without framing.
+    pub body: Vec<u8>,
     /// Whether the length of the body is told before it.
-    pub(crate) is_told: bool,
-    pub(crate) trailers: Fields,
+    pub is_told: bool,
+    /// The fields behind the body.
+    pub trailers: Fields,
     /// Whether it came to its end.
-    pub(crate) is_whole: bool,
+    pub is_whole: bool,
 }
 
 impl Message {
     /// One without a body.
-    pub(crate) fn of(start: &str) -> Self {
+    pub fn of(start: &str) -> Self {
         Self {
             start: start.to_owned(),
             fields: Fields::new(),
@@ -71,31 +75,31 @@ impl Message {
     }
 
     /// The same with a field more.
-    pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
+    pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The same with this body, whose length is told.
-    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
     /// The same, whose length is not told.
-    pub(crate) fn untold(mut self) -> Self {
+    pub fn untold(mut self) -> Self {
         self.is_told = false;
         self
     }
 
     /// The same with a trailer more, for which the length is not told.
-    pub(crate) fn trailer(mut self, name: &str, value: &str) -> Self {
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
         self.trailers.push((name.to_owned(), value.to_owned()));
         self.untold()
     }
 
     /// Every value of a field, in order.
-    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         let named = |field: &&(String, String)| field.0.eq_ignore_ascii_case(name);
         let values = self.fields.iter().filter(named);
         values.map(|(_, value)| value.as_str()).collect()
@@ -103,14 +107,14 @@ impl Message {
 
     /// The only value of a field.
     #[track_caller]
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &str) -> Option<&str> {
         let values = self.all(name);
         assert!(values.len() < 2, "more than one {name}: {values:?}");
         values.first().copied()
     }
 
     /// The body as text.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -124,7 +128,7 @@ impl Message {
     }
 
     /// The trailers as they are named in lower case.
-    pub(crate) fn lower_trailers(&self) -> Vec<(String, &str)> {
+    pub fn lower_trailers(&self) -> Vec<(String, &str)> {
         let trailers = self.trailers.iter();
         let lower = trailers.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
         lower.collect()
@@ -214,7 +218,7 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A client, on one connection; on another one where HTTP/1 has closed it.
-pub(crate) struct Peer {
+pub struct Peer {
     address: SocketAddr,
     connection: Connection,
 }
@@ -227,7 +231,7 @@ enum Connection {
 impl Peer {
     /// Connects.
     #[track_caller]
-    pub(crate) fn connect(version: Version, address: SocketAddr) -> Self {
+    pub fn connect(version: Version, address: SocketAddr) -> Self {
         let connection = match version {
             Version::Http1 => Connection::Http1(Client::connect(address)),
             Version::Http2 => Connection::Http2(wait_for(async move {
@@ -248,12 +252,12 @@ impl Peer {
     ///
     /// # Errors
     /// There is none: the connection is closed, or the stream reset.
-    pub(crate) fn exchange(&mut self, request: &Message) -> io::Result<Message> {
+    pub fn exchange(&mut self, request: &Message) -> io::Result<Message> {
         self.exchange_but(request, 0)
     }
 
     /// The same for a request that never ends: `left` bytes of its body are not sent.
-    pub(crate) fn exchange_but(&mut self, request: &Message, left: usize) -> io::Result<Message> {
+    pub fn exchange_but(&mut self, request: &Message, left: usize) -> io::Result<Message> {
         match &mut self.connection {
             Connection::Http1(client) => {
                 let first_line = format!("{} HTTP/1.1\r\nHost: lb.test", request.start);
@@ -281,7 +285,7 @@ impl Peer {
     }
 
     /// Sends a request, hears so many interim responses, and then the answer.
-    pub(crate) fn exchange_hearing(&mut self, request: &Message, count: usize) -> Vec<Message> {
+    pub fn exchange_hearing(&mut self, request: &Message, count: usize) -> Vec<Message> {
         match &mut self.connection {
             Connection::Http1(client) => {
                 let first_line = format!("{} HTTP/1.1\r\nHost: lb.test", request.start);
@@ -370,7 +374,7 @@ async fn receive(message: &mut Message, mut body: RecvStream) {
 
 /// What a member does with a request, of which it has the head.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Reads it to its end, and answers.
     Whole(Message),
     /// Answers before it has read it.
@@ -384,13 +388,15 @@ pub(crate) enum Reply {
 type Handler = dyn Fn(&Message) -> Reply + Send + Sync;
 
 /// A member, which remembers its requests.
-pub(crate) enum Member {
+pub enum Member {
+    /// One that speaks HTTP/1.1.
     Http1(Origin),
+    /// One that speaks HTTP/2.
     Http2(Arc<Two>),
 }
 
 /// A member that speaks HTTP/2.
-pub(crate) struct Two {
+pub struct Two {
     address: SocketAddr,
     handler: Box<Handler>,
     /// Those that have come to their ends.
@@ -402,7 +408,7 @@ const MISSING: usize = 10;
 
 impl Member {
     /// A member that treats its requests so.
-    pub(crate) fn start(
+    pub fn start(
         version: Version,
         handler: impl Fn(&Message) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -417,7 +423,7 @@ impl Member {
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self {
             Self::Http1(origin) => origin.url(),
             Self::Http2(two) => format!("h2c://{}", two.address),
@@ -425,7 +431,7 @@ impl Member {
     }
 
     /// Its address, as `Host` has it.
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         match self {
             Self::Http1(origin) => origin.address().to_string(),
             Self::Http2(two) => two.address.to_string(),
@@ -434,7 +440,7 @@ impl Member {
 
     /// The request with this number, once it has come to an end.
     #[track_caller]
-    pub(crate) fn request(&self, number: usize) -> Message {
+    pub fn request(&self, number: usize) -> Message {
         match self {
             Self::Http1(origin) => of_origin(origin.request(number)),
             Self::Http2(two) => eventually("a request", || two.requests().get(number).cloned()),
@@ -442,7 +448,7 @@ impl Member {
     }
 
     /// How many requests have come whole.
-    pub(crate) fn whole_requests(&self) -> usize {
+    pub fn whole_requests(&self) -> usize {
         match self {
             Self::Http1(origin) => origin.when("requests", |log| {
                 let states = log.requests.iter().map(|it| it.state);

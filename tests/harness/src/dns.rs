@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::{Gate, PATIENCE};
 
 /// A name server on UDP. It knows no name at first.
-pub(crate) struct Dns {
+pub struct Dns {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 /// What is answered about a name.
 #[derive(Clone)]
-pub(crate) enum Said {
+pub enum Said {
     /// These addresses, with this TTL in seconds.
     Addresses(Vec<IpAddr>, u32),
     /// SRV records: priority, weight, port and target, with this TTL.
@@ -56,7 +56,8 @@ const SERVER_FAILURE: u8 = 2;
 const NAME_ERROR: u8 = 3;
 
 impl Dns {
-    pub(crate) fn start() -> Self {
+    /// Starts one.
+    pub fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = socket.local_addr().expect("a bound socket has an address");
         let timeout = socket.set_read_timeout(Some(Duration::from_millis(50)));
@@ -68,7 +69,7 @@ impl Dns {
     }
 
     /// `[resolver]` with this server, and answers that count for a tenth of a second at least.
-    pub(crate) fn resolver(&self) -> String {
+    pub fn resolver(&self) -> String {
         format!(
             "[resolver]\nnameservers = [\"{}\"]\nmin-ttl = \"100ms\"\ntimeout = \"400ms\"",
             self.address
@@ -76,18 +77,18 @@ impl Dns {
     }
 
     /// From now on answers so about a name.
-    pub(crate) fn say(&self, name: &str, said: Said) {
+    pub fn say(&self, name: &str, said: Said) {
         self.shared.table().said.insert(name.to_owned(), said);
     }
 
     /// From now on answers with these addresses, which are to be asked for again at once.
-    pub(crate) fn say_addresses(&self, name: &str, addresses: &[&str]) {
+    pub fn say_addresses(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|it| it.parse().expect("an address"));
         self.say(name, Said::Addresses(addresses.collect(), 0));
     }
 
     /// From now on answers with these SRV records.
-    pub(crate) fn say_services(&self, name: &str, records: &[(u16, u16, u16, &str)]) {
+    pub fn say_services(&self, name: &str, records: &[(u16, u16, u16, &str)]) {
         let records = records
             .iter()
             .map(|&(priority, weight, port, target)| (priority, weight, port, target.to_owned()));
@@ -95,7 +96,7 @@ impl Dns {
     }
 
     /// How often a name was asked for.
-    pub(crate) fn questions(&self, name: &str) -> usize {
+    pub fn questions(&self, name: &str) -> usize {
         self.shared
             .table()
             .questions
@@ -106,13 +107,13 @@ impl Dns {
 
     /// Waits until a name has been asked for so many times more, and so what was said of it before is known.
     #[track_caller]
-    pub(crate) fn await_questions(&self, name: &str, more: usize) {
+    pub fn await_questions(&self, name: &str, more: usize) {
         self.await_in_all(name, self.questions(name) + more);
     }
 
     /// Waits until a name has been asked for so many times since the beginning.
     #[track_caller]
-    pub(crate) fn await_in_all(&self, name: &str, enough: usize) {
+    pub fn await_in_all(&self, name: &str, enough: usize) {
         let table = self.shared.table();
         let waited = self
             .shared

@@ -6,7 +6,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 /// A listener nobody accepts at, with a backlog that is full: the system leaves further attempts without an answer.
-pub(crate) struct Blackhole {
+pub struct Blackhole {
     address: SocketAddr,
     _listener: Socket,
     _waiting: Vec<TcpStream>,
@@ -14,7 +14,7 @@ pub(crate) struct Blackhole {
 
 impl Blackhole {
     /// Fills the backlog.
-    pub(crate) fn open() -> Self {
+    pub fn open() -> Self {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         listener.bind(&any.into()).expect("a free port");
@@ -33,12 +33,12 @@ impl Blackhole {
     }
 
     /// Where it is.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The URL of a member there.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }

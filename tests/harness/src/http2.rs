@@ -21,7 +21,7 @@ use super::PATIENCE;
 
 /// Runs a test that waits, no longer than patience lasts.
 #[track_caller]
-pub(crate) fn wait_for<F: Future>(test: F) -> F::Output {
+pub fn wait_for<F: Future>(test: F) -> F::Output {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let bounded = async { timeout(PATIENCE, test).await };
@@ -30,7 +30,7 @@ pub(crate) fn wait_for<F: Future>(test: F) -> F::Output {
 }
 
 /// A connection of a client.
-pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+pub async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("a connection");
     let mut builder = h2::client::Builder::new();
     // One answer that is not taken does not keep the others waiting.
@@ -43,18 +43,18 @@ pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 /// A `GET` by this client, for `http://lb.test`.
-pub(crate) fn get(path: &str) -> Request<()> {
+pub fn get(path: &str) -> Request<()> {
     let request = Request::get(format!("http://lb.test{path}"));
     request.body(()).expect("a request")
 }
 
 /// The answer to a request without a body, with its whole body.
-pub(crate) async fn ask(client: &SendRequest<Bytes>, request: Request<()>) -> Whole {
+pub async fn ask(client: &SendRequest<Bytes>, request: Request<()>) -> Whole {
     try_ask(client, request).await.expect("an answer")
 }
 
 /// The same, of which nothing may come.
-pub(crate) async fn try_ask(
+pub async fn try_ask(
     client: &SendRequest<Bytes>,
     request: Request<()>,
 ) -> Result<Whole, h2::Error> {
@@ -64,7 +64,7 @@ pub(crate) async fn try_ask(
 }
 
 /// A request with a body that is sent piece by piece.
-pub(crate) async fn begin(
+pub async fn begin(
     client: &SendRequest<Bytes>,
     request: Request<()>,
 ) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
@@ -74,20 +74,24 @@ pub(crate) async fn begin(
 
 /// An answer, or a request, to its end.
 #[derive(Debug)]
-pub(crate) struct Whole {
-    pub(crate) head: http::response::Parts,
-    pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Option<HeaderMap>,
+pub struct Whole {
+    /// Status and fields.
+    pub head: http::response::Parts,
+    /// All of its body.
+    pub body: Vec<u8>,
+    /// The fields behind the body.
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Whole {
-    pub(crate) fn text(&self) -> String {
+    /// The body as text.
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// Reads an answer to its end.
-pub(crate) async fn whole(answer: Response<RecvStream>) -> Result<Whole, h2::Error> {
+pub async fn whole(answer: Response<RecvStream>) -> Result<Whole, h2::Error> {
     let (head, mut stream) = answer.into_parts();
     let (body, trailers) = read(&mut stream).await?;
     Ok(Whole {
@@ -98,9 +102,7 @@ pub(crate) async fn whole(answer: Response<RecvStream>) -> Result<Whole, h2::Err
 }
 
 /// Reads a body to its end, with its trailers.
-pub(crate) async fn read(
-    stream: &mut RecvStream,
-) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub async fn read(stream: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut body = Vec::new();
     while let Some(piece) = stream.data().await {
         let piece = piece?;
@@ -111,7 +113,7 @@ pub(crate) async fn read(
 }
 
 /// Sends a whole body, as fast as it is taken.
-pub(crate) async fn send(stream: &mut SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
+pub async fn send(stream: &mut SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
         let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
@@ -124,11 +126,12 @@ pub(crate) async fn send(stream: &mut SendStream<Bytes>, mut body: Bytes) -> Res
 }
 
 /// A request as a member got it.
-pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+pub type Asked = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// A member that speaks HTTP/2, without TLS and from the first byte on. It does nothing by itself: a test takes the requests.
-pub(crate) struct Member {
-    pub(crate) address: SocketAddr,
+pub struct Member {
+    /// Where it listens.
+    pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -141,7 +144,7 @@ struct Shared {
 
 impl Member {
     /// A member that takes so many requests at once on a connection.
-    pub(crate) async fn start(most_streams: u32) -> Self {
+    pub async fn start(most_streams: u32) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -157,17 +160,17 @@ impl Member {
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("h2c://{}", self.address)
     }
 
     /// How many connections were made in all.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(Relaxed)
     }
 
     /// The next request.
-    pub(crate) async fn next(&self) -> Asked {
+    pub async fn next(&self) -> Asked {
         loop {
             let arrived = self.shared.arrived.notified();
             let next = self.shared.asked.lock().expect("a lock").pop_front();
@@ -179,7 +182,7 @@ impl Member {
     }
 
     /// Answers the next request with 200 and a text.
-    pub(crate) async fn answer_next(&self, text: &'static str) -> Request<RecvStream> {
+    pub async fn answer_next(&self, text: &'static str) -> Request<RecvStream> {
         let (request, mut answer) = self.next().await;
         let mut stream = answer
             .send_response(Response::new(()), false)

@@ -1,5 +1,6 @@
 //! HTTP/1.1 on the wire, read strictly and by hand: what both the sample members and the client are made of.
 
+use std::fmt;
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, LazyLock};
@@ -25,31 +26,36 @@ static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// What a large body consists of: the bytes from `offset` on, as many as are wanted but at most 64 KiB.
-pub(crate) fn pattern(offset: u64, wanted: u64) -> &'static [u8] {
+pub fn pattern(offset: u64, wanted: u64) -> &'static [u8] {
     let start = (offset % PERIOD as u64) as usize;
     &PATTERN[start..start + wanted.min(PIECE as u64) as usize]
 }
 
 /// The first line and the fields of a request or a response.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Head {
+pub struct Head {
     /// The request line or the status line.
-    pub(crate) start: String,
+    pub start: String,
     /// Names as they were sent, and values without the white space around them.
-    pub(crate) fields: Vec<(String, String)>,
+    pub fields: Vec<(String, String)>,
 }
 
 impl Head {
     /// The only value of a field; `None` where there is no such field.
     #[track_caller]
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         let values = self.all(name);
         assert!(values.len() < 2, "more than one {name}: {values:?}");
         values.first().copied()
     }
 
+    /// The first value of a field; `None` where there is no such field.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
     /// Every value of a field, in order.
-    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         let named = |field: &&(String, String)| field.0.eq_ignore_ascii_case(name);
         let values = self.fields.iter().filter(named);
         values.map(|(_, value)| value.as_str()).collect()
@@ -74,12 +80,12 @@ impl Head {
     }
 
     /// How the body of this request is delimited.
-    pub(crate) fn request_framing(&self) -> io::Result<Framing> {
+    pub fn request_framing(&self) -> io::Result<Framing> {
         Ok(self.framing()?.unwrap_or(Framing::Length(0)))
     }
 
     /// How the body of this response to a request with `method` is delimited.
-    pub(crate) fn response_framing(&self, method: &str, status: u16) -> io::Result<Framing> {
+    pub fn response_framing(&self, method: &str, status: u16) -> io::Result<Framing> {
         let framing = self.framing()?;
         if method == "HEAD" || status < 200 || matches!(status, 204 | 304) {
             return Ok(Framing::Length(0));
@@ -88,25 +94,38 @@ impl Head {
     }
 }
 
+impl fmt::Display for Head {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}\r\n", self.start)?;
+        for (name, value) in &self.fields {
+            write!(out, "{name}: {value}\r\n")?;
+        }
+        out.write_str("\r\n")
+    }
+}
+
 /// How a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
+    /// It has so many bytes.
     Length(u64),
+    /// It is in chunks.
     Chunked,
+    /// It ends with the connection.
     UntilClose,
 }
 
 /// A body, or the part of it that came.
 #[derive(Debug, Clone)]
-pub(crate) struct Body {
+pub struct Body {
     /// Its content, without chunk framing; the first 2 MiB.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// How many bytes it has.
-    pub(crate) length: u64,
+    pub length: u64,
     /// Whether every byte is as [`pattern`] has it.
-    pub(crate) patterned: bool,
+    pub patterned: bool,
     /// The fields behind the last chunk.
-    pub(crate) trailers: Vec<(String, String)>,
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Default for Body {
@@ -122,7 +141,7 @@ impl Default for Body {
 
 impl Body {
     /// The content as text.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
@@ -136,7 +155,7 @@ impl Body {
 }
 
 /// A connection, as the bytes and messages that come and go on it.
-pub(crate) struct Wire {
+pub struct Wire {
     stream: Arc<TcpStream>,
     /// What came and was not read yet.
     unread: BytesMut,
@@ -146,7 +165,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Takes a connection over; reads and writes on it fail after [`PATIENCE`].
-    pub(crate) fn new(stream: Arc<TcpStream>) -> Self {
+    pub fn new(stream: Arc<TcpStream>) -> Self {
         set_options(&stream).expect("a connected socket takes options");
         Self {
             stream,
@@ -156,26 +175,22 @@ impl Wire {
     }
 
     /// The socket itself.
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
     /// The bytes read since this was asked last.
-    pub(crate) fn record(&mut self) -> Vec<u8> {
+    pub fn record(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.record)
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream().write_all(bytes)
     }
 
     /// Sends `length` bytes of the pattern, and tells of each piece that is sent.
-    pub(crate) fn send_pattern(
-        &mut self,
-        length: u64,
-        mut sent: impl FnMut(usize),
-    ) -> io::Result<()> {
+    pub fn send_pattern(&mut self, length: u64, mut sent: impl FnMut(usize)) -> io::Result<()> {
         let mut offset = 0;
         while offset < length {
             let piece = pattern(offset, length - offset);
@@ -187,7 +202,7 @@ impl Wire {
     }
 
     /// Waits until this text has come, and leaves it unread.
-    pub(crate) fn await_text(&mut self, text: &str) -> io::Result<()> {
+    pub fn await_text(&mut self, text: &str) -> io::Result<()> {
         while !String::from_utf8_lossy(&self.unread).contains(text) {
             self.receive()?;
         }
@@ -195,7 +210,7 @@ impl Wire {
     }
 
     /// Whether anything, or the end, comes within this time.
-    pub(crate) fn hears_within(&mut self, time: Duration) -> bool {
+    pub fn hears_within(&mut self, time: Duration) -> bool {
         if !self.unread.is_empty() {
             return true;
         }
@@ -210,13 +225,13 @@ impl Wire {
     }
 
     /// Reads whatever comes until the other side closes.
-    pub(crate) fn drain(&mut self) -> io::Result<Body> {
+    pub fn drain(&mut self) -> io::Result<Body> {
         let mut rest = Body::default();
         self.rest(&mut rest).map(|()| rest)
     }
 
     /// Reads a head up to its empty line; `None` where the other side closed before it sent anything.
-    pub(crate) fn head(&mut self) -> io::Result<Option<Head>> {
+    pub fn head(&mut self) -> io::Result<Option<Head>> {
         if self.ready()? == 0 {
             return Ok(None);
         }
@@ -227,7 +242,7 @@ impl Wire {
     }
 
     /// Reads at least one byte and at most as many as wanted; the end is an error.
-    pub(crate) fn some(&mut self, wanted: u64) -> io::Result<Vec<u8>> {
+    pub fn some(&mut self, wanted: u64) -> io::Result<Vec<u8>> {
         match self.ready()? as u64 {
             0 => Err(cut()),
             ready => Ok(self.take(ready.min(wanted) as usize)),
@@ -235,7 +250,7 @@ impl Wire {
     }
 
     /// Reads a body into `body`, which has what came even if reading fails.
-    pub(crate) fn body(&mut self, framing: Framing, body: &mut Body) -> io::Result<()> {
+    pub fn body(&mut self, framing: Framing, body: &mut Body) -> io::Result<()> {
         match framing {
             Framing::Length(length) => self.counted(length, body),
             Framing::Chunked => self.chunks(body),

@@ -2,8 +2,7 @@
 
 use std::net::TcpStream;
 
-use super::{Client, Gate, Origin};
-use crate::harness::origin::State;
+use super::{Client, Gate, Origin, State};
 
 #[test]
 fn a_member_answers_with_its_name_and_remembers_every_byte() {

@@ -11,40 +11,50 @@ use super::frames::{
     ACK, END_HEADERS, END_STREAM, PREFACE, data, frame, headers, hello, literal, settings,
 };
 
-/// The kinds of frames that are looked at.
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
+// The types of frames that are looked at.
+
+/// A piece of a body.
+pub const DATA: u8 = 0;
+/// A header block.
+pub const HEADERS: u8 = 1;
+/// The end of a stream before its time.
+pub const RST_STREAM: u8 = 3;
+/// What the other side is to keep to.
+pub const SETTINGS: u8 = 4;
+/// A question whether the other side is there.
+pub const PING: u8 = 6;
+/// The end of a connection.
+pub const GOAWAY: u8 = 7;
 
 /// `:status: 200`, as HPACK has it.
-pub(crate) const OK: &[u8] = b"\x88";
+pub const OK: &[u8] = b"\x88";
 
 /// A field that goes into no table.
-pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
+pub fn field(name: &str, value: &str) -> Vec<u8> {
     literal(name.as_bytes(), value.as_bytes())
 }
 
 /// A whole answer with this body.
-pub(crate) fn answer(stream: u32, body: &str) -> Vec<u8> {
+pub fn answer(stream: u32, body: &str) -> Vec<u8> {
     let head = headers(END_HEADERS, stream, OK);
     [head, data(END_STREAM, stream, body.as_bytes())].concat()
 }
 
 /// A member, and the connections that are made to it.
-pub(crate) struct RawMember {
-    pub(crate) address: SocketAddr,
+pub struct RawMember {
+    /// Where it listens.
+    pub address: SocketAddr,
     connections: Receiver<RawConnection>,
 }
 
 impl RawMember {
     /// One that begins each connection with these settings.
-    pub(crate) fn start(payload: &'static [u8]) -> Self {
+    pub fn start(payload: &'static [u8]) -> Self {
         Self::beginning(settings(payload))
     }
 
     /// One that says these bytes first.
-    pub(crate) fn beginning(first: Vec<u8>) -> Self {
+    pub fn beginning(first: Vec<u8>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (told, connections) = channel();
@@ -66,7 +76,7 @@ impl RawMember {
     }
 
     /// One that answers each request, of any connection, as soon as its head has come.
-    pub(crate) fn answering(answer: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> String {
+    pub fn answering(answer: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> String {
         let member = Self::start(b"");
         let url = member.url();
         thread::spawn(move || {
@@ -84,40 +94,46 @@ impl RawMember {
         url
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Its URL.
+    pub fn url(&self) -> String {
         format!("h2c://{}", self.address)
     }
 
     /// The next connection.
     #[track_caller]
-    pub(crate) fn connection(&self) -> RawConnection {
+    pub fn connection(&self) -> RawConnection {
         let connection = self.connections.recv_timeout(PATIENCE);
         connection.expect("a connection is made")
     }
 
     /// Whether there is no other connection up to now.
-    pub(crate) fn has_no_other(&self) -> bool {
+    pub fn has_no_other(&self) -> bool {
         self.connections.try_recv().is_err()
     }
 }
 
 /// A frame that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    /// Its type.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// Its stream; 0 is the connection.
+    pub stream: u32,
+    /// What it holds.
+    pub payload: Vec<u8>,
 }
 
 /// A connection: a client's, or a member's of which the preface has been read.
-pub(crate) struct RawConnection {
+pub struct RawConnection {
     stream: TcpStream,
     decoder: fluke_hpack::Decoder<'static>,
 }
 
 impl RawConnection {
-    fn on(stream: TcpStream) -> Self {
+    /// Takes a connection over.
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("it is TCP");
@@ -129,7 +145,7 @@ impl RawConnection {
 
     /// A client's, begun with these settings.
     #[track_caller]
-    pub(crate) fn connect(address: SocketAddr, payload: &[u8]) -> Self {
+    pub fn connect(address: SocketAddr, payload: &[u8]) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         let mut client = Self::on(stream);
         client.send(hello(payload));
@@ -138,7 +154,7 @@ impl RawConnection {
 
     /// How a stream ends: with this status once its answer is whole, or reset. Until then, the connection goes on.
     #[track_caller]
-    pub(crate) fn end_of(&mut self, stream: u32) -> Result<u16, u32> {
+    pub fn end_of(&mut self, stream: u32) -> Result<u16, u32> {
         let mut status = 0;
         loop {
             let frame = self.try_frame().expect("the connection goes on");
@@ -174,7 +190,7 @@ impl RawConnection {
     }
 
     /// The next frame; an error where there is none any more.
-    pub(crate) fn try_frame(&mut self) -> io::Result<Frame> {
+    pub fn try_frame(&mut self) -> io::Result<Frame> {
         let mut header = [0; 9];
         self.stream.read_exact(&mut header)?;
         let [high, middle, low, kind, flags, stream @ ..] = header;
@@ -191,7 +207,7 @@ impl RawConnection {
 
     /// The next frame of one of these kinds, others left out.
     #[track_caller]
-    pub(crate) fn next_of(&mut self, kinds: &[u8]) -> Frame {
+    pub fn next_of(&mut self, kinds: &[u8]) -> Frame {
         loop {
             let frame = self.try_frame().expect("a frame");
             if kinds.contains(&frame.kind) {
@@ -202,13 +218,13 @@ impl RawConnection {
 
     /// The stream of the next request.
     #[track_caller]
-    pub(crate) fn request(&mut self) -> u32 {
+    pub fn request(&mut self) -> u32 {
         self.next_of(&[HEADERS]).stream
     }
 
     /// The payload of the next PING.
     #[track_caller]
-    pub(crate) fn ping(&mut self) -> Vec<u8> {
+    pub fn ping(&mut self) -> Vec<u8> {
         loop {
             let frame = self.next_of(&[PING]);
             if frame.flags & ACK == 0 {
@@ -219,22 +235,23 @@ impl RawConnection {
 
     /// Answers a PING.
     #[track_caller]
-    pub(crate) fn pong(&mut self, payload: &[u8]) {
+    pub fn pong(&mut self, payload: &[u8]) {
         self.send(frame(PING, ACK, 0, payload));
     }
 
+    /// Sends bytes as they are.
     #[track_caller]
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("it listens");
     }
 
     /// Sends, unless the other side has closed; says whether it has.
-    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_err()
     }
 
     /// Whether nothing comes within this time, but for what has no meaning of its own.
-    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a timeout");
         let silent = loop {
             match self.try_frame() {
@@ -250,7 +267,7 @@ impl RawConnection {
 
     /// Waits until the other side closes.
     #[track_caller]
-    pub(crate) fn expect_closed(&mut self) {
+    pub fn expect_closed(&mut self) {
         loop {
             match self.try_frame() {
                 Ok(_) => {}
@@ -263,7 +280,7 @@ impl RawConnection {
     }
 
     /// The same connection twice: one to send by, and one to read by.
-    pub(crate) fn twin(&self) -> Self {
+    pub fn twin(&self) -> Self {
         Self::on(self.stream.try_clone().expect("a second handle"))
     }
 }

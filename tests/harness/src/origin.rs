@@ -9,15 +9,15 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::wire::{Body, Framing, Head, Wire, pattern};
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, duration, eventually};
 
 /// Something a member does in answering a request.
-pub(crate) type Act = fn(&mut Exchange);
+pub type Act = fn(&mut Exchange);
 
 type Handler = dyn Fn(&mut Exchange) + Send + Sync;
 
 /// A member. It answers every request with its name unless told otherwise, and stops when it is dropped.
-pub(crate) struct Origin {
+pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
     socket: Listening,
@@ -32,26 +32,30 @@ enum Listening {
 }
 
 /// A member that is not started yet.
-pub(crate) struct Unstarted {
+pub struct Unstarted {
     name: String,
     handler: Box<Handler>,
+    forgets: bool,
 }
 
 /// A request as the member got it.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) head: Head,
-    pub(crate) body: Body,
+pub struct Request {
+    /// The request line and the fields.
+    pub head: Head,
+    /// What follows them.
+    pub body: Body,
     /// Every byte of it, framing included.
-    pub(crate) raw: Vec<u8>,
-    pub(crate) state: State,
+    pub raw: Vec<u8>,
+    /// How far it has come.
+    pub state: State,
     /// How many requests came before it on its connection.
-    pub(crate) position: usize,
+    pub position: usize,
 }
 
 /// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// Its head is there.
     Open,
     /// It is there to its last byte.
@@ -64,30 +68,30 @@ pub(crate) enum State {
 
 impl Request {
     /// The method.
-    pub(crate) fn method(&self) -> &str {
+    pub fn method(&self) -> &str {
         self.head.start.split(' ').next().unwrap_or_default()
     }
 
     /// The request target.
-    pub(crate) fn target(&self) -> &str {
+    pub fn target(&self) -> &str {
         self.head.start.split(' ').nth(1).unwrap_or_default()
     }
 }
 
 /// What a member remembers.
 #[derive(Default)]
-pub(crate) struct Log {
+pub struct Log {
     /// The requests whose head came, in that order.
-    pub(crate) requests: Vec<Request>,
+    pub requests: Vec<Request>,
     /// How many connections were made in all.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// The connections that are open.
     open: Vec<Weak<TcpStream>>,
 }
 
 impl Log {
     /// How many connections are open.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.open
             .iter()
             .filter(|weak| weak.strong_count() > 0)
@@ -97,7 +101,10 @@ impl Log {
 
 struct Shared {
     name: String,
+    address: SocketAddr,
     handler: Box<Handler>,
+    /// Whether requests are not remembered.
+    forgets: bool,
     log: Mutex<Log>,
     changed: Condvar,
     /// Bytes of the pattern that were sent.
@@ -106,54 +113,56 @@ struct Shared {
 
 impl Origin {
     /// A member that answers with `name`.
-    pub(crate) fn named(name: &str) -> Unstarted {
+    pub fn named(name: &str) -> Unstarted {
+        duration::note();
         Unstarted {
             name: name.to_owned(),
             handler: Box::new(|exchange| {
                 let name = exchange.name().to_owned();
                 exchange.answer(&name);
             }),
+            forgets: false,
         }
     }
 
     /// A member that answers with `name`, started.
-    pub(crate) fn live(name: &str) -> Self {
+    pub fn live(name: &str) -> Self {
         Self::named(name).start()
     }
 
     /// A member that refuses connections.
-    pub(crate) fn dead() -> Self {
+    pub fn dead() -> Self {
         Self::named("dead").refusing()
     }
 
     /// Members that answer with their names, `b1` to as many as wanted.
-    pub(crate) fn some<const COUNT: usize>() -> [Self; COUNT] {
+    pub fn some<const COUNT: usize>() -> [Self; COUNT] {
         std::array::from_fn(|index| Self::named(&format!("b{}", index + 1)).start())
     }
 
     /// The address it listens at, or would.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its URL, without a slash at the end.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// How many requests have come.
-    pub(crate) fn hits(&self) -> usize {
+    pub fn hits(&self) -> usize {
         self.shared.log().requests.len()
     }
 
     /// How many bytes [`Exchange::stream`] has sent.
-    pub(crate) fn streamed(&self) -> u64 {
+    pub fn streamed(&self) -> u64 {
         self.shared.streamed.load(Ordering::Relaxed)
     }
 
     /// The request that came as number `index`, once it is complete or broken off.
     #[track_caller]
-    pub(crate) fn request(&self, index: usize) -> Request {
+    pub fn request(&self, index: usize) -> Request {
         self.when(&format!("request {index}"), |log| {
             let request = log.requests.get(index)?;
             (request.state != State::Open).then(|| request.clone())
@@ -162,7 +171,7 @@ impl Origin {
 
     /// The only request that came, once it is complete or broken off.
     #[track_caller]
-    pub(crate) fn only_request(&self) -> Request {
+    pub fn only_request(&self) -> Request {
         let request = self.request(0);
         assert_eq!(self.hits(), 1, "requests at {}", self.shared.name);
         request
@@ -170,7 +179,7 @@ impl Origin {
 
     /// Waits until as many requests have come.
     #[track_caller]
-    pub(crate) fn await_hits(&self, count: usize) {
+    pub fn await_hits(&self, count: usize) {
         self.when(&format!("{count} requests"), |log| {
             (log.requests.len() >= count).then_some(())
         });
@@ -178,13 +187,13 @@ impl Origin {
 
     /// Waits until no connection is open.
     #[track_caller]
-    pub(crate) fn await_no_connection(&self) {
+    pub fn await_no_connection(&self) {
         self.when("no connection", |log| (log.open() == 0).then_some(()));
     }
 
     /// Waits until the log has what is looked for.
     #[track_caller]
-    pub(crate) fn when<T>(&self, what: &str, mut found: impl FnMut(&Log) -> Option<T>) -> T {
+    pub fn when<T>(&self, what: &str, mut found: impl FnMut(&Log) -> Option<T>) -> T {
         let mut result = None;
         let look = |log: &mut Log| {
             result = found(log);
@@ -198,7 +207,7 @@ impl Origin {
     }
 
     /// Closes every connection.
-    pub(crate) fn disconnect(&self) {
+    pub fn disconnect(&self) {
         for stream in self.shared.log().open.iter().filter_map(Weak::upgrade) {
             // One that is closed already is as wanted.
             let _ = stream.shutdown(Shutdown::Both);
@@ -206,7 +215,7 @@ impl Origin {
     }
 
     /// Stops listening and closes every connection; from now on connections are refused.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.wake_to_stop();
         let Listening::Yes(_, thread) =
             std::mem::replace(&mut self.socket, Listening::No(unbound(Domain::IPV4)))
@@ -221,7 +230,7 @@ impl Origin {
     }
 
     /// Listens, if it does not yet.
-    pub(crate) fn listen(&mut self) {
+    pub fn listen(&mut self) {
         if let Listening::No(socket) = &self.socket {
             socket.listen(1024).expect("a bound socket can listen");
             let listener = socket.try_clone().expect("a socket can be cloned").into();
@@ -246,16 +255,19 @@ impl Drop for Origin {
 
 impl Unstarted {
     /// Treats every request so.
-    pub(crate) fn answering(
-        mut self,
-        handler: impl Fn(&mut Exchange) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn answering(mut self, handler: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Self {
         self.handler = Box::new(handler);
         self
     }
 
+    /// Keeps nothing from one request to the next, so that there can be any number of them.
+    pub fn forgetting(mut self) -> Self {
+        self.forgets = true;
+        self
+    }
+
     /// Reads every request, sends these bytes whatever it was, and keeps the connection.
-    pub(crate) fn saying(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+    pub fn saying(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         self.answering(move |exchange| {
             exchange.read_body();
             exchange.send(&bytes);
@@ -263,7 +275,7 @@ impl Unstarted {
     }
 
     /// Reads every request, sends these bytes whatever it was, and closes the connection.
-    pub(crate) fn saying_last(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+    pub fn saying_last(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         self.answering(move |exchange| {
             exchange.read_body();
             exchange.send(&bytes);
@@ -272,21 +284,21 @@ impl Unstarted {
     }
 
     /// A member that listens.
-    pub(crate) fn start(self) -> Origin {
+    pub fn start(self) -> Origin {
         let mut origin = self.refusing();
         origin.listen();
         origin
     }
 
     /// A member that listens at this address of this machine.
-    pub(crate) fn start_at(self, address: SocketAddr) -> Origin {
+    pub fn start_at(self, address: SocketAddr) -> Origin {
         let mut origin = self.refusing_at(address);
         origin.listen();
         origin
     }
 
     /// A member that refuses connections until it is told to listen.
-    pub(crate) fn refusing(self) -> Origin {
+    pub fn refusing(self) -> Origin {
         self.refusing_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
@@ -296,11 +308,14 @@ impl Unstarted {
             .local_addr()
             .ok()
             .and_then(|address| address.as_socket());
+        let address = address.expect("a bound socket has an address");
         Origin {
-            address: address.expect("a bound socket has an address"),
+            address,
             shared: Arc::new(Shared {
                 name: self.name,
+                address,
                 handler: self.handler,
+                forgets: self.forgets,
                 log: Mutex::default(),
                 changed: Condvar::new(),
                 streamed: AtomicU64::new(0),
@@ -357,6 +372,7 @@ impl Shared {
     fn serve(self: &Arc<Self>, stream: Arc<TcpStream>) {
         self.update(|log| {
             log.connections += 1;
+            log.open.retain(|other| other.strong_count() > 0);
             log.open.push(Arc::downgrade(&stream));
         });
         self.serve_requests(Wire::new(stream));
@@ -380,15 +396,15 @@ impl Shared {
 }
 
 /// A request being answered. What cannot be sent or read because the connection is gone is skipped silently.
-pub(crate) struct Exchange {
+pub struct Exchange {
     shared: Arc<Shared>,
     wire: Wire,
     /// The head of the request.
-    pub(crate) head: Head,
+    pub head: Head,
     /// How many requests came to the member before this one.
-    pub(crate) number: usize,
+    pub number: usize,
     /// How many requests came on this connection before this one.
-    pub(crate) position: usize,
+    pub position: usize,
     /// The body, once it was read.
     body: Option<Body>,
     over: bool,
@@ -404,8 +420,9 @@ impl Exchange {
             position,
         };
         let number = shared.update(|log| {
-            log.requests.push(request);
-            log.requests.len() - 1
+            let number = log.requests.len();
+            log.requests.extend((!shared.forgets).then_some(request));
+            number
         });
         Self {
             shared,
@@ -419,22 +436,27 @@ impl Exchange {
     }
 
     /// The member's name.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.shared.name
     }
 
+    /// Where the member listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
     /// The method of the request.
-    pub(crate) fn method(&self) -> &str {
+    pub fn method(&self) -> &str {
         self.head.start.split(' ').next().unwrap_or_default()
     }
 
     /// The target of the request.
-    pub(crate) fn target(&self) -> &str {
+    pub fn target(&self) -> &str {
         self.head.start.split(' ').nth(1).unwrap_or_default()
     }
 
     /// Reads the body to its end; whatever comes of it can be seen in the member's log.
-    pub(crate) fn read_body(&mut self) -> Body {
+    pub fn read_body(&mut self) -> Body {
         if let Some(body) = &self.body {
             return body.clone();
         }
@@ -453,25 +475,27 @@ impl Exchange {
     fn record(&mut self, body: &Body, state: State) {
         let raw = self.wire.record();
         self.shared.update(|log| {
-            let request = &mut log.requests[self.number];
-            request.body = body.clone();
-            request.raw.extend(raw);
-            request.state = state;
+            // None of a member that forgets.
+            if let Some(request) = log.requests.get_mut(self.number) {
+                request.body = body.clone();
+                request.raw.extend(raw);
+                request.state = state;
+            }
         });
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.over = self.over || self.wire.send(bytes.as_ref()).is_err();
     }
 
     /// Reads the request to its end and answers 200 with this body.
-    pub(crate) fn answer(&mut self, body: &str) {
+    pub fn answer(&mut self, body: &str) {
         self.respond("200 OK", body);
     }
 
     /// Reads the request to its end and answers with this status line (and fields behind it) and this body.
-    pub(crate) fn respond(&mut self, status_and_fields: &str, body: &str) {
+    pub fn respond(&mut self, status_and_fields: &str, body: &str) {
         self.read_body();
         let length = body.len();
         let body = if self.method() == "HEAD" { "" } else { body };
@@ -481,7 +505,7 @@ impl Exchange {
     }
 
     /// Reads the request to its end and answers 200 with `length` bytes of the pattern, as fast as they are taken.
-    pub(crate) fn stream(&mut self, length: u64) {
+    pub fn stream(&mut self, length: u64) {
         self.read_body();
         self.send(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
@@ -490,7 +514,7 @@ impl Exchange {
     }
 
     /// As [`stream`](Self::stream), in chunks.
-    pub(crate) fn stream_chunked(&mut self, length: u64) {
+    pub fn stream_chunked(&mut self, length: u64) {
         self.read_body();
         self.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut offset = 0;
@@ -504,7 +528,7 @@ impl Exchange {
     }
 
     /// Sends `length` bytes of the pattern.
-    pub(crate) fn send_pattern(&mut self, length: u64) {
+    pub fn send_pattern(&mut self, length: u64) {
         let streamed = &self.shared.streamed;
         let sent = self.wire.send_pattern(length, |count| {
             streamed.fetch_add(count as u64, Ordering::Relaxed);
@@ -513,7 +537,7 @@ impl Exchange {
     }
 
     /// Answers 200 with the body of the request, of known length, while it comes.
-    pub(crate) fn echo(&mut self) {
+    pub fn echo(&mut self) {
         let length = self.head.field("content-length").unwrap_or("0").to_owned();
         self.send(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
@@ -533,7 +557,7 @@ impl Exchange {
     }
 
     /// Sends back whatever comes, until the end of it.
-    pub(crate) fn echo_bytes(&mut self) {
+    pub fn echo_bytes(&mut self) {
         while !self.over {
             match self.wire.some(u64::MAX) {
                 Ok(piece) => self.send(piece),
@@ -543,23 +567,23 @@ impl Exchange {
     }
 
     /// Whether anything, or the end, comes within this time.
-    pub(crate) fn hears_within(&mut self, time: Duration) -> bool {
+    pub fn hears_within(&mut self, time: Duration) -> bool {
         self.wire.hears_within(time)
     }
 
     /// Does nothing more until the other side closes the connection.
-    pub(crate) fn stall(&mut self) {
+    pub fn stall(&mut self) {
         let _ = self.wire.drain();
         self.over = true;
     }
 
     /// Closes the connection.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.over = true;
     }
 
     /// Closes the connection so that the other side sees a reset.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         let _ = SockRef::from(self.wire.stream()).set_linger(Some(Duration::ZERO));
         self.over = true;
     }

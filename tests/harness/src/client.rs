@@ -11,33 +11,35 @@ use super::PATIENCE;
 use super::wire::{Body, Head, Wire};
 
 /// A connection of a client.
-pub(crate) struct Client {
+pub struct Client {
     wire: Wire,
 }
 
 /// A response as the client got it.
 #[derive(Debug, Clone)]
-pub(crate) struct Response {
-    pub(crate) head: Head,
-    pub(crate) body: Body,
+pub struct Response {
+    /// The status line and the fields.
+    pub head: Head,
+    /// What follows them.
+    pub body: Body,
     /// Whether it came to its end.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 impl Response {
     /// The status code.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         status(&self.head)
     }
 
     /// The body as text.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.body.text()
     }
 
     /// The only value of a field; `None` where there is no such field.
     #[track_caller]
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         self.head.field(name)
     }
 }
@@ -45,12 +47,12 @@ impl Response {
 impl Client {
     /// Connects.
     #[track_caller]
-    pub(crate) fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         Self::on(TcpStream::connect_timeout(&address, PATIENCE).expect("a connection"))
     }
 
     /// Takes a connection over.
-    pub(crate) fn on(stream: TcpStream) -> Self {
+    pub fn on(stream: TcpStream) -> Self {
         Self {
             wire: Wire::new(Arc::new(stream)),
         }
@@ -58,55 +60,55 @@ impl Client {
 
     /// Sends bytes as they are.
     #[track_caller]
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).expect("the proxy takes what is sent");
     }
 
     /// Sends bytes as they are, to a proxy that may have closed the connection.
-    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.wire.send(bytes.as_ref())
     }
 
     /// Sends `length` bytes of the pattern and tells of each piece that is sent.
-    pub(crate) fn send_pattern(&mut self, length: u64, sent: impl FnMut(usize)) -> io::Result<()> {
+    pub fn send_pattern(&mut self, length: u64, sent: impl FnMut(usize)) -> io::Result<()> {
         self.wire.send_pattern(length, sent)
     }
 
     /// Sends a request without a body: `line` is method and target, `fields` are lines besides `Host`.
     #[track_caller]
-    pub(crate) fn ask(&mut self, line: &str, fields: &[&str]) {
+    pub fn ask(&mut self, line: &str, fields: &[&str]) {
         self.send(request(line, fields, ""));
     }
 
     /// Sends a request without a body and reads the response.
     #[track_caller]
-    pub(crate) fn exchange(&mut self, line: &str, fields: &[&str]) -> Response {
+    pub fn exchange(&mut self, line: &str, fields: &[&str]) -> Response {
         self.ask(line, fields);
         self.response_to(line)
     }
 
     /// Sends a `GET` and reads the response.
     #[track_caller]
-    pub(crate) fn get(&mut self, target: &str) -> Response {
+    pub fn get(&mut self, target: &str) -> Response {
         self.exchange(&format!("GET {target}"), &[])
     }
 
     /// Sends a request with a body of known length and reads the response.
     #[track_caller]
-    pub(crate) fn exchange_body(&mut self, line: &str, fields: &[&str], body: &str) -> Response {
+    pub fn exchange_body(&mut self, line: &str, fields: &[&str], body: &str) -> Response {
         self.send(request(line, fields, body));
         self.response_to(line)
     }
 
     /// Reads the response to a request that was no `HEAD`.
     #[track_caller]
-    pub(crate) fn response(&mut self) -> Response {
+    pub fn response(&mut self) -> Response {
         self.response_to("GET")
     }
 
     /// Reads the response to a request with this request line; fails unless it is whole.
     #[track_caller]
-    pub(crate) fn response_to(&mut self, line: &str) -> Response {
+    pub fn response_to(&mut self, line: &str) -> Response {
         let response = self.try_response(line).expect("a response");
         assert!(
             response.complete,
@@ -117,7 +119,7 @@ impl Client {
 
     /// Reads a response that may break off within its body; an error if not even its head is whole, or if nothing more
     /// comes without an end.
-    pub(crate) fn try_response(&mut self, line: &str) -> io::Result<Response> {
+    pub fn try_response(&mut self, line: &str) -> io::Result<Response> {
         let head = loop {
             let head = self.wire.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
             if status(&head) >= 200 || status(&head) == 101 {
@@ -140,7 +142,7 @@ impl Client {
 
     /// Reads the head of an interim response.
     #[track_caller]
-    pub(crate) fn interim(&mut self) -> Head {
+    pub fn interim(&mut self) -> Head {
         let head = self
             .wire
             .head()
@@ -152,32 +154,37 @@ impl Client {
 
     /// Waits until the proxy closes the connection, and makes sure that nothing more came.
     #[track_caller]
-    pub(crate) fn expect_closed(&mut self) {
+    pub fn expect_closed(&mut self) {
         assert!(self.is_closed(), "more comes, or the connection stays open");
     }
 
     /// Waits for what comes next, and whether that is the end of the connection.
-    pub(crate) fn is_closed(&mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         match self.wire.some(1) {
             Ok(_) => false,
             Err(error) => is_gone(&error),
         }
     }
 
+    /// Waits until the proxy closes the connection, whatever comes before that.
+    pub fn await_end(&mut self) {
+        let _ = self.wire.drain();
+    }
+
     /// Whether anything, or the end, comes within this time.
-    pub(crate) fn hears_within(&mut self, time: Duration) -> bool {
+    pub fn hears_within(&mut self, time: Duration) -> bool {
         self.wire.hears_within(time)
     }
 
     /// Waits until this text has come, and leaves it to be read.
     #[track_caller]
-    pub(crate) fn await_text(&mut self, text: &str) {
+    pub fn await_text(&mut self, text: &str) {
         let come = self.wire.await_text(text);
         come.unwrap_or_else(|error| panic!("instead of {text:?}: {error}"));
     }
 
     /// Takes the next bytes, as many as these, once they have come.
-    pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+    pub fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut come = Vec::new();
         while come.len() < count {
             let missing = (count - come.len()) as u64;
@@ -188,13 +195,13 @@ impl Client {
 
     /// Waits until exactly this comes next, and takes it.
     #[track_caller]
-    pub(crate) fn expect(&mut self, bytes: &[u8]) {
+    pub fn expect(&mut self, bytes: &[u8]) {
         let come = self.take(bytes.len()).expect("something comes");
         assert!(come == bytes, "{come:?} instead of {bytes:?}");
     }
 
     /// Makes every later send fail that cannot go on for this long.
-    pub(crate) fn give_up_sending_after(&self, time: Duration) {
+    pub fn give_up_sending_after(&self, time: Duration) {
         let stream = self.wire.stream();
         stream
             .set_write_timeout(Some(time))
@@ -202,7 +209,7 @@ impl Client {
     }
 
     /// Says that nothing more will be sent, and stays to read.
-    pub(crate) fn finish_sending(&self) {
+    pub fn finish_sending(&self) {
         self.wire
             .stream()
             .shutdown(Shutdown::Write)
@@ -210,7 +217,7 @@ impl Client {
     }
 
     /// Another handle to the same connection, to send from another thread.
-    pub(crate) fn sender(&self) -> TcpStream {
+    pub fn sender(&self) -> TcpStream {
         self.wire
             .stream()
             .try_clone()
@@ -218,14 +225,19 @@ impl Client {
     }
 
     /// Leaves with a reset instead of a proper end.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         let _ = SockRef::from(self.wire.stream()).set_linger(Some(Duration::ZERO));
     }
 }
 
 /// A request to the host `lb.test`, with `Content-Length` where there is a body.
-pub(crate) fn request(line: &str, fields: &[&str], body: &str) -> String {
-    let mut request = format!("{line} HTTP/1.1\r\nHost: lb.test\r\n");
+pub fn request(line: &str, fields: &[&str], body: &str) -> String {
+    request_with_host(line, &[&["Host: lb.test"], fields].concat(), body)
+}
+
+/// The same, whose host is among the fields.
+pub fn request_with_host(line: &str, fields: &[&str], body: &str) -> String {
+    let mut request = format!("{line} HTTP/1.1\r\n");
     for field in fields {
         request += field;
         request += "\r\n";
@@ -237,7 +249,7 @@ pub(crate) fn request(line: &str, fields: &[&str], body: &str) -> String {
 }
 
 /// Whether the error says that the other side has closed the connection.
-pub(crate) fn is_gone(error: &io::Error) -> bool {
+pub fn is_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
         error.kind(),

@@ -6,24 +6,24 @@ use super::PATIENCE;
 
 /// Closed at first; whoever waits at it goes on once it is opened.
 #[derive(Clone, Default)]
-pub(crate) struct Gate {
+pub struct Gate {
     state: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Gate {
     /// A gate that is closed.
-    pub(crate) fn closed() -> Self {
+    pub fn closed() -> Self {
         Self::default()
     }
 
     /// Lets everybody pass, now and later.
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         *self.state.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.state.1.notify_all();
     }
 
     /// Waits until the gate is open, and whether it was opened in time.
-    pub(crate) fn wait(&self) -> bool {
+    pub fn wait(&self) -> bool {
         let open = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
             .state

@@ -1,9 +1,9 @@
 //! Health: how members are, off the way of requests. One thread checks them, hears their heartbeats, and serves the admin
 //! listener; another ([`Judges`]) asks their judges, which may be plugins and take their time.
 //!
-//! Requests that end leave their outcome in [`Exchanges`], checks in a queue. Both are taken to the balancer's judge
+//! Requests that end leave their outcome in [`Exchanges`](equipoise_proxy::observe::Exchanges), checks in a queue. Both are taken to the balancer's judge
 //! ([`equipoise_balancer::Judgement`]), and the balancer is told what follows. What changes is logged and remembered by the
-//! [`Chronicle`].
+//! [`Chronicle`](equipoise_proxy::observe::Chronicle).
 
 mod checks;
 mod judges;

@@ -39,7 +39,7 @@ impl Live {
         self.snapshot.load_full()
     }
 
-    /// Puts another snapshot into force, made of the one before. Control alone does that: see [`crate::control`].
+    /// Puts another snapshot into force, made of the one before. One thread alone does that.
     pub fn put(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
         self.exchanged.send_replace(());

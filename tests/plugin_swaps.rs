@@ -207,6 +207,8 @@ fn a_file_that_comes_back_as_it_was_serves_on() {
     let content = counting().build();
     let prepared = content.clone();
     let proxy = mounted(&origins, move |mount| write_plainly(mount, &prepared)).start();
+    // Not its fallback, while it is compiled.
+    proxy.stderr.line_with(" serves (");
     assert_eq!(proxy.served(1), ["b1"]);
     let mount = proxy.path("mount");
     fs::remove_file(mount.join("p.wasm")).expect("it is there");

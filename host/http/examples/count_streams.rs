@@ -22,6 +22,8 @@
 //! Of a small one some 200 are this program's own, and a quarter of the others is spent on frames, streams and windows; the rest is
 //! spent on fields. What is copied counts an instruction a byte under valgrind.
 
+#![expect(clippy::disallowed_methods, reason = "a time to give, whichever")]
+
 use std::env;
 use std::hint::black_box;
 use std::time::Instant;

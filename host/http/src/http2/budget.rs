@@ -148,6 +148,7 @@ fn cost(frame: Frame) -> (u32, ConnectionError) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a time to give, whichever")]
 mod tests {
     use super::*;
 

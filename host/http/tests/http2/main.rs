@@ -1,5 +1,7 @@
 //! Connections of HTTP/2: rules as tables, properties of any bytes, and another implementation as the peer.
 
+#![expect(clippy::disallowed_methods, reason = "tests give a time of their own")]
+
 mod compare;
 mod compared;
 mod ending;

@@ -1,6 +1,6 @@
 //! Names of members, and the addresses that they stand for.
 //!
-//! [`refresh`] asks for one again whenever an answer has had its time, so that no request ever waits for a name but the first
+//! [`refresh()`] asks for one again whenever an answer has had its time, so that no request ever waits for a name but the first
 //! ones. What is known of a member's name is in its [`Addresses`], which whoever connects reads. A
 //! failure changes nothing there: the last good addresses are kept until there are others.
 //!

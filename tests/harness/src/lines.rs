@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -75,14 +76,25 @@ impl Lines {
 
     /// Waits until `found` finds something in what was printed up to then.
     #[track_caller]
-    pub fn when<T>(&self, what: &str, mut found: impl FnMut(&[String]) -> Option<T>) -> T {
+    pub fn when<T>(&self, what: &str, found: impl FnMut(&[String]) -> Option<T>) -> T {
+        self.within(PATIENCE, what, found)
+    }
+
+    /// The same for what may take so long.
+    #[track_caller]
+    pub fn within<T>(
+        &self,
+        most: Duration,
+        what: &str,
+        mut found: impl FnMut(&[String]) -> Option<T>,
+    ) -> T {
         let mut result = None;
         let look = |printed: &mut Printed| {
             result = found(&printed.lines);
             result.is_none() && !printed.ended
         };
         let printed = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.state.1.wait_timeout_while(printed, PATIENCE, look);
+        let waited = self.state.1.wait_timeout_while(printed, most, look);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         result.unwrap_or_else(|| panic!("{what}: not among these lines:\n{}", self.text()))
     }

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use super::{Client, Lines, Origin, Outlet, Process, Response, eventually, proc, program};
 
+/// How long a start may take: it may wait for large plugins, which a compiler of a debug build compiles.
+const START: Duration = Duration::from_secs(180);
+
 /// What the program prints for each listener, before its URL.
 const LISTENING: &str = "listening on ";
 
@@ -64,7 +67,7 @@ impl Proxy {
     #[track_caller]
     pub fn run(command: Command, listeners: usize, directory: TempDir) -> Self {
         let mut proxy = Self::spawn(command, directory, [Outlet::Read; 2]);
-        proxy.addresses = proxy.stdout.when("as many listeners", |lines| {
+        proxy.addresses = proxy.stdout.within(START, "as many listeners", |lines| {
             let ready = |line: &String| {
                 let (_, url) = line.split_once(LISTENING)?;
                 url.split_once("://")?.1.trim().parse().ok()

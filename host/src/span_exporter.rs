@@ -187,7 +187,7 @@ mod tests {
         for _ in 0..BATCH {
             sender.send(Message::Span(Box::default())).unwrap();
         }
-        // The batch is on its way once somebody has connected.
+        // The batch is on its way once the exporter has connected.
         let _connection = collector.accept().unwrap();
         let put = |_| sender.try_send(Message::Span(Box::default())).is_ok();
         let taken = (0..2 * WAITING).map(put).filter(|&taken| taken).count();

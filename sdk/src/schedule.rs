@@ -18,7 +18,7 @@ const STRETCH: usize = 32;
 
 impl Schedule {
     /// Makes a choice: owes everybody their weight more, and the one that is owed most then, the first of equals, the sum of all
-    /// weights less. Answers its position; `None` where there is nobody.
+    /// weights less. Answers its position; `None` without candidates.
     ///
     /// `ids` and `weights` are the columns of the candidates.
     #[inline]

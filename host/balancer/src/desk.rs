@@ -46,7 +46,7 @@ struct Candidates {
     held_back: Vec<usize>,
     /// All but some.
     others: Columns,
-    /// Whom `others` leave out; nobody where they are of no use.
+    /// The places that `others` leave out; empty where they are of no use.
     left_out: Vec<usize>,
 }
 
@@ -152,7 +152,7 @@ impl Desk {
 
     /// Charges a sticky hit on the member at position `taker` to the schedule in use.
     pub(crate) fn charge(&mut self, roster: &Arc<Roster>, taker: usize, query: &Query<'_>) {
-        // Somebody else may have changed something since the session's member was found usable.
+        // Another thread may have changed a member since the session's member was found usable.
         let is_known = self.known.is_of(roster);
         if !(is_known && self.known.has_usable) {
             self.usable.list(usable(&roster.members));
@@ -227,7 +227,7 @@ impl Candidates {
         }
     }
 
-    /// The same where some are in slow start: without those whose turn it is not, unless that leaves nobody.
+    /// The same where some are in slow start: without those whose turn it is not, unless no candidate is left then.
     fn gently(&mut self, roster: &Roster, now: Duration) -> &mut Columns {
         let positions = self.all.positions();
         let starting = self.starting.iter().copied();
@@ -250,7 +250,7 @@ fn sees<W: Witness>(_witness: &W) -> bool {
     W::SEES
 }
 
-/// Whom of the members in the list a method chooses; `None` for an answer that is none of them.
+/// The member of the list that a method chooses; `None` for an answer that is none of them.
 #[inline]
 fn ask(
     selector: &mut dyn Selector,

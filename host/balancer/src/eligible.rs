@@ -71,7 +71,7 @@ pub(crate) struct Eligible {
     standbys: Vec<usize>,
     /// Left out for their slow start.
     held_back: Vec<usize>,
-    /// Until when the first of those that were considered stays in error; none where nobody is.
+    /// Until when the first of those that were considered stays in error; none where no member is.
     error_until: Option<Duration>,
 }
 
@@ -100,7 +100,7 @@ impl Eligible {
     }
 
     /// The last moment before one of those that the last walk considered comes out of the error state by time; none where
-    /// that is nobody.
+    /// there is no such member.
     pub(crate) fn error_until(&self) -> Option<Duration> {
         self.error_until
     }

@@ -1,9 +1,9 @@
-//! Generations: by which is known that nothing has changed since somebody looked.
+//! Generations: counters by which cached eligibility is known to be up to date.
 //!
 //! Who may be chosen is a matter of many flags of every member, which change seldom, and is asked for with every request. So
-//! whatever changes such a flag counts, behind the change, in a number that all members of a balancer share. Whoever looks reads
-//! the number first: as long as it stays the same, so does what was seen. What changes by time alone does not count; whoever looks
-//! knows when that is.
+//! whatever changes such a flag counts, behind the change, in a number that all members of a balancer share. A decision reads
+//! the number first: as long as it stays the same, so does what was seen. What changes by time alone does not count; the cache has
+//! its own expiry for that.
 //!
 //! Numbers that change with every request (in flight, elected, bytes) have no part in this.
 

@@ -102,7 +102,7 @@ impl Member {
     }
 }
 
-/// Before a decision, unless nothing has changed since the last one: if nobody is free of errors and cannot be let out either, `forcerecovery` lets everybody out.
+/// Before a decision, unless nothing has changed since the last one: where every member is in error and none is due for a retry, `forcerecovery` ends the error state of all.
 pub(crate) fn force_recovery(
     settings: &Settings,
     members: &[Arc<Member>],

@@ -1,7 +1,7 @@
 //! Names of members, and the addresses that they stand for.
 //!
 //! [`refresh()`] asks for one again whenever an answer has had its time, so that no request ever waits for a name but the first
-//! ones. What is known of a member's name is in its [`Addresses`], which whoever connects reads. A
+//! ones. What is known of a member's name is in its [`Addresses`], which a connect reads. A
 //! failure changes nothing there: the last good addresses are kept until there are others.
 //!
 //! A name whose first label begins with `_`, such as `_web._tcp.app.internal`, stands for SRV records (RFC 2782).

@@ -1,4 +1,4 @@
-//! Certificates, and whoever vouches for them, made anew for every test.
+//! Certificates and their CA, made anew for every test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// What a client has that trusts it, and nobody else.
+    /// The configuration of a client that trusts this CA alone.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("a root");

@@ -179,9 +179,9 @@ fn a_log_that_is_not_read_has_a_gap_that_it_tells_of() {
         text.contains("draining"),
         "what comes behind the gap is written"
     );
-    let tries = text.lines().filter(|line| line.contains("a try failed"));
+    let tries = text.lines().filter(|line| line.contains("attempt failed"));
     for line in tries {
-        assert!(line.len() <= 1024 && line.contains("failure="), "{line}");
+        assert!(line.len() <= 1024 && line.contains("error="), "{line}");
     }
 }
 
@@ -257,7 +257,7 @@ fn what_was_logged_before_the_end_is_there_after_it() {
     assert_eq!(proxy.wait().code(), Some(0));
     let text = proxy.stderr.whole();
     assert!(text.contains("draining"), "{text}");
-    let tries = text.lines().filter(|line| line.contains("a try failed"));
+    let tries = text.lines().filter(|line| line.contains("attempt failed"));
     assert_eq!(tries.count(), 500);
 }
 

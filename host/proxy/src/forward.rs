@@ -43,7 +43,7 @@ use crate::upstream::{Connection, Pool, Slot, Upstream};
 use crate::{path, router};
 use equipoise_config::Route;
 use equipoise_tls::Connector;
-use error::Repeat;
+use error::Retryability;
 use notes::Notes;
 use tries::{Next, Tries};
 use upgrade::Wish;
@@ -57,8 +57,8 @@ const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 /// When a client may come again where no member is eligible, and neither `retry` nor a check will tell.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-pub(crate) use downstream::{ClientFault, Downstream, Piece};
-pub(crate) use error::Failure;
+pub(crate) use downstream::{ClientError, Downstream, Piece};
+pub(crate) use error::ProxyError;
 pub use retry_budget::RetryBudget;
 pub(crate) use tunnel::Duplex;
 pub(crate) use workspace::{Room, Workspace};
@@ -81,10 +81,10 @@ pub(crate) async fn serve(
     let mut call = Call::new(down, room, notes);
     let served = match begin(client, &snapshot, request, &mut call) {
         Ok(exchange) => exchange.run(&mut call).await,
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     };
-    if let Err(failure) = served {
-        Box::pin(fail(request, &failure, &mut call)).await;
+    if let Err(error) = served {
+        Box::pin(fail(request, &error, &mut call)).await;
     }
     call.notes.close();
 }
@@ -93,38 +93,38 @@ pub(crate) async fn serve(
 pub(crate) async fn refuse(
     client: &Client,
     request: &Head,
-    failure: Failure,
+    error: ProxyError,
     down: &mut dyn Downstream,
     room: &mut Room,
 ) {
     let snapshot = client.worker.snapshot();
     let notes = Notes::begin(client, &snapshot, request);
     let mut call = Call::new(down, room, notes);
-    fail(request, &failure, &mut call).await;
+    fail(request, &error, &mut call).await;
     call.notes.close();
 }
 
 /// Tells a client what went wrong with its request, if it is still there.
-async fn fail(request: &Head, failure: &Failure, call: &mut Call<'_>) {
+async fn fail(request: &Head, error: &ProxyError, call: &mut Call<'_>) {
     let Call {
         down, room, notes, ..
     } = call;
-    notes.note_failure(failure);
+    notes.record_error(error);
     let Room { response, edit, .. } = &mut **room;
     edit.clear();
-    if let Failure::ClientAborted(_) = failure {
-        notes.note_answer(failure.status(), edit);
+    if let ProxyError::ClientAborted(_) = error {
+        notes.note_answer(error.status(), edit);
         return down.abort();
     }
-    if failure.ends_connection() {
+    if error.closes_connection() {
         down.close_behind();
     }
     let text = match speaks_grpc(request) {
         true => {
-            failure.respond_grpc(response);
+            error.respond_grpc(response);
             String::new()
         }
-        false => failure.respond(response),
+        false => error.respond(response),
     };
     notes.note_answer(response.status(), edit);
     relay::answer(request, text.as_bytes(), call).await;
@@ -147,7 +147,7 @@ fn begin<'request>(
     snapshot: &'request Snapshot,
     request: &'request Head,
     call: &mut Call<'request>,
-) -> Result<Exchange<'request>, Failure> {
+) -> Result<Exchange<'request>, ProxyError> {
     let host = request.authority().unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
@@ -158,20 +158,19 @@ fn begin<'request>(
     let path = match path {
         path if request.has_plain_path() => Cow::Borrowed(path),
         b"*" => Cow::Borrowed(path),
-        path => {
-            path::normalize(path).ok_or(Failure::BadRequest("the request target is no path"))?
-        }
+        path => path::normalize(path)
+            .ok_or(ProxyError::BadRequest("invalid path in the request target"))?,
     };
     let routes = &snapshot.config.routes;
     let (number, route, rest) = match &*path {
-        b"*" => router::find_for_server(routes, host).ok_or(Failure::ServerOptions)?,
-        path => router::find(routes, host, path).ok_or(Failure::NoRoute)?,
+        b"*" => router::find_for_server(routes, host).ok_or(ProxyError::ServerOptions)?,
+        path => router::find(routes, host, path).ok_or(ProxyError::NoRoute)?,
     };
     if headers::may_not_forward(request) {
-        return Err(Failure::MayNotForward);
+        return Err(ProxyError::MaxForwardsReached);
     }
     if request.expectation() == Expectation::Unknown {
-        return Err(Failure::UnknownExpectation);
+        return Err(ProxyError::UnknownExpectation);
     }
     let cluster = &snapshot.clusters[route.balancer];
     call.notes.note_route(number, cluster);
@@ -215,10 +214,10 @@ fn begin<'request>(
 
 /// Sends a client to the same URL at `https`.
 #[cold]
-fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
+fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> ProxyError {
     let host = String::from_utf8_lossy(&host[..host::port_at(host)]);
     if host.is_empty() {
-        return Failure::BadRequest("the request names no host");
+        return ProxyError::BadRequest("the request has no host");
     }
     let (path, query) = target::split(request);
     let encoded = |bytes| percent_encode(bytes, BEYOND_ASCII).to_string();
@@ -227,7 +226,7 @@ fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> Failure {
         target.push('?');
         target.push_str(&encoded(query));
     }
-    Failure::ByTlsAlone(match port {
+    ProxyError::HttpsRequired(match port {
         443 => format!("https://{host}{target}"),
         port => format!("https://{host}:{port}{target}"),
     })
@@ -301,15 +300,15 @@ struct Answered {
 
 /// A try that brought no answer.
 struct Failed {
-    failure: Failure,
+    error: ProxyError,
     /// Whether the request went over a connection that had served another.
     was_reused: bool,
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
+impl From<ProxyError> for Failed {
+    fn from(error: ProxyError) -> Self {
         Self {
-            failure,
+            error,
             was_reused: false,
         }
     }
@@ -320,15 +319,15 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// Nothing was sent to the client yet.
-    async fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+    async fn run(&self, call: &mut Call<'_>) -> Result<(), ProxyError> {
         let mut tries = Tries::new(self.cluster.config.max_attempts);
-        let mut last_failure = None;
+        let mut last_error = None;
         if let Some(share) = self.cluster.config.retry_budget {
             self.cluster.retry_budget.deposit(share);
         }
         loop {
-            if let Some(failure) = self.out_of_time() {
-                return Err(failure);
+            if let Some(error) = self.out_of_time() {
+                return Err(error);
             }
             let choice = match self.choose(&tries, &mut call.notes) {
                 Err(Refusal::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
@@ -339,7 +338,7 @@ impl Exchange<'_> {
             let choice = match choice {
                 Ok(choice) => choice,
                 Err(refusal) => {
-                    return Err(last_failure.unwrap_or_else(|| self.refused(refusal)));
+                    return Err(last_error.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
             call.notes.note_choice(self, &choice);
@@ -359,19 +358,16 @@ impl Exchange<'_> {
                     answered.close(None);
                     self.cluster.meters.count_retry(None);
                 }
-                Err(Failed {
-                    failure,
-                    was_reused,
-                }) => {
-                    call.notes.note_outcome(Err(&failure));
-                    tracing::debug!(member = choice.lease.member().settings.name, %failure, "a try failed");
-                    if !(self.may_repeat(&failure, call.upload.as_ref())
-                        && self.affords(tries.next_after_failure(&choice, &failure, was_reused)))
+                Err(Failed { error, was_reused }) => {
+                    call.notes.note_outcome(Err(&error));
+                    tracing::debug!(member = choice.lease.member().settings.name, %error, "attempt failed");
+                    if !(self.may_repeat(&error, call.upload.as_ref())
+                        && self.affords(tries.next_after_error(&choice, &error, was_reused)))
                     {
-                        return Err(failure);
+                        return Err(error);
                     }
-                    self.cluster.meters.count_retry(Some(&failure));
-                    last_failure = Some(failure);
+                    self.cluster.meters.count_retry(Some(&error));
+                    last_error = Some(error);
                 }
             }
             self.tick();
@@ -386,7 +382,7 @@ impl Exchange<'_> {
         &self,
         tries: &Tries,
         call: &mut Call<'_>,
-    ) -> Result<Result<Choice, Refusal>, Failure> {
+    ) -> Result<Result<Choice, Refusal>, ProxyError> {
         let limit = self.cluster.config.timeout;
         let step = (limit / 100).max(Duration::from_millis(1));
         let give_up = self.now.get() + limit;
@@ -418,7 +414,7 @@ impl Exchange<'_> {
 
     /// No member is eligible: says when one may be.
     #[cold]
-    fn refused(&self, refusal: Refusal) -> Failure {
+    fn refused(&self, refusal: Refusal) -> ProxyError {
         let Cluster {
             balancer, config, ..
         } = self.cluster;
@@ -426,7 +422,7 @@ impl Exchange<'_> {
         let until_passed = checks.map(|check| check.interval * check.passes).min();
         let until_retry = balancer.until_retry(self.time());
         let times = until_passed.into_iter().chain(until_retry);
-        Failure::Refused {
+        ProxyError::NoMember {
             refusal,
             retry_after: times.min().unwrap_or(RETRY_AFTER),
         }
@@ -448,18 +444,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the request may go to another member after this failure.
-    fn may_repeat(&self, failure: &Failure, upload: Option<&Upload>) -> bool {
-        match failure.repeat() {
-            Repeat::Always => is_whole(upload),
-            Repeat::IfIdempotent => self.is_repeatable(upload),
-            Repeat::IfConfigured => {
+    /// Whether the request may go to another member after this error.
+    fn may_repeat(&self, error: &ProxyError, upload: Option<&Upload>) -> bool {
+        match error.retryability() {
+            Retryability::Always => is_whole(upload),
+            Retryability::IfIdempotent => self.is_repeatable(upload),
+            Retryability::IfConfigured => {
                 let retry_on = &self.cluster.config.retry_on;
-                let is_configured = retry_on.statuses.contains(&failure.status())
-                    || (retry_on.timeout && matches!(failure, Failure::TimedOut(_)));
+                let is_configured = retry_on.statuses.contains(&error.status())
+                    || (retry_on.timeout && matches!(error, ProxyError::ResponseTimeout(_)));
                 is_configured && self.is_repeatable(upload)
             }
-            Repeat::Never => false,
+            Retryability::Never => false,
         }
     }
 
@@ -478,7 +474,7 @@ impl Exchange<'_> {
         &self,
         down: &mut dyn Downstream,
         future: F,
-    ) -> Result<F::Output, Failure> {
+    ) -> Result<F::Output, ProxyError> {
         let mut future = pin!(future);
         let mut give_up = self.give_up.map(|at| Box::pin(sleep_until(at)));
         poll_fn(|context| {
@@ -491,7 +487,7 @@ impl Exchange<'_> {
             if let Some(give_up) = &mut give_up {
                 ready!(give_up.as_mut().poll(context));
                 let limit = self.cluster.config.request_timeout.unwrap_or_default();
-                return Poll::Ready(Err(Failure::RequestTimedOut(limit)));
+                return Poll::Ready(Err(ProxyError::RequestTimeout(limit)));
             }
             Poll::Pending
         })
@@ -499,12 +495,12 @@ impl Exchange<'_> {
     }
 
     /// What there is to say once `request-timeout` has passed.
-    fn out_of_time(&self) -> Option<Failure> {
+    fn out_of_time(&self) -> Option<ProxyError> {
         if self.give_up? > Instant::now() {
             return None;
         }
         let limit = self.cluster.config.request_timeout.unwrap_or_default();
-        Some(Failure::RequestTimedOut(limit))
+        Some(ProxyError::RequestTimeout(limit))
     }
 
     /// It has waited: reads the clock.

@@ -23,7 +23,7 @@ use equipoise_dns::Addresses;
 use equipoise_tls::Connector;
 
 pub use connect::{ConnectError, ConnectOptions, Connected, establish};
-pub(crate) use connection::{Connection, MemberFault, NotBegun, Traffic};
+pub(crate) use connection::{Connection, MemberError, NotBegun, Traffic};
 pub(crate) use pool::Pool;
 pub(crate) use slots::{Slot, Slots};
 pub use stream::MemberStream;

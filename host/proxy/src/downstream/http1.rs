@@ -20,7 +20,7 @@ use super::linger::Linger;
 use super::outlet::Outlet;
 use super::stream::{ClientStream, socket_error};
 use crate::deadline::Deadline;
-use crate::forward::{self, ClientFault, Downstream, Duplex, Piece, Workspace};
+use crate::forward::{self, ClientError, Downstream, Duplex, Piece, Workspace};
 use crate::observe::meters::Desk;
 use crate::wire::{Body, Wire};
 use equipoise_config::Limits;
@@ -93,9 +93,9 @@ pub(super) async fn serve(
                 }
                 break;
             }
-            Came::Refused(violation) => forward::Failure::Malformed(violation),
-            Came::TimedOut if http1.has_begun() => forward::Failure::HeadTimedOut,
-            Came::End if http1.has_begun() => forward::Failure::ClientAborted(None),
+            Came::Refused(violation) => forward::ProxyError::Malformed(violation),
+            Came::TimedOut if http1.has_begun() => forward::ProxyError::HeaderTimeout,
+            Came::End if http1.has_begun() => forward::ProxyError::ClientAborted(None),
             Came::TimedOut | Came::End => break,
         };
         http1.keeps = false;
@@ -277,7 +277,7 @@ impl Http1 {
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
-    ) -> Poll<Result<T, ClientFault>> {
+    ) -> Poll<Result<T, ClientError>> {
         match polled {
             Poll::Ready(Ok(done)) if self.wire.written == 0 => Poll::Ready(Ok(done)),
             polled => self.judge_pace(context, polled),
@@ -289,7 +289,7 @@ impl Http1 {
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
-    ) -> Poll<Result<T, ClientFault>> {
+    ) -> Poll<Result<T, ClientError>> {
         let written = std::mem::take(&mut self.wire.written);
         self.outlet.note_written(written);
         if written > 0 && self.half_closed.is_some() {
@@ -297,12 +297,12 @@ impl Http1 {
         }
         let fault = match polled {
             Poll::Ready(Ok(done)) => return Poll::Ready(Ok(done)),
-            Poll::Ready(Err(_)) => ClientFault::Aborted(None),
+            Poll::Ready(Err(_)) => ClientError::Aborted(None),
             // It was too slow before.
-            Poll::Pending if self.is_lost => ClientFault::TimedOut,
+            Poll::Pending if self.is_lost => ClientError::TimedOut,
             Poll::Pending => {
                 ready!(self.outlet.poll_late(context));
-                ClientFault::TimedOut
+                ClientError::TimedOut
             }
         };
         self.is_lost = true;
@@ -311,13 +311,13 @@ impl Http1 {
 
     /// Looks after a connection that cannot be read for now, or has ended on the client's side: was it reset?
     #[cold]
-    fn poll_reset(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+    fn poll_reset(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         loop {
             let now = Instant::now();
             let is_late = self.half_closed.is_some_and(|until| until <= now);
             if is_late || socket_error(&self.wire.stream).is_some() {
                 self.is_lost = true;
-                return Poll::Ready(ClientFault::Aborted(None));
+                return Poll::Ready(ClientError::Aborted(None));
             }
             let next = now + LOOK;
             let next = self.half_closed.map_or(next, |until| until.min(next));
@@ -349,12 +349,12 @@ impl Downstream for Http1 {
         self.reader.framing()
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
             if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
-                return Poll::Ready(piece.map_err(ClientFault::Malformed));
+                return Poll::Ready(piece.map_err(ClientError::Malformed));
             }
             if std::mem::take(&mut self.awaits_continue) {
                 self.wire.outbox.vec().extend_from_slice(http1::CONTINUE);
@@ -367,7 +367,7 @@ impl Downstream for Http1 {
             }
             match ready!(self.wire.poll_fill(context)) {
                 Ok(1..) => {}
-                _ => return Poll::Ready(Err(ClientFault::Aborted(None))),
+                _ => return Poll::Ready(Err(ClientError::Aborted(None))),
             }
         }
     }
@@ -386,7 +386,7 @@ impl Downstream for Http1 {
         self.body.trailers()
     }
 
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         while self.half_closed.is_none() && self.wire.inbox.len() < AHEAD {
             match self.wire.poll_fill_watched(context) {
                 Poll::Ready(Ok(0)) => {
@@ -395,7 +395,7 @@ impl Downstream for Http1 {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => {
                     self.is_lost = true;
-                    return Poll::Ready(ClientFault::Aborted(None));
+                    return Poll::Ready(ClientError::Aborted(None));
                 }
                 Poll::Pending => {
                     self.wire.inbox.release();
@@ -447,7 +447,7 @@ impl Downstream for Http1 {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, ClientFault>> {
+    ) -> Poll<Result<usize, ClientError>> {
         let taken = self.wire.poll_payload(context, payload);
         self.timed(context, taken)
     }
@@ -466,7 +466,7 @@ impl Downstream for Http1 {
         self.keeps = false;
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         if self.wire.is_flushed() {
             return Poll::Ready(Ok(()));
         }

@@ -10,11 +10,11 @@ use equipoise_http::{Head, Known, Version};
 use tokio::time::{Instant, timeout};
 
 use super::downstream::Downstream;
-use super::upload::{Upload, UploadFault};
+use super::upload::{RequestBodyError, Upload};
 use super::workspace::Room;
-use super::{Answered, Call, Exchange, Failed, Failure, headers, rewrite, upgrade};
+use super::{Answered, Call, Exchange, Failed, ProxyError, headers, rewrite, upgrade};
 use crate::upstream::{
-    ConnectError, ConnectOptions, Connection, MemberFault, NotBegun, Pool, Upstream,
+    ConnectError, ConnectOptions, Connection, MemberError, NotBegun, Pool, Upstream,
 };
 use equipoise_config::Protocol;
 
@@ -34,7 +34,7 @@ impl Exchange<'_> {
                 let acquiring = Box::pin(self.unless_gone(call.down, upstream.slots.acquire()));
                 let slot = acquiring.await?;
                 self.tick();
-                slot.ok_or(Failure::Full)?
+                slot.ok_or(ProxyError::ConcurrencyLimit)?
             }
         };
         let pool = self.pool(upstream);
@@ -57,27 +57,27 @@ impl Exchange<'_> {
         let has_question = upstream.config.ping.is_some() || asked.is_some();
         if has_question && connection.speaks_http2() {
             let told = Box::pin(self.question(upstream, &connection, asked, call.down)).await;
-            asked = told.map_err(|failure| self.failed(choice, failure, was_reused))?;
+            asked = told.map_err(|error| self.failed(choice, error, was_reused))?;
         }
         let asked = asked.as_deref();
         self.send(upstream, asked, &mut connection, call)
-            .map_err(|failure| self.failed(choice, failure, was_reused))?;
+            .map_err(|error| self.failed(choice, error, was_reused))?;
         // It may be set for the member that was asked before.
         call.room.deadline.clear();
         let heard = poll_fn(|context| self.poll_final(upstream, &mut connection, call, context));
         let checked = match heard.await {
             Ok(()) => self.check_answer(&call.room.response, asked),
-            Err(failure) => Err(failure),
+            Err(error) => Err(error),
         };
         let checked = match checked {
-            Ok(()) => connection.peek().map_err(Failure::Nonsense),
-            Err(failure) => Err(failure),
+            Ok(()) => connection.peek().map_err(ProxyError::InvalidResponse),
+            Err(error) => Err(error),
         };
-        if let Err(failure) = checked {
-            if let Failure::ClientAborted(Some(code)) = failure {
+        if let Err(error) = checked {
+            if let ProxyError::ClientAborted(Some(code)) = error {
                 connection.reset(code);
             }
-            return Err(self.failed(choice, failure, was_reused));
+            return Err(self.failed(choice, error, was_reused));
         }
         let status = call.room.response.status();
         self.report(choice, Outcome::Answered(status));
@@ -90,20 +90,17 @@ impl Exchange<'_> {
     }
 
     /// A try that failed after the request was handed to a connection.
-    fn failed(&self, choice: &Choice, failure: Failure, was_reused: bool) -> Failed {
-        match failure {
-            Failure::TimedOut(_) => self.report_trouble(choice, Outcome::TimedOut),
-            Failure::NotReady(_) | Failure::Unreachable(_) => {
+    fn failed(&self, choice: &Choice, error: ProxyError, was_reused: bool) -> Failed {
+        match error {
+            ProxyError::ResponseTimeout(_) => self.report_trouble(choice, Outcome::TimedOut),
+            ProxyError::PingTimeout(_) | ProxyError::Unreachable(_) => {
                 self.report_trouble(choice, Outcome::Unreachable);
             }
-            Failure::Nonsense(_) => self.report_trouble(choice, Outcome::BrokenOff),
-            Failure::BrokenOff(_) if !was_reused => self.report_trouble(choice, Outcome::BrokenOff),
+            ProxyError::InvalidResponse(_) => self.report_trouble(choice, Outcome::BrokenOff),
+            ProxyError::Reset(_) if !was_reused => self.report_trouble(choice, Outcome::BrokenOff),
             _ => {}
         }
-        Failed {
-            failure,
-            was_reused,
-        }
+        Failed { error, was_reused }
     }
 
     /// A new connection to the chosen member, or one that another request has just made and that may be shared.
@@ -113,7 +110,7 @@ impl Exchange<'_> {
         pool: &Rc<Pool>,
         needs_fresh: bool,
         may_share: bool,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<Connection, ProxyError> {
         let upstream = self.upstream(choice);
         let config = &upstream.config;
         let is_shared = may_share && config.is_reusable() && config.protocol != Protocol::Http1;
@@ -133,7 +130,7 @@ impl Exchange<'_> {
         match &opened {
             Ok(connection) if connection.is_reused() => {}
             Ok(_) => self.report(choice, Outcome::Connected),
-            Err(ConnectError::Name(_)) => return Err(Failure::Misdirected),
+            Err(ConnectError::Name(_)) => return Err(ProxyError::Misdirected),
             Err(error) if error.is_the_members() => {
                 self.report_trouble(choice, Outcome::Unreachable)
             }
@@ -150,15 +147,15 @@ impl Exchange<'_> {
         connection: &Connection,
         asked: Option<String>,
         down: &mut dyn Downstream,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>, ProxyError> {
         let config = &upstream.config;
         if let Some(ping) = config.ping {
             let pinging = timeout(ping, connection.ping());
             let ponged = self.unless_gone(down, pinging).await?;
             self.tick();
             let lives = ponged.inspect_err(|_| connection.give_up());
-            let lives = lives.map_err(|_| Failure::NotReady(ping))?;
-            lives.map_err(|_| Failure::Unsent)?;
+            let lives = lives.map_err(|_| ProxyError::PingTimeout(ping))?;
+            lives.map_err(|_| ProxyError::NotSent)?;
         }
         if asked.is_none() {
             return Ok(None);
@@ -169,9 +166,9 @@ impl Exchange<'_> {
         self.tick();
         match settled.map_err(|_| ConnectError::TimedOut(limit))? {
             Ok(true) => Ok(asked),
-            Ok(false) if self.wants_tunnel_only() => Err(Failure::NotUpgraded),
+            Ok(false) if self.wants_tunnel_only() => Err(ProxyError::UpgradeRejected),
             Ok(false) => Ok(None),
-            Err(_) => Err(Failure::Unsent),
+            Err(_) => Err(ProxyError::NotSent),
         }
     }
 
@@ -183,13 +180,13 @@ impl Exchange<'_> {
         asked: Option<&str>,
         connection: &mut Connection,
         call: &mut Call<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ProxyError> {
         let Upstream { config, host, .. } = upstream;
         let (edit, request) = (&mut call.room.edit, self.request);
         edit.clear();
         if let Some(target) = rewrite::target(request, &self.path, self.rest, self.route, config) {
             edit.set_target(&target)
-                .map_err(|_| Failure::BadRequest("the request target is no URI"))?;
+                .map_err(|_| ProxyError::BadRequest("invalid URI in the request target"))?;
         }
         headers::for_member(edit, request, self.client, self.route, host);
         if let Some(asked) = asked {
@@ -213,8 +210,8 @@ impl Exchange<'_> {
         call.notes.mark(edit, request);
         let begun = connection.begin(request, edit, framing, asked);
         begun.map_err(|not| match not {
-            NotBegun::Invalid(violation) => Failure::Malformed(violation),
-            NotBegun::Taken => Failure::Unsent,
+            NotBegun::Invalid(violation) => ProxyError::Malformed(violation),
+            NotBegun::Taken => ProxyError::NotSent,
         })
     }
 
@@ -226,10 +223,10 @@ impl Exchange<'_> {
         connection: &mut Connection,
         call: &mut Call<'_>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<(), ProxyError>> {
         loop {
-            if let Err(failure) = ready!(self.poll_answer(upstream, connection, call, context)) {
-                return Poll::Ready(Err(failure));
+            if let Err(error) = ready!(self.poll_answer(upstream, connection, call, context)) {
+                return Poll::Ready(Err(error));
             }
             self.tick();
             let Call {
@@ -260,7 +257,7 @@ impl Exchange<'_> {
         connection: &mut Connection,
         call: &mut Call<'_>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<(), ProxyError>> {
         let Call {
             down, room, upload, ..
         } = call;
@@ -268,10 +265,10 @@ impl Exchange<'_> {
         match upload.as_mut().filter(|upload| !upload.is_done()) {
             Some(upload) => {
                 match upload.poll(context, &mut room.replay, *down, connection) {
-                    Poll::Ready(Err(UploadFault::Client(fault))) => {
+                    Poll::Ready(Err(RequestBodyError::Client(fault))) => {
                         return Poll::Ready(Err(fault.into()));
                     }
-                    Poll::Ready(Err(UploadFault::Member(fault))) => {
+                    Poll::Ready(Err(RequestBodyError::Member(fault))) => {
                         // It may have answered before it stopped to listen.
                         upload.give_up();
                         broken = Some(fault);
@@ -286,13 +283,13 @@ impl Exchange<'_> {
         }
         match connection.poll_head(context, &mut room.response) {
             Poll::Ready(heard) => {
-                let failure = |fault| failure_of(connection, broken.unwrap_or(fault));
-                return Poll::Ready(heard.map_err(failure));
+                let error = |fault| error_of(connection, broken.unwrap_or(fault));
+                return Poll::Ready(heard.map_err(error));
             }
             Poll::Pending => {}
         }
         if let Some(fault) = broken {
-            return Poll::Ready(Err(failure_of(connection, fault)));
+            return Poll::Ready(Err(error_of(connection, fault)));
         }
         let upload = upload.as_ref();
         if upload.is_none_or(|upload| !upload.awaits_client())
@@ -329,7 +326,7 @@ impl Exchange<'_> {
         upload: Option<&Upload>,
         room: &mut Room,
         context: &mut Context<'_>,
-    ) -> Poll<Failure> {
+    ) -> Poll<ProxyError> {
         let timeout = upstream.config.timeout;
         let ping = upstream
             .config
@@ -342,48 +339,48 @@ impl Exchange<'_> {
         }
         loop {
             ready!(deadline.poll(context));
-            if let Some(failure) = self.out_of_time() {
-                return Poll::Ready(failure);
+            if let Some(error) = self.out_of_time() {
+                return Poll::Ready(error);
             }
             if let Some(ping) = ping {
-                return Poll::Ready(Failure::NotReady(ping));
+                return Poll::Ready(ProxyError::PingTimeout(ping));
             }
             let now = Instant::now();
             let waiting_since = match upload {
                 Some(upload) => upload.member_idle_since().unwrap_or(now),
-                None => return Poll::Ready(Failure::TimedOut(timeout)),
+                None => return Poll::Ready(ProxyError::ResponseTimeout(timeout)),
             };
             if waiting_since + timeout <= now {
-                return Poll::Ready(Failure::TimedOut(timeout));
+                return Poll::Ready(ProxyError::ResponseTimeout(timeout));
             }
             deadline.set(soonest(waiting_since + timeout));
         }
     }
 
     /// Holds a member's response to what an edge may pass on.
-    fn check_answer(&self, response: &Head, asked: Option<&str>) -> Result<(), Failure> {
-        let nonsense = |what| Err(Failure::Nonsense(MemberFault::Nonsense(what)));
+    fn check_answer(&self, response: &Head, asked: Option<&str>) -> Result<(), ProxyError> {
+        let nonsense = |what| Err(ProxyError::InvalidResponse(MemberError::Invalid(what)));
         if response.status() == 101 {
             match asked {
-                None => return nonsense("101 without having been asked for an upgrade"),
+                None => return nonsense("101 without a requested upgrade"),
                 Some(asked) if !upgrade::is_granted(response, asked) => {
-                    return nonsense("101 for another protocol than it was asked for");
+                    return nonsense("101 for a protocol that was not requested");
                 }
                 Some(_) => {}
             }
         } else if (200..300).contains(&response.status()) && self.wants_tunnel_only() {
-            return Err(Failure::NotUpgraded);
+            return Err(ProxyError::UpgradeRejected);
         }
         Ok(())
     }
 }
 
 /// What is behind a member's fault: a connection that was gone already, or the member.
-fn failure_of(connection: &Connection, fault: MemberFault) -> Failure {
+fn error_of(connection: &Connection, fault: MemberError) -> ProxyError {
     match fault {
-        _ if fault.is_unseen() => Failure::Unsent,
-        MemberFault::Violation(_) | MemberFault::Nonsense(_) => Failure::Nonsense(fault),
-        _ if !connection.has_sent() && !connection.has_read() => Failure::Unsent,
-        _ => Failure::BrokenOff(fault),
+        _ if fault.is_unseen() => ProxyError::NotSent,
+        MemberError::Violation(_) | MemberError::Invalid(_) => ProxyError::InvalidResponse(fault),
+        _ if !connection.has_sent() && !connection.has_read() => ProxyError::NotSent,
+        _ => ProxyError::Reset(fault),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Piece {
 
 /// Why a client's request cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum ClientFault {
+pub(crate) enum ClientError {
     /// It has closed or reset its connection or its stream; with the code of HTTP/2 where it said one.
     #[error("client aborted")]
     Aborted(Option<u32>),
@@ -44,7 +44,7 @@ pub(crate) trait Downstream {
     ///
     /// # Errors
     /// The body does not come to its end.
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>>;
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>>;
 
     /// The payload that has come and is not taken yet.
     fn payload(&self) -> &[u8];
@@ -56,7 +56,7 @@ pub(crate) trait Downstream {
     fn trailers(&self) -> &Fields;
 
     /// Ready when the client wants no response any more: it is gone, or has closed its sending side for `limits.half-close`.
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault>;
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError>;
 
     /// Sends an interim response (1xx).
     fn interim(&mut self, head: &Head, edit: &Edit);
@@ -73,7 +73,7 @@ pub(crate) trait Downstream {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, ClientFault>>;
+    ) -> Poll<Result<usize, ClientError>>;
 
     /// The response is the last of its connection, where that is told in a response.
     fn close_behind(&mut self);
@@ -88,7 +88,7 @@ pub(crate) trait Downstream {
     ///
     /// # Errors
     /// The client is gone, or takes it too slowly.
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientFault>>;
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientError>>;
 
     /// What the client's connection or stream is behind a response that makes it a tunnel.
     fn tunnel(&mut self) -> Option<&mut dyn Duplex>;

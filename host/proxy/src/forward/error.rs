@@ -1,4 +1,4 @@
-//! What can go wrong with a request, whose fault it is, and the only table from failure to answer.
+//! Errors of a request: status, retryability and response text of each, in one table.
 
 use std::time::Duration;
 
@@ -6,85 +6,85 @@ use equipoise_balancer::Refusal;
 use equipoise_http::{Fields, Head, Known, Version, Violation, reason};
 use thiserror::Error;
 
-use crate::forward::downstream::ClientFault;
-use crate::upstream::{ConnectError, MemberFault};
+use crate::forward::downstream::ClientError;
+use crate::upstream::{ConnectError, MemberError};
 
-/// Why a request was not answered by a member.
+/// Why a request got no response from a member.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
-    /// The client sent what no member should see.
+pub(crate) enum ProxyError {
+    /// The request is invalid; its framing is sound.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// The same, and the client's next byte cannot be told from it.
+    /// The request is malformed, so that where it ends is unknown.
     #[error("{0}")]
     Malformed(Violation),
     /// The head of the request did not come within `limits.header-timeout`.
-    #[error("the head took too long to arrive")]
-    HeadTimedOut,
-    /// The client stalled within its request's body, or while it should take the response.
+    #[error("request header timed out")]
+    HeaderTimeout,
+    /// The client stalled while it sent the body or read the response.
     #[error("client timed out")]
-    ClientTimedOut,
-    /// The client went away; with its code where HTTP/2 says one.
+    ClientTimeout,
+    /// The client aborted; with its HTTP/2 error code, if any.
     #[error("client aborted")]
     ClientAborted(Option<u32>),
     /// `Expect` has something other than `100-continue`.
-    #[error("the expectation is not known")]
+    #[error("unsupported Expect header")]
     UnknownExpectation,
-    /// The host that is preserved for a member by TLS is none that a certificate could be for.
-    #[error("no certificate could be for the host")]
+    /// `Host`, which is preserved for a TLS member, is no valid certificate name.
+    #[error("the host is not a valid certificate name")]
     Misdirected,
-    /// `OPTIONS *`, which is about us.
-    #[error("the server as a whole is asked for its options")]
+    /// `OPTIONS *`, which the proxy answers itself.
+    #[error("OPTIONS * is for the proxy itself")]
     ServerOptions,
-    /// No route is for this host and path.
-    #[error("no route is for this host and path")]
+    /// No route matches the host and path.
+    #[error("no route matches the host and path")]
     NoRoute,
     /// `Max-Forwards: 0`: the request ends here.
-    #[error("the request may not be forwarded")]
-    MayNotForward,
-    /// The same URL is served by TLS alone: there.
-    #[error("it is served by TLS alone")]
-    ByTlsAlone(String),
-    /// The client wishes for a tunnel, and the member makes none of its connection.
-    #[error("the member does not take the upgrade")]
-    NotUpgraded,
+    #[error("Max-Forwards is 0")]
+    MaxForwardsReached,
+    /// Redirect to this URL: the listener serves https only.
+    #[error("redirected to https")]
+    HttpsRequired(String),
+    /// The client requires an upgrade that the member does not accept.
+    #[error("the member rejected the upgrade")]
+    UpgradeRejected,
     /// No member is eligible.
     #[error("{refusal}")]
-    Refused {
+    NoMember {
         refusal: Refusal,
-        /// When one may be eligible again.
+        /// When one may be eligible again, for `Retry-After`.
         retry_after: Duration,
     },
-    /// `max` requests are in flight at the member, and none ended within `acquire`.
-    #[error("the member is full")]
-    Full,
+    /// `max` requests were in flight at the member for all of `acquire`.
+    #[error("the member is at its concurrency limit (max)")]
+    ConcurrencyLimit,
     /// The member could not be reached.
-    #[error("the member could not be reached: {0}")]
+    #[error("connecting to the member failed: {0}")]
     Unreachable(#[from] ConnectError),
-    /// The member did not show within `ping` that it is ready.
-    #[error("the member did not get ready within {0:?}")]
-    NotReady(Duration),
-    /// The connection broke before anything of the request was sent.
-    #[error("the connection to the member was gone")]
-    Unsent,
-    /// The member broke off before it answered.
-    #[error("the member broke off: {0}")]
-    BrokenOff(MemberFault),
-    /// What the member answered is not HTTP.
-    #[error("the member answered nonsense: {0}")]
-    Nonsense(MemberFault),
-    /// `request-timeout` passed, over all tries.
-    #[error("no answer within {0:?}, over all tries")]
-    RequestTimedOut(Duration),
-    /// The member did not answer within `timeout`.
-    #[error("the member did not answer within {0:?}")]
-    TimedOut(Duration),
+    /// The member did not answer a PING or `Expect` within `ping`.
+    #[error("no reply from the member within ping ({0:?})")]
+    PingTimeout(Duration),
+    /// The connection closed before any byte of the request was sent.
+    #[error("the connection to the member closed before the request was sent")]
+    NotSent,
+    /// The connection failed before the head of the response was complete.
+    #[error("the member closed the connection before it responded: {0}")]
+    Reset(MemberError),
+    /// The response is not valid HTTP.
+    #[error("invalid response from the member: {0}")]
+    InvalidResponse(MemberError),
+    /// `request-timeout` passed, over all attempts.
+    #[error("no response within request-timeout ({0:?})")]
+    RequestTimeout(Duration),
+    /// The member did not respond within `timeout`.
+    #[error("no response from the member within {0:?}")]
+    ResponseTimeout(Duration),
 }
 
-/// When a request that failed may go to another member.
+/// When a failed request may be retried at another member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// Whatever its method is: the member has seen nothing of it.
+pub(crate) enum Retryability {
+    /// Whatever its method: the member has not seen it.
     Always,
     /// When its method is idempotent.
     IfIdempotent,
@@ -94,107 +94,113 @@ pub(crate) enum Repeat {
     Never,
 }
 
-impl From<ClientFault> for Failure {
-    fn from(fault: ClientFault) -> Self {
+impl From<ClientError> for ProxyError {
+    fn from(fault: ClientError) -> Self {
         match fault {
-            ClientFault::Aborted(code) => Self::ClientAborted(code),
-            ClientFault::TimedOut => Self::ClientTimedOut,
-            ClientFault::Malformed(violation) => Self::Malformed(violation),
+            ClientError::Aborted(code) => Self::ClientAborted(code),
+            ClientError::TimedOut => Self::ClientTimeout,
+            ClientError::Malformed(violation) => Self::Malformed(violation),
         }
     }
 }
 
-impl Failure {
-    /// The status the client gets. For one that is gone, what the access log has for it, as nginx does.
+impl ProxyError {
+    /// The status of the response. 499 where the client is gone, for the access log, as nginx has it.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::MayNotForward | Self::ServerOptions => 200,
-            Self::ByTlsAlone(_) => 308,
+            Self::MaxForwardsReached | Self::ServerOptions => 200,
+            Self::HttpsRequired(_) => 308,
             Self::BadRequest(_) => 400,
             Self::Malformed(violation) => violation.status(),
             Self::NoRoute => 404,
-            Self::HeadTimedOut | Self::ClientTimedOut => 408,
+            Self::HeaderTimeout | Self::ClientTimeout => 408,
             Self::UnknownExpectation => 417,
             Self::Misdirected => 421,
             Self::ClientAborted(_) => 499,
-            Self::NotUpgraded => 501,
-            Self::Unsent | Self::BrokenOff(_) | Self::Nonsense(_) => 502,
-            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => 503,
-            Self::TimedOut(_) | Self::RequestTimedOut(_) => 504,
+            Self::UpgradeRejected => 501,
+            Self::NotSent | Self::Reset(_) | Self::InvalidResponse(_) => 502,
+            Self::NoMember { .. }
+            | Self::ConcurrencyLimit
+            | Self::Unreachable(_)
+            | Self::PingTimeout(_) => 503,
+            Self::ResponseTimeout(_) | Self::RequestTimeout(_) => 504,
         }
     }
 
-    /// When the request may go to another member.
-    pub(crate) fn repeat(&self) -> Repeat {
+    /// When the request may be retried at another member.
+    pub(crate) fn retryability(&self) -> Retryability {
         match self {
-            Self::Full | Self::Unreachable(_) | Self::NotReady(_) | Self::Unsent => Repeat::Always,
-            Self::BrokenOff(_) => Repeat::IfIdempotent,
-            Self::Nonsense(_) | Self::TimedOut(_) => Repeat::IfConfigured,
+            Self::ConcurrencyLimit
+            | Self::Unreachable(_)
+            | Self::PingTimeout(_)
+            | Self::NotSent => Retryability::Always,
+            Self::Reset(_) => Retryability::IfIdempotent,
+            Self::InvalidResponse(_) | Self::ResponseTimeout(_) => Retryability::IfConfigured,
             Self::BadRequest(_)
             | Self::Malformed(_)
-            | Self::HeadTimedOut
-            | Self::ClientTimedOut
+            | Self::HeaderTimeout
+            | Self::ClientTimeout
             | Self::ClientAborted(_)
             | Self::UnknownExpectation
             | Self::Misdirected
             | Self::ServerOptions
             | Self::NoRoute
-            | Self::MayNotForward
-            | Self::ByTlsAlone(_)
-            | Self::NotUpgraded
-            | Self::RequestTimedOut(_)
-            | Self::Refused { .. } => Repeat::Never,
+            | Self::MaxForwardsReached
+            | Self::HttpsRequired(_)
+            | Self::UpgradeRejected
+            | Self::RequestTimeout(_)
+            | Self::NoMember { .. } => Retryability::Never,
         }
     }
 
-    /// Why the request was refused, as metrics call it; `None` where it was not for what the client did.
-    pub(crate) fn refusal(&self) -> Option<&'static str> {
+    /// Why the request was refused, as a metric label; `None` where the client is not at fault.
+    pub(crate) fn refusal_reason(&self) -> Option<&'static str> {
         match self {
             Self::Malformed(violation) => Some(violation.name()),
             Self::BadRequest(_) => Some("bad-request"),
-            Self::HeadTimedOut => Some("head-timeout"),
-            Self::ClientTimedOut => Some("client-timeout"),
+            Self::HeaderTimeout => Some("head-timeout"),
+            Self::ClientTimeout => Some("client-timeout"),
             Self::UnknownExpectation => Some("expectation"),
             Self::Misdirected => Some("misdirected"),
             _ => None,
         }
     }
 
-    /// Whether nothing can be read behind it of what the client sends.
-    pub(crate) fn ends_connection(&self) -> bool {
+    /// Whether the client's connection is closed after the response: it cannot be read any further.
+    pub(crate) fn closes_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::Malformed(_) | Self::HeadTimedOut | Self::ClientTimedOut
+            Self::BadRequest(_) | Self::Malformed(_) | Self::HeaderTimeout | Self::ClientTimeout
         )
     }
 
-    /// Makes the response for the client: the status and one line of text, which is returned, with nothing of our inside in it.
+    /// Builds the response for the client, and returns its body: one line of text that reveals no internals.
     pub(crate) fn respond(&self, head: &mut Head) -> String {
         let status = self.status();
         // Three digits, and a phrase without control bytes.
         let _ = head.begin_response(status, reason(status), Version::Http11);
         let text = match self {
-            Self::MayNotForward => String::new(),
+            Self::MaxForwardsReached => String::new(),
             Self::ServerOptions => String::new(),
             _ => format!("{status} {}: {}\n", reason(status), self.public_reason()),
         };
         match self {
-            Self::MayNotForward => push(head, Known::Allow, "OPTIONS, TRACE"),
+            Self::MaxForwardsReached => push(head, Known::Allow, "OPTIONS, TRACE"),
             Self::ServerOptions => push(head, Known::Allow, METHODS),
             _ => push(head, Known::ContentType, "text/plain; charset=utf-8"),
         }
-        if let Self::Refused { retry_after, .. } = self {
-            // Whole seconds, rounded up: a client that comes early has come in vain.
+        if let Self::NoMember { retry_after, .. } = self {
+            // Whole seconds, rounded up: an early retry is in vain.
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             push(head, Known::RetryAfter, &seconds.to_string());
         }
-        if let Self::ByTlsAlone(place) = self {
-            push(head, Known::Location, place);
+        if let Self::HttpsRequired(location) = self {
+            push(head, Known::Location, location);
         }
         text
     }
 
-    /// The same for a client that speaks gRPC: no body, and the status where it looks for one.
+    /// The same for a gRPC client: no body, the status in `grpc-status`.
     pub(crate) fn respond_grpc(&self, head: &mut Head) {
         let _ = head.begin_response(200, "OK", Version::Http2);
         push(head, Known::ContentType, "application/grpc");
@@ -202,7 +208,7 @@ impl Failure {
         push(head, Known::GrpcMessage, self.public_reason());
     }
 
-    /// The status for gRPC, by its own table for answers that are not gRPC's, and `UNAVAILABLE` for what may be tried again.
+    /// The gRPC status, by its mapping of HTTP statuses, and `UNAVAILABLE` for what may be retried.
     fn grpc_status(&self) -> u16 {
         const DEADLINE_EXCEEDED: u16 = 4;
         const RESOURCE_EXHAUSTED: u16 = 8;
@@ -211,8 +217,8 @@ impl Failure {
         const UNAVAILABLE: u16 = 14;
         match self {
             Self::NoRoute
-            | Self::NotUpgraded
-            | Self::MayNotForward
+            | Self::UpgradeRejected
+            | Self::MaxForwardsReached
             | Self::ServerOptions
             | Self::Misdirected
             | Self::UnknownExpectation => UNIMPLEMENTED,
@@ -220,54 +226,57 @@ impl Failure {
             Self::BadRequest(_)
             | Self::Malformed(_)
             | Self::ClientAborted(_)
-            | Self::ByTlsAlone(_) => INTERNAL,
-            Self::TimedOut(_)
-            | Self::RequestTimedOut(_)
-            | Self::HeadTimedOut
-            | Self::ClientTimedOut => DEADLINE_EXCEEDED,
-            Self::Refused { .. }
-            | Self::Full
+            | Self::HttpsRequired(_) => INTERNAL,
+            Self::ResponseTimeout(_)
+            | Self::RequestTimeout(_)
+            | Self::HeaderTimeout
+            | Self::ClientTimeout => DEADLINE_EXCEEDED,
+            Self::NoMember { .. }
+            | Self::ConcurrencyLimit
             | Self::Unreachable(_)
-            | Self::NotReady(_)
-            | Self::Unsent
-            | Self::BrokenOff(_)
-            | Self::Nonsense(_) => UNAVAILABLE,
+            | Self::PingTimeout(_)
+            | Self::NotSent
+            | Self::Reset(_)
+            | Self::InvalidResponse(_) => UNAVAILABLE,
         }
     }
 
-    /// What the client may know: no address and no cause of ours.
+    /// The reason as the client may know it: without addresses and internal causes.
     fn public_reason(&self) -> &'static str {
         match self {
             Self::BadRequest(reason) => reason,
-            Self::Malformed(violation) => refused(*violation),
-            Self::HeadTimedOut | Self::ClientTimedOut => "the request took too long to arrive",
+            Self::Malformed(violation) => malformed_reason(*violation),
+            Self::HeaderTimeout | Self::ClientTimeout => "the request took too long to arrive",
             Self::ClientAborted(_) => "the request ended early",
-            Self::UnknownExpectation => "the expectation is not known",
-            Self::Misdirected => "no certificate could be for this host",
-            Self::NoRoute => "there is nothing here",
-            Self::MayNotForward | Self::ServerOptions => "",
-            Self::ByTlsAlone(_) => "this is served by TLS alone",
-            Self::NotUpgraded => "the server does not take the upgrade",
-            Self::Refused { .. } | Self::Full | Self::Unreachable(_) | Self::NotReady(_) => {
-                "no server can take the request now"
+            Self::UnknownExpectation => "unsupported Expect header",
+            Self::Misdirected => "the host is not a valid certificate name",
+            Self::NoRoute => "no route matches the URL",
+            Self::MaxForwardsReached | Self::ServerOptions => "",
+            Self::HttpsRequired(_) => "served over https only",
+            Self::UpgradeRejected => "the server rejected the upgrade",
+            Self::NoMember { .. }
+            | Self::ConcurrencyLimit
+            | Self::Unreachable(_)
+            | Self::PingTimeout(_) => "no server is available",
+            Self::NotSent | Self::Reset(_) => "the server closed the connection",
+            Self::InvalidResponse(_) => "invalid response from the server",
+            Self::ResponseTimeout(_) | Self::RequestTimeout(_) => {
+                "the server did not respond in time"
             }
-            Self::Unsent | Self::BrokenOff(_) => "the server broke off",
-            Self::Nonsense(_) => "the server's answer is not HTTP",
-            Self::TimedOut(_) | Self::RequestTimedOut(_) => "the server did not answer in time",
         }
     }
 }
 
-/// What the server as a whole takes.
+/// `Allow` for `OPTIONS *`.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
 
 fn push(fields: &mut Fields, name: Known, value: &str) {
-    // Names that are known are tokens, and values of ours have no control bytes.
+    // Known names are tokens, and these values have no control bytes.
     let _ = fields.push(name.name().as_bytes(), value.as_bytes());
 }
 
-/// What a client is told of what was wrong with its request.
-fn refused(violation: Violation) -> &'static str {
+/// The reason for a malformed request as the client may know it.
+fn malformed_reason(violation: Violation) -> &'static str {
     match violation.status() {
         414 => "the request target is too long",
         431 => "the request's fields are too large or too many",

@@ -9,10 +9,10 @@ use equipoise_http::{Head, Version, reason};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 
-use super::downstream::{ClientFault, Downstream, Piece};
+use super::downstream::{ClientError, Downstream, Piece};
 use super::notes::Notes;
 use super::workspace::Room;
-use super::{Call, Failure, fail, relay, target};
+use super::{Call, ProxyError, fail, relay, target};
 use crate::downstream::Client;
 use crate::manager_bridge::{self, BodySender};
 use crate::path;
@@ -45,7 +45,7 @@ pub(super) async fn serve(
             call.notes.note_answer(response.status(), edit);
             relay::answer(request, answer.body().as_bytes(), &mut call).await;
         }
-        Err(failure) => fail(request, &failure, &mut call).await,
+        Err(error) => fail(request, &error, &mut call).await,
     }
     call.notes.close();
 }
@@ -56,8 +56,9 @@ async fn ask(
     manager: &Manager,
     request: &Head,
     down: &mut dyn Downstream,
-) -> Result<Response<String>, Failure> {
-    let parts = parts(request).ok_or(Failure::BadRequest("the request target is no URI"))?;
+) -> Result<Response<String>, ProxyError> {
+    let parts =
+        parts(request).ok_or(ProxyError::BadRequest("invalid URI in the request target"))?;
     let (sender, body) = manager_bridge::body();
     let mut sender = Some(sender);
     let bridge = &client.worker.manager;
@@ -87,7 +88,7 @@ fn poll_pump(
     sender: &mut BodySender,
     down: &mut dyn Downstream,
     context: &mut Context<'_>,
-) -> Poll<Result<(), ClientFault>> {
+) -> Poll<Result<(), ClientError>> {
     loop {
         match ready!(down.poll_body(context))? {
             Piece::Data => {

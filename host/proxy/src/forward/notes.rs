@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use equipoise_balancer::{Balancer, Choice, Query, Refusal};
 use equipoise_http::{Edit, Head, Name};
 
-use super::{ClientFault, Exchange, Failure};
+use super::{ClientError, Exchange, ProxyError};
 use crate::downstream::Client;
 use crate::observe::access_log::Record;
 use crate::observe::explain::Story;
@@ -125,7 +125,7 @@ impl<'request> Notes<'request> {
 
     /// The member answered with this status, or did not, for this reason.
     #[inline(always)]
-    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &Failure>) {
+    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &ProxyError>) {
         if let Some(story) = &mut self.story {
             story.note_outcome(outcome, self.snapshot.now());
         }
@@ -142,16 +142,16 @@ impl<'request> Notes<'request> {
     }
 
     /// The request failed: nothing of a member's is passed on.
-    pub(super) fn note_failure(&mut self, failure: &Failure) {
-        if let (Some((_, cluster)), Failure::Refused { .. }) = (self.place, failure) {
+    pub(super) fn record_error(&mut self, error: &ProxyError) {
+        if let (Some((_, cluster)), ProxyError::NoMember { .. }) = (self.place, error) {
             cluster.meters.count_refusal();
         }
-        self.snapshot.meters.refusals.count(failure);
+        self.snapshot.meters.refusals.count(error);
         if let Some(record) = &mut self.record {
-            record.note_failure(failure);
+            record.note_failure(error);
         }
         if let Some(story) = &mut self.story {
-            story.note_failure(failure);
+            story.note_failure(error);
         }
     }
 
@@ -199,7 +199,7 @@ impl<'request> Notes<'request> {
     }
 
     /// The client does not take all of the response.
-    pub(super) fn note_client_fault(&mut self, fault: ClientFault) {
+    pub(super) fn note_client_fault(&mut self, fault: ClientError) {
         self.snapshot.meters.refusals.count(&fault.into());
         self.note_break(&fault);
     }

@@ -11,17 +11,17 @@ use equipoise_sdk::health;
 use tokio::time::Instant;
 
 use super::Call;
-use super::downstream::{ClientFault, Downstream, Piece};
-use super::upload::UploadFault;
+use super::downstream::{ClientError, Downstream, Piece};
+use super::upload::RequestBodyError;
 use super::workspace::Room;
-use crate::upstream::{Connection, MemberFault};
+use crate::upstream::{Connection, MemberError};
 
 /// How a member's response ended.
 pub(super) enum Ended {
     /// All of it is on its way to the client, and to be flushed.
     Whole,
     /// The client does not take all of it.
-    ByClient(ClientFault),
+    ByClient(ClientError),
     /// The member did not send all of it.
     ByMember(Cut),
     /// It made the connection a tunnel, which is closed.
@@ -30,7 +30,7 @@ pub(super) enum Ended {
 
 /// Why a member did not send all of its response.
 pub(super) enum Cut {
-    Fault(MemberFault),
+    Fault(MemberError),
     /// Nothing came for the member's `timeout`.
     Stalled(Duration),
 }
@@ -38,8 +38,8 @@ pub(super) enum Cut {
 impl fmt::Display for Cut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fault(fault) => write!(formatter, "the member's body broke off: {fault}"),
-            Self::Stalled(limit) => write!(formatter, "the member's body stalled for {limit:?}"),
+            Self::Fault(fault) => write!(formatter, "response body truncated: {fault}"),
+            Self::Stalled(limit) => write!(formatter, "response body stalled for {limit:?}"),
         }
     }
 }
@@ -88,11 +88,11 @@ impl Relay {
         let mut awaits_client = false;
         if let Some(upload) = upload.as_mut().filter(|upload| !upload.is_done()) {
             match upload.poll(context, &mut room.replay, *client, member) {
-                Poll::Ready(Err(UploadFault::Client(fault))) => {
+                Poll::Ready(Err(RequestBodyError::Client(fault))) => {
                     return Poll::Ready(Ended::ByClient(fault));
                 }
                 // It has answered, and wants no more of it.
-                Poll::Ready(Err(UploadFault::Member(_))) => upload.give_up(),
+                Poll::Ready(Err(RequestBodyError::Member(_))) => upload.give_up(),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             awaits_client = upload.awaits_client();
@@ -151,7 +151,7 @@ impl Relay {
         }
         room.deadline.poll(context).map(|()| match awaits_client {
             // The member may be waiting for the rest of the request.
-            true => Ended::ByClient(ClientFault::TimedOut),
+            true => Ended::ByClient(ClientError::TimedOut),
             false => Ended::ByMember(Cut::Stalled(self.patience)),
         })
     }

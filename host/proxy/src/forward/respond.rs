@@ -8,7 +8,7 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
-use super::downstream::ClientFault;
+use super::downstream::ClientError;
 use super::relay::{Ended, Relay};
 use super::rewrite::Rewrite;
 use super::view::{Services, View};
@@ -70,7 +70,7 @@ impl Exchange<'_> {
                 } = answered;
                 pool.put(connection, self.now.get());
             }
-            Ended::ByClient(ClientFault::Aborted(Some(code))) => answered.connection.reset(*code),
+            Ended::ByClient(ClientError::Aborted(Some(code))) => answered.connection.reset(*code),
             Ended::ByMember(_) => upstream.meters.count_truncated(),
             Ended::Whole | Ended::ByClient(_) | Ended::AsTunnel => {}
         }
@@ -127,7 +127,7 @@ impl Exchange<'_> {
             notes.count_bytes(bytes);
             if let Err(error) = ended {
                 let address = self.client.address;
-                tracing::debug!(%address, %error, "a tunnel broke off");
+                tracing::debug!(%address, %error, "tunnel aborted");
                 notes.note_break(&error);
             }
         }

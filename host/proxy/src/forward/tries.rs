@@ -3,7 +3,7 @@
 use equipoise_balancer::Choice;
 use smallvec::SmallVec;
 
-use crate::forward::error::Failure;
+use crate::forward::error::ProxyError;
 
 /// The tries of one request.
 #[derive(Debug)]
@@ -64,19 +64,19 @@ impl Tries {
         self.next(choice)
     }
 
-    /// What follows a failure.
+    /// What follows a error.
     ///
     /// A kept connection may be gone by no fault of the member: that takes no try away, and a session stays where it is. A
     /// member that breaks off on a new connection may do so because of the request, so that one other is asked at most.
-    pub(crate) fn next_after_failure(
+    pub(crate) fn next_after_error(
         &mut self,
         choice: &Choice,
-        failure: &Failure,
+        error: &ProxyError,
         was_reused: bool,
     ) -> Next {
         self.count += 1;
-        let has_broken_off = matches!(failure, Failure::BrokenOff(_));
-        if was_reused && (has_broken_off || matches!(failure, Failure::Unsent)) {
+        let has_broken_off = matches!(error, ProxyError::Reset(_));
+        if was_reused && (has_broken_off || matches!(error, ProxyError::NotSent)) {
             self.needs_fresh_connection = true;
             if !choice.sticky {
                 self.tried.push(choice.lease.member().id);

@@ -5,7 +5,7 @@
 
 use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
 
-use super::{Exchange, Failure};
+use super::{Exchange, ProxyError};
 use equipoise_config::{self as config, Member, Protocol};
 
 /// Protocols that are never passed on: what they do between client and member could not be told from what we do.
@@ -63,10 +63,10 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// Nothing, and the client wants nothing else.
-    pub(super) fn asked(&self, member: &Member) -> Result<Option<String>, Failure> {
+    pub(super) fn asked(&self, member: &Member) -> Result<Option<String>, ProxyError> {
         let asked = self.wish.as_ref().and_then(|wish| wish.for_member(member));
         match asked {
-            None if self.wants_tunnel_only() => Err(Failure::NotUpgraded),
+            None if self.wants_tunnel_only() => Err(ProxyError::UpgradeRejected),
             asked => Ok(asked),
         }
     }

@@ -7,9 +7,9 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
-use super::downstream::{ClientFault, Downstream, Piece};
+use super::downstream::{ClientError, Downstream, Piece};
 use crate::patience::Patience;
-use crate::upstream::{Connection, MemberFault};
+use crate::upstream::{Connection, MemberError};
 use crate::wire::COPIED;
 use equipoise_config::Limits;
 
@@ -54,9 +54,9 @@ enum Progress {
 }
 
 /// Whose fault it is that a body does not get on.
-pub(crate) enum UploadFault {
-    Client(ClientFault),
-    Member(MemberFault),
+pub(crate) enum RequestBodyError {
+    Client(ClientError),
+    Member(MemberError),
 }
 
 impl Upload {
@@ -162,7 +162,7 @@ impl Upload {
         replay: &mut Vec<u8>,
         client: &mut dyn Downstream,
         member: &mut Connection,
-    ) -> Poll<Result<(), UploadFault>> {
+    ) -> Poll<Result<(), RequestBodyError>> {
         let polled = self.carry_on(context, replay, client, member);
         if std::mem::take(&mut self.has_progressed) {
             self.last_progress = Some(Instant::now());
@@ -176,18 +176,18 @@ impl Upload {
         replay: &mut Vec<u8>,
         client: &mut dyn Downstream,
         member: &mut Connection,
-    ) -> Poll<Result<(), UploadFault>> {
+    ) -> Poll<Result<(), RequestBodyError>> {
         loop {
             if self.awaits_go_ahead {
                 let flushed = member.poll_flush(context);
                 return match flushed {
-                    Poll::Ready(Err(fault)) => Poll::Ready(Err(UploadFault::Member(fault))),
+                    Poll::Ready(Err(fault)) => Poll::Ready(Err(RequestBodyError::Member(fault))),
                     _ => Poll::Pending,
                 };
             }
             if let Some(kept) = replay.get(self.sent..).filter(|kept| !kept.is_empty()) {
                 let taken = ready!(member.poll_payload(context, kept));
-                self.sent += taken.map_err(UploadFault::Member)?;
+                self.sent += taken.map_err(RequestBodyError::Member)?;
                 self.has_progressed = true;
                 continue;
             }
@@ -198,7 +198,7 @@ impl Upload {
                     continue;
                 }
                 let taken = ready!(member.poll_payload(context, client.payload()));
-                client.consume(taken.map_err(UploadFault::Member)?);
+                client.consume(taken.map_err(RequestBodyError::Member)?);
                 self.drop_kept(replay);
                 self.has_progressed = true;
                 continue;
@@ -215,7 +215,9 @@ impl Upload {
                     self.has_ended = true;
                     self.note_progress(0);
                 }
-                Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Client(fault))),
+                Poll::Ready(Err(fault)) => {
+                    return Poll::Ready(Err(RequestBodyError::Client(fault)));
+                }
             }
         }
     }
@@ -249,14 +251,14 @@ impl Upload {
         context: &mut Context<'_>,
         client: &mut dyn Downstream,
         member: &mut Connection,
-    ) -> Poll<Result<(), UploadFault>> {
+    ) -> Poll<Result<(), RequestBodyError>> {
         if self.progress == Progress::Sending {
             let trailers = self.has_trailers.then(|| client.trailers());
-            member.end(trailers).map_err(UploadFault::Member)?;
+            member.end(trailers).map_err(RequestBodyError::Member)?;
             self.progress = Progress::Ended;
         }
         if self.progress == Progress::Ended {
-            ready!(member.poll_flush(context)).map_err(UploadFault::Member)?;
+            ready!(member.poll_flush(context)).map_err(RequestBodyError::Member)?;
             self.progress = Progress::Done;
             self.has_progressed = true;
         }
@@ -268,15 +270,15 @@ impl Upload {
         &mut self,
         context: &mut Context<'_>,
         member: &mut Connection,
-    ) -> Poll<Result<(), UploadFault>> {
+    ) -> Poll<Result<(), RequestBodyError>> {
         if let Poll::Ready(Err(fault)) = member.poll_flush(context) {
-            return Poll::Ready(Err(UploadFault::Member(fault)));
+            return Poll::Ready(Err(RequestBodyError::Member(fault)));
         }
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
         ready!(patience.poll(context));
-        Poll::Ready(Err(UploadFault::Client(ClientFault::TimedOut)))
+        Poll::Ready(Err(RequestBodyError::Client(ClientError::TimedOut)))
     }
 }
 
@@ -330,7 +332,7 @@ mod tests {
             self.framing
         }
 
-        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
             assert!(self.now.is_empty(), "payload is taken before");
             if let Some(piece) = self.pieces.pop_front() {
                 self.now = piece;
@@ -358,7 +360,7 @@ mod tests {
             &self.trailers
         }
 
-        fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<ClientFault> {
+        fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<ClientError> {
             Poll::Pending
         }
 
@@ -374,7 +376,7 @@ mod tests {
             &mut self,
             _: &mut Context<'_>,
             _: &[u8],
-        ) -> Poll<Result<usize, ClientFault>> {
+        ) -> Poll<Result<usize, ClientError>> {
             unreachable!("nothing is answered")
         }
 
@@ -386,7 +388,7 @@ mod tests {
 
         fn abort(&mut self) {}
 
-        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
             Poll::Ready(Ok(()))
         }
 
@@ -524,7 +526,7 @@ mod tests {
             begin(&mut gone, framing);
             let sent =
                 poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut gone)).await;
-            assert!(matches!(sent, Err(UploadFault::Member(_))));
+            assert!(matches!(sent, Err(RequestBodyError::Member(_))));
             assert!(upload.can_be_sent_again());
             assert!(deliver(&mut upload, &mut replay, &mut client).await == body);
         }
@@ -618,8 +620,8 @@ mod tests {
             let sending =
                 poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut connection));
             match tokio::time::timeout(1000 * SECOND, sending).await {
-                Ok(Err(UploadFault::Client(fault))) => {
-                    assert_eq!(fault, ClientFault::TimedOut);
+                Ok(Err(RequestBodyError::Client(fault))) => {
+                    assert_eq!(fault, ClientError::TimedOut);
                     assert_eq!(start.elapsed(), 60 * SECOND);
                     assert!(!has_answered);
                 }

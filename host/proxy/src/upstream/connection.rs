@@ -25,7 +25,7 @@ use equipoise_dns::Address;
 
 /// Why a member's connection brought no response, or not all of it.
 #[derive(Debug, Error)]
-pub(crate) enum MemberFault {
+pub(crate) enum MemberError {
     /// It was closed before the end.
     #[error("the connection was closed")]
     Closed,
@@ -37,7 +37,7 @@ pub(crate) enum MemberFault {
     Violation(Violation),
     /// The same, of more than a head or a body says.
     #[error("{0}")]
-    Nonsense(&'static str),
+    Invalid(&'static str),
     /// The member has reset the request's stream.
     #[error("the stream was reset: {0}")]
     Reset(ErrorCode),
@@ -46,7 +46,7 @@ pub(crate) enum MemberFault {
     Connection(ConnectionError),
 }
 
-impl MemberFault {
+impl MemberError {
     /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so, by RST_STREAM or GOAWAY.
     pub(crate) fn is_unseen(&self) -> bool {
         matches!(self, Self::Reset(ErrorCode::REFUSED_STREAM))
@@ -255,7 +255,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is over.
-    pub(crate) async fn ping(&self) -> Result<(), MemberFault> {
+    pub(crate) async fn ping(&self) -> Result<(), MemberError> {
         match &self.exchange {
             Exchange::Http1(_) => Ok(()),
             Exchange::Http2(http2) => http2.ping().await,
@@ -266,7 +266,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is over.
-    pub(crate) async fn takes_upgrades(&self) -> Result<bool, MemberFault> {
+    pub(crate) async fn takes_upgrades(&self) -> Result<bool, MemberError> {
         match &self.exchange {
             Exchange::Http1(_) => Ok(true),
             Exchange::Http2(http2) => http2.takes_connect().await,
@@ -304,19 +304,19 @@ impl Connection {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, MemberFault>> {
+    ) -> Poll<Result<usize, MemberError>> {
         match &mut self.exchange {
             Exchange::Http1(http1) => http1
                 .poll_payload(context, payload)
-                .map_err(MemberFault::Io),
+                .map_err(MemberError::Io),
             Exchange::Http2(http2) => http2.poll_payload(context, payload),
         }
     }
 
     /// The request is over.
-    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberFault> {
+    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberError> {
         match &mut self.exchange {
-            Exchange::Http1(http1) => http1.end(trailers).map_err(MemberFault::Io),
+            Exchange::Http1(http1) => http1.end(trailers).map_err(MemberError::Io),
             Exchange::Http2(http2) => http2.end(trailers),
         }
     }
@@ -326,9 +326,9 @@ impl Connection {
     pub(crate) fn poll_flush(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), MemberFault>> {
+    ) -> Poll<Result<(), MemberError>> {
         match &mut self.exchange {
-            Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberFault::Io),
+            Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberError::Io),
             // Whatever waits on it is written for all who share it.
             Exchange::Http2(_) => Poll::Ready(Ok(())),
         }
@@ -340,7 +340,7 @@ impl Connection {
         &mut self,
         context: &mut Context<'_>,
         head: &mut Box<Head>,
-    ) -> Poll<Result<(), MemberFault>> {
+    ) -> Poll<Result<(), MemberError>> {
         match &mut self.exchange {
             Exchange::Http1(http1) => http1.poll_head(context, head),
             Exchange::Http2(http2) => http2.poll_head(context, head),
@@ -361,7 +361,7 @@ impl Connection {
     /// # Errors
     /// It must not pass.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<(), MemberFault> {
+    pub(crate) fn peek(&mut self) -> Result<(), MemberError> {
         let Exchange::Http1(http1) = &mut self.exchange else {
             return Ok(());
         };
@@ -370,7 +370,7 @@ impl Connection {
         }
         match http1.poll_body(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(piece)) => self.peeked = Some(piece),
-            Poll::Ready(Err(fault @ MemberFault::Violation(_))) => return Err(fault),
+            Poll::Ready(Err(fault @ MemberError::Violation(_))) => return Err(fault),
             // Told again.
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
@@ -382,7 +382,7 @@ impl Connection {
     pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberFault>> {
+    ) -> Poll<Result<Piece, MemberError>> {
         if let Some(piece) = self.peeked.take() {
             return Poll::Ready(Ok(piece));
         }

@@ -11,7 +11,7 @@ use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
 use equipoise_http::{Edit, Fields, Head, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{MemberFault, Traffic};
+use super::connection::{MemberError, Traffic};
 use super::stream::MemberStream;
 use crate::forward::Piece;
 use crate::wire::{Body, Readiness as _, Tally, Wire};
@@ -162,7 +162,7 @@ impl Http1 {
         &mut self,
         context: &mut Context<'_>,
         head: &mut Head,
-    ) -> Poll<Result<(), MemberFault>> {
+    ) -> Poll<Result<(), MemberError>> {
         loop {
             if !self.wire.inbox.is_empty() {
                 let (used, event) = self.reader.head(self.wire.inbox.unread(), head);
@@ -170,7 +170,7 @@ impl Http1 {
                 match event {
                     HeadEvent::Head | HeadEvent::Interim => return Poll::Ready(Ok(())),
                     HeadEvent::Refused(violation) => {
-                        return Poll::Ready(Err(MemberFault::Violation(violation)));
+                        return Poll::Ready(Err(MemberError::Violation(violation)));
                     }
                     HeadEvent::More => {}
                 }
@@ -188,15 +188,15 @@ impl Http1 {
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberFault>> {
+    ) -> Poll<Result<Piece, MemberError>> {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
             if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
-                return Poll::Ready(piece.map_err(MemberFault::Violation));
+                return Poll::Ready(piece.map_err(MemberError::Violation));
             }
             match ready!(self.poll_more(context)) {
-                Err(MemberFault::Closed) if self.reader.end().is_ok() => {}
+                Err(MemberError::Closed) if self.reader.end().is_ok() => {}
                 more => more?,
             }
         }
@@ -217,15 +217,15 @@ impl Http1 {
     }
 
     #[inline]
-    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberFault>> {
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberError>> {
         let filled = match std::mem::take(&mut self.is_early) {
             true => self.wire.poll_fill_late(context),
             false => self.wire.poll_fill(context),
         };
         match filled {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(MemberFault::Closed)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(MemberError::Closed)),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(MemberFault::Io(error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(MemberError::Io(error))),
             Poll::Pending => {
                 self.wire.inbox.release();
                 Poll::Pending

@@ -17,7 +17,7 @@ use equipoise_http::{Edit, Fields, Head, Version};
 use self::handshake::Handshake;
 use self::shared::{Line, MemberTally};
 pub(super) use self::shared::{MOST_STREAMS, Shared};
-use super::connection::{MemberFault, NotBegun, Traffic};
+use super::connection::{MemberError, NotBegun, Traffic};
 use crate::forward::{Duplex, Piece};
 use crate::mux::{Stream, StreamFault};
 
@@ -73,13 +73,13 @@ impl Http2 {
     }
 
     /// Ready when the member has answered a PING, so that it lives.
-    pub(super) async fn ping(&self) -> Result<(), MemberFault> {
-        self.shared.ping().await.map_err(fault_of)
+    pub(super) async fn ping(&self) -> Result<(), MemberError> {
+        self.shared.ping().await.map_err(member_error)
     }
 
     /// Whether the member takes extended CONNECT, once it has said its settings.
-    pub(super) async fn takes_connect(&self) -> Result<bool, MemberFault> {
-        self.shared.takes_connect().await.map_err(fault_of)
+    pub(super) async fn takes_connect(&self) -> Result<bool, MemberError> {
+        self.shared.takes_connect().await.map_err(member_error)
     }
 
     /// No more requests begin on the connection.
@@ -130,8 +130,8 @@ impl Http2 {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<&mut Stream<Line, MemberTally>, MemberFault> {
-        self.stream.as_mut().ok_or(MemberFault::Closed)
+    fn stream(&mut self) -> Result<&mut Stream<Line, MemberTally>, MemberError> {
+        self.stream.as_mut().ok_or(MemberError::Closed)
     }
 
     /// Takes payload, at least a byte of it. The end goes with the last, where it is known to be that.
@@ -139,14 +139,14 @@ impl Http2 {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, MemberFault>> {
+    ) -> Poll<Result<usize, MemberError>> {
         let length = payload.len() as u64;
         if self.left.is_some_and(|left| length > left) {
             return Poll::Ready(Err(wrong_length()));
         }
         let ends = self.has_no_trailers && self.left == Some(length);
         let stream = self.stream()?;
-        let taken = ready!(stream.poll_payload(context, payload, ends)).map_err(fault_of)?;
+        let taken = ready!(stream.poll_payload(context, payload, ends)).map_err(member_error)?;
         if let Some(left) = &mut self.left {
             *left -= taken as u64;
         }
@@ -154,12 +154,12 @@ impl Http2 {
     }
 
     /// The request is over.
-    pub(super) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberFault> {
+    pub(super) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberError> {
         if self.left.is_some_and(|left| left > 0) {
             return Err(wrong_length());
         }
         let ended = self.stream()?.end(trailers);
-        ended.map_err(|_| MemberFault::Closed)
+        ended.map_err(|_| MemberError::Closed)
     }
 
     /// The next head of the response; interim ones come first. One that grants a tunnel is a 101, as it is in HTTP/1.1.
@@ -167,9 +167,9 @@ impl Http2 {
         &mut self,
         context: &mut Context<'_>,
         head: &mut Box<Head>,
-    ) -> Poll<Result<(), MemberFault>> {
+    ) -> Poll<Result<(), MemberError>> {
         let stream = self.stream()?;
-        let framing = ready!(stream.poll_answer(context, head)).map_err(fault_of)?;
+        let framing = ready!(stream.poll_answer(context, head)).map_err(member_error)?;
         self.framing = match framing {
             // Interim.
             None => return Poll::Ready(Ok(())),
@@ -180,7 +180,7 @@ impl Http2 {
         };
         if let Some(handshake) = self.handshake.take() {
             match self.framing {
-                Framing::Tunnel => handshake.grant(head).map_err(MemberFault::Violation)?,
+                Framing::Tunnel => handshake.grant(head).map_err(MemberError::Violation)?,
                 // There will be no tunnel, and so there is nothing more to send, if the member still listens.
                 _ => drop(self.end(None)),
             }
@@ -195,8 +195,8 @@ impl Http2 {
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberFault>> {
-        self.stream()?.poll_body(context).map_err(fault_of)
+    ) -> Poll<Result<Piece, MemberError>> {
+        self.stream()?.poll_body(context).map_err(member_error)
     }
 
     pub(super) fn payload(&self) -> &[u8] {
@@ -228,17 +228,17 @@ impl Http2 {
 }
 
 /// The same as a member's fault.
-fn fault_of(fault: StreamFault) -> MemberFault {
+fn member_error(fault: StreamFault) -> MemberError {
     match fault {
-        StreamFault::Reset(code) => MemberFault::Reset(code),
-        StreamFault::Violation(violation) => MemberFault::Violation(violation),
-        StreamFault::Connection(error) => MemberFault::Connection(error),
-        StreamFault::TimedOut => MemberFault::Io(io::ErrorKind::TimedOut.into()),
-        StreamFault::Closed => MemberFault::Closed,
+        StreamFault::Reset(code) => MemberError::Reset(code),
+        StreamFault::Violation(violation) => MemberError::Violation(violation),
+        StreamFault::Connection(error) => MemberError::Connection(error),
+        StreamFault::TimedOut => MemberError::Io(io::ErrorKind::TimedOut.into()),
+        StreamFault::Closed => MemberError::Closed,
     }
 }
 
 /// More payload than the head has told, or less.
-fn wrong_length() -> MemberFault {
-    MemberFault::Io(io::ErrorKind::InvalidInput.into())
+fn wrong_length() -> MemberError {
+    MemberError::Io(io::ErrorKind::InvalidInput.into())
 }

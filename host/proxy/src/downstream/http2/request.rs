@@ -19,7 +19,7 @@ use crate::downstream::client::Client;
 use crate::downstream::date::add_date;
 use crate::downstream::outlet::Outlet;
 use crate::downstream::stream::ClientStream;
-use crate::forward::{self, ClientFault, Downstream, Duplex, Failure, Piece, Workspace};
+use crate::forward::{self, ClientError, Downstream, Duplex, Piece, ProxyError, Workspace};
 use crate::mux::{Held, Shared, Stream, StreamFault};
 use crate::observe::meters::Desk;
 use equipoise_config::Limits;
@@ -106,7 +106,7 @@ async fn answer(
     match request {
         Ok(_) => forward::serve(client, head, &mut side, room).await,
         Err(violation) => {
-            let failure = Failure::Malformed(violation);
+            let failure = ProxyError::Malformed(violation);
             forward::refuse(client, head, failure, &mut side, room).await;
         }
     }
@@ -129,7 +129,7 @@ impl Side {
         &mut self,
         taken: Poll<Result<usize, StreamFault>>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<usize, ClientFault>> {
+    ) -> Poll<Result<usize, ClientError>> {
         match taken {
             Poll::Ready(Ok(bytes)) => {
                 self.outlet.note_written(bytes);
@@ -139,13 +139,13 @@ impl Side {
             Poll::Pending => {
                 ready!(self.outlet.poll_late(context));
                 self.stream.set_code(ErrorCode::CANCEL);
-                Poll::Ready(Err(ClientFault::TimedOut))
+                Poll::Ready(Err(ClientError::TimedOut))
             }
         }
     }
 
     /// What a fault of the request's stream means for its response.
-    fn fault(&mut self, fault: StreamFault) -> ClientFault {
+    fn fault(&mut self, fault: StreamFault) -> ClientError {
         if let StreamFault::Violation(violation) = fault {
             self.is_malformed |= is_malformed(violation);
         }
@@ -172,7 +172,7 @@ fn is_malformed(violation: Violation) -> bool {
     violation.status() == 400
 }
 
-impl From<StreamFault> for ClientFault {
+impl From<StreamFault> for ClientError {
     fn from(fault: StreamFault) -> Self {
         match fault {
             StreamFault::Reset(ErrorCode(code)) => Self::Aborted(Some(code)),
@@ -188,7 +188,7 @@ impl Downstream for Side {
         self.framing
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
         if self.is_connect {
             return Poll::Ready(Ok(Piece::End));
         }
@@ -208,9 +208,9 @@ impl Downstream for Side {
         self.stream.trailers()
     }
 
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientFault> {
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         match self.is_broken {
-            true => Poll::Ready(ClientFault::Aborted(None)),
+            true => Poll::Ready(ClientError::Aborted(None)),
             false => {
                 let fault = ready!(self.stream.poll_fault(context));
                 Poll::Ready(self.fault(fault))
@@ -248,7 +248,7 @@ impl Downstream for Side {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, ClientFault>> {
+    ) -> Poll<Result<usize, ClientError>> {
         let taken = self.poll_send(context, payload);
         self.timed(taken, context)
     }
@@ -268,9 +268,9 @@ impl Downstream for Side {
         self.stream.reset(ErrorCode::INTERNAL_ERROR);
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         Poll::Ready(match self.is_broken {
-            true => Err(ClientFault::Aborted(None)),
+            true => Err(ClientError::Aborted(None)),
             false => Ok(()),
         })
     }

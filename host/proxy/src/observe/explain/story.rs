@@ -8,7 +8,7 @@ use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 
 use crate::downstream::Client;
-use crate::forward::{Failure, target};
+use crate::forward::{ProxyError, target};
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
 use equipoise_config::{Builtin, Method};
@@ -260,7 +260,7 @@ impl Story {
     }
 
     /// What became of the try that is under way, after so long.
-    pub(crate) fn note_outcome(&mut self, answer: Result<u16, &Failure>, now: Duration) {
+    pub(crate) fn note_outcome(&mut self, answer: Result<u16, &ProxyError>, now: Duration) {
         let Some(attempt) = self.attempts.last_mut().filter(|_| self.more_attempts == 0) else {
             return;
         };

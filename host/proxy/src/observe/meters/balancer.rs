@@ -3,7 +3,7 @@
 use equipoise_balancer::{By, Choice};
 use equipoise_sdk::Affinity;
 
-use crate::forward::Failure;
+use crate::forward::ProxyError;
 use equipoise_config::Method;
 use equipoise_metrics::{Count, DURATIONS, Histogram};
 
@@ -49,20 +49,20 @@ const RETRIES: [&str; 8] = [
 const STATUS: usize = RETRIES.len() - 1;
 
 /// What went wrong with a try, in a word.
-pub(crate) fn word(failure: &Failure) -> &'static str {
-    reason(failure).map_or("client", |reason| RETRIES[reason])
+pub(crate) fn word(error: &ProxyError) -> &'static str {
+    reason(error).map_or("client", |reason| RETRIES[reason])
 }
 
 /// The place among [`RETRIES`] of what went wrong with a try; none where it was the client.
-fn reason(failure: &Failure) -> Option<usize> {
-    Some(match failure {
-        Failure::Full => 0,
-        Failure::Unreachable(_) => 1,
-        Failure::NotReady(_) => 2,
-        Failure::Unsent => 3,
-        Failure::BrokenOff(_) => 4,
-        Failure::Nonsense(_) => 5,
-        Failure::TimedOut(_) => 6,
+fn reason(error: &ProxyError) -> Option<usize> {
+    Some(match error {
+        ProxyError::ConcurrencyLimit => 0,
+        ProxyError::Unreachable(_) => 1,
+        ProxyError::PingTimeout(_) => 2,
+        ProxyError::NotSent => 3,
+        ProxyError::Reset(_) => 4,
+        ProxyError::InvalidResponse(_) => 5,
+        ProxyError::ResponseTimeout(_) => 6,
         // Others are not a member's, and the request is not tried again.
         _ => return None,
     })
@@ -104,9 +104,9 @@ impl BalancerMeters {
         self.decisions[POLICIES.len() - 1].add(1);
     }
 
-    /// A request is tried again after this failure; none for an answer that is not good enough.
-    pub(crate) fn count_retry(&self, failure: Option<&Failure>) {
-        self.retries[failure.and_then(reason).unwrap_or(STATUS)].add(1);
+    /// A request is tried again after this error; none for an answer that is not good enough.
+    pub(crate) fn count_retry(&self, error: Option<&ProxyError>) {
+        self.retries[error.and_then(reason).unwrap_or(STATUS)].add(1);
     }
 
     /// How often a member was found in each way, and how often none was.

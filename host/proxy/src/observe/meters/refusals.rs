@@ -2,10 +2,10 @@
 
 use equipoise_http::Violation;
 
-use crate::forward::Failure;
+use crate::forward::ProxyError;
 use equipoise_metrics::Count;
 
-/// Reasons that are no [`Violation`]; see [`Failure::refusal`].
+/// Reasons that are no [`Violation`]; see [`ProxyError::refusal_reason`].
 const OTHERS: [&str; 5] = [
     "bad-request",
     "head-timeout",
@@ -36,11 +36,11 @@ impl Default for Refusals {
 impl Refusals {
     /// A request failed; what is not the client's doing counts elsewhere.
     #[cold]
-    pub(crate) fn count(&self, failure: &Failure) {
-        if let Failure::ClientAborted(_) = failure {
+    pub(crate) fn count(&self, error: &ProxyError) {
+        if let ProxyError::ClientAborted(_) = error {
             return self.aborts.add(1);
         }
-        let Some(reason) = failure.refusal() else {
+        let Some(reason) = error.refusal_reason() else {
             return;
         };
         let mut all = self.counts();
@@ -68,17 +68,17 @@ mod tests {
     #[test]
     fn a_refused_request_counts_under_its_reason() {
         let refusals = Refusals::default();
-        for failure in [
-            Failure::Malformed(Violation::BareLf),
-            Failure::BadRequest("bad"),
-            Failure::HeadTimedOut,
-            Failure::ClientTimedOut,
-            Failure::UnknownExpectation,
-            Failure::Misdirected,
-            Failure::NoRoute,
-            Failure::ClientAborted(None),
+        for error in [
+            ProxyError::Malformed(Violation::BareLf),
+            ProxyError::BadRequest("bad"),
+            ProxyError::HeaderTimeout,
+            ProxyError::ClientTimeout,
+            ProxyError::UnknownExpectation,
+            ProxyError::Misdirected,
+            ProxyError::NoRoute,
+            ProxyError::ClientAborted(None),
         ] {
-            refusals.count(&failure);
+            refusals.count(&error);
         }
         let counted = refusals.by_reason().filter(|(_, count)| *count > 0);
         let expected = ["bare-lf"].into_iter().chain(OTHERS);

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use super::Traces;
 use super::context::{Context, new_span, new_trace};
 use crate::downstream::Client;
-use crate::forward::{Failure, target};
+use crate::forward::{ProxyError, target};
 use crate::observe::meters;
 use equipoise_config::{self as config, Route};
 use equipoise_http::host;
@@ -114,7 +114,7 @@ impl Trace {
     }
 
     /// The head of the answer is there, or why it is not.
-    pub(crate) fn end_try(&mut self, outcome: Result<u16, &Failure>) {
+    pub(crate) fn end_try(&mut self, outcome: Result<u16, &ProxyError>) {
         let Some(mut span) = self.current.take() else {
             return;
         };

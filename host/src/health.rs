@@ -2,7 +2,7 @@
 //! listener; another ([`Judges`]) asks their judges, which may be plugins and take their time.
 //!
 //! Requests that end leave their outcome in [`Exchanges`](equipoise_proxy::observe::Exchanges), checks in a queue. Both are taken to the balancer's judge
-//! ([`equipoise_balancer::Judgement`]), and the balancer is told what follows. What changes is logged and remembered by the
+//! ([`equipoise_balancer::HealthEvaluator`]), and the balancer is told what follows. What changes is logged and remembered by the
 //! [`Chronicle`](equipoise_proxy::observe::Chronicle).
 
 mod checks;

@@ -80,7 +80,11 @@ impl Heartbeats {
         let Beat { ready, busy, port } = Beat::parse(message)?;
         let (port, now) = (port.map(NonZeroU16::get), snapshot.now());
         let clusters = snapshot.clusters.iter();
-        let told = clusters.map(|cluster| cluster.balancer.beat(from, port, ready, busy, now));
+        let told = clusters.map(|cluster| {
+            cluster
+                .balancer
+                .record_heartbeat(from, port, ready, busy, now)
+        });
         if told.sum::<usize>() == 0 {
             return Err(Rejection::Unknown);
         }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise_balancer::{
-    Balancer, Counters, Member, MemberSettings, Methods, Outcome, Query, Settings,
+    AttemptOutcome, Balancer, BalancerSettings, Counters, Member, MemberSettings, PickArgs,
+    SelectorWithFallback,
 };
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
@@ -52,7 +53,7 @@ fn member(id: u32) -> Member {
     let counters = Counters::default();
     counters.add_transferred(u64::from(id) * 1_000);
     counters.add_read(u64::from(id) * 10_000);
-    counters.beat(16, 4, NOW);
+    counters.record_heartbeat(16, 4, NOW);
     let mut settings = MemberSettings::named(format!("http://192.0.2.1:{id}"));
     settings.lbfactor = 100 + id % 3 * 50;
     settings.route = Some(format!("route{id}"));
@@ -65,7 +66,7 @@ fn member(id: u32) -> Member {
 }
 
 fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
-    let settings = Settings {
+    let settings = BalancerSettings {
         name: "bench".to_owned(),
         nofailover: false,
         forcerecovery: true,
@@ -73,7 +74,7 @@ fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
         failontimeout: false,
         panic_threshold: 10,
     };
-    let methods = Methods {
+    let methods = SelectorWithFallback {
         selector,
         fallback: Box::new(ByRequests::default()),
     };
@@ -92,7 +93,7 @@ fn decide(criterion: &mut Criterion, name: &str, balancer: &Balancer, session: O
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
             now.set(now.get() + STEP);
-            let query = Query {
+            let args = PickArgs {
                 worker: 0,
                 request: &request,
                 session: black_box(session),
@@ -100,8 +101,8 @@ fn decide(criterion: &mut Criterion, name: &str, balancer: &Balancer, session: O
                 now: now.get(),
                 host: &Fast,
             };
-            let choice = balancer.choose(&query);
-            black_box(choice).is_ok()
+            let selection = balancer.choose(&args);
+            black_box(selection).is_ok()
         });
     });
 }
@@ -144,15 +145,15 @@ fn errors(criterion: &mut Criterion) {
     for (name, balancer) in MEMBERS.into_iter().flat_map(by_method) {
         let member = &balancer.members()[1];
         // Long ago in this benchmark is not long enough for a retry.
-        balancer.report(member, Outcome::Unreachable, NOW * 100);
+        balancer.report(member, AttemptOutcome::Unreachable, NOW * 100);
         decide(criterion, &format!("one_in_error/{name}"), &balancer, None);
     }
 }
 
 fn slow_starts(criterion: &mut Criterion) {
     for (name, balancer) in MEMBERS.into_iter().flat_map(by_method) {
-        balancer.judge(1, false, "for its slow start", NOW);
-        balancer.judge(1, true, "for its slow start", NOW);
+        balancer.set_health(1, false, "for its slow start", NOW);
+        balancer.set_health(1, true, "for its slow start", NOW);
         decide(criterion, &format!("one_starting/{name}"), &balancer, None);
     }
 }
@@ -163,7 +164,7 @@ fn explained(criterion: &mut Criterion) {
         let balancer = balancer(Box::new(ByRequests::default()), members);
         criterion.bench_function(&format!("choose/explained/{members}"), |bencher| {
             bencher.iter(|| {
-                let query = Query {
+                let args = PickArgs {
                     worker: 0,
                     request: &request,
                     session: black_box(None),
@@ -171,8 +172,8 @@ fn explained(criterion: &mut Criterion) {
                     now: NOW,
                     host: &Fast,
                 };
-                let (choice, explanation) = balancer.explain(&query);
-                black_box((choice, explanation)).0.is_ok()
+                let (selection, explanation) = balancer.explain(&args);
+                black_box((selection, explanation)).0.is_ok()
             });
         });
     }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use equipoise_sdk::{Affinity, Host, Request, Selector, SessionReader};
 use thiserror::Error;
 
-use crate::desk::Desk;
-use crate::eligible::Occasion;
-use crate::explanation::{Unseen, Witness};
-use crate::health::Panic;
+use crate::eligible::PickContext;
+use crate::explanation::{DecisionTrace, NoTrace};
+use crate::health::PanicMode;
+use crate::picker::Picker;
 use crate::roster::Roster;
-use crate::{By, Change, Explanation, Lease, Member, Observer, recovery};
+use crate::{Explanation, Lease, Member, Observer, PickReason, StateChange, recovery};
 
 /// What the configuration says of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct BalancerSettings {
     /// The balancer's name.
     pub name: String,
     /// `nofailover`: a session whose member is unusable gets a refusal instead of another member.
@@ -27,13 +27,13 @@ pub struct Settings {
     pub failonstatus: Vec<u16>,
     /// `failontimeout`: whether a response that does not come in time puts the member into the error state.
     pub failontimeout: bool,
-    /// `panic-threshold`: with fewer healthy members than so many percent of those enabled, unhealthy ones are used as
+    /// `panic_mode-threshold`: with fewer healthy members than so many percent of those enabled, unhealthy ones are used as
     /// well; 0 for never.
     pub panic_threshold: u8,
 }
 
 /// How a balancer chooses.
-pub struct Methods {
+pub struct SelectorWithFallback {
     /// Chooses among the candidates.
     pub selector: Box<dyn Selector>,
     /// Decides when the selector answers nothing or nonsense.
@@ -42,7 +42,7 @@ pub struct Methods {
 
 /// What a decision is about.
 #[derive(Clone, Copy)]
-pub struct Query<'request> {
+pub struct PickArgs<'request> {
     /// The number of the worker that asks, from 0: where there is a method for each worker, it picks that.
     pub worker: usize,
     /// The request.
@@ -60,7 +60,7 @@ pub struct Query<'request> {
 
 /// A member chosen for a request.
 #[derive(Debug)]
-pub struct Choice {
+pub struct Selection {
     /// The member's place in [`Balancer::members`].
     pub position: usize,
     /// Counts the request as in flight at the member until it is dropped.
@@ -68,14 +68,14 @@ pub struct Choice {
     /// Whether the member was found by the request's session.
     pub sticky: bool,
     /// How the member was found.
-    pub by: By,
+    pub reason: PickReason,
     /// Apache's `BALANCER_ROUTE_CHANGED`: sessions are sticky and the member's route is not the one the request carries.
     pub route_changed: bool,
 }
 
 /// Why there is no member for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum NoMember {
     /// Nobody may be chosen: all are in error, disabled, stopped, draining, or there is no member at all.
     #[error("no member is eligible")]
     NoneEligible,
@@ -86,59 +86,59 @@ pub enum Refusal {
 
 /// What became of a request at its member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// A connection was made.
     Connected,
     /// No connection could be made, or the member did not say it is ready (`ping`).
     Unreachable,
     /// The member answered with this status.
-    Answered(u16),
+    Responded(u16),
     /// The member took too long to answer.
     TimedOut,
     /// The member broke off before its answer was there, or gave none that can be understood.
-    BrokenOff,
+    ResponseFailed,
 }
 
 /// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact, unless it
 /// has policies for every worker. A clone is the same balancer.
 #[derive(Clone)]
 pub struct Balancer {
-    settings: Arc<Settings>,
+    settings: Arc<BalancerSettings>,
     roster: Arc<Roster>,
     session: Option<Arc<dyn SessionReader>>,
-    panic: Arc<Panic>,
+    panic_mode: Arc<PanicMode>,
     observer: Arc<dyn Observer>,
     /// One, or one for each worker.
-    desks: Arc<[Mutex<Desk>]>,
+    pickers: Arc<[Mutex<Picker>]>,
 }
 
 impl Balancer {
     /// A balancer of these members, in configuration order. Their ids must differ.
     ///
-    /// `session` reads the sticky session; `None` where sessions are not sticky. `methods` is one, asked by all workers in
+    /// `session` reads the sticky session; `None` where sessions are not sticky. `selectors` is one, asked by all workers in
     /// turn, or one for each worker.
     ///
     /// # Panics
     /// There are no methods at all.
     pub fn new(
-        settings: Settings,
+        settings: BalancerSettings,
         members: Vec<Member>,
         session: Option<Box<dyn SessionReader>>,
-        methods: impl IntoIterator<Item = Methods>,
+        selectors: impl IntoIterator<Item = SelectorWithFallback>,
     ) -> Self {
         Self {
             settings: Arc::new(settings),
             roster: Arc::new(Roster::new(members)),
             session: session.map(Arc::from),
-            panic: Arc::default(),
-            observer: Arc::new(Nobody),
-            desks: desks(methods),
+            panic_mode: Arc::default(),
+            observer: Arc::new(NoopObserver),
+            pickers: pickers(selectors),
         }
     }
 
     /// The same balancer, whose changes of state are told to `observer`.
     #[must_use]
-    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
@@ -148,11 +148,16 @@ impl Balancer {
     /// A member with an id and the counters of one that is there is the same member. One that is let back into service
     /// starts slowly.
     #[must_use]
-    pub fn with_members(&self, settings: Settings, members: Vec<Member>, now: Duration) -> Self {
+    pub fn with_members(
+        &self,
+        settings: BalancerSettings,
+        members: Vec<Member>,
+        now: Duration,
+    ) -> Self {
         let roster = Roster::new(members);
         for member in &*roster.members {
             if let Some(before) = self.roster.member(member.id) {
-                member.let_back(before.settings.status, now);
+                member.reenable(before.settings.status, now);
             }
         }
         let balancer = Self {
@@ -160,14 +165,18 @@ impl Balancer {
             roster: Arc::new(roster),
             ..self.clone()
         };
-        balancer.update_panic();
+        balancer.update_panic_mode();
         balancer
     }
 
-    /// The same balancer with another reader of sessions; one that `goes_on` takes over what the one before remembers.
+    /// The same balancer with another reader of sessions; one that `inherits` takes over what the one before remembers.
     #[must_use]
-    pub fn with_session(&self, mut session: Option<Box<dyn SessionReader>>, goes_on: bool) -> Self {
-        if let (true, Some(session), Some(before)) = (goes_on, &mut session, &self.session) {
+    pub fn with_session(
+        &self,
+        mut session: Option<Box<dyn SessionReader>>,
+        inherits: bool,
+    ) -> Self {
+        if let (true, Some(session), Some(before)) = (inherits, &mut session, &self.session) {
             // What another version remembers may be of no use, and is left then.
             let _ = session.restore(&before.save());
         }
@@ -182,21 +191,25 @@ impl Balancer {
     /// # Panics
     /// There are no methods at all.
     #[must_use]
-    pub fn with_methods(&self, methods: impl IntoIterator<Item = Methods>, go_on: bool) -> Self {
-        let desks = desks(methods);
-        if go_on {
-            for (desk, before) in desks.iter().zip(self.desks.iter().cycle()) {
-                lock(desk).take_over(&mut lock(before));
+    pub fn with_selectors(
+        &self,
+        selectors: impl IntoIterator<Item = SelectorWithFallback>,
+        inherit: bool,
+    ) -> Self {
+        let pickers = pickers(selectors);
+        if inherit {
+            for (picker, before) in pickers.iter().zip(self.pickers.iter().cycle()) {
+                lock(picker).inherit(&mut lock(before));
             }
         }
         Self {
-            desks,
+            pickers,
             ..self.clone()
         }
     }
 
     /// What the configuration says.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &BalancerSettings {
         &self.settings
     }
 
@@ -211,8 +224,8 @@ impl Balancer {
     }
 
     /// The place of the member of this id in [`members`](Self::members).
-    pub fn place(&self, id: u32) -> Option<usize> {
-        self.roster.place(id)
+    pub fn position(&self, id: u32) -> Option<usize> {
+        self.roster.position(id)
     }
 
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
@@ -237,118 +250,118 @@ impl Balancer {
     ///
     /// # Errors
     ///
-    /// [`Refusal::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
-    /// it; [`Refusal::NoneEligible`] when nobody may be chosen at all.
-    pub fn choose(&self, query: &Query<'_>) -> Result<Choice, Refusal> {
-        self.choose_before(query, &mut Unseen)
+    /// [`NoMember::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
+    /// it; [`NoMember::NoneEligible`] when nobody may be chosen at all.
+    pub fn choose(&self, args: &PickArgs<'_>) -> Result<Selection, NoMember> {
+        self.choose_traced(args, &mut NoTrace)
     }
 
     /// As [`choose`](Self::choose), and writes down what the decision went by.
-    pub fn explain(&self, query: &Query<'_>) -> (Result<Choice, Refusal>, Explanation) {
+    pub fn explain(&self, args: &PickArgs<'_>) -> (Result<Selection, NoMember>, Explanation) {
         let mut explanation = Explanation::default();
-        let choice = self.choose_before(query, &mut explanation);
-        (choice, explanation)
+        let selection = self.choose_traced(args, &mut explanation);
+        (selection, explanation)
     }
 
-    fn choose_before(
+    fn choose_traced(
         &self,
-        query: &Query<'_>,
-        witness: &mut impl Witness,
-    ) -> Result<Choice, Refusal> {
-        let mut desk = lock(self.desk(query.worker));
-        let occasion = self.occasion(query);
-        desk.recover(&self.settings, &self.roster, occasion, witness);
-        match (self.decide(&mut desk, query, witness), query.tried) {
-            (Ok(choice), _) => Ok(choice),
-            (Err(refusal), []) => Err(refusal),
+        args: &PickArgs<'_>,
+        trace: &mut impl DecisionTrace,
+    ) -> Result<Selection, NoMember> {
+        let mut picker = lock(self.picker(args.worker));
+        let context = self.context(args);
+        picker.recover(&self.settings, &self.roster, context, trace);
+        match (self.decide(&mut picker, args, trace), args.tried) {
+            (Ok(selection), _) => Ok(selection),
+            (Err(no_member), []) => Err(no_member),
             (Err(_), _) => {
-                witness.disregards_tries();
-                let query = Query {
+                trace.ignore_tried();
+                let args = PickArgs {
                     tried: &[],
-                    ..*query
+                    ..*args
                 };
-                self.decide(&mut desk, &query, witness)
+                self.decide(&mut picker, &args, trace)
             }
         }
     }
 
     /// What became of a request at a member: may put the member into the error state.
-    pub fn report(&self, member: &Member, outcome: Outcome, now: Duration) {
+    pub fn report(&self, member: &Member, outcome: AttemptOutcome, now: Duration) {
         recovery::report(&self.settings, member, outcome, now, &*self.observer);
     }
 
     /// The judge says whether a member is healthy, and why. An id that is no member's is passed over.
     ///
     /// One thread at a time may tell.
-    pub fn judge(&self, id: u32, is_healthy: bool, reason: &str, now: Duration) {
+    pub fn set_health(&self, id: u32, is_healthy: bool, reason: &str, now: Duration) {
         let Some(member) = self.roster.member(id) else {
             return;
         };
-        if !member.judge(is_healthy, now) {
+        if !member.set_health(is_healthy, now) {
             return;
         }
         let change = match is_healthy {
-            true => Change::Healthy(reason),
-            false => Change::Unhealthy(reason),
+            true => StateChange::Healthy(reason),
+            false => StateChange::Unhealthy(reason),
         };
         // Who is told may rely on it.
-        let panic = self.panic_changed();
+        let panic_mode = self.panic_mode_change();
         self.observer.observe(Some(member), change);
-        if let Some(change) = panic {
+        if let Some(change) = panic_mode {
             self.observer.observe(None, change);
         }
     }
 
     /// Looks anew whether to panic, and tells if that has changed.
-    fn update_panic(&self) {
-        if let Some(change) = self.panic_changed() {
+    fn update_panic_mode(&self) {
+        if let Some(change) = self.panic_mode_change() {
             self.observer.observe(None, change);
         }
     }
 
-    fn panic_changed(&self) -> Option<Change<'static>> {
+    fn panic_mode_change(&self) -> Option<StateChange<'static>> {
         let threshold = self.settings.panic_threshold;
-        self.panic.update(&self.roster.members, threshold)
+        self.panic_mode.update(&self.roster.members, threshold)
     }
 
     /// A check of a member ended: so many in a row that it passed end its error state. One thread at a time may tell.
-    pub fn note_check(&self, id: u32, passed: bool, now: Duration) {
+    pub fn record_check(&self, id: u32, passed: bool, now: Duration) {
         if let Some(member) = self.roster.member(id)
-            && member.note_check(passed, now)
+            && member.record_check(passed, now)
         {
-            self.observer.observe(Some(member), Change::Recovered);
+            self.observer.observe(Some(member), StateChange::Recovered);
         }
     }
 
     /// Whether so few members are healthy that the balancer takes no notice of who is.
-    pub fn panics(&self) -> bool {
-        self.panic.is_on()
+    pub fn in_panic_mode(&self) -> bool {
+        self.panic_mode.is_on()
     }
 
     /// How long it is until a member that is in error now is tried again: the first of them. `None` where nobody is.
-    pub fn until_retry(&self, now: Duration) -> Option<Duration> {
+    pub fn retry_in(&self, now: Duration) -> Option<Duration> {
         let members = self.members().iter();
-        members.filter_map(|member| member.until_retry(now)).min()
+        members.filter_map(|member| member.retry_in(now)).min()
     }
 
     /// Where members stand in the method's schedule: Apache's `lbstatus`, over all workers, of as many as the method tells, from
     /// the first on. For display.
     ///
     /// The method is asked in one turn, in which no decision is made.
-    pub fn loads(&self, ids: &[u32]) -> Vec<i64> {
-        let loads = self.desks.iter().map(|desk| lock(desk).loads(ids));
+    pub fn lbstatus(&self, ids: &[u32]) -> Vec<i64> {
+        let lbstatus = self.pickers.iter().map(|picker| lock(picker).lbstatus(ids));
         let sum = |one: Vec<i64>, other: Vec<i64>| {
             let both = one.into_iter().zip(other);
             both.map(|(one, other)| one.saturating_add(other)).collect()
         };
-        loads.reduce(sum).unwrap_or_default()
+        lbstatus.reduce(sum).unwrap_or_default()
     }
 
     /// A heartbeat arrived from an address: tells every member there, or only the one at `port` where the heartbeat names
     /// one. Answers how many members that were.
     ///
     /// An IPv4 address and the same mapped into IPv6 are one address.
-    pub fn beat(
+    pub fn record_heartbeat(
         &self,
         from: IpAddr,
         port: Option<u16>,
@@ -363,94 +376,107 @@ impl Balancer {
             })
         });
         senders
-            .map(|member| member.counters.beat(ready, busy, now))
+            .map(|member| member.counters.record_heartbeat(ready, busy, now))
             .count()
     }
 
     /// One decision: the session's member, else the method's choice.
     fn decide(
         &self,
-        desk: &mut Desk,
-        query: &Query<'_>,
-        witness: &mut impl Witness,
-    ) -> Result<Choice, Refusal> {
-        let (roster, occasion) = (&self.roster, self.occasion(query));
-        witness.begin(roster.members.len(), self.panics());
-        match query.session {
+        picker: &mut Picker,
+        args: &PickArgs<'_>,
+        trace: &mut impl DecisionTrace,
+    ) -> Result<Selection, NoMember> {
+        let (roster, context) = (&self.roster, self.context(args));
+        trace.begin(roster.members.len(), self.in_panic_mode());
+        match args.session {
             Some(Affinity::Route(route)) => {
                 let members = &roster.members;
-                let position = roster.routes.find(route, members, occasion, witness);
+                let position = roster.routes.find(route, members, context, trace);
                 if let Some(position) = position {
-                    desk.charge(roster, position, query);
+                    picker.record_sticky(roster, position, args);
                     let own = members[position].settings.route.as_deref() == Some(route);
-                    let by = if own { By::Session } else { By::Redirect };
-                    return Ok(self.choice(position, query.now, by, !own));
+                    let reason = if own {
+                        PickReason::Session
+                    } else {
+                        PickReason::Redirect
+                    };
+                    return Ok(self.selection(position, args.now, reason, !own));
                 }
-                if self.settings.nofailover && roster.routes.knows(route) {
-                    return Err(Refusal::SessionUnusable);
+                if self.settings.nofailover && roster.routes.contains(route) {
+                    return Err(NoMember::SessionUnusable);
                 }
             }
             Some(Affinity::Key(key)) => {
-                let position = desk
-                    .find(key, roster, occasion, witness)
-                    .ok_or(Refusal::NoneEligible)?;
-                desk.charge(roster, position, query);
-                return Ok(self.choice(position, query.now, By::Key, false));
+                let position = picker
+                    .find(key, roster, context, trace)
+                    .ok_or(NoMember::NoneEligible)?;
+                picker.record_sticky(roster, position, args);
+                return Ok(self.selection(position, args.now, PickReason::Key, false));
             }
             None => {}
         }
-        let (position, by) = desk
-            .choose(roster, query, occasion, witness)
-            .ok_or(Refusal::NoneEligible)?;
-        Ok(self.choice(position, query.now, by, self.session.is_some()))
+        let (position, reason) = picker
+            .choose(roster, args, context, trace)
+            .ok_or(NoMember::NoneEligible)?;
+        Ok(self.selection(position, args.now, reason, self.session.is_some()))
     }
 
-    fn occasion<'a>(&'a self, query: &Query<'a>) -> Occasion<'a> {
-        Occasion {
-            tried: query.tried,
-            now: query.now,
+    fn context<'a>(&'a self, args: &PickArgs<'a>) -> PickContext<'a> {
+        PickContext {
+            tried: args.tried,
+            now: args.now,
             observer: &*self.observer,
         }
     }
 
     /// Gives the request to the member at `position`.
-    fn choice(&self, position: usize, now: Duration, by: By, route_changed: bool) -> Choice {
+    fn selection(
+        &self,
+        position: usize,
+        now: Duration,
+        reason: PickReason,
+        route_changed: bool,
+    ) -> Selection {
         let member = Arc::clone(&self.roster.members[position]);
         member.counters.elect();
-        Choice {
+        Selection {
             position,
             lease: Lease::new(member, now),
-            sticky: matches!(by, By::Session | By::Redirect | By::Key),
-            by,
+            sticky: matches!(
+                reason,
+                PickReason::Session | PickReason::Redirect | PickReason::Key
+            ),
+            reason,
             route_changed,
         }
     }
 
-    fn desk(&self, worker: usize) -> &Mutex<Desk> {
-        match &*self.desks {
+    fn picker(&self, worker: usize) -> &Mutex<Picker> {
+        match &*self.pickers {
             [only] => only,
-            desks => &desks[worker % desks.len()],
+            pickers => &pickers[worker % pickers.len()],
         }
     }
 }
 
 /// An observer that takes no notice.
-struct Nobody;
+struct NoopObserver;
 
-impl Observer for Nobody {
-    fn observe(&self, _member: Option<&Member>, _change: Change<'_>) {}
+impl Observer for NoopObserver {
+    fn observe(&self, _member: Option<&Member>, _change: StateChange<'_>) {}
 }
 
 /// A desk's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
-fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(picker: &Mutex<Picker>) -> MutexGuard<'_, Picker> {
+    picker.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn desks(methods: impl IntoIterator<Item = Methods>) -> Arc<[Mutex<Desk>]> {
-    let methods = methods.into_iter();
-    let desks: Arc<[_]> = methods
-        .map(|methods| Mutex::new(Desk::new(methods.selector, methods.fallback)))
+fn pickers(selectors: impl IntoIterator<Item = SelectorWithFallback>) -> Arc<[Mutex<Picker>]> {
+    let selectors = selectors.into_iter();
+    let pickers: Arc<[_]> = selectors
+        .map(|selectors| Mutex::new(Picker::new(selectors.selector, selectors.fallback)))
         .collect();
-    assert!(!desks.is_empty(), "a balancer needs a method");
-    desks
+    assert!(!pickers.is_empty(), "a balancer needs a method");
+    pickers
 }

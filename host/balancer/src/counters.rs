@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::Member;
-use crate::generation::Shared;
-use crate::health::Health;
-use crate::moment::Moment;
+use crate::atomic_instant::AtomicInstant;
+use crate::generation::GenerationHandle;
+use crate::health::HealthState;
 
 /// What a member counts and remembers; lives on when the configuration changes.
 ///
@@ -24,19 +24,19 @@ pub struct Counters {
     /// Failures since the last answer.
     failures: AtomicU32,
     /// Since when the member is in error; none while it is not.
-    error: Moment,
+    error: AtomicInstant,
     retries: AtomicU32,
     /// The last heartbeat: ready slots in the upper half, busy slots in the lower, so that they are of one report.
     slots: AtomicU64,
-    heard: Moment,
-    pub(crate) health: Health,
+    heartbeat_at: AtomicInstant,
+    pub(crate) health: HealthState,
     /// Is told of all of these that bear on who may be chosen.
-    pub(crate) generation: Shared,
+    pub(crate) generation: GenerationHandle,
 }
 
 /// What a member's last heartbeat said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct HeartbeatReport {
     /// Idle slots.
     pub ready: u32,
     /// Busy slots.
@@ -57,11 +57,11 @@ impl Counters {
     }
 
     /// A heartbeat arrived at `now`, with the member's idle and busy slots.
-    pub fn beat(&self, ready: u32, busy: u32, now: Duration) {
+    pub fn record_heartbeat(&self, ready: u32, busy: u32, now: Duration) {
         let slots = u64::from(ready) << 32 | u64::from(busy);
         self.slots.store(slots, Relaxed);
-        self.heard.set(now);
-        self.generation.note_beat();
+        self.heartbeat_at.set(now);
+        self.generation.bump_heartbeats();
     }
 
     /// Requests in flight.
@@ -117,10 +117,10 @@ impl Counters {
     }
 
     /// What the last heartbeat said; `None` before the first.
-    pub fn heartbeat(&self) -> Option<Report> {
-        let at = self.heard.load()?;
+    pub fn heartbeat(&self) -> Option<HeartbeatReport> {
+        let at = self.heartbeat_at.load()?;
         let slots = self.slots.load(Relaxed);
-        Some(Report {
+        Some(HeartbeatReport {
             ready: (slots >> 32) as u32,
             busy: slots as u32,
             at,
@@ -153,11 +153,11 @@ impl Counters {
     }
 
     /// Enters the error state, or starts its time over; tells whether it is new.
-    pub(crate) fn fail(&self, now: Duration) -> bool {
+    pub(crate) fn enter_error(&self, now: Duration) -> bool {
         let is_new = self.error.set(now).is_none();
-        self.health.forget_passes();
+        self.health.reset_passes();
         if is_new {
-            self.generation.note_standing();
+            self.generation.bump_eligibility();
         }
         is_new
     }
@@ -176,19 +176,19 @@ impl Counters {
     pub(crate) fn leave_error(&self, since: Duration, now: Duration) -> bool {
         let has_left = self.error.clear(since);
         if has_left {
-            self.come_back(now);
+            self.start_slow_start(now);
         }
         has_left
     }
 
     /// The member is back in service.
-    pub(crate) fn come_back(&self, now: Duration) {
-        self.health.come_back(now);
-        self.generation.note_standing();
+    pub(crate) fn start_slow_start(&self, now: Duration) {
+        self.health.start_slow_start(now);
+        self.generation.bump_eligibility();
     }
 
     /// The member can be connected: tries before this one are history.
-    pub(crate) fn forget_retries(&self) {
+    pub(crate) fn reset_retries(&self) {
         if self.retries() != 0 {
             self.retries.store(0, Relaxed);
         }
@@ -210,7 +210,7 @@ impl Lease {
     }
 
     /// The head of the member's answer is there at `now`, on the clock of the decision: counts in its latency.
-    pub fn answered(&self, now: Duration) {
+    pub fn record_response(&self, now: Duration) {
         self.member.counters.observe(now.saturating_sub(self.since));
     }
 

@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::explanation::Witness;
-use crate::{Member, Observer, Standing, Status};
+use crate::explanation::DecisionTrace;
+use crate::{Eligibility, Member, Observer, Status};
 
 /// What a decision is made by, besides the members themselves.
 #[derive(Clone, Copy)]
-pub(crate) struct Occasion<'decision> {
+pub(crate) struct PickContext<'decision> {
     /// The ids of members that count as unusable.
     pub(crate) tried: &'decision [u32],
     pub(crate) now: Duration,
@@ -48,18 +48,18 @@ impl Sets {
 }
 
 /// What a member is to its set.
-enum Role {
+enum MemberRole {
     Active,
     Spare,
     Standby,
 }
 
 /// Apache asks for `R` first: a member with both flags is a spare.
-fn role(status: Status) -> Role {
+fn role(status: Status) -> MemberRole {
     match status {
-        Status { spare: true, .. } => Role::Spare,
-        Status { standby: true, .. } => Role::Standby,
-        _ => Role::Active,
+        Status { spare: true, .. } => MemberRole::Spare,
+        Status { standby: true, .. } => MemberRole::Standby,
+        _ => MemberRole::Active,
     }
 }
 
@@ -76,25 +76,25 @@ pub(crate) struct Eligible {
 }
 
 impl Eligible {
-    /// Walks the sets until one has candidates; `gently` heeds slow starts.
-    pub(crate) fn walk(
+    /// Walks the sets until one has candidates; `honour_slow_start` heeds slow starts.
+    pub(crate) fn collect(
         &mut self,
         sets: &Sets,
         members: &[Arc<Member>],
-        occasion: Occasion<'_>,
-        gently: bool,
-        witness: &mut impl Witness,
+        context: PickContext<'_>,
+        honour_slow_start: bool,
+        trace: &mut impl DecisionTrace,
     ) -> &[usize] {
         self.candidates.clear();
         self.error_until = None;
         for set in &sets.0 {
-            self.walk_set(set, members, occasion, gently, witness);
+            self.collect_set(set, members, context, honour_slow_start, trace);
             if !self.candidates.is_empty() {
                 break;
             }
         }
         for &position in &self.candidates {
-            witness.note(position, || Standing::Candidate);
+            trace.record(position, || Eligibility::Candidate);
         }
         &self.candidates
     }
@@ -106,19 +106,19 @@ impl Eligible {
     }
 
     #[cold]
-    fn note_error(&mut self, member: &Member) {
+    fn record_error_expiry(&mut self, member: &Member) {
         if let Some(until) = member.in_error_until() {
             self.error_until = Some(self.error_until.map_or(until, |first| first.min(until)));
         }
     }
 
-    fn walk_set(
+    fn collect_set(
         &mut self,
         set: &[usize],
         members: &[Arc<Member>],
-        occasion: Occasion<'_>,
-        gently: bool,
-        witness: &mut impl Witness,
+        context: PickContext<'_>,
+        honour_slow_start: bool,
+        trace: &mut impl DecisionTrace,
     ) {
         self.spares.clear();
         self.standbys.clear();
@@ -128,33 +128,35 @@ impl Eligible {
             let member = &*members[position];
             let status = member.settings.status;
             // A draining member is passed over before its error state is looked at.
-            let bar = match status.draining {
-                true => Some(Standing::Draining),
-                false => bar(member, occasion),
+            let reason = match status.draining {
+                true => Some(Eligibility::Draining),
+                false => ineligible_reason(member, context),
             };
-            let takes = bar.is_none();
-            if let Some(bar) = bar {
+            let takes = reason.is_none();
+            if let Some(reason) = reason {
                 if !status.draining {
-                    self.note_error(member);
+                    self.record_error_expiry(member);
                 }
-                witness.note(position, || bar.timed(member));
+                trace.record(position, || reason.with_retry_time(member));
             }
             match role(status) {
-                Role::Active if takes && gently && member.holds_back(occasion.now) => {
-                    witness.note(position, || Standing::HeldBack);
+                MemberRole::Active
+                    if takes && honour_slow_start && member.is_held_back(context.now) =>
+                {
+                    trace.record(position, || Eligibility::HeldBack);
                     self.held_back.push(position);
                 }
-                Role::Active if takes => self.candidates.push(position),
-                Role::Active => missing += 1,
-                Role::Spare if takes => {
-                    witness.note(position, || Standing::SpareNotNeeded);
+                MemberRole::Active if takes => self.candidates.push(position),
+                MemberRole::Active => missing += 1,
+                MemberRole::Spare if takes => {
+                    trace.record(position, || Eligibility::SpareNotNeeded);
                     self.spares.push(position);
                 }
-                Role::Standby if takes => {
-                    witness.note(position, || Standing::StandbyNotNeeded);
+                MemberRole::Standby if takes => {
+                    trace.record(position, || Eligibility::StandbyNotNeeded);
                     self.standbys.push(position);
                 }
-                Role::Spare | Role::Standby => {}
+                MemberRole::Spare | MemberRole::Standby => {}
             }
         }
         self.candidates.extend(self.spares.iter().take(missing));
@@ -175,27 +177,27 @@ pub(crate) fn usable(members: &[Arc<Member>]) -> impl Iterator<Item = usize> {
 
 /// Whether the member at a position takes part in slow starts: actives do.
 pub(crate) fn is_starting(member: &Member) -> bool {
-    matches!(role(member.settings.status), Role::Active) && member.is_starting()
+    matches!(role(member.settings.status), MemberRole::Active) && member.is_starting()
 }
 
 /// What keeps a member from this request as far as errors, health and earlier tries are concerned; none where nothing does.
 /// Lets it out of the error state if that has lasted long enough.
 #[inline]
-pub(crate) fn bar(member: &Member, occasion: Occasion<'_>) -> Option<Standing> {
-    if let Err(bar) = member.recover(occasion.now, occasion.observer) {
-        return Some(bar);
+pub(crate) fn ineligible_reason(member: &Member, context: PickContext<'_>) -> Option<Eligibility> {
+    if let Err(reason) = member.recover(context.now, context.observer) {
+        return Some(reason);
     }
-    occasion
+    context
         .tried
         .contains(&member.id)
-        .then_some(Standing::Tried)
+        .then_some(Eligibility::Tried)
 }
 
-impl Standing {
+impl Eligibility {
     /// The same with the time that an error state ends.
-    pub(crate) fn timed(self, member: &Member) -> Self {
+    pub(crate) fn with_retry_time(self, member: &Member) -> Self {
         match self {
-            Self::InError(_) => Self::InError(member.retried_at()),
+            Self::InError(_) => Self::InError(member.retry_at()),
             other => other,
         }
     }

@@ -1,6 +1,6 @@
 //! Why a decision fell as it did, told by the decision itself as it is made.
 //!
-//! A decision is made before a witness. [`Unseen`] sees nothing and costs nothing: the code is made once for it and once for an
+//! A decision is made before a witness. [`NoTrace`] sees nothing and costs nothing: the code is made once for it and once for an
 //! [`Explanation`], which writes down how each member stood at the moment that the rules looked at it. Nothing is looked at a
 //! second time, so that what is told is what happened, whatever other threads did meanwhile.
 
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 /// How a member stood in a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Eligibility {
     /// It could be chosen.
     Candidate,
     /// It was not looked at: the session had its member, or a set before had one.
-    NotAsked,
+    NotConsidered,
     /// `D`: the operator has disabled it.
     Disabled,
     /// `S`: the operator has stopped it.
@@ -34,12 +34,12 @@ pub enum Standing {
     /// Slow start: left out of this decision.
     HeldBack,
     /// It was a candidate until the method left the others only to its fallback.
-    Narrowed,
+    ExcludedByMethod,
 }
 
 /// How a member was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum PickReason {
     /// The session's route is the member's own.
     Session,
     /// The member stands in for the session's by `redirect`.
@@ -51,10 +51,10 @@ pub enum By {
     /// The method answered nothing or nonsense, and the fallback chose it.
     Fallback,
     /// Neither chose: it is the first in configuration order.
-    Order,
+    ConfigurationOrder,
 }
 
-impl By {
+impl PickReason {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 6] = [
         Self::Session,
@@ -62,7 +62,7 @@ impl By {
         Self::Key,
         Self::Method,
         Self::Fallback,
-        Self::Order,
+        Self::ConfigurationOrder,
     ];
 }
 
@@ -70,86 +70,86 @@ impl By {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// How each member stood, in configuration order.
-    pub standings: Vec<Standing>,
+    pub eligibility: Vec<Eligibility>,
     /// Every member was in error, and `forcerecovery` let them out.
-    pub recovery_was_forced: bool,
+    pub recovery_forced: bool,
     /// Too few members are healthy: the balancer took no notice of who is.
-    pub panics: bool,
+    pub in_panic_mode: bool,
     /// Nobody was left but members that were tried before, so those counted again.
-    pub tries_were_disregarded: bool,
+    pub tried_ignored: bool,
 }
 
 /// Sees a decision being made.
-pub(crate) trait Witness {
+pub(crate) trait DecisionTrace {
     /// Whether it sees anything: then everything is looked at, even where nothing has changed since the last decision.
-    const SEES: bool;
+    const ENABLED: bool;
 
     /// The decision begins, among so many members, or begins again.
-    fn begin(&mut self, members: usize, panics: bool);
+    fn begin(&mut self, members: usize, in_panic_mode: bool);
 
     /// The member at this position stands so; said again, the last word counts.
-    fn note(&mut self, position: usize, standing: impl FnOnce() -> Standing);
+    fn record(&mut self, position: usize, eligibility: impl FnOnce() -> Eligibility);
 
     /// The method left only the candidates at these positions to its fallback.
-    fn narrowed(&mut self, left: &[usize]);
+    fn restrict_fallback(&mut self, left: &[usize]);
 
     /// `forcerecovery` let all members out of the error state.
-    fn recovery_forced(&mut self);
+    fn force_recovery(&mut self);
 
     /// Nobody was left but those that were tried.
-    fn disregards_tries(&mut self);
+    fn ignore_tried(&mut self);
 }
 
 /// Nobody watches.
-pub(crate) struct Unseen;
+pub(crate) struct NoTrace;
 
-impl Witness for Unseen {
-    const SEES: bool = false;
-
-    #[inline(always)]
-    fn begin(&mut self, _members: usize, _panics: bool) {}
+impl DecisionTrace for NoTrace {
+    const ENABLED: bool = false;
 
     #[inline(always)]
-    fn note(&mut self, _position: usize, _standing: impl FnOnce() -> Standing) {}
+    fn begin(&mut self, _members: usize, _in_panic_mode: bool) {}
 
     #[inline(always)]
-    fn narrowed(&mut self, _left: &[usize]) {}
+    fn record(&mut self, _position: usize, _eligibility: impl FnOnce() -> Eligibility) {}
 
     #[inline(always)]
-    fn recovery_forced(&mut self) {}
+    fn restrict_fallback(&mut self, _left: &[usize]) {}
 
     #[inline(always)]
-    fn disregards_tries(&mut self) {}
+    fn force_recovery(&mut self) {}
+
+    #[inline(always)]
+    fn ignore_tried(&mut self) {}
 }
 
-impl Witness for Explanation {
-    const SEES: bool = true;
+impl DecisionTrace for Explanation {
+    const ENABLED: bool = true;
 
-    fn begin(&mut self, members: usize, panics: bool) {
-        self.standings.clear();
-        self.standings.resize(members, Standing::NotAsked);
-        self.panics = panics;
+    fn begin(&mut self, members: usize, in_panic_mode: bool) {
+        self.eligibility.clear();
+        self.eligibility.resize(members, Eligibility::NotConsidered);
+        self.in_panic_mode = in_panic_mode;
     }
 
-    fn note(&mut self, position: usize, standing: impl FnOnce() -> Standing) {
-        if let Some(noted) = self.standings.get_mut(position) {
-            *noted = standing();
+    fn record(&mut self, position: usize, eligibility: impl FnOnce() -> Eligibility) {
+        if let Some(noted) = self.eligibility.get_mut(position) {
+            *noted = eligibility();
         }
     }
 
-    fn narrowed(&mut self, left: &[usize]) {
-        for (position, standing) in self.standings.iter_mut().enumerate() {
-            if *standing == Standing::Candidate && !left.contains(&position) {
-                *standing = Standing::Narrowed;
+    fn restrict_fallback(&mut self, left: &[usize]) {
+        for (position, eligibility) in self.eligibility.iter_mut().enumerate() {
+            if *eligibility == Eligibility::Candidate && !left.contains(&position) {
+                *eligibility = Eligibility::ExcludedByMethod;
             }
         }
     }
 
-    fn recovery_forced(&mut self) {
-        self.recovery_was_forced = true;
+    fn force_recovery(&mut self) {
+        self.recovery_forced = true;
     }
 
-    fn disregards_tries(&mut self) {
-        self.tries_were_disregarded = true;
+    fn ignore_tried(&mut self) {
+        self.tried_ignored = true;
     }
 }

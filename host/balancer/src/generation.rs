@@ -13,26 +13,26 @@ use std::sync::{Arc, OnceLock};
 /// How often something has changed among members. Never the same again after a change.
 #[derive(Debug, Default)]
 pub(crate) struct Generation {
-    standings: AtomicU64,
-    beats: AtomicU64,
+    eligibility: AtomicU64,
+    heartbeats: AtomicU64,
 }
 
 /// A member's part in a generation; none before it is a balancer's.
 #[derive(Debug, Default)]
-pub(crate) struct Shared(OnceLock<Arc<Generation>>);
+pub(crate) struct GenerationHandle(OnceLock<Arc<Generation>>);
 
-impl Shared {
+impl GenerationHandle {
     /// Who may be chosen has changed.
-    pub(crate) fn note_standing(&self) {
+    pub(crate) fn bump_eligibility(&self) {
         if let Some(generation) = self.0.get() {
-            generation.standings.fetch_add(1, Ordering::Release);
+            generation.eligibility.fetch_add(1, Ordering::Release);
         }
     }
 
     /// A heartbeat came.
-    pub(crate) fn note_beat(&self) {
+    pub(crate) fn bump_heartbeats(&self) {
         if let Some(generation) = self.0.get() {
-            generation.beats.fetch_add(1, Ordering::Release);
+            generation.heartbeats.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -43,7 +43,7 @@ pub(crate) struct Generations(Vec<Arc<Generation>>);
 
 impl Generations {
     /// Those of these members; they all share one if they are new, or were of one balancer before.
-    pub(crate) fn of<'a>(members: impl Iterator<Item = &'a Shared> + Clone) -> Self {
+    pub(crate) fn of<'a>(members: impl Iterator<Item = &'a GenerationHandle> + Clone) -> Self {
         let known = members.clone().find_map(|member| member.0.get());
         let mut generations = vec![known.cloned().unwrap_or_default()];
         for member in members {
@@ -57,14 +57,14 @@ impl Generations {
 
     /// How often it has changed who may be chosen.
     #[inline]
-    pub(crate) fn standings(&self) -> u64 {
-        self.sum(|it| &it.standings)
+    pub(crate) fn eligibility(&self) -> u64 {
+        self.sum(|it| &it.eligibility)
     }
 
     /// How many heartbeats have come.
     #[inline]
-    pub(crate) fn beats(&self) -> u64 {
-        self.sum(|it| &it.beats)
+    pub(crate) fn heartbeats(&self) -> u64 {
+        self.sum(|it| &it.heartbeats)
     }
 
     /// Each number only grows, so their sum is another after every change.

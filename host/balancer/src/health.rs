@@ -16,58 +16,62 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::moment::Moment;
-use crate::{Change, Member, Status};
+use crate::atomic_instant::AtomicInstant;
+use crate::{Member, StateChange, Status};
 
 /// What is known of a member's health; lives on with its counters.
 #[derive(Debug, Default)]
-pub(crate) struct Health {
+pub(crate) struct HealthState {
     is_unhealthy: AtomicBool,
     /// Unhealthy, and the balancer heeds it.
-    is_barred: AtomicBool,
+    is_excluded: AtomicBool,
     /// Checks that the member passed in a row since it came to be in error.
     passes: AtomicU32,
     /// When it came back into service; none once its slow start is over.
-    pub(crate) returned: Moment,
+    pub(crate) slow_start_since: AtomicInstant,
     /// What a member in slow start has saved up for its next turn: see [`crate::slow_start`].
     pub(crate) credit: AtomicU32,
 }
 
-impl Health {
+impl HealthState {
     pub(crate) fn is_unhealthy(&self) -> bool {
         self.is_unhealthy.load(Relaxed)
     }
 
     #[inline]
-    pub(crate) fn is_barred(&self) -> bool {
-        self.is_barred.load(Relaxed)
+    pub(crate) fn is_excluded(&self) -> bool {
+        self.is_excluded.load(Relaxed)
     }
 
     /// The member is back in service; to be told by its counters.
-    pub(crate) fn come_back(&self, now: Duration) {
+    pub(crate) fn start_slow_start(&self, now: Duration) {
         self.credit.store(0, Relaxed);
-        self.returned.set(now);
+        self.slow_start_since.set(now);
     }
 
     /// The member came to be in error: checks of before say nothing of it.
-    pub(crate) fn forget_passes(&self) {
+    pub(crate) fn reset_passes(&self) {
         self.passes.store(0, Relaxed);
     }
 }
 
 /// The balancer's panic: one for all its workers, and for all configurations it lives through.
 #[derive(Debug, Default)]
-pub(crate) struct Panic {
+pub(crate) struct PanicMode {
     is_on: AtomicBool,
 }
 
-impl Panic {
+impl PanicMode {
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.load(Relaxed)
     }
 
     /// Looks at all members anew, below which `threshold` (in percent) of healthy ones to panic; tells what changed.
-    pub(crate) fn update(&self, members: &[Arc<Member>], threshold: u8) -> Option<Change<'static>> {
+    pub(crate) fn update(
+        &self,
+        members: &[Arc<Member>],
+        threshold: u8,
+    ) -> Option<StateChange<'static>> {
         let enabled = members
             .iter()
             .filter(|member| member.settings.status.is_enabled());
@@ -76,46 +80,46 @@ impl Panic {
             all += 1;
             healthy += usize::from(!member.counters.health.is_unhealthy());
         }
-        let panics = healthy < all && healthy * 100 < all * usize::from(threshold);
+        let in_panic_mode = healthy < all && healthy * 100 < all * usize::from(threshold);
         for member in members {
             let health = &member.counters.health;
-            let is_barred = health.is_unhealthy() && !panics;
-            if health.is_barred.swap(is_barred, Relaxed) != is_barred {
-                member.counters.generation.note_standing();
+            let is_excluded = health.is_unhealthy() && !in_panic_mode;
+            if health.is_excluded.swap(is_excluded, Relaxed) != is_excluded {
+                member.counters.generation.bump_eligibility();
             }
         }
-        let change = match panics {
-            true => Change::Panics { healthy, all },
-            false => Change::Calm { healthy, all },
+        let change = match in_panic_mode {
+            true => StateChange::PanicStarted { healthy, all },
+            false => StateChange::PanicEnded { healthy, all },
         };
-        (self.is_on.swap(panics, Relaxed) != panics).then_some(change)
+        (self.is_on.swap(in_panic_mode, Relaxed) != in_panic_mode).then_some(change)
     }
 }
 
 impl Member {
     /// The judge's word; tells whether it is a new one.
-    pub(crate) fn judge(&self, is_healthy: bool, now: Duration) -> bool {
+    pub(crate) fn set_health(&self, is_healthy: bool, now: Duration) -> bool {
         let health = &self.counters.health;
         let was_unhealthy = health.is_unhealthy.swap(!is_healthy, Relaxed);
         if was_unhealthy && is_healthy {
-            self.counters.come_back(now);
+            self.counters.start_slow_start(now);
         }
         was_unhealthy == is_healthy
     }
 
     /// The operator has changed the member's status from `before`: if that lets it back into service, it has just returned.
-    pub(crate) fn let_back(&self, before: Status, now: Duration) {
+    pub(crate) fn reenable(&self, before: Status, now: Duration) {
         let takes = |status: Status| status.is_enabled() && !status.draining;
         if takes(self.settings.status) && !takes(before) {
-            self.counters.come_back(now);
+            self.counters.start_slow_start(now);
         }
     }
 
     /// A check of the member ended: so many in a row that it passed end its error state. Tells whether this one did.
-    pub(crate) fn note_check(&self, passed: bool, now: Duration) -> bool {
+    pub(crate) fn record_check(&self, passed: bool, now: Duration) -> bool {
         let health = &self.counters.health;
         if !passed {
-            health.forget_passes();
+            health.reset_passes();
             return false;
         }
         let passes = health.passes.load(Relaxed).saturating_add(1);

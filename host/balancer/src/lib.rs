@@ -4,18 +4,19 @@
 //! [`Balancer::choose`] ties the rules together; who may be chosen is decided here, who is chosen by an
 //! [`equipoise_sdk::Selector`].
 
+mod atomic_instant;
 mod balancer;
+mod cache_validity;
+mod candidate_columns;
 mod counters;
-mod desk;
 mod eligible;
 mod explanation;
 mod generation;
 mod health;
-mod judgement;
-mod known;
+mod health_evaluator;
 mod member;
-mod moment;
 mod observer;
+mod picker;
 mod plugin;
 mod recovery;
 mod rendezvous;
@@ -23,13 +24,14 @@ mod roster;
 mod slow_start;
 mod status;
 mod sticky;
-mod view;
 
-pub use balancer::{Balancer, Choice, Methods, Outcome, Query, Refusal, Settings};
-pub use counters::{Counters, Lease, Report};
-pub use explanation::{By, Explanation, Standing};
-pub use judgement::{Judgement, PluginJudge};
+pub use balancer::{
+    AttemptOutcome, Balancer, BalancerSettings, NoMember, PickArgs, Selection, SelectorWithFallback,
+};
+pub use counters::{Counters, HeartbeatReport, Lease};
+pub use explanation::{Eligibility, Explanation, PickReason};
+pub use health_evaluator::{HealthEvaluator, PluginHealthPolicy};
 pub use member::{Member, MemberSettings};
-pub use observer::{Change, Observer};
+pub use observer::{Observer, StateChange};
 pub use plugin::{FaultKind, PluginVersion, Role};
 pub use status::{ParseStatusError, Status};

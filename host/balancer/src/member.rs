@@ -28,7 +28,7 @@ pub struct MemberSettings {
     /// For how long after its return the member gets less than its share; zero for not at all.
     pub slow_start: Duration,
     /// Draining, it loses its sticky sessions, too, from this moment on; never where there is none. On the clock of
-    /// [`Query::now`](crate::Query::now).
+    /// [`PickArgs::now`](crate::PickArgs::now).
     pub drain_until: Option<Duration>,
     /// Where heartbeats for this member come from, when its host is an address: they are matched by address, and by port
     /// where the heartbeat names one.

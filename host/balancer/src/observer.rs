@@ -1,12 +1,12 @@
 //! Who is told when the state of a member changes.
 
-use crate::{Member, Outcome};
+use crate::{AttemptOutcome, Member};
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum StateChange<'a> {
     /// The member is in error now, for this.
-    Failed(Outcome),
+    Failed(AttemptOutcome),
     /// Its `retry` is over: it is tried again.
     Retried,
     /// All members were in error and `forcerecovery` let it out.
@@ -18,14 +18,14 @@ pub enum Change<'a> {
     /// It is unhealthy, for this reason.
     Unhealthy(&'a str),
     /// Of all enabled members too few are healthy: the balancer takes no notice of who is. Of no member in particular.
-    Panics {
+    PanicStarted {
         /// So many are healthy.
         healthy: usize,
         /// Of so many.
         all: usize,
     },
     /// Enough members are healthy again: unhealthy ones are left out. Of no member in particular.
-    Calm {
+    PanicEnded {
         /// So many are healthy.
         healthy: usize,
         /// Of so many.
@@ -37,5 +37,5 @@ pub enum Change<'a> {
 /// never ask the balancer.
 pub trait Observer: Send + Sync {
     /// What changed; the member it is about, if it is about one.
-    fn observe(&self, member: Option<&Member>, change: Change<'_>);
+    fn observe(&self, member: Option<&Member>, change: StateChange<'_>);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use equipoise_sdk::{Selector, SessionReader, Setup};
 
-use crate::PluginJudge;
+use crate::PluginHealthPolicy;
 
 /// What a plugin may be to a balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub trait PluginVersion: Any + Send + Sync {
     ///
     /// # Errors
     /// It is not fit for that, or refuses the settings.
-    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginJudge>>;
+    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginHealthPolicy>>;
 
     /// Whether it is out of service for its faults: it is not called any more.
     fn is_quarantined(&self) -> bool;

@@ -19,10 +19,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::eligible::Occasion;
-use crate::explanation::Witness;
-use crate::known::Known;
-use crate::{Change, Member, Observer, Outcome, Settings, Standing, Status};
+use crate::cache_validity::CacheValidity;
+use crate::eligible::PickContext;
+use crate::explanation::DecisionTrace;
+use crate::{AttemptOutcome, BalancerSettings, Eligibility, Member, Observer, StateChange, Status};
 
 impl Member {
     /// Whether the member may take requests: enabled, not in error, and not left out for being unhealthy.
@@ -32,16 +32,16 @@ impl Member {
 
     /// The same; what keeps the member from taking requests where it may not.
     #[inline]
-    fn usable(&self) -> Result<(), Standing> {
+    fn usable(&self) -> Result<(), Eligibility> {
         let status = self.settings.status;
         if status.stopped {
-            Err(Standing::Stopped)
+            Err(Eligibility::Stopped)
         } else if status.disabled {
-            Err(Standing::Disabled)
+            Err(Eligibility::Disabled)
         } else if self.counters.in_error() {
-            Err(Standing::InError(None))
-        } else if self.counters.health.is_barred() {
-            Err(Standing::Unhealthy)
+            Err(Eligibility::InError(None))
+        } else if self.counters.health.is_excluded() {
+            Err(Eligibility::Unhealthy)
         } else {
             Ok(())
         }
@@ -49,7 +49,11 @@ impl Member {
 
     /// Lets the member out of the error state if that has lasted long enough, and tells whether it is usable now, or why not.
     #[inline]
-    pub(crate) fn recover(&self, now: Duration, observer: &dyn Observer) -> Result<(), Standing> {
+    pub(crate) fn recover(
+        &self,
+        now: Duration,
+        observer: &dyn Observer,
+    ) -> Result<(), Eligibility> {
         if self.counters.in_error() {
             self.retry(now, observer);
         }
@@ -65,7 +69,7 @@ impl Member {
             && self.is_due(since, now)
             && self.counters.retry(since, now)
         {
-            observer.observe(Some(self), Change::Retried);
+            observer.observe(Some(self), StateChange::Retried);
         }
     }
 
@@ -91,12 +95,12 @@ impl Member {
     }
 
     /// How long it is until the member is tried again; `None` where it is not in error.
-    pub(crate) fn until_retry(&self, now: Duration) -> Option<Duration> {
-        Some(self.retried_at()?.saturating_sub(now))
+    pub(crate) fn retry_in(&self, now: Duration) -> Option<Duration> {
+        Some(self.retry_at()?.saturating_sub(now))
     }
 
     /// When the member is tried again; `None` where it is not in error.
-    pub(crate) fn retried_at(&self) -> Option<Duration> {
+    pub(crate) fn retry_at(&self) -> Option<Duration> {
         let since = self.counters.error_since()?;
         Some(since.saturating_add(self.settings.retry))
     }
@@ -104,18 +108,18 @@ impl Member {
 
 /// Before a decision, unless nothing has changed since the last one: where every member is in error and none is due for a retry, `forcerecovery` ends the error state of all.
 pub(crate) fn force_recovery(
-    settings: &Settings,
+    settings: &BalancerSettings,
     members: &[Arc<Member>],
-    occasion: Occasion<'_>,
-    witness: &mut impl Witness,
-    known: &mut Known,
+    context: PickContext<'_>,
+    trace: &mut impl DecisionTrace,
+    cache: &mut CacheValidity,
 ) {
-    let Occasion { now, observer, .. } = occasion;
+    let PickContext { now, observer, .. } = context;
     let all_failed = members.iter().all(|member| {
         // Whether it is usable is looked at when somebody is chosen.
         let _ = member.recover(now, observer);
         if let Some(until) = member.in_error_until() {
-            known.limit(until);
+            cache.expire_after(until);
         }
         member.counters.in_error()
     });
@@ -126,35 +130,35 @@ pub(crate) fn force_recovery(
         if let Some(since) = member.counters.error_since()
             && member.counters.retry(since, now)
         {
-            observer.observe(Some(member), Change::Forced);
-            witness.recovery_forced();
+            observer.observe(Some(member), StateChange::Forced);
+            trace.force_recovery();
         }
     }
 }
 
 /// Draws the consequences of an outcome for the error state.
 pub(crate) fn report(
-    settings: &Settings,
+    settings: &BalancerSettings,
     member: &Member,
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     now: Duration,
     observer: &dyn Observer,
 ) {
-    if outcome != Outcome::Connected {
-        let failed = !matches!(outcome, Outcome::Answered(_));
+    if outcome != AttemptOutcome::Connected {
+        let failed = !matches!(outcome, AttemptOutcome::Responded(_));
         member.counters.count_failure(failed);
     }
     let failed = match outcome {
-        Outcome::Connected => {
-            member.counters.forget_retries();
+        AttemptOutcome::Connected => {
+            member.counters.reset_retries();
             false
         }
-        Outcome::Unreachable => true,
-        Outcome::Answered(status) => settings.failonstatus.contains(&status),
-        Outcome::BrokenOff => false,
-        Outcome::TimedOut => settings.failontimeout,
+        AttemptOutcome::Unreachable => true,
+        AttemptOutcome::Responded(status) => settings.failonstatus.contains(&status),
+        AttemptOutcome::ResponseFailed => false,
+        AttemptOutcome::TimedOut => settings.failontimeout,
     };
-    if failed && !member.settings.status.ignore_errors && member.counters.fail(now) {
-        observer.observe(Some(member), Change::Failed(outcome));
+    if failed && !member.settings.status.ignore_errors && member.counters.enter_error(now) {
+        observer.observe(Some(member), StateChange::Failed(outcome));
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::Member;
 
 /// Who of the members at `positions` has the key.
-pub(crate) fn winner(key: &str, members: &[Arc<Member>], positions: &[usize]) -> Option<usize> {
+pub(crate) fn pick(key: &str, members: &[Arc<Member>], positions: &[usize]) -> Option<usize> {
     let key = fold(FNV_OFFSET, key.as_bytes());
     let score = |position: usize| {
         let settings = &members[position].settings;
@@ -27,8 +27,8 @@ pub(crate) fn winner(key: &str, members: &[Arc<Member>], positions: &[usize]) ->
     let scores = positions
         .iter()
         .map(|&position| (position, score(position)));
-    let winner = scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    winner.map(|(position, _)| position)
+    let pick = scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    pick.map(|(position, _)| position)
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

@@ -17,34 +17,39 @@ pub(crate) struct Roster {
     pub(crate) routes: Routes,
     pub(crate) generations: Generations,
     /// Ids with their members' places, in the order of the ids.
-    places: Box<[(u32, usize)]>,
+    positions_by_id: Box<[(u32, usize)]>,
 }
 
 impl Roster {
     pub(crate) fn new(members: Vec<Member>) -> Self {
         let members: Arc<[_]> = members.into_iter().map(Arc::new).collect();
-        let places = members.iter().zip(0..);
-        let mut places: Box<[_]> = places.map(|(member, place)| (member.id, place)).collect();
-        places.sort_unstable();
+        let positions = members.iter().zip(0..);
+        let mut positions_by_id: Box<[_]> = positions
+            .map(|(member, position)| (member.id, position))
+            .collect();
+        positions_by_id.sort_unstable();
         Self {
             counters: members.iter().map(|it| it.counters.clone()).collect(),
             sets: Sets::new(&members),
             routes: Routes::new(&members),
             generations: Generations::of(members.iter().map(|it| &it.counters.generation)),
-            places,
+            positions_by_id,
             members,
         }
     }
 
     /// The place of the member of this id.
-    pub(crate) fn place(&self, id: u32) -> Option<usize> {
-        let found = self.places.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        Some(self.places[found].1)
+    pub(crate) fn position(&self, id: u32) -> Option<usize> {
+        let found = self
+            .positions_by_id
+            .binary_search_by_key(&id, |&(id, _)| id)
+            .ok()?;
+        Some(self.positions_by_id[found].1)
     }
 
     /// The member of this id.
     pub(crate) fn member(&self, id: u32) -> Option<&Arc<Member>> {
-        self.members.get(self.place(id)?)
+        self.members.get(self.position(id)?)
     }
 }
 
@@ -68,11 +73,11 @@ mod tests {
     #[test]
     fn members_are_found_by_id_wherever_they_stand() {
         let roster = roster(&[7, 2, 900, 3], &Arc::default());
-        for (place, id) in [7, 2, 900, 3].into_iter().enumerate() {
-            assert_eq!(roster.place(id), Some(place));
+        for (position, id) in [7, 2, 900, 3].into_iter().enumerate() {
+            assert_eq!(roster.position(id), Some(position));
             assert_eq!(roster.member(id).map(|member| member.id), Some(id));
         }
-        assert_eq!(roster.place(0), None);
+        assert_eq!(roster.position(0), None);
     }
 
     #[test]
@@ -86,18 +91,18 @@ mod tests {
         let generations = || {
             let generations = rosters.iter().map(|it| &it.generations);
             generations
-                .map(|it| (it.standings(), it.beats()))
+                .map(|it| (it.eligibility(), it.heartbeats()))
                 .collect::<Vec<_>>()
         };
         let before = generations();
-        shared.fail(std::time::Duration::ZERO);
+        shared.enter_error(std::time::Duration::ZERO);
         let failed = generations();
         assert!(failed[0].0 != before[0].0 && failed[1].0 != before[1].0);
         assert_eq!(failed[2], before[2]);
         // It was known: nothing about who may be chosen is new.
-        shared.fail(std::time::Duration::ZERO);
+        shared.enter_error(std::time::Duration::ZERO);
         assert_eq!(generations(), failed);
-        shared.beat(1, 1, std::time::Duration::ZERO);
+        shared.record_heartbeat(1, 1, std::time::Duration::ZERO);
         assert_eq!(generations()[1].0, failed[1].0);
         assert!(generations()[1].1 != failed[1].1);
     }

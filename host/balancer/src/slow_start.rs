@@ -22,46 +22,46 @@ use std::time::Duration;
 use crate::Member;
 
 /// What a member gets at first, and what is everything, in thousandths.
-const LEAST: u128 = 100;
-const WHOLE: u32 = 1000;
+const MIN_SHARE: u128 = 100;
+const FULL_SHARE: u32 = 1000;
 
 impl Member {
     /// Whether the member is in slow start, as far as anybody has noticed.
     pub(crate) fn is_starting(&self) -> bool {
-        !self.settings.slow_start.is_zero() && self.counters.health.returned.is_set()
+        !self.settings.slow_start.is_zero() && self.counters.health.slow_start_since.is_set()
     }
 
     /// Whether a member that may be chosen is to be left out of this decision for its slow start.
     #[inline]
-    pub(crate) fn holds_back(&self, now: Duration) -> bool {
-        !self.settings.slow_start.is_zero() && self.spend(now)
+    pub(crate) fn is_held_back(&self, now: Duration) -> bool {
+        !self.settings.slow_start.is_zero() && self.spend_credit(now)
     }
 
     #[cold]
-    fn spend(&self, now: Duration) -> bool {
+    fn spend_credit(&self, now: Duration) -> bool {
         let health = &self.counters.health;
-        let Some(returned) = health.returned.load() else {
+        let Some(since) = health.slow_start_since.load() else {
             return false;
         };
-        let share = share(now.saturating_sub(returned), self.settings.slow_start);
-        if share == WHOLE {
-            if health.returned.clear(returned) {
-                self.counters.generation.note_standing();
+        let share = share(now.saturating_sub(since), self.settings.slow_start);
+        if share == FULL_SHARE {
+            if health.slow_start_since.clear(since) {
+                self.counters.generation.bump_eligibility();
             }
             return false;
         }
         let credit = health.credit.load(Relaxed) + share;
-        health.credit.store(credit % WHOLE, Relaxed);
-        credit < WHOLE
+        health.credit.store(credit % FULL_SHARE, Relaxed);
+        credit < FULL_SHARE
     }
 }
 
 /// What a member gets of its share so long after its return, in thousandths.
 fn share(since: Duration, whole_after: Duration) -> u32 {
-    let thousandths = since.as_nanos() * u128::from(WHOLE) / whole_after.as_nanos().max(1);
-    let share = thousandths.clamp(LEAST, u128::from(WHOLE));
+    let thousandths = since.as_nanos() * u128::from(FULL_SHARE) / whole_after.as_nanos().max(1);
+    let share = thousandths.clamp(MIN_SHARE, u128::from(FULL_SHARE));
     // No more than WHOLE.
-    u32::try_from(share).unwrap_or(WHOLE)
+    u32::try_from(share).unwrap_or(FULL_SHARE)
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::eligible::{Occasion, bar};
-use crate::explanation::Witness;
-use crate::{Member, Standing};
+use crate::eligible::{PickContext, ineligible_reason};
+use crate::explanation::DecisionTrace;
+use crate::{Eligibility, Member};
 
 /// For every route a member carries: the positions to ask, in order.
 #[derive(Debug)]
@@ -22,13 +22,13 @@ pub(crate) struct Routes(HashMap<String, Vec<usize>>);
 
 impl Routes {
     pub(crate) fn new(members: &[Arc<Member>]) -> Self {
-        let carriers = carriers(members);
-        let order = |route: &&str| ((*route).to_owned(), order(route, &carriers, members));
-        Self(carriers.keys().map(order).collect())
+        let by_route = members_by_route(members);
+        let order = |route: &&str| ((*route).to_owned(), order(route, &by_route, members));
+        Self(by_route.keys().map(order).collect())
     }
 
     /// Whether some member carries the route, usable or not.
-    pub(crate) fn knows(&self, route: &str) -> bool {
+    pub(crate) fn contains(&self, route: &str) -> bool {
         self.0.contains_key(route)
     }
 
@@ -37,20 +37,22 @@ impl Routes {
         &self,
         route: &str,
         members: &[Arc<Member>],
-        occasion: Occasion<'_>,
-        witness: &mut impl Witness,
+        context: PickContext<'_>,
+        trace: &mut impl DecisionTrace,
     ) -> Option<usize> {
         let mut order = self.0.get(route)?.iter().copied();
         order.find(|&position| {
             let member = &members[position];
-            let bar = match has_drained(member, occasion.now) {
-                true => Some(Standing::Drained),
-                false => bar(member, occasion),
+            let reason = match has_drained(member, context.now) {
+                true => Some(Eligibility::Drained),
+                false => ineligible_reason(member, context),
             };
-            witness.note(position, || {
-                bar.map_or(Standing::Candidate, |bar| bar.timed(member))
+            trace.record(position, || {
+                reason.map_or(Eligibility::Candidate, |reason| {
+                    reason.with_retry_time(member)
+                })
             });
-            bar.is_none()
+            reason.is_none()
         })
     }
 }
@@ -62,34 +64,34 @@ fn has_drained(member: &Member, now: Duration) -> bool {
 }
 
 /// The members that carry each route: those that are no standbys, then standbys.
-fn carriers(members: &[Arc<Member>]) -> HashMap<&str, Vec<usize>> {
-    let mut carriers = HashMap::<_, Vec<_>>::new();
+fn members_by_route(members: &[Arc<Member>]) -> HashMap<&str, Vec<usize>> {
+    let mut by_route = HashMap::<_, Vec<_>>::new();
     for standby in [false, true] {
         for (position, member) in members.iter().enumerate() {
             let settings = &member.settings;
             if settings.status.standby == standby
                 && let Some(route) = settings.route.as_deref()
             {
-                carriers.entry(route).or_default().push(position);
+                by_route.entry(route).or_default().push(position);
             }
         }
     }
-    carriers
+    by_route
 }
 
 /// The members a session of `route` may go to, redirects followed depth first.
-fn order(route: &str, carriers: &HashMap<&str, Vec<usize>>, members: &[Arc<Member>]) -> Vec<usize> {
-    let carriers_of = |route| carriers.get(route).into_iter().flatten().rev().copied();
+fn order(route: &str, by_route: &HashMap<&str, Vec<usize>>, members: &[Arc<Member>]) -> Vec<usize> {
+    let members_of = |route| by_route.get(route).into_iter().flatten().rev().copied();
     let mut order = Vec::new();
     let mut listed = HashSet::new();
-    let mut pending: Vec<usize> = carriers_of(route).collect();
+    let mut pending: Vec<usize> = members_of(route).collect();
     while let Some(position) = pending.pop() {
         if !listed.insert(position) {
             continue;
         }
         order.push(position);
         if let Some(redirect) = members[position].settings.redirect.as_deref() {
-            pending.extend(carriers_of(redirect));
+            pending.extend(members_of(redirect));
         }
     }
     order

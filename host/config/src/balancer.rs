@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use equipoise_balancer::Settings;
+use equipoise_balancer::BalancerSettings;
 use toml::de::DeValue;
 
 use super::check;
@@ -92,8 +92,8 @@ fn read_balancer(
     }
 }
 
-fn read_settings(name: &str, table: &Table<'_>) -> Settings {
-    Settings {
+fn read_settings(name: &str, table: &Table<'_>) -> BalancerSettings {
+    BalancerSettings {
         name: name.to_owned(),
         nofailover: table.read("nofailover", switch).unwrap_or(false),
         forcerecovery: table.read("forcerecovery", switch).unwrap_or(true),

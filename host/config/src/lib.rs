@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use equipoise_balancer::{MemberSettings, Settings};
+use equipoise_balancer::{BalancerSettings, MemberSettings};
 use http::uri::Authority;
 use http::{HeaderName, Version};
 use ipnet::IpNet;
@@ -541,7 +541,7 @@ pub enum Instances {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Balancer {
     /// Name, `nofailover`, `forcerecovery`, `failonstatus` and `failontimeout`.
-    pub settings: Settings,
+    pub settings: BalancerSettings,
     /// `lbmethod`. Default byrequests.
     pub method: Method,
     /// How sessions are found in requests: `stickysession` with `stickysessionsep` and `scolonpathdelim`.

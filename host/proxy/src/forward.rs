@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use equipoise_balancer::{Choice, Query, Refusal};
+use equipoise_balancer::{NoMember, PickArgs, Selection};
 use equipoise_http::head::Expectation;
 use equipoise_http::host;
 use equipoise_http::{Head, Known, Version};
@@ -330,7 +330,7 @@ impl Exchange<'_> {
                 return Err(error);
             }
             let choice = match self.choose(&tries, &mut call.notes) {
-                Err(Refusal::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
+                Err(NoMember::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
                     Box::pin(self.await_eligible(&tries, call)).await?
                 }
                 choice => choice,
@@ -382,7 +382,7 @@ impl Exchange<'_> {
         &self,
         tries: &Tries,
         call: &mut Call<'_>,
-    ) -> Result<Result<Choice, Refusal>, ProxyError> {
+    ) -> Result<Result<Selection, NoMember>, ProxyError> {
         let limit = self.cluster.config.timeout;
         let step = (limit / 100).max(Duration::from_millis(1));
         let give_up = self.now.get() + limit;
@@ -390,7 +390,7 @@ impl Exchange<'_> {
             self.unless_gone(call.down, sleep(step)).await?;
             self.tick();
             let choice = self.choose(tries, &mut call.notes);
-            if !matches!(choice, Err(Refusal::NoneEligible)) || self.now.get() >= give_up {
+            if !matches!(choice, Err(NoMember::NoneEligible)) || self.now.get() >= give_up {
                 return Ok(choice);
             }
         }
@@ -398,10 +398,10 @@ impl Exchange<'_> {
 
     /// Chooses a member.
     #[inline(always)]
-    fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Choice, Refusal> {
+    fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Selection, NoMember> {
         let services = Services::at(self.time());
         let view = View::new(self.request, self.client.address.ip()).tried(tries);
-        let query = Query {
+        let query = PickArgs {
             worker: self.client.worker.number,
             request: &view,
             session: self.session.as_ref(),
@@ -414,13 +414,13 @@ impl Exchange<'_> {
 
     /// No member is eligible: says when one may be.
     #[cold]
-    fn refused(&self, refusal: Refusal) -> ProxyError {
+    fn refused(&self, refusal: NoMember) -> ProxyError {
         let Cluster {
             balancer, config, ..
         } = self.cluster;
         let checks = config.members.iter().filter_map(|it| it.check.as_ref());
         let until_passed = checks.map(|check| check.interval * check.passes).min();
-        let until_retry = balancer.until_retry(self.time());
+        let until_retry = balancer.retry_in(self.time());
         let times = until_passed.into_iter().chain(until_retry);
         ProxyError::NoMember {
             refusal,
@@ -541,7 +541,7 @@ impl Exchange<'_> {
         self.client.worker.pool(upstream.key, host)
     }
 
-    fn upstream(&self, choice: &Choice) -> &Upstream {
+    fn upstream(&self, choice: &Selection) -> &Upstream {
         &self.cluster.upstreams[choice.position]
     }
 }

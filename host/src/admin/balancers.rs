@@ -208,7 +208,7 @@ impl<'snapshot> BalancerView<'snapshot> {
             nofailover: balancer.settings().nofailover,
             maxattempts: config.max_attempts,
             timeout: words(config.timeout),
-            panics: balancer.panics(),
+            panics: balancer.in_panic_mode(),
             routes: routes
                 .filter(|it| it.balancer == place)
                 .map(route)

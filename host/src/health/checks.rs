@@ -132,6 +132,8 @@ fn note(snapshot: &Snapshot, cluster: &Cluster, judges: &Judges, finding: Findin
         return;
     }
     cluster.chronicle.note_check(member, passed, detail);
-    cluster.balancer.note_check(member, passed, snapshot.now());
+    cluster
+        .balancer
+        .record_check(member, passed, snapshot.now());
     judges.judge(cluster.name(), probe);
 }

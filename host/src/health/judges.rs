@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use equipoise_balancer::Judgement;
+use equipoise_balancer::HealthEvaluator;
 use equipoise_sdk::health::{Probe, State, Transition};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -193,7 +193,7 @@ fn judge_exchanges(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) 
 fn conclude(
     snapshot: &Snapshot,
     cluster: &Cluster,
-    ask: impl FnOnce(&mut Judgement, &Services) -> Vec<Transition>,
+    ask: impl FnOnce(&mut HealthEvaluator, &Services) -> Vec<Transition>,
 ) {
     let (services, begun) = (Services::at(snapshot.now()), Instant::now());
     let transitions = {
@@ -206,7 +206,7 @@ fn conclude(
     for transition in transitions {
         let is_healthy = transition.state == State::Healthy;
         let balancer = &cluster.balancer;
-        balancer.judge(
+        balancer.set_health(
             transition.member,
             is_healthy,
             &transition.reason,

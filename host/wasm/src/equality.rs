@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use equipoise_balancer::PluginJudge as _;
+use equipoise_balancer::PluginHealthPolicy as _;
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;

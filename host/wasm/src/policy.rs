@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use equipoise_balancer::PluginJudge;
+use equipoise_balancer::PluginHealthPolicy;
 use equipoise_sdk::health::{Exchange, Probe, Transition};
 use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector, SessionReader};
 
@@ -159,7 +159,7 @@ impl SessionReader for PluginSession {
 /// A plugin that judges members.
 pub(super) struct SeatedJudge(pub(super) Seat);
 
-impl PluginJudge for SeatedJudge {
+impl PluginHealthPolicy for SeatedJudge {
     fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>> {
         let transitions = self
             .0

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use equipoise_balancer::{FaultKind, PluginJudge, PluginVersion, Role};
+use equipoise_balancer::{FaultKind, PluginHealthPolicy, PluginVersion, Role};
 use equipoise_sdk::{Selector, SessionReader, Setup};
 
 use super::fault::take_fault;
@@ -43,7 +43,7 @@ impl PluginVersion for Version {
         Ok(Box::new(PluginSession::new(seats.collect::<Result<_>>()?)))
     }
 
-    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginJudge>> {
+    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginHealthPolicy>> {
         Ok(Box::new(SeatedJudge(self.seat(Role::Health, setup, 0)?)))
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::{MemberSettings, Outcome, Settings};
+use equipoise_balancer::{AttemptOutcome, BalancerSettings, MemberSettings};
 use equipoise_sdk::testing::FakeRequest;
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ struct Worker {
 
 struct Apache {
     workers: Vec<Worker>,
-    settings: Settings,
+    settings: BalancerSettings,
     by_busyness: bool,
 }
 
@@ -211,7 +211,7 @@ proptest! {
         nofailover: bool,
         forcerecovery: bool,
     ) {
-        let settings = Settings { nofailover, forcerecovery, ..settings() };
+        let settings = BalancerSettings { nofailover, forcerecovery, ..settings() };
         let words: Vec<_> =
             members.iter().enumerate().map(|(at, words)| format!("{words} route=r{at}")).collect();
         let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -235,7 +235,7 @@ proptest! {
                     let at = at % members.len();
                     site.balancer.report(
                         &site.balancer.members()[at],
-                        Outcome::Unreachable,
+                        AttemptOutcome::Unreachable,
                         site.now(),
                     );
                     apache.workers[at].error_time = Some(site.now());
@@ -246,15 +246,15 @@ proptest! {
             };
             let expected = apache.serve(route.as_deref(), site.now());
             let request = route.as_deref().map_or_else(|| FakeRequest::get("/"), session_of);
-            let choice = site.choose(&request, &[], 0);
-            let chosen = choice.as_ref().ok().map(|choice| choice.lease.member().id as usize);
+            let selection = site.choose(&request, &[], 0);
+            let chosen = selection.as_ref().ok().map(|selection| selection.lease.member().id as usize);
             prop_assert_eq!(chosen, expected);
             if matches!(event, Event::Held) {
                 chosen.into_iter().for_each(|w| apache.workers[w].busy += 1);
-                held.push(choice);
+                held.push(selection);
             }
             for (at, worker) in apache.workers.iter().enumerate() {
-                prop_assert_eq!(site.balancer.loads(&[at as u32]), [worker.lbstatus]);
+                prop_assert_eq!(site.balancer.lbstatus(&[at as u32]), [worker.lbstatus]);
             }
         }
     }

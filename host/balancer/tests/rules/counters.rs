@@ -62,17 +62,17 @@ fn heartbeat_reaches_the_members_at_its_address() {
         "address=[::ffff:192.0.2.1]:82",
         "",
     ]);
-    let beat = |from: &str, port| {
+    let record_heartbeat = |from: &str, port| {
         let from = from.parse().unwrap();
-        site.balancer.beat(from, port, 5, 2, site.now())
+        site.balancer.record_heartbeat(from, port, 5, 2, site.now())
     };
-    assert_eq!(beat("192.0.2.9", None), 0);
-    assert_eq!(beat("192.0.2.1", Some(81)), 1);
-    let heard = |name| site.member(name).counters.heartbeat().is_some();
-    assert_eq!(["b1", "b2", "b3"].map(heard), [false, true, false]);
-    assert_eq!(beat("::ffff:192.0.2.1", None), 3);
+    assert_eq!(record_heartbeat("192.0.2.9", None), 0);
+    assert_eq!(record_heartbeat("192.0.2.1", Some(81)), 1);
+    let heartbeat_at = |name| site.member(name).counters.heartbeat().is_some();
+    assert_eq!(["b1", "b2", "b3"].map(heartbeat_at), [false, true, false]);
+    assert_eq!(record_heartbeat("::ffff:192.0.2.1", None), 3);
     assert_eq!(
-        ["b1", "b2", "b3", "b4", "b5"].map(heard),
+        ["b1", "b2", "b3", "b4", "b5"].map(heartbeat_at),
         [true, true, false, true, false]
     );
 }
@@ -81,8 +81,8 @@ fn heartbeat_reaches_the_members_at_its_address() {
 fn last_heartbeat_is_the_one_that_counts() {
     let counters = Counters::default();
     assert_eq!(counters.heartbeat(), None);
-    counters.beat(1, 2, Duration::ZERO);
-    counters.beat(u32::MAX, 7, Duration::from_nanos(3));
+    counters.record_heartbeat(1, 2, Duration::ZERO);
+    counters.record_heartbeat(u32::MAX, 7, Duration::from_nanos(3));
     let report = counters.heartbeat().unwrap();
     assert_eq!((report.ready, report.busy), (u32::MAX, 7));
     assert_eq!(report.at, Duration::from_nanos(3));

@@ -132,5 +132,5 @@ fn disabled_and_stopped_members_take_nothing() {
 fn member_that_may_not_be_chosen_is_owed_nothing() {
     let site = Site::new(&["", "", "status=H", "lbset=1"]);
     site.serve();
-    assert_eq!(site.balancer.loads(&[2, 3]), [0, 0]);
+    assert_eq!(site.balancer.lbstatus(&[2, 3]), [0, 0]);
 }

@@ -2,43 +2,49 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::{By, Choice, Explanation, Refusal, Settings, Standing};
+use equipoise_balancer::{
+    BalancerSettings, Eligibility, Explanation, NoMember, PickReason, Selection,
+};
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector};
 
-use crate::site::{Site, query, session_of, settings};
+use crate::site::{Site, args, session_of, settings};
 
 /// A standing in a word.
-fn word(standing: &Standing) -> String {
-    match standing {
-        Standing::Candidate => "candidate".to_owned(),
-        Standing::NotAsked => "-".to_owned(),
-        Standing::Disabled => "disabled".to_owned(),
-        Standing::Stopped => "stopped".to_owned(),
-        Standing::InError(until) => {
+fn word(eligibility: &Eligibility) -> String {
+    match eligibility {
+        Eligibility::Candidate => "candidate".to_owned(),
+        Eligibility::NotConsidered => "-".to_owned(),
+        Eligibility::Disabled => "disabled".to_owned(),
+        Eligibility::Stopped => "stopped".to_owned(),
+        Eligibility::InError(until) => {
             format!("error<{}", until.map_or(0, |until| until.as_secs()))
         }
-        Standing::Unhealthy => "unhealthy".to_owned(),
-        Standing::Draining => "draining".to_owned(),
-        Standing::Drained => "drained".to_owned(),
-        Standing::Tried => "tried".to_owned(),
-        Standing::SpareNotNeeded => "spare".to_owned(),
-        Standing::StandbyNotNeeded => "standby".to_owned(),
-        Standing::HeldBack => "held-back".to_owned(),
-        Standing::Narrowed => "narrowed".to_owned(),
+        Eligibility::Unhealthy => "unhealthy".to_owned(),
+        Eligibility::Draining => "draining".to_owned(),
+        Eligibility::Drained => "drained".to_owned(),
+        Eligibility::Tried => "tried".to_owned(),
+        Eligibility::SpareNotNeeded => "spare".to_owned(),
+        Eligibility::StandbyNotNeeded => "standby".to_owned(),
+        Eligibility::HeldBack => "held-back".to_owned(),
+        Eligibility::ExcludedByMethod => "narrowed".to_owned(),
     }
 }
 
 fn words(explanation: &Explanation) -> String {
-    let words: Vec<_> = explanation.standings.iter().map(word).collect();
+    let words: Vec<_> = explanation.eligibility.iter().map(word).collect();
     words.join(" ")
 }
 
 /// Who was chosen, how, and how everybody stood.
-fn told((choice, explanation): (Result<Choice, Refusal>, Explanation)) -> String {
-    let who = match choice {
-        Ok(choice) => format!("{} by {:?}", choice.lease.member().settings.name, choice.by),
-        Err(refusal) => format!("{refusal:?}"),
+fn told((selection, explanation): (Result<Selection, NoMember>, Explanation)) -> String {
+    let who = match selection {
+        Ok(selection) => format!(
+            "{} by {:?}",
+            selection.lease.member().settings.name,
+            selection.reason
+        ),
+        Err(no_member) => format!("{no_member:?}"),
     };
     format!("{who}: {}", words(&explanation))
 }
@@ -138,22 +144,22 @@ fn every_reason_to_pass_a_member_over_is_told() {
 
 #[test]
 fn unhealthy_member_is_told_and_so_is_panic() {
-    let panicky = Settings {
+    let panicky = BalancerSettings {
         panic_threshold: 60,
         ..settings()
     };
     let site = Site::new(&["", ""]);
-    site.balancer.judge(0, false, "", site.now());
+    site.balancer.set_health(0, false, "", site.now());
     assert_eq!(
         told(site.explain(&free(), &[])),
         "b2 by Method: unhealthy candidate"
     );
     let site = Site::with(panicky, "byrequests", &["", ""]);
-    site.balancer.judge(0, false, "", site.now());
-    let (choice, explanation) = site.explain(&free(), &[]);
-    assert!(explanation.panics);
+    site.balancer.set_health(0, false, "", site.now());
+    let (selection, explanation) = site.explain(&free(), &[]);
+    assert!(explanation.in_panic_mode);
     assert_eq!(
-        told((choice, explanation)),
+        told((selection, explanation)),
         "b1 by Method: candidate candidate"
     );
 }
@@ -239,7 +245,7 @@ fn session_is_told_with_those_that_were_asked_for_it() {
 
 #[test]
 fn refusal_of_a_session_is_told_with_its_member() {
-    let nofailover = Settings {
+    let nofailover = BalancerSettings {
         nofailover: true,
         ..settings()
     };
@@ -255,10 +261,10 @@ fn key_is_told() {
     let site = Site::new(&["status=D", ""]);
     let (request, host) = (free(), FakeHost::default());
     let key = Affinity::Key("k".to_owned());
-    let explained = site.balancer.explain(&equipoise_balancer::Query {
+    let explained = site.balancer.explain(&equipoise_balancer::PickArgs {
         session: Some(&key),
         now: site.now(),
-        ..query(&request, &host)
+        ..args(&request, &host)
     });
     assert_eq!(told(explained), "b2 by Key: disabled candidate");
 }
@@ -266,26 +272,26 @@ fn key_is_told() {
 #[test]
 fn tries_that_had_to_be_disregarded_are_told() {
     let site = Site::new(&["", "status=D"]);
-    let (choice, explanation) = site.explain(&free(), &["b1"]);
-    assert!(explanation.tries_were_disregarded);
+    let (selection, explanation) = site.explain(&free(), &["b1"]);
+    assert!(explanation.tried_ignored);
     assert_eq!(
-        told((choice, explanation)),
+        told((selection, explanation)),
         "b1 by Method: candidate disabled"
     );
-    assert!(!site.explain(&free(), &[]).1.tries_were_disregarded);
+    assert!(!site.explain(&free(), &[]).1.tried_ignored);
 }
 
 #[test]
 fn forced_recovery_is_told() {
     let site = Site::new(&["", ""]);
     site.fail(&["b1", "b2"]);
-    let (choice, explanation) = site.explain(&free(), &[]);
-    assert!(explanation.recovery_was_forced);
+    let (selection, explanation) = site.explain(&free(), &[]);
+    assert!(explanation.recovery_forced);
     assert_eq!(
-        told((choice, explanation)),
+        told((selection, explanation)),
         "b1 by Method: candidate candidate"
     );
-    assert!(!site.explain(&free(), &[]).1.recovery_was_forced);
+    assert!(!site.explain(&free(), &[]).1.recovery_forced);
 }
 
 /// Leaves the choice among these places to the fallback.
@@ -355,13 +361,13 @@ fn decisions_are_the_same_whether_they_are_explained_or_not() {
             chosen.lease.member().id,
             "{round}"
         );
-        assert_eq!(explained.by, chosen.by);
+        assert_eq!(explained.reason, chosen.reason);
     }
 }
 
 #[test]
 fn ways_to_be_found_are_numbered_in_their_order() {
-    for (number, by) in By::ALL.into_iter().enumerate() {
+    for (number, by) in PickReason::ALL.into_iter().enumerate() {
         assert_eq!(by as usize, number);
     }
 }

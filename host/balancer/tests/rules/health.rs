@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use equipoise_balancer::{Change, Member, MemberSettings, Observer, Outcome, Settings};
+use equipoise_balancer::{
+    AttemptOutcome, BalancerSettings, Member, MemberSettings, Observer, StateChange,
+};
 
 use crate::site::{Site, settings};
 
@@ -51,7 +53,7 @@ fn panic_begins_below_its_threshold_of_enabled_members() {
         (100, &["b1"][..], "b1 b2 b3"),
     ];
     for (panic_threshold, unhealthy, served) in table {
-        let settings = Settings {
+        let settings = BalancerSettings {
             panic_threshold,
             ..settings()
         };
@@ -64,13 +66,13 @@ fn panic_begins_below_its_threshold_of_enabled_members() {
             served,
             "{panic_threshold} % and {unhealthy:?}"
         );
-        assert_eq!(site.balancer.panics(), served == "b1 b2 b3");
+        assert_eq!(site.balancer.in_panic_mode(), served == "b1 b2 b3");
     }
 }
 
 #[test]
 fn panic_ends_when_enough_members_are_healthy_again() {
-    let settings = Settings {
+    let settings = BalancerSettings {
         panic_threshold: 50,
         ..settings()
     };
@@ -80,7 +82,7 @@ fn panic_ends_when_enough_members_are_healthy_again() {
     assert_eq!(site.sequence(2), "b1 b2");
     site.judge("b2", true);
     assert_eq!(site.sequence(2), "b2 b2");
-    assert!(!site.balancer.panics());
+    assert!(!site.balancer.in_panic_mode());
 }
 
 /// Apache: a check that passes ends the error state, too, and beats `retry`.
@@ -194,7 +196,7 @@ fn member_that_is_let_back_starts_slowly() {
 
 #[test]
 fn panic_follows_who_is_enabled() {
-    let settings = Settings {
+    let settings = BalancerSettings {
         panic_threshold: 50,
         ..settings()
     };
@@ -209,8 +211,8 @@ fn panic_follows_who_is_enabled() {
 fn every_change_of_state_is_told_once_with_its_cause() {
     let site = Site::new(&["retry=10 passes=1", "retry=10"]);
     let (site, seen) = site.observed();
-    site.report("b1", Outcome::Unreachable);
-    site.report("b1", Outcome::Unreachable);
+    site.report("b1", AttemptOutcome::Unreachable);
+    site.report("b1", AttemptOutcome::Unreachable);
     site.wait(Duration::from_secs(11));
     site.serve();
     site.judge("b2", false);
@@ -240,7 +242,7 @@ fn every_change_of_state_is_told_once_with_its_cause() {
 pub(crate) struct Seen(pub(crate) Mutex<Vec<String>>);
 
 impl Observer for Seen {
-    fn observe(&self, member: Option<&Member>, change: Change<'_>) {
+    fn observe(&self, member: Option<&Member>, change: StateChange<'_>) {
         let name = member.map_or("site", |member| &*member.settings.name);
         self.0.lock().unwrap().push(format!("{name} {change:?}"));
     }
@@ -271,18 +273,18 @@ impl Site {
         let seen = Arc::new(Seen::default());
         let observer = seen.clone();
         (
-            self.with_balancer(|balancer| balancer.observed_by(observer)),
+            self.with_balancer(|balancer| balancer.with_observer(observer)),
             seen,
         )
     }
 
     fn judge(&self, name: &str, is_healthy: bool) {
         let id = self.member(name).id;
-        self.balancer.judge(id, is_healthy, "test", self.now());
+        self.balancer.set_health(id, is_healthy, "test", self.now());
     }
 
     fn check(&self, name: &str, passed: bool) {
         let id = self.member(name).id;
-        self.balancer.note_check(id, passed, self.now());
+        self.balancer.record_check(id, passed, self.now());
     }
 }

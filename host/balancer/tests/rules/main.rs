@@ -1,13 +1,13 @@
 //! The rules of balancing, with the built-in policies: one file a subject.
 
 mod apache;
-mod choosing;
+mod caching;
 mod counters;
 mod eligible;
 mod explaining;
 mod health;
-mod judgement;
-mod knowing;
+mod health_evaluator;
+mod methods;
 mod recovery;
 mod site;
 mod sticky;

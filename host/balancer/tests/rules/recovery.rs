@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::{Outcome, Settings};
+use equipoise_balancer::{AttemptOutcome, BalancerSettings};
 
 use crate::site::{Site, settings};
 
 /// Apache 2.4.71 (apache-semantics 1.13): `failonstatus=503` on b1, `retry=2`.
 #[test]
 fn member_that_answers_a_status_of_failonstatus_waits_for_its_retry() {
-    let settings = Settings {
+    let settings = BalancerSettings {
         failonstatus: vec![500, 503],
         ..settings()
     };
     let site = Site::with(settings, "byrequests", &["retry=2", "retry=2"]);
     assert_eq!(site.serve(), "b1");
-    site.report("b1", Outcome::Answered(503));
+    site.report("b1", AttemptOutcome::Responded(503));
     assert_eq!(site.sequence(3), "b2 b2 b2");
     site.wait(Duration::from_millis(2_200));
     assert_eq!(site.sequence(4), "b2 b1 b2 b1");
@@ -23,19 +23,19 @@ fn member_that_answers_a_status_of_failonstatus_waits_for_its_retry() {
 
 #[test]
 fn only_what_the_settings_name_puts_a_member_into_error() {
-    let failing = || Settings {
+    let failing = || BalancerSettings {
         failonstatus: vec![503],
         failontimeout: true,
         ..settings()
     };
     let table = [
-        (settings(), Outcome::Unreachable, true),
-        (settings(), Outcome::Connected, false),
-        (settings(), Outcome::Answered(503), false),
-        (settings(), Outcome::TimedOut, false),
-        (failing(), Outcome::Answered(503), true),
-        (failing(), Outcome::Answered(502), false),
-        (failing(), Outcome::TimedOut, true),
+        (settings(), AttemptOutcome::Unreachable, true),
+        (settings(), AttemptOutcome::Connected, false),
+        (settings(), AttemptOutcome::Responded(503), false),
+        (settings(), AttemptOutcome::TimedOut, false),
+        (failing(), AttemptOutcome::Responded(503), true),
+        (failing(), AttemptOutcome::Responded(502), false),
+        (failing(), AttemptOutcome::TimedOut, true),
     ];
     for (settings, outcome, in_error) in table {
         let site = Site::with(settings, "byrequests", &["", "status=I"]);
@@ -72,7 +72,8 @@ fn time_that_runs_backwards_only_prolongs_the_error() {
     let site = Site::new(&["retry=1", ""]);
     let later = site.now() + Duration::from_secs(100);
     let failed = site.member("b1");
-    site.balancer.report(failed, Outcome::Unreachable, later);
+    site.balancer
+        .report(failed, AttemptOutcome::Unreachable, later);
     assert_eq!(site.sequence(2), "b2 b2");
 }
 
@@ -93,7 +94,7 @@ fn connection_made_forgets_the_retries() {
         assert_eq!(site.serve(), "b1");
         assert_eq!(site.member("b1").counters.retries(), retries);
     }
-    site.report("b1", Outcome::Connected);
+    site.report("b1", AttemptOutcome::Connected);
     assert_eq!(site.member("b1").counters.retries(), 0);
 }
 
@@ -101,7 +102,7 @@ fn connection_made_forgets_the_retries() {
 fn connection_made_does_not_end_an_error_reported_meanwhile() {
     let site = Site::new(&["", ""]);
     site.fail(&["b1"]);
-    site.report("b1", Outcome::Connected);
+    site.report("b1", AttemptOutcome::Connected);
     assert!(site.in_error("b1"));
 }
 
@@ -127,7 +128,7 @@ fn errors_of_all_members_are_forgotten_at_once() {
 
 #[test]
 fn without_forcerecovery_the_errors_of_all_members_hold() {
-    let settings = Settings {
+    let settings = BalancerSettings {
         forcerecovery: false,
         ..settings()
     };

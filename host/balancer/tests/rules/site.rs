@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_balancer::{
-    Balancer, Choice, Counters, Explanation, Member, MemberSettings, Methods, Outcome, Query,
-    Refusal, Settings,
+    AttemptOutcome, Balancer, BalancerSettings, Counters, Explanation, Member, MemberSettings,
+    NoMember, PickArgs, Selection, SelectorWithFallback,
 };
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
@@ -18,8 +18,8 @@ use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_session::Session;
 
 /// Apache's defaults.
-pub(crate) fn settings() -> Settings {
-    Settings {
+pub(crate) fn settings() -> BalancerSettings {
+    BalancerSettings {
         name: "site".to_owned(),
         nofailover: false,
         forcerecovery: true,
@@ -82,12 +82,12 @@ impl Site {
         Self::with(settings(), name, members)
     }
 
-    pub(crate) fn with(settings: Settings, name: &str, members: &[&str]) -> Self {
+    pub(crate) fn with(settings: BalancerSettings, name: &str, members: &[&str]) -> Self {
         Self::with_selector(settings, method(name), members)
     }
 
     pub(crate) fn with_selector(
-        settings: Settings,
+        settings: BalancerSettings,
         selector: Box<dyn Selector>,
         members: &[&str],
     ) -> Self {
@@ -140,15 +140,15 @@ impl Site {
         request: &FakeRequest,
         tried: &[&str],
         random: u32,
-    ) -> Result<Choice, Refusal> {
+    ) -> Result<Selection, NoMember> {
         let host = FakeHost::with_random(random);
         let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
-        self.balancer.choose(&Query {
+        self.balancer.choose(&PickArgs {
             session: session.as_ref(),
             tried: &tried,
             now: self.now(),
-            ..query(request, &host)
+            ..args(request, &host)
         })
     }
 
@@ -157,15 +157,15 @@ impl Site {
         &self,
         request: &FakeRequest,
         tried: &[&str],
-    ) -> (Result<Choice, Refusal>, Explanation) {
+    ) -> (Result<Selection, NoMember>, Explanation) {
         let host = FakeHost::with_random(0);
         let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
-        self.balancer.explain(&Query {
+        self.balancer.explain(&PickArgs {
             session: session.as_ref(),
             tried: &tried,
             now: self.now(),
-            ..query(request, &host)
+            ..args(request, &host)
         })
     }
 
@@ -195,14 +195,14 @@ impl Site {
         served.join(" ")
     }
 
-    pub(crate) fn report(&self, name: &str, outcome: Outcome) {
+    pub(crate) fn report(&self, name: &str, outcome: AttemptOutcome) {
         self.balancer.report(self.member(name), outcome, self.now());
     }
 
     /// The members cannot be reached.
     pub(crate) fn fail(&self, names: &[&str]) {
         for name in names {
-            self.report(name, Outcome::Unreachable);
+            self.report(name, AttemptOutcome::Unreachable);
         }
     }
 
@@ -212,7 +212,7 @@ impl Site {
 }
 
 fn balancer<'words>(
-    settings: Settings,
+    settings: BalancerSettings,
     selector: Box<dyn Selector>,
     members: impl Iterator<Item = (&'words str, Arc<Counters>)>,
 ) -> Balancer {
@@ -230,7 +230,7 @@ fn balancer<'words>(
         semicolon_ends: false,
         routes: routes.collect(),
     };
-    let methods = Methods {
+    let methods = SelectorWithFallback {
         selector,
         fallback: method("byrequests"),
     };
@@ -238,11 +238,11 @@ fn balancer<'words>(
 }
 
 /// The first try of a request without a session, at the origin of time.
-pub(crate) fn query<'request>(
+pub(crate) fn args<'request>(
     request: &'request FakeRequest,
     host: &'request FakeHost,
-) -> Query<'request> {
-    Query {
+) -> PickArgs<'request> {
+    PickArgs {
         worker: 0,
         request,
         session: None,
@@ -258,9 +258,9 @@ pub(crate) fn session_of(route: &str) -> FakeRequest {
 }
 
 /// The name of the member chosen; the request is over. A refusal is Apache's `503`.
-pub(crate) fn name(choice: Result<Choice, Refusal>) -> String {
-    match choice {
-        Ok(choice) => choice.lease.member().settings.name.clone(),
+pub(crate) fn name(selection: Result<Selection, NoMember>) -> String {
+    match selection {
+        Ok(selection) => selection.lease.member().settings.name.clone(),
         Err(_) => "503".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::{Refusal, Settings};
+use equipoise_balancer::{BalancerSettings, NoMember};
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{Affinity, SessionReader};
 use equipoise_session::Session;
@@ -14,9 +14,9 @@ const ROUTES: [&str; 3] = ["route=r1", "route=r2", "route=r3"];
 
 /// Who takes the request, and whether its route changed.
 fn outcome(site: &Site, request: &FakeRequest) -> (String, bool) {
-    let choice = site.choose(request, &[], 0).unwrap();
-    let changed = choice.route_changed;
-    (name(Ok(choice)), changed)
+    let selection = site.choose(request, &[], 0).unwrap();
+    let changed = selection.route_changed;
+    (name(Ok(selection)), changed)
 }
 
 /// Apache 2.4.71's answers (apache-semantics 1.6), but for `xsidp`: here only whole names count.
@@ -77,7 +77,7 @@ fn sticky_hits_are_charged_over_all_usable_members_of_any_set_and_role() {
     let site = Site::new(&members);
     site.fail(&["b7"]);
     site.serve_session("r1");
-    let loads = site.balancer.loads(&[0, 1, 2, 3, 4, 5, 6]);
+    let loads = site.balancer.lbstatus(&[0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(loads, [-500, 200, 100, 100, 100, 0, 0]);
 }
 
@@ -177,8 +177,8 @@ fn redirect_to_nobody_ends_in_normal_balancing() {
     assert_eq!(site.serve_session("r1"), "b2");
 }
 
-fn nofailover() -> Settings {
-    Settings {
+fn nofailover() -> BalancerSettings {
+    BalancerSettings {
         nofailover: true,
         ..settings()
     }
@@ -188,8 +188,8 @@ fn nofailover() -> Settings {
 fn nofailover_refuses_a_session_whose_member_is_unusable() {
     let site = Site::with(nofailover(), "byrequests", &ROUTES);
     site.fail(&["b1"]);
-    let refusal = site.choose(&session_of("r1"), &[], 0).unwrap_err();
-    assert_eq!(refusal, Refusal::SessionUnusable);
+    let no_member = site.choose(&session_of("r1"), &[], 0).unwrap_err();
+    assert_eq!(no_member, NoMember::SessionUnusable);
     assert_eq!(site.serve(), "b2");
     assert_eq!(site.serve_session("r2"), "b2");
 }

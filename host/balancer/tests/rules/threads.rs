@@ -2,10 +2,10 @@
 
 use std::thread;
 
-use equipoise_balancer::{Balancer, Choice};
+use equipoise_balancer::{Balancer, Selection};
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 
-use crate::site::{Site, query};
+use crate::site::{Site, args};
 
 const THREADS: usize = 8;
 
@@ -19,9 +19,9 @@ fn on_all_threads(site: &Site, work: impl Fn(&Balancer) + Sync) {
     });
 }
 
-fn choose(balancer: &Balancer) -> Choice {
+fn choose(balancer: &Balancer) -> Selection {
     balancer
-        .choose(&query(&FakeRequest::get("/"), &FakeHost::default()))
+        .choose(&args(&FakeRequest::get("/"), &FakeHost::default()))
         .expect("somebody is eligible")
 }
 
@@ -41,7 +41,7 @@ fn concurrent_decisions_add_up_to_the_sequence() {
         if method == "byrequests" {
             assert_eq!(elected, [4_000, 8_000, 12_000]);
         }
-        assert_eq!(site.balancer.loads(&[0, 1, 2]).iter().sum::<i64>(), 0);
+        assert_eq!(site.balancer.lbstatus(&[0, 1, 2]).iter().sum::<i64>(), 0);
     }
 }
 
@@ -49,13 +49,13 @@ fn concurrent_decisions_add_up_to_the_sequence() {
 fn concurrent_requests_spread_by_busyness_exactly() {
     let site = Site::by("bybusyness", &[""; THREADS]);
     let balancer = &site.balancer;
-    let choices: Vec<Choice> = thread::scope(|scope| {
+    let selections: Vec<Selection> = thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| scope.spawn(|| choose(balancer)));
         threads.map(|thread| thread.join().unwrap()).into()
     });
     let busy = balancer.members().iter().map(|m| m.counters.busy());
     assert_eq!(busy.collect::<Vec<_>>(), [1; THREADS]);
-    drop(choices);
+    drop(selections);
     assert!(balancer.members().iter().all(|m| m.counters.busy() == 0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use equipoise_balancer::{Refusal, Settings};
+use equipoise_balancer::{BalancerSettings, NoMember};
 use equipoise_sdk::testing::FakeRequest;
 use proptest::prelude::*;
 
@@ -50,25 +50,25 @@ fn session_leaves_a_tried_member() {
     let site = Site::new(&["route=r1 redirect=r3", "route=r2", "route=r3"]);
     let session = session_of("r1");
     assert_eq!(name(site.choose(&session, &["b1"], 0)), "b3");
-    let choice = site.choose(&session, &["b1", "b3"], 0).unwrap();
-    assert!(!choice.sticky && choice.route_changed);
-    assert_eq!(name(Ok(choice)), "b2");
+    let selection = site.choose(&session, &["b1", "b3"], 0).unwrap();
+    assert!(!selection.sticky && selection.route_changed);
+    assert_eq!(name(Ok(selection)), "b2");
     assert_eq!(name(site.choose(&session, &["b1", "b2", "b3"], 0)), "b1");
 }
 
 #[test]
 fn nofailover_keeps_a_session_at_its_tried_member() {
-    let settings = Settings {
+    let settings = BalancerSettings {
         nofailover: true,
         ..settings()
     };
     let site = Site::with(settings, "byrequests", &["route=r1", "route=r2"]);
-    let choice = site.choose(&session_of("r1"), &["b1"], 0).unwrap();
-    assert!(choice.sticky && !choice.route_changed);
-    assert_eq!(name(Ok(choice)), "b1");
+    let selection = site.choose(&session_of("r1"), &["b1"], 0).unwrap();
+    assert!(selection.sticky && !selection.route_changed);
+    assert_eq!(name(Ok(selection)), "b1");
     site.fail(&["b1"]);
-    let refusal = site.choose(&session_of("r1"), &["b1"], 0).unwrap_err();
-    assert_eq!(refusal, Refusal::SessionUnusable);
+    let no_member = site.choose(&session_of("r1"), &["b1"], 0).unwrap_err();
+    assert_eq!(no_member, NoMember::SessionUnusable);
 }
 
 const FLAGS: [&str; 8] = ["-D", "-D", "-D", "D", "R", "H", "N", "I"];
@@ -87,8 +87,8 @@ proptest! {
         let failed: Vec<_> = settings.zip(&members).filter(|(_, m)| m.2).map(|(n, _)| n).collect();
         site.fail(&failed);
         let mut tried = Vec::new();
-        while let Ok(choice) = site.choose(&FakeRequest::get("/"), &tried, 0) {
-            let member = site.member(&choice.lease.member().settings.name);
+        while let Ok(selection) = site.choose(&FakeRequest::get("/"), &tried, 0) {
+            let member = site.member(&selection.lease.member().settings.name);
             prop_assert!(member.is_usable() && !member.settings.status.draining);
             if tried.contains(&member.settings.name.as_str()) {
                 break;

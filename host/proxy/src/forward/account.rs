@@ -1,6 +1,6 @@
 //! What a try came to: told to the balancer and to its judge.
 
-use equipoise_balancer::{Choice, Outcome};
+use equipoise_balancer::{AttemptOutcome, Selection};
 use equipoise_sdk::health;
 
 use super::Exchange;
@@ -9,16 +9,16 @@ use crate::observe::{Account, Opening};
 impl Exchange<'_> {
     /// What became of a request at its member that did not answer, for the balancer and its judge.
     #[cold]
-    pub(super) fn report_trouble(&self, choice: &Choice, outcome: Outcome) {
+    pub(super) fn report_trouble(&self, choice: &Selection, outcome: AttemptOutcome) {
         self.report(choice, outcome);
     }
 
     /// What became of a request at its member, for the balancer and its judge.
     #[inline(always)]
-    pub(super) fn report(&self, choice: &Choice, outcome: Outcome) {
+    pub(super) fn report(&self, choice: &Selection, outcome: AttemptOutcome) {
         let now = self.time();
-        if let Outcome::Answered(_) = outcome {
-            choice.lease.answered(now);
+        if let AttemptOutcome::Responded(_) = outcome {
+            choice.lease.record_response(now);
         }
         let member = choice.lease.member();
         let after = now.saturating_sub(choice.lease.since());
@@ -33,7 +33,7 @@ impl Exchange<'_> {
 
     /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
     #[inline]
-    pub(super) fn account(&self, choice: &Choice, status: u16) -> Option<Box<Account>> {
+    pub(super) fn account(&self, choice: &Selection, status: u16) -> Option<Box<Account>> {
         let exchanges = self.cluster.exchanges.as_ref()?;
         let latency = self.time().saturating_sub(choice.lease.since());
         Some(Box::new(Account {
@@ -44,7 +44,7 @@ impl Exchange<'_> {
         }))
     }
 
-    fn opening(&self, choice: &Choice) -> Opening {
+    fn opening(&self, choice: &Selection) -> Opening {
         Opening {
             member: choice.lease.member().id,
             origin: self.snapshot.started(),
@@ -54,11 +54,11 @@ impl Exchange<'_> {
 }
 
 /// What the judge calls an exchange without an answer.
-fn failure(outcome: Outcome) -> Option<health::Failure> {
+fn failure(outcome: AttemptOutcome) -> Option<health::Failure> {
     match outcome {
-        Outcome::Connected | Outcome::Answered(_) => None,
-        Outcome::Unreachable => Some(health::Failure::Unreachable),
-        Outcome::TimedOut => Some(health::Failure::TimedOut),
-        Outcome::BrokenOff => Some(health::Failure::BrokenOff),
+        AttemptOutcome::Connected | AttemptOutcome::Responded(_) => None,
+        AttemptOutcome::Unreachable => Some(health::Failure::Unreachable),
+        AttemptOutcome::TimedOut => Some(health::Failure::TimedOut),
+        AttemptOutcome::ResponseFailed => Some(health::Failure::BrokenOff),
     }
 }

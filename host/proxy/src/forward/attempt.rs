@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use equipoise_balancer::{Choice, Outcome};
+use equipoise_balancer::{AttemptOutcome, Selection};
 use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known, Version};
 use tokio::time::{Instant, timeout};
@@ -22,7 +22,7 @@ impl Exchange<'_> {
     /// Sends the request to the chosen member and waits for the head of its response.
     pub(super) async fn attempt(
         &self,
-        choice: &Choice,
+        choice: &Selection,
         needs_fresh_connection: bool,
         call: &mut Call<'_>,
     ) -> Result<Answered, Failed> {
@@ -80,7 +80,7 @@ impl Exchange<'_> {
             return Err(self.failed(choice, error, was_reused));
         }
         let status = call.room.response.status();
-        self.report(choice, Outcome::Answered(status));
+        self.report(choice, AttemptOutcome::Responded(status));
         Ok(Answered {
             connection,
             pool,
@@ -90,14 +90,18 @@ impl Exchange<'_> {
     }
 
     /// A try that failed after the request was handed to a connection.
-    fn failed(&self, choice: &Choice, error: ProxyError, was_reused: bool) -> Failed {
+    fn failed(&self, choice: &Selection, error: ProxyError, was_reused: bool) -> Failed {
         match error {
-            ProxyError::ResponseTimeout(_) => self.report_trouble(choice, Outcome::TimedOut),
+            ProxyError::ResponseTimeout(_) => self.report_trouble(choice, AttemptOutcome::TimedOut),
             ProxyError::PingTimeout(_) | ProxyError::Unreachable(_) => {
-                self.report_trouble(choice, Outcome::Unreachable);
+                self.report_trouble(choice, AttemptOutcome::Unreachable);
             }
-            ProxyError::InvalidResponse(_) => self.report_trouble(choice, Outcome::BrokenOff),
-            ProxyError::Reset(_) if !was_reused => self.report_trouble(choice, Outcome::BrokenOff),
+            ProxyError::InvalidResponse(_) => {
+                self.report_trouble(choice, AttemptOutcome::ResponseFailed)
+            }
+            ProxyError::Reset(_) if !was_reused => {
+                self.report_trouble(choice, AttemptOutcome::ResponseFailed)
+            }
             _ => {}
         }
         Failed { error, was_reused }
@@ -106,7 +110,7 @@ impl Exchange<'_> {
     /// A new connection to the chosen member, or one that another request has just made and that may be shared.
     async fn connect(
         &self,
-        choice: &Choice,
+        choice: &Selection,
         pool: &Rc<Pool>,
         needs_fresh: bool,
         may_share: bool,
@@ -129,10 +133,10 @@ impl Exchange<'_> {
             .await;
         match &opened {
             Ok(connection) if connection.is_reused() => {}
-            Ok(_) => self.report(choice, Outcome::Connected),
+            Ok(_) => self.report(choice, AttemptOutcome::Connected),
             Err(ConnectError::Name(_)) => return Err(ProxyError::Misdirected),
             Err(error) if error.is_the_members() => {
-                self.report_trouble(choice, Outcome::Unreachable)
+                self.report_trouble(choice, AttemptOutcome::Unreachable)
             }
             Err(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::Refusal;
+use equipoise_balancer::NoMember;
 use equipoise_http::{Fields, Head, Known, Version, Violation, reason};
 use thiserror::Error;
 
@@ -51,7 +51,7 @@ pub(crate) enum ProxyError {
     /// No member is eligible.
     #[error("{refusal}")]
     NoMember {
-        refusal: Refusal,
+        refusal: NoMember,
         /// When one may be eligible again, for `Retry-After`.
         retry_after: Duration,
     },

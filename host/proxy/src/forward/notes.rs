@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use equipoise_balancer::{Balancer, Choice, Query, Refusal};
+use equipoise_balancer::{Balancer, NoMember, PickArgs, Selection};
 use equipoise_http::{Edit, Head, Name};
 
 use super::{ClientError, Exchange, ProxyError};
@@ -84,8 +84,8 @@ impl<'request> Notes<'request> {
     pub(super) fn choose(
         &mut self,
         exchange: &Exchange<'_>,
-        query: &Query<'_>,
-    ) -> Result<Choice, Refusal> {
+        query: &PickArgs<'_>,
+    ) -> Result<Selection, NoMember> {
         let balancer: &Balancer = &exchange.cluster.balancer;
         match &mut self.story {
             None => balancer.choose(query),
@@ -107,7 +107,7 @@ impl<'request> Notes<'request> {
 
     /// A member is asked.
     #[inline(always)]
-    pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Choice) {
+    pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Selection) {
         let (cluster, session) = (exchange.cluster, exchange.session.as_ref());
         let meters = &cluster.meters;
         meters.count_choice(choice, cluster.config.method, session);

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use equipoise_balancer::Choice;
+use equipoise_balancer::Selection;
 use equipoise_http::http1::Framing;
 use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
@@ -21,7 +21,7 @@ impl Exchange<'_> {
     /// Passes the member's response on to the client, to its end.
     pub(super) async fn pass_on(
         &self,
-        choice: &Choice,
+        choice: &Selection,
         answered: &mut Answered,
         call: &mut Call<'_>,
     ) -> Ended {
@@ -60,7 +60,7 @@ impl Exchange<'_> {
 
     /// The member is done with: what the client has yet to take is not its business.
     #[inline(always)]
-    pub(super) fn part(&self, choice: Choice, mut answered: Answered, ended: &Ended) {
+    pub(super) fn part(&self, choice: Selection, mut answered: Answered, ended: &Ended) {
         answered.close(ended.failure());
         let upstream = self.upstream(&choice);
         match ended {
@@ -95,7 +95,7 @@ impl Exchange<'_> {
 
     /// Makes the head of a member's response the client's.
     #[inline(always)]
-    fn edit_answer(&self, choice: &Choice, member: &Member, room: &mut Room) {
+    fn edit_answer(&self, choice: &Selection, member: &Member, room: &mut Room) {
         let Room { response, edit, .. } = room;
         edit.clear();
         headers::for_client(edit, response, self.route);
@@ -135,7 +135,7 @@ impl Exchange<'_> {
 
     /// The cookies that keep the session at its member, where the client has none or another: ours and the plugin's.
     #[cold]
-    fn set_sticky_cookies(&self, choice: &Choice, edit: &mut Edit) {
+    fn set_sticky_cookies(&self, choice: &Selection, edit: &mut Edit) {
         let config = &self.cluster.config;
         let Some(route) = choice.lease.member().settings.route.as_deref() else {
             return;

@@ -1,6 +1,6 @@
 //! How often a request is tried, and where not again.
 
-use equipoise_balancer::Choice;
+use equipoise_balancer::Selection;
 use smallvec::SmallVec;
 
 use crate::forward::error::ProxyError;
@@ -59,7 +59,7 @@ impl Tries {
     }
 
     /// What follows an answer that is not good enough.
-    pub(crate) fn next_after_answer(&mut self, choice: &Choice) -> Next {
+    pub(crate) fn next_after_answer(&mut self, choice: &Selection) -> Next {
         self.count += 1;
         self.next(choice)
     }
@@ -70,7 +70,7 @@ impl Tries {
     /// member that breaks off on a new connection may do so because of the request, so that one other is asked at most.
     pub(crate) fn next_after_error(
         &mut self,
-        choice: &Choice,
+        choice: &Selection,
         error: &ProxyError,
         was_reused: bool,
     ) -> Next {
@@ -89,7 +89,7 @@ impl Tries {
         self.next(choice)
     }
 
-    fn next(&mut self, choice: &Choice) -> Next {
+    fn next(&mut self, choice: &Selection) -> Next {
         let Some(left) = self.left.checked_sub(1) else {
             return Next::None;
         };

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use anyhow::Result;
-use equipoise_balancer::Choice;
+use equipoise_balancer::Selection;
 use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 use serde_json::json;
@@ -91,7 +91,7 @@ impl Record {
     }
 
     /// A member is asked.
-    pub(crate) fn note_choice(&mut self, choice: &Choice, session: Option<&Affinity>) {
+    pub(crate) fn note_choice(&mut self, choice: &Selection, session: Option<&Affinity>) {
         let settings = &choice.lease.member().settings;
         self.member = Some(settings.name.clone());
         self.route.clone_from(&settings.route);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use equipoise_balancer::{Change, Member, Observer, Outcome};
+use equipoise_balancer::{AttemptOutcome, Member, Observer, StateChange};
 
 use equipoise_text::bounded;
 
@@ -150,7 +150,7 @@ fn chapter(chapters: &mut BTreeMap<Option<u32>, Chapter>, member: Option<u32>) -
 }
 
 impl Observer for Chronicle {
-    fn observe(&self, member: Option<&Member>, change: Change<'_>) {
+    fn observe(&self, member: Option<&Member>, change: StateChange<'_>) {
         let id = member.map(|member| member.id);
         let last_check = id.and_then(|id| self.last_check(id));
         let cause = describe(member, change, last_check.as_deref());
@@ -181,50 +181,54 @@ impl Observer for Chronicle {
     }
 }
 
-fn is_good(change: Change<'_>) -> bool {
+fn is_good(change: StateChange<'_>) -> bool {
     match change {
-        Change::Failed(_) | Change::Unhealthy(_) | Change::Panics { .. } => false,
-        Change::Retried
-        | Change::Forced
-        | Change::Recovered
-        | Change::Healthy(_)
-        | Change::Calm { .. } => true,
+        StateChange::Failed(_) | StateChange::Unhealthy(_) | StateChange::PanicStarted { .. } => {
+            false
+        }
+        StateChange::Retried
+        | StateChange::Forced
+        | StateChange::Recovered
+        | StateChange::Healthy(_)
+        | StateChange::PanicEnded { .. } => true,
     }
 }
 
 /// The predicate of a sentence whose subject is the member or the balancer.
-fn describe(member: Option<&Member>, change: Change<'_>, last_check: Option<&str>) -> String {
+fn describe(member: Option<&Member>, change: StateChange<'_>, last_check: Option<&str>) -> String {
     let last_check = match last_check {
         Some(detail) => format!(" (last check: {detail})"),
         None => String::new(),
     };
     match change {
-        Change::Failed(outcome) => {
+        StateChange::Failed(outcome) => {
             let retry = member.map_or(Duration::ZERO, |member| member.settings.retry);
             format!("is in error for {retry:?}: {}", cause(outcome))
         }
-        Change::Retried => "is tried again".to_owned(),
-        Change::Forced => "is tried again: all members were in error".to_owned(),
-        Change::Recovered => format!("is no longer in error: it passed its checks{last_check}"),
-        Change::Healthy(reason) => format!("is healthy: {reason}{last_check}"),
-        Change::Unhealthy(reason) => format!("is unhealthy: {reason}{last_check}"),
-        Change::Panics { healthy, all } => {
+        StateChange::Retried => "is tried again".to_owned(),
+        StateChange::Forced => "is tried again: all members were in error".to_owned(),
+        StateChange::Recovered => {
+            format!("is no longer in error: it passed its checks{last_check}")
+        }
+        StateChange::Healthy(reason) => format!("is healthy: {reason}{last_check}"),
+        StateChange::Unhealthy(reason) => format!("is unhealthy: {reason}{last_check}"),
+        StateChange::PanicStarted { healthy, all } => {
             format!("panics: {healthy} of {all} members are healthy, and all are used")
         }
-        Change::Calm { healthy, all } => {
+        StateChange::PanicEnded { healthy, all } => {
             format!("no longer panics: {healthy} of {all} members are healthy")
         }
     }
 }
 
 /// What a request met.
-fn cause(outcome: Outcome) -> String {
+fn cause(outcome: AttemptOutcome) -> String {
     match outcome {
-        Outcome::Connected => "it was connected".to_owned(),
-        Outcome::Unreachable => "it cannot be reached".to_owned(),
-        Outcome::Answered(status) => format!("it answered {status}"),
-        Outcome::TimedOut => "it did not answer in time".to_owned(),
-        Outcome::BrokenOff => "it broke off its answer".to_owned(),
+        AttemptOutcome::Connected => "it was connected".to_owned(),
+        AttemptOutcome::Unreachable => "it cannot be reached".to_owned(),
+        AttemptOutcome::Responded(status) => format!("it answered {status}"),
+        AttemptOutcome::TimedOut => "it did not answer in time".to_owned(),
+        AttemptOutcome::ResponseFailed => "it broke off its answer".to_owned(),
     }
 }
 

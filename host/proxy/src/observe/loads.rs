@@ -51,7 +51,7 @@ impl Loads {
         }
         let first = self.lock().first % ids.len();
         ids.rotate_left(first);
-        let told = balancer.loads(&ids);
+        let told = balancer.lbstatus(&ids);
         let mut known = self.lock();
         known.first = first + told.len();
         let known_ids: HashSet<u32> = ids.iter().copied().collect();
@@ -66,7 +66,9 @@ impl Loads {
 
 #[cfg(test)]
 mod tests {
-    use equipoise_balancer::{Counters, Member, MemberSettings, Methods, Settings};
+    use equipoise_balancer::{
+        BalancerSettings, Counters, Member, MemberSettings, SelectorWithFallback,
+    };
     use equipoise_byrequests::ByRequests;
     use equipoise_sdk::{Candidates, Host, Request, Selector};
 
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_is_not_told_keeps_its_last_value_and_comes_first_the_next_time() {
-        let settings = Settings {
+        let settings = BalancerSettings {
             name: "b".to_owned(),
             nofailover: false,
             forcerecovery: true,
@@ -125,7 +127,7 @@ mod tests {
             failontimeout: false,
             panic_threshold: 10,
         };
-        let methods = Methods {
+        let methods = SelectorWithFallback {
             selector: Box::new(Slow(0)),
             fallback: Box::<ByRequests>::default(),
         };

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use equipoise_balancer::{Balancer, Counters, Judgement, Member, MemberSettings, Methods};
+use equipoise_balancer::{
+    Balancer, Counters, HealthEvaluator, Member, MemberSettings, SelectorWithFallback,
+};
 use equipoise_sdk::{Peer, SessionReader};
 
 use super::aside::{Aside, OnRefusal};
@@ -26,7 +28,7 @@ pub struct Cluster {
     /// How to reach each member, in configuration order, as [`Balancer::members`].
     pub upstreams: Vec<Arc<Upstream>>,
     /// Who says which members are healthy; asked by a thread of its own.
-    pub judgement: Arc<Mutex<Judgement>>,
+    pub judgement: Arc<Mutex<HealthEvaluator>>,
     /// Where requests that end are noted for the judge; none where it does not care.
     pub exchanges: Option<Arc<Exchanges>>,
     /// What happened to the members' health.
@@ -58,20 +60,20 @@ pub(super) struct Changed {
     next_id: u32,
     recipes: Recipes,
     policies: Policies,
-    judgement: Arc<Mutex<Judgement>>,
+    judgement: Arc<Mutex<HealthEvaluator>>,
 }
 
 /// The policies of a draft.
 enum Policies {
     /// Of a balancer that was not there before.
     First {
-        methods: Vec<Methods>,
+        methods: Vec<SelectorWithFallback>,
         session: Option<Box<dyn SessionReader>>,
     },
     /// Of one that was; `None` stands for what it had.
     After {
         before: Arc<Cluster>,
-        methods: Option<Vec<Methods>>,
+        methods: Option<Vec<SelectorWithFallback>>,
         session: Option<Option<Box<dyn SessionReader>>>,
     },
 }
@@ -107,7 +109,7 @@ impl Cluster {
 
     /// The member with this id, and its place.
     pub fn member(&self, id: u32) -> Option<(usize, &Arc<Member>)> {
-        let place = self.balancer.place(id)?;
+        let place = self.balancer.position(id)?;
         Some((place, self.balancer.members().get(place)?))
     }
 }
@@ -164,7 +166,7 @@ impl ClusterDraft {
                 let before = changed.policies.before().cloned();
                 let cluster = changed.come_into_force(now);
                 if let Some(before) = before {
-                    cluster.acquit(&before, now);
+                    cluster.clear_stale_health(&before, now);
                 }
                 Arc::new(cluster)
             }
@@ -229,7 +231,7 @@ impl Changed {
             Policies::First { methods, session } => {
                 let chronicle = Arc::new(Chronicle::new(&settings.name));
                 let balancer = Balancer::new(settings, members, session, methods);
-                (balancer.observed_by(chronicle.clone()), None, chronicle)
+                (balancer.with_observer(chronicle.clone()), None, chronicle)
             }
             Policies::After {
                 before,
@@ -249,7 +251,7 @@ impl Changed {
                 }
                 if let Some(methods) = methods {
                     let goes_on = self.recipes.methods.goes_on_from(&before.recipes.methods);
-                    balancer = balancer.with_methods(methods, goes_on);
+                    balancer = balancer.with_selectors(methods, goes_on);
                 }
                 (balancer, before.exchanges.clone(), before.chronicle.clone())
             }
@@ -282,7 +284,7 @@ impl Changed {
         let mut judgement = judgement.unwrap_or_else(PoisonError::into_inner);
         let before = before.judgement.lock();
         let mut before = before.unwrap_or_else(PoisonError::into_inner);
-        judgement.take_over(&mut before, now.plugin_goes_on_from(known));
+        judgement.inherit(&mut before, now.plugin_goes_on_from(known));
     }
 
     /// How to reach the members.
@@ -336,7 +338,7 @@ impl Changed {
 impl Cluster {
     /// Lets go of what was said of members by somebody who will say no more: their checks are no longer made, or requests no
     /// longer judged, or by other rules.
-    fn acquit(&self, before: &Self, now: Duration) {
+    fn clear_stale_health(&self, before: &Self, now: Duration) {
         let is_other_rule = !self.recipes.judge.rule_goes_on_from(&before.recipes.judge);
         for (member, upstream) in self.balancer.members().iter().zip(&self.upstreams) {
             let is_unjudged = upstream.config.check.is_none() && self.exchanges.is_none();
@@ -344,9 +346,9 @@ impl Cluster {
                 let judgement = self.judgement.lock();
                 judgement
                     .unwrap_or_else(PoisonError::into_inner)
-                    .acquit(member.id);
+                    .clear(member.id);
                 let reason = "how it is judged has been configured anew";
-                self.balancer.judge(member.id, true, reason, now);
+                self.balancer.set_health(member.id, true, reason, now);
             }
         }
     }

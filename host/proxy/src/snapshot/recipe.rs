@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use equipoise_balancer::{Judgement, Methods, PluginJudge, PluginVersion, Role};
+use equipoise_balancer::{
+    HealthEvaluator, PluginHealthPolicy, PluginVersion, Role, SelectorWithFallback,
+};
 use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
@@ -207,9 +209,9 @@ impl MethodRecipe {
         &mut self,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
-    ) -> Result<Vec<Methods>> {
+    ) -> Result<Vec<SelectorWithFallback>> {
         let Some(guest) = &mut self.plugin else {
-            return Ok(vec![Methods {
+            return Ok(vec![SelectorWithFallback {
                 selector: builtin(self.builtin),
                 fallback: Box::<ByRequests>::default(),
             }]);
@@ -222,7 +224,7 @@ impl MethodRecipe {
         })?;
         let undecided = |_| -> Box<dyn Selector> { Box::new(Undecided) };
         let selectors = selectors.unwrap_or_else(|| (0..guest.instances).map(undecided).collect());
-        let methods = selectors.into_iter().map(|selector| Methods {
+        let methods = selectors.into_iter().map(|selector| SelectorWithFallback {
             selector,
             fallback: builtin(self.builtin),
         });
@@ -280,7 +282,7 @@ impl JudgeRecipe {
         &mut self,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
-    ) -> Result<Judgement> {
+    ) -> Result<HealthEvaluator> {
         let mut rule = equipoise_health::Health::default();
         if let Err(error) = rule.configure(&self.rule) {
             // The configuration is checked against the same ranges.
@@ -292,9 +294,9 @@ impl JudgeRecipe {
                 version.clone().judge(&guest.setup)
             })
         });
-        let plugin: Option<Box<dyn PluginJudge>> = plugin.transpose()?.flatten();
+        let plugin: Option<Box<dyn PluginHealthPolicy>> = plugin.transpose()?.flatten();
         let ids = self.rule.members.iter().map(|peer| peer.id);
-        Ok(Judgement::new(ids, Box::new(rule), plugin))
+        Ok(HealthEvaluator::new(ids, Box::new(rule), plugin))
     }
 
     /// Whom it judges.

@@ -163,7 +163,9 @@ fn who_is_no_longer_judged_is_healthy() {
     let checked = "url = \"http://a\"\nhcmethod = \"TCP\"";
     let before = first(setting("", &[checked, B]));
     let now = before.now();
-    before.clusters[0].balancer.judge(0, false, "test", now);
+    before.clusters[0]
+        .balancer
+        .set_health(0, false, "test", now);
     let is_unhealthy = |snapshot: &Snapshot| {
         snapshot.clusters[0].balancer.members()[0]
             .counters

@@ -38,7 +38,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "1 if so few members are healthy that the balancer takes no notice of who is";
     let mut family = Family::gauge(encoder, "balancer_panics", help)?;
     for cluster in &snapshot.clusters {
-        let panics = u8::from(cluster.balancer.panics());
+        let panics = u8::from(cluster.balancer.in_panic_mode());
         family.measure(&[label(cluster)], panics.into())?;
     }
     for (name, help, word, numbers) in COUNTERS {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use equipoise_balancer::{By, Choice, Explanation, FaultKind, Member, Refusal, Standing};
+use equipoise_balancer::{
+    Eligibility, Explanation, FaultKind, Member, NoMember, PickReason, Selection,
+};
 use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 
@@ -95,9 +97,9 @@ pub(super) struct Attempt {
     /// What the decision went by, but for the standings.
     pub(super) explanation: Explanation,
     /// How members stood, by their positions.
-    pub(super) standings: Box<[(usize, Standing)]>,
+    pub(super) standings: Box<[(usize, Eligibility)]>,
     /// The position of the member, and how it was found.
-    pub(super) chosen: Option<(usize, By)>,
+    pub(super) chosen: Option<(usize, PickReason)>,
     /// Who chose, in a word: a method's or a plugin's name.
     pub(super) policy: Option<String>,
     /// Why this member, or why none.
@@ -164,7 +166,7 @@ impl Story {
         &mut self,
         snapshot: &Snapshot,
         cluster: &Cluster,
-        decision: &Result<Choice, Refusal>,
+        decision: &Result<Selection, NoMember>,
         mut explanation: Explanation,
         decided: Duration,
     ) {
@@ -178,13 +180,13 @@ impl Story {
         let chosen = decision.as_ref().ok().and_then(|choice| {
             let id = choice.lease.member().id;
             let position = self.members.iter().position(|member| member.id == id);
-            Some((position?, choice.by))
+            Some((position?, choice.reason))
         });
         let (policy, because) = match (decision, &cluster.config.method) {
             (Err(refusal), _) => (None, refusal.to_string()),
-            (Ok(choice), method) => self.reason(choice.by, *method, snapshot, cluster),
+            (Ok(choice), method) => self.reason(choice.reason, *method, snapshot, cluster),
         };
-        let standings = std::mem::take(&mut explanation.standings);
+        let standings = std::mem::take(&mut explanation.eligibility);
         let is_told =
             |position| position < MEMBERS || chosen.is_some_and(|(chosen, _)| chosen == position);
         let told = standings.into_iter().enumerate();
@@ -205,7 +207,7 @@ impl Story {
     /// Who chose, and why it was up to him.
     fn reason(
         &self,
-        by: By,
+        by: PickReason,
         method: Method,
         snapshot: &Snapshot,
         cluster: &Cluster,
@@ -237,10 +239,10 @@ impl Story {
         };
         let fallback = fallback.word();
         match by {
-            By::Session => (None, "it has the session's route".to_owned()),
-            By::Redirect => (None, "it stands in for the session's member".to_owned()),
-            By::Key => (None, "it has the session's key".to_owned()),
-            By::Method => {
+            PickReason::Session => (None, "it has the session's route".to_owned()),
+            PickReason::Redirect => (None, "it stands in for the session's member".to_owned()),
+            PickReason::Key => (None, "it has the session's key".to_owned()),
+            PickReason::Method => {
                 let kind = match method {
                     Method::Builtin(_) => "",
                     Method::Plugin { .. } => "plugin ",
@@ -248,11 +250,11 @@ impl Story {
                 let because = format!("{kind}{named} chose it");
                 (Some(named), because)
             }
-            By::Fallback => (
+            PickReason::Fallback => (
                 Some(fallback.to_owned()),
                 format!("{fallback} chose it, since {why}"),
             ),
-            By::Order => (
+            PickReason::ConfigurationOrder => (
                 None,
                 format!("it is the first, since {why} and {fallback} neither"),
             ),
@@ -332,31 +334,33 @@ fn beginning(key: &str) -> String {
 
 /// How a member stood, in a word and in a sentence; `decided` is when.
 pub(super) fn words(
-    standing: Standing,
-    chosen: Option<By>,
+    standing: Eligibility,
+    chosen: Option<PickReason>,
     decided: Duration,
 ) -> (&'static str, String) {
     let (word, sentence) = match standing {
-        Standing::Candidate => ("candidate", "could be chosen"),
-        Standing::NotAsked => match chosen {
-            Some(By::Session | By::Redirect) => ("not-asked", "the session has its member"),
+        Eligibility::Candidate => ("candidate", "could be chosen"),
+        Eligibility::NotConsidered => match chosen {
+            Some(PickReason::Session | PickReason::Redirect) => {
+                ("not-asked", "the session has its member")
+            }
             _ => ("not-asked", "another set was asked first"),
         },
-        Standing::Disabled => ("disabled", "disabled by the operator"),
-        Standing::Stopped => ("stopped", "stopped by the operator"),
-        Standing::InError(Some(until)) => {
+        Eligibility::Disabled => ("disabled", "disabled by the operator"),
+        Eligibility::Stopped => ("stopped", "stopped by the operator"),
+        Eligibility::InError(Some(until)) => {
             let left = until.saturating_sub(decided).as_secs_f64();
             return ("error", format!("in error for another {left:.1} s"));
         }
-        Standing::InError(None) => ("error", "in error"),
-        Standing::Unhealthy => ("unhealthy", "unhealthy"),
-        Standing::Draining => ("draining", "draining: takes sessions of its own only"),
-        Standing::Drained => ("drained", "drained: its sessions move, too"),
-        Standing::Tried => ("tried", "tried before for this request"),
-        Standing::SpareNotNeeded => ("spare", "a spare, and nobody is missing that it replaces"),
-        Standing::StandbyNotNeeded => ("standby", "a standby, and others can be chosen"),
-        Standing::HeldBack => ("slow-start", "held back by its slow start"),
-        Standing::Narrowed => ("narrowed", "left out by the method"),
+        Eligibility::InError(None) => ("error", "in error"),
+        Eligibility::Unhealthy => ("unhealthy", "unhealthy"),
+        Eligibility::Draining => ("draining", "draining: takes sessions of its own only"),
+        Eligibility::Drained => ("drained", "drained: its sessions move, too"),
+        Eligibility::Tried => ("tried", "tried before for this request"),
+        Eligibility::SpareNotNeeded => ("spare", "a spare, and nobody is missing that it replaces"),
+        Eligibility::StandbyNotNeeded => ("standby", "a standby, and others can be chosen"),
+        Eligibility::HeldBack => ("slow-start", "held back by its slow start"),
+        Eligibility::ExcludedByMethod => ("narrowed", "left out by the method"),
     };
     (word, sentence.to_owned())
 }
@@ -368,7 +372,7 @@ mod tests {
     /// What docs/configuration.md says of the space that a decision takes.
     #[test]
     fn standing_takes_24_bytes() {
-        assert_eq!(size_of::<(usize, Standing)>(), 24);
+        assert_eq!(size_of::<(usize, Eligibility)>(), 24);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use equipoise_balancer::By;
+use equipoise_balancer::PickReason;
 use serde::Serialize;
 
 use super::story::{Attempt, Outcome, Session, Story, words};
@@ -190,9 +190,9 @@ impl AttemptView {
             by: by.map(word),
             policy: attempt.policy.clone(),
             because: attempt.because.clone(),
-            forced_recovery: attempt.explanation.recovery_was_forced,
-            panics: attempt.explanation.panics,
-            tries_disregarded: attempt.explanation.tries_were_disregarded,
+            forced_recovery: attempt.explanation.recovery_forced,
+            panics: attempt.explanation.in_panic_mode,
+            tries_disregarded: attempt.explanation.tried_ignored,
             members: told.collect(),
             more_members: story.members.len() - attempt.standings.len(),
             status,
@@ -203,14 +203,14 @@ impl AttemptView {
 }
 
 /// The word for how a member was found.
-fn word(by: By) -> &'static str {
+fn word(by: PickReason) -> &'static str {
     match by {
-        By::Session => "session",
-        By::Redirect => "redirect",
-        By::Key => "key",
-        By::Method => "method",
-        By::Fallback => "fallback",
-        By::Order => "order",
+        PickReason::Session => "session",
+        PickReason::Redirect => "redirect",
+        PickReason::Key => "key",
+        PickReason::Method => "method",
+        PickReason::Fallback => "fallback",
+        PickReason::ConfigurationOrder => "order",
     }
 }
 

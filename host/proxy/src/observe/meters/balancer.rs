@@ -1,6 +1,6 @@
 //! What is counted of a balancer.
 
-use equipoise_balancer::{By, Choice};
+use equipoise_balancer::{PickReason, Selection};
 use equipoise_sdk::Affinity;
 
 use crate::forward::ProxyError;
@@ -13,20 +13,20 @@ const POLICIES: [&str; 8] = [
 ];
 
 /// Who found a member, in a word.
-pub(crate) fn policy(by: By, method: Method) -> &'static str {
+pub(crate) fn policy(by: PickReason, method: Method) -> &'static str {
     POLICIES[place(by, method)]
 }
 
 /// The place of that word among [`POLICIES`].
-fn place(by: By, method: Method) -> usize {
+fn place(by: PickReason, method: Method) -> usize {
     match (by, method) {
-        (By::Session, _) => 0,
-        (By::Redirect, _) => 1,
-        (By::Key, _) => 2,
-        (By::Method, Method::Builtin(_)) => 3,
-        (By::Method, Method::Plugin { .. }) => 4,
-        (By::Fallback, _) => 5,
-        (By::Order, _) => 6,
+        (PickReason::Session, _) => 0,
+        (PickReason::Redirect, _) => 1,
+        (PickReason::Key, _) => 2,
+        (PickReason::Method, Method::Builtin(_)) => 3,
+        (PickReason::Method, Method::Plugin { .. }) => 4,
+        (PickReason::Fallback, _) => 5,
+        (PickReason::ConfigurationOrder, _) => 6,
     }
 }
 
@@ -92,8 +92,13 @@ impl Default for BalancerMeters {
 impl BalancerMeters {
     /// A member was chosen.
     #[inline]
-    pub(crate) fn count_choice(&self, choice: &Choice, method: Method, session: Option<&Affinity>) {
-        self.decisions[place(choice.by, method)].add(1);
+    pub(crate) fn count_choice(
+        &self,
+        choice: &Selection,
+        method: Method,
+        session: Option<&Affinity>,
+    ) {
+        self.decisions[place(choice.reason, method)].add(1);
         if session.is_some() {
             self.sessions[usize::from(choice.route_changed)].add(1);
         }
@@ -139,9 +144,9 @@ mod tests {
         let builtin = Method::Builtin(Builtin::Byrequests);
         let (plugin, fallback) = (0, Builtin::Byrequests);
         let plugin = Method::Plugin { plugin, fallback };
-        let words = By::ALL.map(|by| policy(by, builtin));
+        let words = PickReason::ALL.map(|by| policy(by, builtin));
         let expected = ["session", "redirect", "key", "method", "fallback", "order"];
         assert_eq!(words, expected);
-        assert_eq!(policy(By::Method, plugin), "plugin");
+        assert_eq!(policy(PickReason::Method, plugin), "plugin");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::Outcome;
+use equipoise_balancer::AttemptOutcome;
 
 use equipoise_metrics::{Count, DURATIONS, Histogram};
 
@@ -45,13 +45,13 @@ impl Default for MemberMeters {
 impl MemberMeters {
     /// What became of a request, so long after the decision.
     #[inline]
-    pub(crate) fn count(&self, outcome: Outcome, after: Duration) {
+    pub(crate) fn count(&self, outcome: AttemptOutcome, after: Duration) {
         match outcome {
-            Outcome::Connected => {}
-            Outcome::Unreachable => self.errors[0].add(1),
-            Outcome::TimedOut => self.errors[1].add(1),
-            Outcome::BrokenOff => self.errors[2].add(1),
-            Outcome::Answered(status) => {
+            AttemptOutcome::Connected => {}
+            AttemptOutcome::Unreachable => self.errors[0].add(1),
+            AttemptOutcome::TimedOut => self.errors[1].add(1),
+            AttemptOutcome::ResponseFailed => self.errors[2].add(1),
+            AttemptOutcome::Responded(status) => {
                 self.responses.observe(after);
                 if status >= 500 {
                     self.errors[3].add(1);
@@ -89,13 +89,13 @@ mod tests {
     fn errors_are_no_answer_and_answers_from_500_on() {
         let member = MemberMeters::default();
         for outcome in [
-            Outcome::Connected,
-            Outcome::Answered(200),
-            Outcome::Answered(499),
-            Outcome::Answered(500),
-            Outcome::Unreachable,
-            Outcome::TimedOut,
-            Outcome::BrokenOff,
+            AttemptOutcome::Connected,
+            AttemptOutcome::Responded(200),
+            AttemptOutcome::Responded(499),
+            AttemptOutcome::Responded(500),
+            AttemptOutcome::Unreachable,
+            AttemptOutcome::TimedOut,
+            AttemptOutcome::ResponseFailed,
         ] {
             member.count(outcome, Duration::from_millis(1));
         }

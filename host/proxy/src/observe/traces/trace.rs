@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use equipoise_balancer::Choice;
+use equipoise_balancer::Selection;
 use equipoise_http::{Edit, Head, Known, KnownSet, Method};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -76,7 +76,7 @@ impl Trace {
     /// A member is asked.
     pub(crate) fn begin_try(
         &mut self,
-        choice: &Choice,
+        choice: &Selection,
         method: config::Method,
         member: &config::Member,
     ) {
@@ -93,7 +93,7 @@ impl Trace {
             text("equipoise.member", member.settings.name.clone()),
             text(
                 "equipoise.policy",
-                meters::policy(choice.by, method).to_owned(),
+                meters::policy(choice.reason, method).to_owned(),
             ),
         ];
         if self.attempts > 1 {

@@ -12,7 +12,7 @@ use crate::roster::Roster;
 
 /// A list of members, with the memory of its columns; kept between decisions.
 #[derive(Default)]
-pub(crate) struct Columns {
+pub(crate) struct CandidateColumns {
     /// The members' places in their roster.
     positions: Vec<usize>,
     /// That roster, where the list may be the same again; its memory is not used for others while this is held.
@@ -33,19 +33,19 @@ pub(crate) struct Columns {
     // Stay the same until a heartbeat comes.
     ready_slots: Column<u32>,
     busy_slots: Column<u32>,
-    heard: Column<Heard>,
+    heartbeat_times: Column<HeartbeatTime>,
     /// How many had come before those were gathered.
-    beats: u64,
-    narrowed: RefCell<Vec<usize>>,
+    heartbeats_seen: u64,
+    restricted: RefCell<Vec<usize>>,
 }
 
-impl Columns {
+impl CandidateColumns {
     pub(crate) fn positions(&self) -> &[usize] {
         &self.positions
     }
 
     /// Makes it the list of the members at these positions.
-    pub(crate) fn list(&mut self, positions: impl IntoIterator<Item = usize>) {
+    pub(crate) fn fill(&mut self, positions: impl IntoIterator<Item = usize>) {
         self.positions.clear();
         self.positions.extend(positions);
         self.ids.clear();
@@ -54,45 +54,45 @@ impl Columns {
     }
 
     /// The same, which may be the list that it is already: then what was gathered is kept.
-    pub(crate) fn list_again(&mut self, roster: &Arc<Roster>, positions: &[usize]) {
+    pub(crate) fn fill_unless_same(&mut self, roster: &Arc<Roster>, positions: &[usize]) {
         let is_same = addr_eq(self.roster.as_ptr(), Arc::as_ptr(roster));
         if !(is_same && self.positions == positions) {
-            self.list(positions.iter().copied());
+            self.fill(positions.iter().copied());
             self.roster = Arc::downgrade(roster);
         }
     }
 
     /// Makes it the list of the same members but for those at these places of it, in ascending order.
-    pub(crate) fn list_without(&mut self, all: &Self, places: &[usize]) {
-        copy_without(&mut self.positions, &all.positions, places);
-        self.ids.copy_without(&all.ids, places);
-        self.weights.copy_without(&all.weights, places);
+    pub(crate) fn fill_without(&mut self, all: &Self, indices: &[usize]) {
+        copy_without(&mut self.positions, &all.positions, indices);
+        self.ids.copy_without(&all.ids, indices);
+        self.weights.copy_without(&all.weights, indices);
         self.clear_slots();
     }
 
     /// Makes it the list of those that `all` were narrowed to in the last decision; tells whether that is anybody.
-    pub(crate) fn list_narrowed(&mut self, all: &Self) -> bool {
-        let narrowed = all.narrowed.borrow();
-        let positions = narrowed
+    pub(crate) fn fill_restricted(&mut self, all: &Self) -> bool {
+        let restricted = all.restricted.borrow();
+        let positions = restricted
             .iter()
-            .filter_map(|&place| all.positions.get(place));
-        self.list(positions.copied());
+            .filter_map(|&index| all.positions.get(index));
+        self.fill(positions.copied());
         !self.positions.is_empty()
     }
 
     /// Views the list at `now`, when counters may be others than in the decision before.
     #[inline]
-    pub(crate) fn view<'a>(&'a mut self, roster: &'a Roster, now: Duration) -> View<'a> {
-        self.narrowed.get_mut().clear();
+    pub(crate) fn view<'a>(&'a mut self, roster: &'a Roster, now: Duration) -> CandidateView<'a> {
+        self.restricted.get_mut().clear();
         if self.has_counters.take() {
             self.clear_counters();
         }
-        let beats = roster.generations.beats();
-        if self.beats != beats {
-            self.beats = beats;
+        let heartbeats = roster.generations.heartbeats();
+        if self.heartbeats_seen != heartbeats {
+            self.heartbeats_seen = heartbeats;
             self.clear_slots();
         }
-        View {
+        CandidateView {
             roster,
             now,
             columns: self,
@@ -102,7 +102,7 @@ impl Columns {
     fn clear_slots(&mut self) {
         self.ready_slots.clear();
         self.busy_slots.clear();
-        self.heard.clear();
+        self.heartbeat_times.clear();
     }
 
     fn clear_counters(&mut self) {
@@ -118,12 +118,12 @@ impl Columns {
 
 /// When a heartbeat arrived: milliseconds, and nanoseconds beyond them.
 #[derive(Clone, Copy, Default)]
-struct Heard {
+struct HeartbeatTime {
     milliseconds: u64,
     rest: u32,
 }
 
-impl Heard {
+impl HeartbeatTime {
     /// None did.
     const NEVER: Self = Self {
         milliseconds: u64::MAX,
@@ -181,35 +181,35 @@ impl<T: Copy> Column<T> {
     }
 
     /// The same as another column but at these places; gathered if that is.
-    fn copy_without(&mut self, all: &Self, places: &[usize]) {
+    fn copy_without(&mut self, all: &Self, indices: &[usize]) {
         self.clear();
         if let Some(all) = all.gathered.get() {
             let mut column = self.spare.take();
-            copy_without(&mut column, all, places);
+            copy_without(&mut column, all, indices);
             self.gathered = OnceCell::from(column);
         }
     }
 }
 
 /// Copies all but what is at these places, which ascend: stretch by stretch.
-fn copy_without<T: Copy>(to: &mut Vec<T>, all: &[T], places: &[usize]) {
+fn copy_without<T: Copy>(to: &mut Vec<T>, all: &[T], indices: &[usize]) {
     to.clear();
     let mut start = 0;
-    for &place in places {
-        to.extend_from_slice(&all[start..place]);
-        start = place + 1;
+    for &index in indices {
+        to.extend_from_slice(&all[start..index]);
+        start = index + 1;
     }
     to.extend_from_slice(&all[start..]);
 }
 
 /// Some members of a balancer, as candidates.
-pub(crate) struct View<'a> {
+pub(crate) struct CandidateView<'a> {
     roster: &'a Roster,
     now: Duration,
-    columns: &'a Columns,
+    columns: &'a CandidateColumns,
 }
 
-impl View<'_> {
+impl CandidateView<'_> {
     fn counters(&self) -> impl Iterator<Item = &Counters> {
         let counters = &self.roster.counters;
         let positions = self.columns.positions.iter();
@@ -217,7 +217,7 @@ impl View<'_> {
     }
 
     /// The same, for a column that is of this decision only.
-    fn passing(&self) -> impl Iterator<Item = &Counters> {
+    fn counters_now(&self) -> impl Iterator<Item = &Counters> {
         self.columns.has_counters.set(true);
         self.counters()
     }
@@ -232,7 +232,7 @@ impl View<'_> {
         sent.resize(self.len(), 0);
         received.resize(self.len(), 0);
         let entries = sent.iter_mut().zip(&mut received);
-        for ((sent, received), counters) in entries.zip(self.passing()) {
+        for ((sent, received), counters) in entries.zip(self.counters_now()) {
             *sent = counters.transferred();
             *received = counters.read();
         }
@@ -241,7 +241,7 @@ impl View<'_> {
     }
 }
 
-impl Candidates for View<'_> {
+impl Candidates for CandidateView<'_> {
     fn len(&self) -> usize {
         self.columns.positions.len()
     }
@@ -261,11 +261,13 @@ impl Candidates for View<'_> {
     }
 
     fn busy(&self) -> &[u32] {
-        self.columns.busy.gather(self.passing().map(Counters::busy))
+        self.columns
+            .busy
+            .gather(self.counters_now().map(Counters::busy))
     }
 
     fn elected(&self) -> &[u64] {
-        let elected = self.passing().map(Counters::elected);
+        let elected = self.counters_now().map(Counters::elected);
         self.columns.elected.gather(elected)
     }
 
@@ -280,12 +282,12 @@ impl Candidates for View<'_> {
     }
 
     fn latency_us(&self) -> &[u32] {
-        let latency = self.passing().map(Counters::latency_us);
+        let latency = self.counters_now().map(Counters::latency_us);
         self.columns.latency_us.gather(latency)
     }
 
     fn consecutive_failures(&self) -> &[u32] {
-        let failures = self.passing().map(Counters::consecutive_failures);
+        let failures = self.counters_now().map(Counters::consecutive_failures);
         self.columns.consecutive_failures.gather(failures)
     }
 
@@ -303,18 +305,19 @@ impl Candidates for View<'_> {
 
     fn heartbeat_age_ms(&self) -> &[u32] {
         let reports = self.counters().map(Counters::heartbeat);
-        let heard = reports.map(|report| report.map_or(Heard::NEVER, |it| Heard::at(it.at)));
-        let heard = self.columns.heard.gather(heard);
-        let now = Heard::at(self.now);
+        let times = reports
+            .map(|report| report.map_or(HeartbeatTime::NEVER, |it| HeartbeatTime::at(it.at)));
+        let times = self.columns.heartbeat_times.gather(times);
+        let now = HeartbeatTime::at(self.now);
         self.columns.has_counters.set(true);
-        let ages = heard.iter().map(|heard| heard.age_ms(now));
+        let ages = times.iter().map(|time| time.age_ms(now));
         self.columns.heartbeat_age_ms.gather(ages)
     }
 
     fn narrow(&self, positions: &[usize]) {
-        let mut narrowed = self.columns.narrowed.borrow_mut();
-        narrowed.clear();
-        narrowed.extend_from_slice(positions);
+        let mut restricted = self.columns.restricted.borrow_mut();
+        restricted.clear();
+        restricted.extend_from_slice(positions);
     }
 }
 
@@ -336,19 +339,22 @@ mod tests {
             (5_000_000, 0, 0),
             (1, u64::MAX, u32::MAX),
         ];
-        for (heard, now, expected) in table {
-            let at = |moment| Heard::at(Duration::from_nanos(moment));
-            assert_eq!(at(heard).age_ms(at(now)), expected, "{heard} {now}");
+        for (heartbeat, now, expected) in table {
+            let at = |moment| HeartbeatTime::at(Duration::from_nanos(moment));
+            assert_eq!(at(heartbeat).age_ms(at(now)), expected, "{heartbeat} {now}");
         }
-        assert_eq!(Heard::NEVER.age_ms(Heard::at(Duration::ZERO)), u32::MAX);
+        assert_eq!(
+            HeartbeatTime::NEVER.age_ms(HeartbeatTime::at(Duration::ZERO)),
+            u32::MAX
+        );
     }
 
     #[test]
     fn copies_leave_out_places_at_both_ends_and_between() {
-        for places in [&[][..], &[0], &[4], &[0, 1, 4], &[2, 3], &[0, 1, 2, 3, 4]] {
+        for indices in [&[][..], &[0], &[4], &[0, 1, 4], &[2, 3], &[0, 1, 2, 3, 4]] {
             let mut copy = vec![9];
-            copy_without(&mut copy, &[0, 1, 2, 3, 4], places);
-            let expected = (0..5).filter(|place| !places.contains(place));
+            copy_without(&mut copy, &[0, 1, 2, 3, 4], indices);
+            let expected = (0..5).filter(|index| !indices.contains(index));
             assert_eq!(copy, expected.collect::<Vec<_>>());
         }
     }

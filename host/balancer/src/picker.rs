@@ -13,55 +13,55 @@ use std::time::Duration;
 
 use equipoise_sdk::Selector;
 
-use crate::eligible::{Eligible, Occasion, is_starting, usable};
-use crate::explanation::{Unseen, Witness};
-use crate::known::Known;
+use crate::cache_validity::CacheValidity;
+use crate::candidate_columns::CandidateColumns;
+use crate::eligible::{Eligible, PickContext, is_starting, usable};
+use crate::explanation::{DecisionTrace, NoTrace};
 use crate::roster::Roster;
-use crate::view::Columns;
-use crate::{By, Query, Settings, recovery, rendezvous};
+use crate::{BalancerSettings, PickArgs, PickReason, recovery, rendezvous};
 
 /// Where decisions are made, one at a time.
-pub(crate) struct Desk {
+pub(crate) struct Picker {
     selector: Box<dyn Selector>,
     fallback: Box<dyn Selector>,
     /// Whether the fallback made the last free choice: sticky hits then count in its schedule, which is the one in use.
     fell_back: bool,
     eligible: Eligible,
-    known: Known,
+    cache: CacheValidity,
     candidates: Candidates,
-    usable: Columns,
+    usable: CandidateColumns,
     /// Those of a decision that looks at every member.
-    looked_up: Columns,
+    uncached: CandidateColumns,
     /// Those that the method left to the fallback.
-    left: Columns,
+    left: CandidateColumns,
 }
 
 /// The candidates as they are known.
 #[derive(Default)]
 struct Candidates {
-    all: Columns,
+    all: CandidateColumns,
     /// The places of those in slow start.
-    starting: Vec<usize>,
+    slow_starting: Vec<usize>,
     /// The places of those that this decision leaves out.
     held_back: Vec<usize>,
     /// All but some.
-    others: Columns,
+    others: CandidateColumns,
     /// The places that `others` leave out; empty where they are of no use.
-    left_out: Vec<usize>,
+    others_omit: Vec<usize>,
 }
 
-impl Desk {
+impl Picker {
     pub(crate) fn new(selector: Box<dyn Selector>, fallback: Box<dyn Selector>) -> Self {
         Self {
             selector,
             fallback,
             fell_back: false,
             eligible: Eligible::default(),
-            known: Known::default(),
+            cache: CacheValidity::default(),
             candidates: Candidates::default(),
-            usable: Columns::default(),
-            looked_up: Columns::default(),
-            left: Columns::default(),
+            usable: CandidateColumns::default(),
+            uncached: CandidateColumns::default(),
+            left: CandidateColumns::default(),
         }
     }
 
@@ -70,22 +70,16 @@ impl Desk {
     #[inline]
     pub(crate) fn recover(
         &mut self,
-        settings: &Settings,
+        settings: &BalancerSettings,
         roster: &Arc<Roster>,
-        occasion: Occasion<'_>,
-        witness: &mut impl Witness,
+        context: PickContext<'_>,
+        trace: &mut impl DecisionTrace,
     ) {
-        if !sees(witness) && self.known.holds(roster, occasion.now) {
+        if !is_traced(trace) && self.cache.is_valid(roster, context.now) {
             return;
         }
-        self.known = Known::begin(roster);
-        recovery::force_recovery(
-            settings,
-            &roster.members,
-            occasion,
-            witness,
-            &mut self.known,
-        );
+        self.cache = CacheValidity::begin(roster);
+        recovery::force_recovery(settings, &roster.members, context, trace, &mut self.cache);
     }
 
     /// The position of the member the method chooses among the eligible ones, and how it was found; `None` when nobody is
@@ -96,37 +90,37 @@ impl Desk {
     pub(crate) fn choose(
         &mut self,
         roster: &Arc<Roster>,
-        query: &Query<'_>,
-        occasion: Occasion<'_>,
-        witness: &mut impl Witness,
-    ) -> Option<(usize, By)> {
-        let columns = if sees(witness) || !occasion.tried.is_empty() {
+        args: &PickArgs<'_>,
+        context: PickContext<'_>,
+        trace: &mut impl DecisionTrace,
+    ) -> Option<(usize, PickReason)> {
+        let columns = if is_traced(trace) || !context.tried.is_empty() {
             let (sets, members) = (&roster.sets, &roster.members);
-            let positions = self.eligible.walk(sets, members, occasion, true, witness);
-            self.looked_up.list_again(roster, positions);
-            &mut self.looked_up
+            let positions = self.eligible.collect(sets, members, context, true, trace);
+            self.uncached.fill_unless_same(roster, positions);
+            &mut self.uncached
         } else {
             self.candidates
-                .update(&mut self.known, &mut self.eligible, roster, occasion);
-            self.candidates.of(roster, occasion.now)
+                .update(&mut self.cache, &mut self.eligible, roster, context);
+            self.candidates.for_decision(roster, context.now)
         };
         let first = *columns.positions().first()?;
-        let chosen = ask(&mut *self.selector, columns, roster, query);
+        let chosen = select(&mut *self.selector, columns, roster, args);
         self.fell_back = chosen.is_none();
         if let Some(chosen) = chosen {
-            return Some((chosen, By::Method));
+            return Some((chosen, PickReason::Method));
         }
-        let left = match self.left.list_narrowed(columns) {
+        let left = match self.left.fill_restricted(columns) {
             true => &mut self.left,
             false => columns,
         };
-        witness.narrowed(left.positions());
-        let chosen = ask(&mut *self.fallback, left, roster, query);
+        trace.restrict_fallback(left.positions());
+        let chosen = select(&mut *self.fallback, left, roster, args);
         match chosen {
-            Some(chosen) => Some((chosen, By::Fallback)),
+            Some(chosen) => Some((chosen, PickReason::Fallback)),
             None => Some((
                 left.positions().first().copied().unwrap_or(first),
-                By::Order,
+                PickReason::ConfigurationOrder,
             )),
         }
     }
@@ -136,32 +130,37 @@ impl Desk {
         &mut self,
         key: &str,
         roster: &Arc<Roster>,
-        occasion: Occasion<'_>,
-        witness: &mut impl Witness,
+        context: PickContext<'_>,
+        trace: &mut impl DecisionTrace,
     ) -> Option<usize> {
         let members = &roster.members;
-        if sees(witness) || !occasion.tried.is_empty() {
+        if is_traced(trace) || !context.tried.is_empty() {
             let sets = &roster.sets;
-            let positions = self.eligible.walk(sets, members, occasion, false, witness);
-            return rendezvous::winner(key, members, positions);
+            let positions = self.eligible.collect(sets, members, context, false, trace);
+            return rendezvous::pick(key, members, positions);
         }
-        let (known, eligible) = (&mut self.known, &mut self.eligible);
-        self.candidates.update(known, eligible, roster, occasion);
-        rendezvous::winner(key, members, self.candidates.all.positions())
+        let (cache, eligible) = (&mut self.cache, &mut self.eligible);
+        self.candidates.update(cache, eligible, roster, context);
+        rendezvous::pick(key, members, self.candidates.all.positions())
     }
 
-    /// Charges a sticky hit on the member at position `taker` to the schedule in use.
-    pub(crate) fn charge(&mut self, roster: &Arc<Roster>, taker: usize, query: &Query<'_>) {
+    /// Charges a sticky hit on the member at position `position` to the schedule in use.
+    pub(crate) fn record_sticky(
+        &mut self,
+        roster: &Arc<Roster>,
+        position: usize,
+        args: &PickArgs<'_>,
+    ) {
         // Another thread may have changed a member since the session's member was found usable.
-        let is_known = self.known.is_of(roster);
-        if !(is_known && self.known.has_usable) {
-            self.usable.list(usable(&roster.members));
-            self.known.has_usable = is_known;
+        let is_current = self.cache.is_current(roster);
+        if !(is_current && self.cache.usable_valid) {
+            self.usable.fill(usable(&roster.members));
+            self.cache.usable_valid = is_current;
         }
-        let Ok(chosen) = self.usable.positions().binary_search(&taker) else {
+        let Ok(chosen) = self.usable.positions().binary_search(&position) else {
             return;
         };
-        let view = self.usable.view(roster, query.now);
+        let view = self.usable.view(roster, args.now);
         let in_use = match self.fell_back {
             true => &mut self.fallback,
             false => &mut self.selector,
@@ -170,13 +169,13 @@ impl Desk {
     }
 
     /// Remembers what `other` does. What another version remembers may be of no use, and is left then.
-    pub(crate) fn take_over(&mut self, other: &mut Self) {
+    pub(crate) fn inherit(&mut self, other: &mut Self) {
         let _ = self.selector.restore(&other.selector.save());
         let _ = self.fallback.restore(&other.fallback.save());
         self.fell_back = other.fell_back;
     }
 
-    pub(crate) fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+    pub(crate) fn lbstatus(&mut self, ids: &[u32]) -> Vec<i64> {
         self.selector.loads(ids)
     }
 }
@@ -186,79 +185,81 @@ impl Candidates {
     #[inline]
     fn update(
         &mut self,
-        known: &mut Known,
+        cache: &mut CacheValidity,
         eligible: &mut Eligible,
         roster: &Roster,
-        occasion: Occasion<'_>,
+        context: PickContext<'_>,
     ) {
-        if !known.has_candidates {
-            self.look_up(known, eligible, roster, occasion);
+        if !cache.candidates_valid {
+            self.rebuild(cache, eligible, roster, context);
         }
     }
 
     #[cold]
-    fn look_up(
+    fn rebuild(
         &mut self,
-        known: &mut Known,
+        cache: &mut CacheValidity,
         eligible: &mut Eligible,
         roster: &Roster,
-        occasion: Occasion<'_>,
+        context: PickContext<'_>,
     ) {
         let (sets, members) = (&roster.sets, &roster.members);
-        let positions = eligible.walk(sets, members, occasion, false, &mut Unseen);
-        self.all.list(positions.iter().copied());
-        self.starting.clear();
-        let places = positions.iter().zip(0..);
-        let starting = places.filter(|&(&position, _)| is_starting(&members[position]));
-        self.starting.extend(starting.map(|(_, place)| place));
-        self.left_out.clear();
+        let positions = eligible.collect(sets, members, context, false, &mut NoTrace);
+        self.all.fill(positions.iter().copied());
+        self.slow_starting.clear();
+        let indices = positions.iter().zip(0..);
+        let slow_starting = indices.filter(|&(&position, _)| is_starting(&members[position]));
+        self.slow_starting
+            .extend(slow_starting.map(|(_, index)| index));
+        self.others_omit.clear();
         if let Some(until) = eligible.error_until() {
-            known.limit(until);
+            cache.expire_after(until);
         }
-        known.has_candidates = true;
+        cache.candidates_valid = true;
     }
 
     /// Those of this decision.
     #[inline]
-    fn of(&mut self, roster: &Roster, now: Duration) -> &mut Columns {
-        match self.starting.is_empty() {
+    fn for_decision(&mut self, roster: &Roster, now: Duration) -> &mut CandidateColumns {
+        match self.slow_starting.is_empty() {
             true => &mut self.all,
-            false => self.gently(roster, now),
+            false => self.without_held_back(roster, now),
         }
     }
 
     /// The same where some are in slow start: without those whose turn it is not, unless no candidate is left then.
-    fn gently(&mut self, roster: &Roster, now: Duration) -> &mut Columns {
+    fn without_held_back(&mut self, roster: &Roster, now: Duration) -> &mut CandidateColumns {
         let positions = self.all.positions();
-        let starting = self.starting.iter().copied();
-        let held_back = starting.filter(|&place| roster.members[positions[place]].holds_back(now));
+        let slow_starting = self.slow_starting.iter().copied();
+        let held_back =
+            slow_starting.filter(|&index| roster.members[positions[index]].is_held_back(now));
         self.held_back.clear();
         self.held_back.extend(held_back);
         if self.held_back.is_empty() || self.held_back.len() == positions.len() {
             return &mut self.all;
         }
-        if self.held_back != self.left_out {
-            self.others.list_without(&self.all, &self.held_back);
-            self.left_out.clone_from(&self.held_back);
+        if self.held_back != self.others_omit {
+            self.others.fill_without(&self.all, &self.held_back);
+            self.others_omit.clone_from(&self.held_back);
         }
         &mut self.others
     }
 }
 
 /// Whether the witness sees anything.
-fn sees<W: Witness>(_witness: &W) -> bool {
-    W::SEES
+fn is_traced<W: DecisionTrace>(_witness: &W) -> bool {
+    W::ENABLED
 }
 
 /// The member of the list that a method chooses; `None` for an answer that is none of them.
 #[inline]
-fn ask(
+fn select(
     selector: &mut dyn Selector,
-    columns: &mut Columns,
+    columns: &mut CandidateColumns,
     roster: &Roster,
-    query: &Query<'_>,
+    args: &PickArgs<'_>,
 ) -> Option<usize> {
-    let view = columns.view(roster, query.now);
-    let chosen = selector.select(query.request, &view, query.host)?;
+    let view = columns.view(roster, args.now);
+    let chosen = selector.select(args.request, &view, args.host)?;
     columns.positions().get(chosen).copied()
 }

@@ -17,7 +17,7 @@ use equipoise_sdk::Host;
 use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
 
 /// A judge that may fail to answer.
-pub trait PluginJudge: Send {
+pub trait PluginHealthPolicy: Send {
     /// As [`Judge::judge_probes`]; `None` after a fault or while it is out of service.
     fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>>;
 
@@ -39,16 +39,16 @@ pub trait PluginJudge: Send {
 }
 
 /// The judge of a balancer's members.
-pub struct Judgement {
+pub struct HealthEvaluator {
     rule: Box<dyn Judge>,
-    plugin: Option<Box<dyn PluginJudge>>,
+    plugin: Option<Box<dyn PluginHealthPolicy>>,
     /// By the members' ids.
-    verdicts: BTreeMap<u32, Verdict>,
+    verdicts: BTreeMap<u32, HealthVerdict>,
 }
 
 /// What is said of a member.
 #[derive(Debug, Clone)]
-struct Verdict {
+struct HealthVerdict {
     /// What the rule says, and why.
     rule: (State, String),
     /// What counts.
@@ -57,15 +57,15 @@ struct Verdict {
     is_under_rule: bool,
 }
 
-impl Judgement {
+impl HealthEvaluator {
     /// Of these members: by the rule, or by the plugin with the rule in its place when it does not answer. What is said of
     /// others is passed over.
     pub fn new(
         members: impl IntoIterator<Item = u32>,
         rule: Box<dyn Judge>,
-        plugin: Option<Box<dyn PluginJudge>>,
+        plugin: Option<Box<dyn PluginHealthPolicy>>,
     ) -> Self {
-        let verdict = Verdict {
+        let verdict = HealthVerdict {
             rule: (State::Healthy, String::new()),
             state: State::Healthy,
             is_under_rule: plugin.is_none(),
@@ -83,7 +83,7 @@ impl Judgement {
         let by_rule = self.rule.judge_probes(probes, host);
         let plugin = self.plugin.as_mut();
         let by_plugin = plugin.map(|plugin| plugin.judge_probes(probes, host));
-        self.conclude(by_rule, by_plugin)
+        self.resolve(by_rule, by_plugin)
     }
 
     /// Requests ended, or a second has passed without: answers what changes by that.
@@ -91,11 +91,11 @@ impl Judgement {
         let by_rule = self.rule.judge_exchanges(exchanges, host);
         let plugin = self.plugin.as_mut();
         let by_plugin = plugin.map(|plugin| plugin.judge_exchanges(exchanges, host));
-        self.conclude(by_rule, by_plugin)
+        self.resolve(by_rule, by_plugin)
     }
 
     /// Goes on where `other` is; with its plugin, if that is of the `same_plugin`, whose other version may leave what it gets.
-    pub fn take_over(&mut self, other: &mut Self, same_plugin: bool) {
+    pub fn inherit(&mut self, other: &mut Self, same_plugin: bool) {
         let _ = self.rule.restore(&other.rule.save());
         for (member, verdict) in &mut self.verdicts {
             if let Some(before) = other.verdicts.get(member) {
@@ -107,12 +107,12 @@ impl Judgement {
         {
             let _ = plugin.restore(&before.save());
         } else {
-            self.leave_to_rule();
+            self.fall_back_to_rule();
         }
     }
 
     /// Takes a member for healthy until somebody speaks of it again.
-    pub fn acquit(&mut self, member: u32) {
+    pub fn clear(&mut self, member: u32) {
         if let Some(verdict) = self.verdicts.get_mut(&member) {
             verdict.rule = (State::Healthy, String::new());
             verdict.state = State::Healthy;
@@ -120,20 +120,20 @@ impl Judgement {
     }
 
     /// Until the plugin speaks of them again, the rule's word counts for all.
-    fn leave_to_rule(&mut self) {
+    fn fall_back_to_rule(&mut self) {
         let verdicts = self.verdicts.values_mut();
         verdicts.for_each(|verdict| verdict.is_under_rule = true);
     }
 
-    /// What counts of what was said. `by_plugin` is none without a plugin, and holds none where that did not answer.
-    fn conclude(
+    /// What counts of what was transition. `by_plugin` is none without a plugin, and holds none where that did not answer.
+    fn resolve(
         &mut self,
         by_rule: Vec<Transition>,
         by_plugin: Option<Option<Vec<Transition>>>,
     ) -> Vec<Transition> {
-        for said in by_rule {
-            if let Some(verdict) = self.verdicts.get_mut(&said.member) {
-                verdict.rule = (said.state, said.reason);
+        for transition in by_rule {
+            if let Some(verdict) = self.verdicts.get_mut(&transition.member) {
+                verdict.rule = (transition.state, transition.reason);
             }
         }
         let mut changes = Vec::new();
@@ -142,28 +142,32 @@ impl Judgement {
                 for verdict in self.verdicts.values_mut() {
                     verdict.is_under_rule &= verdict.state == State::Unhealthy;
                 }
-                for said in transitions {
-                    if let Some(verdict) = self.verdicts.get_mut(&said.member) {
+                for transition in transitions {
+                    if let Some(verdict) = self.verdicts.get_mut(&transition.member) {
                         verdict.is_under_rule = false;
-                        changes.extend(verdict.become_state(said.member, said.state, &said.reason));
+                        changes.extend(verdict.set_state(
+                            transition.member,
+                            transition.state,
+                            &transition.reason,
+                        ));
                     }
                 }
             }
-            Some(None) | None => self.leave_to_rule(),
+            Some(None) | None => self.fall_back_to_rule(),
         }
         for (&member, verdict) in &mut self.verdicts {
             if verdict.is_under_rule {
                 let (state, reason) = verdict.rule.clone();
-                changes.extend(verdict.become_state(member, state, &reason));
+                changes.extend(verdict.set_state(member, state, &reason));
             }
         }
         changes
     }
 }
 
-impl Verdict {
+impl HealthVerdict {
     /// What changes when the member is in this state from now on.
-    fn become_state(&mut self, member: u32, state: State, reason: &str) -> Option<Transition> {
+    fn set_state(&mut self, member: u32, state: State, reason: &str) -> Option<Transition> {
         let is_new = self.state != state;
         self.state = state;
         is_new.then(|| Transition {

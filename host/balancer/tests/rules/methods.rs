@@ -4,12 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use equipoise_balancer::{Balancer, Counters, Member, MemberSettings, Methods, Refusal};
+use equipoise_balancer::{
+    Balancer, Counters, Member, MemberSettings, NoMember, SelectorWithFallback,
+};
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use equipoise_sdk::{Candidates, Host, Request, Selector};
 use proptest::prelude::*;
 
-use crate::site::{Site, name, query, settings};
+use crate::site::{Site, args, name, settings};
 
 /// A method made of a closure.
 struct Method<F>(F);
@@ -89,9 +91,13 @@ fn bybusyness_prefers_members_with_fewer_requests_in_flight() {
 fn heartbeat_goes_by_reports_and_without_them_by_requests() {
     let site = Site::by("heartbeat", &["", ""]);
     assert_eq!(site.sequence(4), "b1 b2 b1 b2");
-    site.member("b2").counters.beat(10, 1, site.now());
+    site.member("b2")
+        .counters
+        .record_heartbeat(10, 1, site.now());
     assert_eq!(site.sequence(3), "b2 b2 b2");
-    site.member("b1").counters.beat(10, 1, site.now());
+    site.member("b1")
+        .counters
+        .record_heartbeat(10, 1, site.now());
     let request = FakeRequest::get("/");
     assert_eq!(name(site.choose(&request, &[], u32::MAX / 4)), "b1");
     assert_eq!(name(site.choose(&request, &[], u32::MAX / 4 * 3)), "b2");
@@ -114,15 +120,15 @@ fn configuration_order_answers_when_the_fallback_does_not_either() {
         settings: MemberSettings::named(format!("b{id}")),
         counters: Arc::new(Counters::default()),
     };
-    let methods = Methods {
+    let methods = SelectorWithFallback {
         selector: Box::new(Method(|_: &dyn Candidates| None)),
         fallback: Box::new(Method(|_: &dyn Candidates| Some(7))),
     };
     let balancer = Balancer::new(settings(), vec![member(1), member(2)], None, [methods]);
     let request = FakeRequest::get("/");
-    let choice = balancer.choose(&query(&request, &FakeHost::default()));
-    assert!(!choice.as_ref().unwrap().route_changed);
-    assert_eq!(name(choice), "b1");
+    let selection = balancer.choose(&args(&request, &FakeHost::default()));
+    assert!(!selection.as_ref().unwrap().route_changed);
+    assert_eq!(name(selection), "b1");
 }
 
 #[test]
@@ -163,15 +169,15 @@ fn method_sees_the_eligible_members_and_what_they_count() {
     };
     let site = site_of(record, &["loadfactor=3", "status=D", "loadfactor=2"]);
     let request = FakeRequest::get("/");
-    let choice = site.choose(&request, &[], 0).unwrap();
+    let selection = site.choose(&request, &[], 0).unwrap();
     let counters = &site.member("b3").counters;
     counters.add_transferred(7);
     counters.add_read(9);
-    counters.beat(4, 5, site.now());
+    counters.record_heartbeat(4, 5, site.now());
     site.wait(Duration::from_micros(2_999));
     site.serve();
     site.fail(&["b1"]);
-    drop(choice);
+    drop(selection);
     site.serve();
     let never = u32::MAX;
     assert_eq!(
@@ -189,8 +195,8 @@ fn method_sees_the_eligible_members_and_what_they_count() {
 #[test]
 fn balancer_without_members_refuses() {
     let site = Site::new(&[]);
-    let refusal = site.choose(&FakeRequest::get("/"), &[], 0).unwrap_err();
-    assert_eq!(refusal, Refusal::NoneEligible);
+    let no_member = site.choose(&FakeRequest::get("/"), &[], 0).unwrap_err();
+    assert_eq!(no_member, NoMember::NoneEligible);
     assert_eq!(site.serve_session("r1"), "503");
 }
 
@@ -212,7 +218,7 @@ proptest! {
         let divisor = weights.iter().copied().reduce(greatest_common_divisor).unwrap();
         let shares: Vec<u64> = weights.iter().map(|w| u64::from(w / divisor)).collect();
         let ids: Vec<u32> = (0..).take(weights.len()).collect();
-        let loads = || site.balancer.loads(&ids).into_iter();
+        let loads = || site.balancer.lbstatus(&ids).into_iter();
         for _ in 0..shares.iter().sum() {
             site.serve();
             prop_assert_eq!(loads().sum::<i64>(), 0);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use equipoise_balancer::{Judgement, PluginJudge};
+use equipoise_balancer::{HealthEvaluator, PluginHealthPolicy};
 use equipoise_sdk::Host;
 use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
 use equipoise_sdk::testing::FakeHost;
@@ -30,7 +30,7 @@ impl Judge for Scripted {
 
 struct ScriptedPlugin(Scripted);
 
-impl PluginJudge for ScriptedPlugin {
+impl PluginHealthPolicy for ScriptedPlugin {
     fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Option<Vec<Transition>> {
         self.0.answer()
     }
@@ -73,13 +73,13 @@ fn words(transitions: &[Transition]) -> String {
 /// what changes.
 fn judge(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
     let (rule, plugin) = (Script::default(), Script::default());
-    let by_plugin: Box<dyn PluginJudge> = Box::new(ScriptedPlugin(Scripted(plugin.clone())));
+    let by_plugin: Box<dyn PluginHealthPolicy> = Box::new(ScriptedPlugin(Scripted(plugin.clone())));
     let by_rule = Box::new(Scripted(rule.clone()));
-    let mut judgement = Judgement::new(0..3, by_rule, has_plugin.then_some(by_plugin));
+    let mut evaluator = HealthEvaluator::new(0..3, by_rule, has_plugin.then_some(by_plugin));
     for (round, (by_rule, by_plugin, changes)) in rounds.iter().enumerate() {
         *rule.lock().unwrap() = Some(transitions(by_rule));
         *plugin.lock().unwrap() = (*by_plugin != "fault").then(|| transitions(by_plugin));
-        let told = judgement.judge_exchanges(&[], &FakeHost::default());
+        let told = evaluator.judge_exchanges(&[], &FakeHost::default());
         assert_eq!(words(&told), *changes, "round {round}");
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 /// A moment or none, with the resolution of a nanosecond; good for 584 years from the clock's origin.
 #[derive(Debug, Default)]
-pub(crate) struct Moment {
+pub(crate) struct AtomicInstant {
     /// Nanoseconds since the origin and 1 more; 0 is none.
     raw: AtomicU64,
 }
 
-impl Moment {
+impl AtomicInstant {
     /// Answers what it was before.
     pub(crate) fn set(&self, moment: Duration) -> Option<Duration> {
         let nanoseconds = u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn moment_is_none_until_set_and_keeps_the_nanosecond() {
-        let moment = Moment::default();
+        let moment = AtomicInstant::default();
         assert!(!moment.is_set());
         for time in [FIRST, LATER, Duration::from_nanos(u64::MAX - 1)] {
             moment.set(time);
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn moment_set_again_meanwhile_is_not_cleared() {
-        let moment = Moment::default();
+        let moment = AtomicInstant::default();
         moment.set(FIRST);
         moment.set(LATER);
         assert!(!moment.clear(FIRST));
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn moment_beyond_the_range_is_the_last_one() {
-        let moment = Moment::default();
+        let moment = AtomicInstant::default();
         moment.set(Duration::MAX);
         assert_eq!(moment.load(), Some(Duration::from_nanos(u64::MAX - 1)));
     }

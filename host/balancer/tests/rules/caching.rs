@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use equipoise_balancer::{By, Choice, Outcome, Query, Refusal};
+use equipoise_balancer::{AttemptOutcome, NoMember, PickArgs, PickReason, Selection};
 use equipoise_sdk::Affinity;
 use equipoise_sdk::testing::{FakeHost, FakeRequest};
 use proptest::prelude::*;
 
-use crate::site::{Site, query, settings};
+use crate::site::{Site, args, settings};
 
 const MEMBERS: usize = 7;
 
@@ -72,27 +72,27 @@ fn event() -> impl Strategy<Value = Event> {
 struct Twin {
     site: Site,
     is_explained: bool,
-    lasting: Vec<Choice>,
+    lasting: Vec<Selection>,
 }
 
 impl Twin {
     fn decide(&mut self, of: Option<&Affinity>, tried: &[u32], random: u32, lasts: bool) -> Told {
         let (request, host) = (FakeRequest::get("/"), FakeHost::with_random(random));
-        let query = Query {
+        let args = PickArgs {
             session: of,
             tried,
             now: self.site.now(),
-            ..query(&request, &host)
+            ..args(&request, &host)
         };
-        let choice = match self.is_explained {
-            true => self.site.balancer.explain(&query).0,
-            false => self.site.balancer.choose(&query),
+        let selection = match self.is_explained {
+            true => self.site.balancer.explain(&args).0,
+            false => self.site.balancer.choose(&args),
         };
-        let told = match &choice {
-            Ok(choice) => Ok((choice.position, choice.by)),
-            Err(refusal) => Err(*refusal),
+        let told = match &selection {
+            Ok(selection) => Ok((selection.position, selection.reason)),
+            Err(no_member) => Err(*no_member),
         };
-        self.lasting.extend(choice.ok().filter(|_| lasts));
+        self.lasting.extend(selection.ok().filter(|_| lasts));
         told
     }
 
@@ -101,11 +101,11 @@ impl Twin {
         let balancer = &self.site.balancer;
         let member = |at: usize| &balancer.members()[at];
         match *event {
-            Event::Fails(at) => balancer.report(member(at), Outcome::Unreachable, now),
-            Event::Answers(at) => balancer.report(member(at), Outcome::Answered(200), now),
-            Event::IsJudged(at, is_healthy) => balancer.judge(at as u32, is_healthy, "", now),
-            Event::IsChecked(at, passed) => balancer.note_check(at as u32, passed, now),
-            Event::Beats(at, ready, busy) => member(at).counters.beat(ready, busy, now),
+            Event::Fails(at) => balancer.report(member(at), AttemptOutcome::Unreachable, now),
+            Event::Answers(at) => balancer.report(member(at), AttemptOutcome::Responded(200), now),
+            Event::IsJudged(at, is_healthy) => balancer.set_health(at as u32, is_healthy, "", now),
+            Event::IsChecked(at, passed) => balancer.record_check(at as u32, passed, now),
+            Event::Beats(at, ready, busy) => member(at).counters.record_heartbeat(ready, busy, now),
             Event::Sends(at, bytes) => member(at).counters.add_transferred(bytes),
             Event::TimePasses(milliseconds) => self.site.wait(Duration::from_millis(milliseconds)),
             Event::Comes(ref of, ref tried, lasts) => {
@@ -125,7 +125,7 @@ impl Twin {
     fn state(&self) -> Vec<(bool, bool, u32, u64, i64)> {
         let members = self.site.balancer.members();
         let ids: Vec<u32> = members.iter().map(|member| member.id).collect();
-        let loads = self.site.balancer.loads(&ids);
+        let loads = self.site.balancer.lbstatus(&ids);
         let state = |(member, load): (&std::sync::Arc<equipoise_balancer::Member>, i64)| {
             let counters = &member.counters;
             let (in_error, is_unhealthy) = (counters.in_error(), counters.is_unhealthy());
@@ -137,7 +137,7 @@ impl Twin {
 }
 
 /// What is told of a decision.
-type Told = Result<(usize, By), Refusal>;
+type Told = Result<(usize, PickReason), NoMember>;
 
 proptest! {
     #[test]

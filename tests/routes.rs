@@ -1,5 +1,6 @@
 //! Which requests go where: hosts, paths, exclusions, and the path on the member's side.
 
+use crate::harness::port;
 use crate::harness::proxy::server;
 use crate::harness::{Origin, Proxy};
 
@@ -382,4 +383,138 @@ fn every_listener_serves_every_route() {
         let mut client = crate::harness::Client::connect(*address);
         assert_eq!(server(&client.get("/")), "b1");
     }
+}
+
+#[test]
+fn a_route_may_be_for_several_hosts() {
+    let routes = [
+        ("shop", "path = \"/\"\nhost = [\"a.test\", \"*.b.test\"]"),
+        ("any", "path = \"/any\""),
+    ];
+    let (_origins, proxy) = routed(&["shop", "any"], &routes);
+    for (host, target, expected) in [
+        ("a.test", "/", "shop"),
+        ("A.test:80", "/any", "shop"),
+        ("x.b.test", "/", "shop"),
+        ("b.test", "/", "404"),
+        ("c.test", "/any", "any"),
+    ] {
+        assert_eq!(ask(&proxy, host, target), expected, "{host} {target}");
+    }
+}
+
+#[test]
+fn a_route_is_for_the_listeners_that_it_names() {
+    let [b1, b2] = Origin::some();
+    let (first, second) = (port::free(), port::free());
+    let route = |keys: &str| format!("[[route]]\npath = \"/\"\n{keys}\n");
+    let toml = format!(
+        "[[listen]]\naddress = \"{first}\"\n[[listen]]\naddress = \"{second}\"\n{}{}\
+         [[balancer.one.member]]\nurl = \"{}\"\n[[balancer.two.member]]\nurl = \"{}\"\n",
+        route(&format!("balancer = \"one\"\nlistener = [\"{second}\"]")),
+        route("balancer = \"two\""),
+        b1.url(),
+        b2.url(),
+    );
+    let _proxy = Proxy::with(&toml).start();
+    for (address, expected) in [(first, "b2"), (second, "b1")] {
+        let mut client = crate::harness::Client::connect(address);
+        assert_eq!(server(&client.get("/")), expected);
+    }
+}
+
+#[test]
+fn a_pattern_says_which_paths_a_route_takes_and_what_they_are_at_the_member() {
+    let swap = "match = '^/(api|rest)/(.*)$'\nmember-path = '/v2/$2/${1}0'";
+    let plain = "match = '\\.(jpe?g|png)$'";
+    let rest = "match = '^/app(.*)$'\nmember-path = '/base$1'";
+    let table = [
+        (swap, "/api/x", "/v2/x/api0"),
+        (swap, "/rest/x/y?q=$1", "/v2/x/y/rest0?q=$1"),
+        (swap, "//api/x%20y", "/v2/x%20y/api0"),
+        (swap, "/%61pi/x%2Fy", "/v2/x%2Fy/api0"),
+        (swap, "/api;v=1/x", "/v2/x/api0"),
+        (plain, "/a/b.jpeg?x", "/a/b.jpeg?x"),
+        (plain, "/a.png;v=1", "/a.png;v=1"),
+        (rest, "/app", "/base"),
+        (rest, "/app;jsessionid=1.r1", "/base;jsessionid=1.r1"),
+        (rest, "/app;v=1/x/?q", "/base;v=1/x/?q"),
+    ];
+    for (keys, asked, expected) in table {
+        let (origins, proxy) = routed(&["app"], &[("app", keys)]);
+        assert_eq!(ask(&proxy, "lb.test", asked), "app", "{keys}: {asked}");
+        let request = origins[0].only_request();
+        assert_eq!(request.target(), expected, "{keys}: {asked}");
+    }
+}
+
+/// Goal: captures cannot lead out of the member's path. Method: paths whose parts mean something else when they are put together
+/// anew, and ways to write a path by which it could miss a pattern.
+#[test]
+fn captures_lead_nowhere_else() {
+    let keys = "match = '^/app/(.*)/(.*)$'\nmember-path = '/base/$2.$1'";
+    let (origins, proxy) = routed(&["app"], &[("app", keys)]);
+    for target in [
+        "/app/./.",
+        "/app/x/../y",
+        "/app/../x",
+        "/app/x/..%2fy",
+        "/app/x/.",
+        "/app/x/..;v",
+        "/app/.%2F/x%2F",
+        "/app/\\x/.",
+        "/app/.//",
+    ] {
+        ask(&proxy, "lb.test", target);
+    }
+    let requests = (0..origins[0].hits()).map(|index| origins[0].request(index));
+    let targets: Vec<_> = requests.map(|it| it.target().to_owned()).collect();
+    let leads_out = |target: &&String| {
+        let plain = target.replace("%2F", "/").replace("%2f", "/");
+        let mut names = plain.split('/').map(|it| it.split(';').next());
+        !target.starts_with("/base/") || names.any(|it| matches!(it, Some("." | "..")))
+    };
+    let out: Vec<_> = targets.iter().filter(leads_out).collect();
+    assert!(out.is_empty(), "these reached the member: {out:?}");
+}
+
+#[test]
+fn no_way_to_write_a_path_misses_a_pattern() {
+    let routes = [
+        ("inner", "match = '^/private(/.*)?$'"),
+        ("open", "path = \"/\""),
+    ];
+    let (origins, proxy) = routed(&["inner", "open"], &routes);
+    for target in [
+        "/private",
+        "/private/x",
+        "//private//x",
+        "/%70rivate/x",
+        "/x/../private/x",
+        "/private;v=1/x",
+        "/private/x%0Ay",
+        "/private/%ff",
+        "/private/\u{e9}",
+        "/private/x%E2%80%A8y",
+    ] {
+        assert_eq!(ask(&proxy, "lb.test", target), "inner", "{target}");
+    }
+    assert_eq!(ask(&proxy, "lb.test", "/privates"), "open");
+    assert_eq!(origins[1].hits(), 1);
+}
+
+#[test]
+fn a_location_behind_a_pattern_gets_the_clients_host() {
+    let member = Origin::named("app").answering(|exchange| {
+        let place = format!("http://{}/base/y?q", exchange.address());
+        exchange.respond(&format!("302 Found\r\nLocation: {place}"), "");
+    });
+    let member = member.start();
+    let proxy = Proxy::before(&[])
+        .member_at(&format!("{}/base", member.url()), "")
+        .routes("[[route]]\nbalancer = \"cluster\"\nmatch = '^/(x)$'\nmember-path = '/z/$1'\n")
+        .start();
+    let response = proxy.get("/x");
+    assert_eq!(member.only_request().target(), "/base/z/x");
+    assert_eq!(response.field("location"), Some("http://lb.test/y?q"));
 }

@@ -2,6 +2,7 @@
 //!
 //! [`Config::read`] reads it from TOML and reports every mistake it finds; nothing else builds one from text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -53,6 +54,7 @@ mod tests;
 pub use member::Place;
 pub use mistake::member_of_key;
 pub use mistake::{Mistake, Mistakes};
+pub use route::{HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
 pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -339,10 +341,14 @@ impl std::fmt::Debug for Token {
 /// `[[route]]`: which requests go where, and how they look there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Which hosts the route is for. Default: all.
-    pub host: HostPattern,
-    /// A path prefix that ends at a segment boundary. Starts with `/`, ends with none but in `/` itself.
+    /// `host`: which hosts the route is for; empty for all, which is the default.
+    pub hosts: Vec<HostPattern>,
+    /// `listener`: the addresses of the listeners that it is for; empty for all, which is the default.
+    pub listeners: Vec<SocketAddr>,
+    /// A path prefix that ends at a segment boundary. Starts with `/`, ends with none but in `/` itself. With a `pattern` it is `/`.
     pub path: String,
+    /// `match`: what the path has to match besides. Default: nothing.
+    pub pattern: Option<Box<PathPattern>>,
     /// `exclude`: prefixes, of the same form as `path`, that this route does not take.
     pub exclude: Vec<String>,
     /// Index into [`Config::balancers`].
@@ -370,26 +376,30 @@ pub struct Route {
 }
 
 impl Route {
-    /// What the route is called: its host, none where it is for all, and its path.
+    /// What the route is called: its hosts, none where it is for all, its path or `~` and its pattern, and behind ` on ` its
+    /// listeners, where it is not for all.
     pub fn label(&self) -> String {
-        let path = &self.path;
-        match &self.host {
-            HostPattern::Any => path.clone(),
-            HostPattern::Exact(host) => format!("{host}{path}"),
-            HostPattern::Below(suffix) => format!("*{suffix}{path}"),
+        let mut label = comma_separated(&self.hosts);
+        label.push_str(&self.path_label());
+        if !self.listeners.is_empty() {
+            label.push_str(" on ");
+            label.push_str(&comma_separated(&self.listeners));
+        }
+        label
+    }
+
+    /// Its path, or `~` and its pattern.
+    pub fn path_label(&self) -> Cow<'_, str> {
+        match &self.pattern {
+            None => Cow::Borrowed(&self.path),
+            Some(pattern) => Cow::Owned(format!("~{}", pattern.regex.as_str())),
         }
     }
 }
 
-/// Which hosts a route is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    /// Every host.
-    Any,
-    /// This host, in lower case, without port.
-    Exact(String),
-    /// `*.example.com`: every host below it at any depth, not itself. Holds `.example.com` in lower case.
-    Below(String),
+fn comma_separated(parts: &[impl ToString]) -> String {
+    let parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
+    parts.join(",")
 }
 
 /// What becomes of header fields that tell members about the client.

@@ -118,6 +118,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         .read("workers", whole(1..=1024))
         .and_then(NonZeroUsize::new);
     let admin = read_admin(file, path);
+    let listeners = read_listeners(file, path);
     let shutdown_timeout = file.read("shutdown-timeout", duration(Duration::ZERO));
     Config {
         workers: workers.unwrap_or_else(cores),
@@ -126,14 +127,14 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         shutdown_timeout: shutdown_timeout.unwrap_or(Duration::from_secs(30)),
         access_log: read_access_log(file, path),
         limits: read_limits(file),
-        listeners: read_listeners(file, path),
         heartbeat: read_heartbeat(file),
         manager: read_manager(file, admin.as_ref()),
         resolver: read_resolver(file),
         admin,
         explain: read_explain(file),
         traces: read_traces(file),
-        routes: read_routes(file, &balancers),
+        routes: read_routes(file, &listeners, &balancers),
+        listeners,
         plugins,
         balancers,
     }

@@ -1,5 +1,11 @@
 //! `[[route]]`.
 
+mod host;
+mod pattern;
+mod template;
+
+use std::net::SocketAddr;
+
 use toml::de::DeValue;
 
 use super::heartbeat::{networks, not_empty};
@@ -7,11 +13,18 @@ use super::name;
 use super::reference::read_reference;
 use super::table::Table;
 use super::value::{Reading, choice, switch, text, text_as};
-use super::{Balancer, Forwarding, HostPattern, Route, Via};
+use super::{Balancer, Forwarding, Listener, Route, Via, listener};
+pub use host::HostPattern;
+use host::host_pattern;
+use pattern::read_pattern;
+pub use pattern::{PathPattern, PathRegex};
+pub use template::{Piece, Template, Variable};
 
 pub(super) const KEYS: &[&str] = &[
     "path",
+    "match",
     "host",
+    "listener",
     "exclude",
     "balancer",
     "member-path",
@@ -36,30 +49,40 @@ const FORWARDING: &[(&str, Forwarding)] = &[
 
 const VIA: &[(&str, Via)] = &[("off", Via::Off), ("on", Via::On), ("block", Via::Block)];
 
-/// Reads every `[[route]]` out of the file.
-pub(super) fn read_routes(file: &Table<'_>, balancers: &[Balancer]) -> Vec<Route> {
+/// Reads every `[[route]]` out of the file, which has these listeners and balancers.
+pub(super) fn read_routes(
+    file: &Table<'_>,
+    listeners: &[Listener],
+    balancers: &[Balancer],
+) -> Vec<Route> {
     let example = "path = \"/\" and balancer = \"…\"";
     let tables = file.some_tables("route", KEYS, example);
-    let read = |table| read_route(table, balancers);
+    let read = |table| read_route(table, listeners, balancers);
     tables.iter().filter_map(read).collect()
 }
 
-fn read_route(table: &Table<'_>, balancers: &[Balancer]) -> Option<Route> {
-    let path = table.require(
-        "path",
-        "write a path's beginning, such as path = \"/\"",
-        text_as(name::path),
-    );
+fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer]) -> Option<Route> {
+    let pattern = read_pattern(table);
+    let path = match table.has("match") {
+        // Whatever it matches is below the root.
+        true => Some("/".to_owned()),
+        false => table.require(
+            "path",
+            "write a path's beginning, such as path = \"/\", or match = \"…\" with a regular expression",
+            text_as(name::path),
+        ),
+    };
     let balancer = read_balancer(table, balancers);
-    let member_path = table
-        .read("member-path", text_as(name::path))
-        .or_else(|| path.clone());
+    let member_path = match table.has("match") {
+        true => None,
+        false => table.read("member-path", text_as(name::path)),
+    };
+    let member_path = member_path.or_else(|| path.clone());
     let x_forwarded = read_forwarding(table, "x-forwarded");
     let forwarded = read_forwarding(table, "forwarded");
     let route = Route {
-        host: table
-            .read("host", text_as(host_pattern))
-            .unwrap_or(HostPattern::Any),
+        hosts: table.one_or_more("host", HOSTS, host_pattern),
+        listeners: read_listeners(table, listeners),
         exclude: read_exclude(table, path.as_deref()),
         preserve_host: table.read("preserve-host", switch).unwrap_or(false),
         x_forwarded: x_forwarded.unwrap_or(Forwarding::Append),
@@ -71,11 +94,14 @@ fn read_route(table: &Table<'_>, balancers: &[Balancer]) -> Option<Route> {
         options_asterisk: read_options_asterisk(table, path.as_deref()),
         balancer: balancer.unwrap_or_default(),
         member_path: member_path.unwrap_or_default(),
+        pattern,
         path: path?,
     };
     balancer.is_some().then_some(route)
 }
 
+const HOSTS: &str = "[\"shop.example.com\", \"*.shop.example.com\"]";
+const LISTENERS: &str = "[\"0.0.0.0:443\"]";
 const DOMAINS: &str = "{ \"backend.internal\" = \"www.example.com\" }";
 const PATHS: &str = "{ \"/app\" = \"/shop\" }";
 
@@ -98,11 +124,30 @@ fn forwarding_word(value: &DeValue<'_>) -> Reading<Forwarding> {
 /// `OPTIONS *` has no path, so only a route for all paths can take it.
 fn read_options_asterisk(table: &Table<'_>, path: Option<&str>) -> bool {
     let is_on = table.read("options-asterisk", switch).unwrap_or(false);
-    if is_on && path.is_some_and(|path| path != "/") {
+    if is_on && (table.has("match") || path.is_some_and(|path| path != "/")) {
         let remedy = "does nothing here: `OPTIONS *` asks about a server as a whole, so only a route with path = \"/\" can take it";
         table.refuse("options-asterisk", remedy);
     }
     is_on
+}
+
+/// The addresses of listeners, of those that there are.
+fn read_listeners(table: &Table<'_>, listeners: &[Listener]) -> Vec<SocketAddr> {
+    let addresses: Vec<_> = listeners.iter().map(|it| it.address).collect();
+    let known = |text: &str| {
+        let address = listener::address(text)?;
+        match addresses.contains(&address) {
+            true => Ok(address),
+            false => {
+                let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+                let addresses = addresses.join(", ");
+                Err(format!(
+                    "is the address of no [[listen]]; there are {addresses}"
+                ))
+            }
+        }
+    };
+    table.one_or_more("listener", LISTENERS, known)
 }
 
 /// The index of the balancer that the route names.
@@ -124,31 +169,5 @@ fn read_exclude(table: &Table<'_>, path: Option<&str>) -> Vec<String> {
             }
             _ => Ok(excluded),
         }
-    })
-}
-
-/// `shop.example.com` or `*.example.com`.
-fn host_pattern(text: &str) -> Reading<HostPattern> {
-    if text == "*" {
-        return Err("leave it out for every host".to_owned());
-    }
-    let (below, host) = match text.strip_prefix("*.") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    if host.contains('*') {
-        return Err(
-            "may have a star only as its first label, such as \"*.example.com\"".to_owned(),
-        );
-    }
-    if !host.starts_with('[') && host.contains(':') || host.contains("]:") {
-        return Err("must be a host without a port: the route holds for every listener".to_owned());
-    }
-    let host = name::host(host)?;
-    let host = host.strip_suffix('.').unwrap_or(&host);
-    Ok(if below {
-        HostPattern::Below(format!(".{host}"))
-    } else {
-        HostPattern::Exact(host.to_owned())
     })
 }

@@ -107,6 +107,27 @@ impl<'d> Table<'d> {
         elements.into_iter().filter_map(read).collect()
     }
 
+    /// What a text says, or each text of a list, which must not be empty; empty where the key is missing.
+    pub(super) fn one_or_more<T>(
+        &self,
+        key: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Reading<T>,
+    ) -> Vec<T> {
+        let list = self.entry(key).and_then(|entry| entry.value.as_array());
+        match list {
+            Some(list) if list.is_empty() => {
+                self.refuse(
+                    key,
+                    format!("must not be empty: write {example}, or leave it out"),
+                );
+                Vec::new()
+            }
+            Some(_) => self.list(key, example, value::text_as(parse)),
+            None => self.read(key, value::text_as(parse)).into_iter().collect(),
+        }
+    }
+
     /// A table of texts to texts that are read alike, such as `{ "/app" = "/shop" }`, in the order of the file.
     pub(super) fn pairs(
         &self,

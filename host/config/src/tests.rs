@@ -16,6 +16,7 @@ mod heartbeat;
 mod manager;
 mod plugin;
 mod resolver;
+mod route;
 mod tls;
 mod traces;
 
@@ -34,8 +35,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[resolver]", super::resolver::KEYS),
     ("[explain]", super::explain::KEYS),
     ("[traces]", super::traces::KEYS),
-    ("[[route]]", route::KEYS),
-    ("x-forwarded", route::TRUST_KEYS),
+    ("[[route]]", super::route::KEYS),
+    ("x-forwarded", super::route::TRUST_KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),
     ("stickysession", sticky::PLUGIN_KEYS),
@@ -852,8 +853,8 @@ fn defaults_are_those_of_the_documentation() {
         ("/app", "/app")
     );
     assert_eq!(
-        (&route.host, &route.x_forwarded),
-        (&HostPattern::Any, &Forwarding::Append)
+        (&*route.hosts, &*route.listeners, &route.x_forwarded),
+        (&[][..], &[][..], &Forwarding::Append)
     );
     assert_eq!((&route.forwarded, route.via), (&Forwarding::Off, Via::Off));
     assert!(route.rewrite_location && !route.preserve_host && !route.options_asterisk);
@@ -1107,7 +1108,7 @@ fn paths_and_hosts_are_brought_into_one_form() {
     ];
     for (written, host) in hosts {
         let config = good(&with(ROUTE, &format!("host = \"{written}\"")).0);
-        assert_eq!(config.routes[0].host, host, "{written}");
+        assert_eq!(config.routes[0].hosts, [host], "{written}");
     }
 }
 

@@ -174,6 +174,19 @@ pub(super) fn percent_within(range: RangeInclusive<u8>) -> impl Fn(&DeValue<'_>)
     }
 }
 
+/// What would be right instead of what is no regular expression, or one that is too large.
+pub(super) fn no_regex(error: &regex::Error, example: &str) -> String {
+    if let regex::Error::CompiledTooBig(_) = error {
+        return "would take too much memory as a regular expression: write a shorter one, with smaller numbers of repetitions"
+            .to_owned();
+    }
+    let message = error.to_string();
+    // What is above it shows the place.
+    let line = message.lines().next_back().unwrap_or_default();
+    let line = line.trim_start_matches("error: ");
+    format!("must be a regular expression, such as {example:?}: {line}")
+}
+
 /// A number of bytes within `range`.
 pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Reading<usize> {
     move |value| {

@@ -13,6 +13,7 @@ mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
 pub(crate) mod target;
+mod template;
 mod tries;
 mod tunnel;
 mod upgrade;
@@ -38,9 +39,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::downstream::Client;
 use crate::observe::Account;
+use crate::path;
+use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::{Connection, Pool, Slot, Upstream};
-use crate::{path, router};
 use equipoise_config::Route;
 use equipoise_tls::Connector;
 use error::Retryability;
@@ -162,16 +164,27 @@ fn begin<'request>(
             .ok_or(ProxyError::BadRequest("invalid path in the request target"))?,
     };
     let routes = &snapshot.config.routes;
-    let (number, route, rest) = match &*path {
-        b"*" => router::find_for_server(routes, host).ok_or(ProxyError::ServerOptions)?,
-        path => router::find(routes, host, path).ok_or(ProxyError::NoRoute)?,
+    let listener = client.listener();
+    let found = match &*path {
+        b"*" => router::find_for_server(routes, listener, host).ok_or(ProxyError::ServerOptions)?,
+        path => router::find(routes, listener, host, path).ok_or(ProxyError::NoRoute)?,
     };
+    let Found {
+        number,
+        route,
+        rest,
+        captures,
+    } = found;
     if headers::may_not_forward(request) {
         return Err(ProxyError::MaxForwardsReached);
     }
     if request.expectation() == Expectation::Unknown {
         return Err(ProxyError::UnknownExpectation);
     }
+    let path = match &captures {
+        None => path,
+        Some(captures) => template::path_of(route, captures, path)?,
+    };
     let cluster = &snapshot.clusters[route.balancer];
     call.notes.note_route(number, cluster);
     let time = call
@@ -267,7 +280,7 @@ struct Exchange<'request> {
     request: &'request Head,
     /// The host it names, port and all.
     host: &'request [u8],
-    /// The normalized path.
+    /// The normalized path; where the route says it by what its pattern has captured, the one that members are asked for.
     path: Cow<'request, [u8]>,
     /// Where the path goes on behind the route's prefix.
     rest: usize,

@@ -3,7 +3,11 @@
 //! They are bytes: what a URL should have percent-encoded, such as `{` or bytes beyond ASCII, passes as it came, and stands for the
 //! same as its encoded form where paths are compared.
 
+mod subject;
+
 use std::borrow::Cow;
+
+pub(crate) use subject::{Captures, Subject};
 
 /// The path with dot segments resolved and needless percent-encoding removed (RFC 3986, 6.2.2), as a member would read it.
 ///

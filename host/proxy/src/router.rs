@@ -1,42 +1,88 @@
 //! Which route a request takes.
 
-use crate::path;
-use equipoise_config::{HostPattern, Route};
+use std::net::SocketAddr;
+
+use crate::path::{self, Captures, Subject};
+use equipoise_config::{HostPattern, PathPattern, Route};
 use equipoise_http::host;
 
-/// The first route for this host (as in `Host`, port and all) and this normalized path, with its number among all and where
-/// the path goes on behind the route's prefix.
+/// A route that takes a request.
+#[derive(Debug)]
+pub(crate) struct Found<'routes> {
+    /// Its number among all.
+    pub(crate) number: usize,
+    pub(crate) route: &'routes Route,
+    /// Where the path goes on behind the route's prefix.
+    pub(crate) rest: usize,
+    /// What its pattern has captured of the path; none without a pattern.
+    pub(crate) captures: Option<Box<Captures>>,
+}
+
+/// The first route for this listener, this host (as in `Host`, port and all) and this normalized path.
 pub(crate) fn find<'routes>(
     routes: &'routes [Route],
+    listener: SocketAddr,
     host: &[u8],
     path: &[u8],
-) -> Option<(usize, &'routes Route, usize)> {
+) -> Option<Found<'routes>> {
+    let mut subject = None;
     routes.iter().enumerate().find_map(|(number, route)| {
-        if !is_for_host(&route.host, host) {
+        if !is_for(route, listener, host) {
             return None;
         }
         let rest = path::strip_prefix(path, &route.path)?;
+        let captures = match &route.pattern {
+            None => None,
+            Some(pattern) => Some(captures(pattern, path, &mut subject)?),
+        };
         let is_excluded = route
             .exclude
             .iter()
             .any(|excluded| path::is_below(path, excluded));
-        (!is_excluded).then_some((number, route, rest))
+        (!is_excluded).then_some(Found {
+            number,
+            route,
+            rest,
+            captures,
+        })
     })
 }
 
-/// The first route for this host that takes what asks about the server as a whole (`OPTIONS *`).
+/// What a pattern captures of a path, if the path matches it.
+#[cold]
+fn captures(
+    pattern: &PathPattern,
+    path: &[u8],
+    subject: &mut Option<Subject>,
+) -> Option<Box<Captures>> {
+    let subject = subject.get_or_insert_with(|| Subject::of(path));
+    subject.captures(pattern.regex.regex()).map(Box::new)
+}
+
+/// The first route for this listener and this host that takes what asks about the server as a whole (`OPTIONS *`).
 pub(crate) fn find_for_server<'routes>(
     routes: &'routes [Route],
+    listener: SocketAddr,
     host: &[u8],
-) -> Option<(usize, &'routes Route, usize)> {
-    let takes = |route: &Route| route.options_asterisk && is_for_host(&route.host, host);
+) -> Option<Found<'routes>> {
+    let takes = |route: &Route| route.options_asterisk && is_for(route, listener, host);
     let found = routes.iter().enumerate().find(|(_, route)| takes(route));
-    found.map(|(number, route)| (number, route, 0))
+    found.map(|(number, route)| Found {
+        number,
+        route,
+        rest: 0,
+        captures: None,
+    })
+}
+
+#[inline]
+fn is_for(route: &Route, listener: SocketAddr, host: &[u8]) -> bool {
+    (route.listeners.is_empty() || route.listeners.contains(&listener))
+        && (route.hosts.is_empty() || route.hosts.iter().any(|it| is_for_host(it, host)))
 }
 
 fn is_for_host(pattern: &HostPattern, host: &[u8]) -> bool {
     match pattern {
-        HostPattern::Any => true,
         HostPattern::Exact(name) => bare_name(host).eq_ignore_ascii_case(name.as_bytes()),
         HostPattern::Below(suffix) => {
             let host = bare_name(host);
@@ -74,8 +120,9 @@ mod tests {
         );
         let config =
             Config::parse(&text, Path::new("test.toml")).unwrap_or_else(|it| panic!("{it}"));
-        let (number, _, rest) = find(&config.routes, host.as_bytes(), path)?;
-        Some((number, &path[rest..]))
+        let listener = config.listeners[0].address;
+        let found = find(&config.routes, listener, host.as_bytes(), path)?;
+        Some((found.number, &path[found.rest..]))
     }
 
     #[test]
@@ -128,7 +175,6 @@ mod tests {
             (&below, "example.com", false),
             (&below, ".example.com", false),
             (&below, "badexample.com", false),
-            (&HostPattern::Any, "", true),
         ];
         for (pattern, host, matches) in table {
             assert_eq!(

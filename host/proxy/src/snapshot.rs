@@ -266,7 +266,7 @@ impl Draft {
     }
 }
 
-/// What is counted of each route: on from where it was, for a route of the same host and path.
+/// What is counted of each route: on from where it was, for a route of the same hosts, listeners and path.
 fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMeters>> {
     let known = before.map(|before| {
         let routes = before.config.routes.iter().zip(&before.route_meters);
@@ -275,7 +275,10 @@ fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMete
     let known = known.unwrap_or_default();
     let meters = |route: &Route| {
         let mut known = known.iter();
-        let same = known.find(|(it, _)| (&it.host, &it.path) == (&route.host, &route.path));
+        let same = known.find(|(it, _)| {
+            let is_same_path = it.path == route.path && it.pattern == route.pattern;
+            is_same_path && it.hosts == route.hosts && it.listeners == route.listeners
+        });
         same.map_or_else(Arc::default, |(_, meters)| Arc::clone(meters))
     };
     config.routes.iter().map(meters).collect()

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use equipoise_config as config;
 use equipoise_config::source::Settings;
-use equipoise_config::{CheckKind, CheckMethod, HostPattern, Method, Route, SessionSource};
+use equipoise_config::{CheckKind, CheckMethod, Method, Route, SessionSource};
 use equipoise_dns::Addresses;
 use equipoise_proxy::observe::{Chapter, Check};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
@@ -211,7 +211,7 @@ impl<'snapshot> BalancerView<'snapshot> {
             panics: balancer.in_panic_mode(),
             routes: routes
                 .filter(|it| it.balancer == place)
-                .map(route)
+                .map(Route::label)
                 .collect(),
             settings: snapshot.source.balancer(cluster.name()),
             members: members
@@ -323,15 +323,6 @@ fn names(source: &SessionSource) -> Option<String> {
         } => Some(format!("{cookie}|{parameter}")),
         SessionSource::Plugin(_) => None,
     }
-}
-
-fn route(route: &Route) -> String {
-    let host = match &route.host {
-        HostPattern::Any => "",
-        HostPattern::Exact(name) => name,
-        HostPattern::Below(suffix) => return format!("*{suffix}{}", route.path),
-    };
-    format!("{host}{}", route.path)
 }
 
 fn check(check: &config::Check) -> CheckSettings {

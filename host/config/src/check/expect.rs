@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::value::{MOST_HEADERS, field};
 use crate::table::{Table, TextBounds};
-use crate::value::{Reading, integer, text};
+use crate::value::{Reading, integer, no_regex, text};
 use crate::{Expect, Pattern};
 
 pub(crate) const KEYS: &[&str] = &["status", "header", "body"];
@@ -93,21 +93,8 @@ fn pattern(value: &DeValue<'_>) -> Reading<Pattern> {
     builder
         .size_limit(LARGEST_PATTERN)
         .dfa_size_limit(LARGEST_PATTERN);
-    match builder.build() {
-        Ok(regex) => Ok(Pattern::new(regex)),
-        Err(regex::Error::CompiledTooBig(_)) => Err(
-            "would take too much memory as a regular expression: write a shorter one, with smaller numbers of repetitions"
-                .to_owned(),
-        ),
-        Err(error) => Err(format!(
-            "must be a regular expression, such as \"ok|ready\": {}",
-            last_line(&error.to_string())
-        )),
-    }
-}
-
-/// The message of the expressions' parser without the picture above it.
-fn last_line(message: &str) -> &str {
-    let line = message.lines().next_back().unwrap_or_default();
-    line.trim_start_matches("error: ")
+    let regex = builder.build();
+    regex
+        .map(Pattern::new)
+        .map_err(|error| no_regex(&error, "ok|ready"))
 }

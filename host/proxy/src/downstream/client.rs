@@ -63,6 +63,11 @@ impl Client {
         self.tls.is_some()
     }
 
+    /// The address of its listener, as it is configured.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        self.front.address
+    }
+
     /// The port at which it is to ask for the same by TLS instead; `None` where it is served.
     pub(crate) fn https_redirect(&self) -> Option<u16> {
         self.front.https_redirect

@@ -29,6 +29,8 @@ const PEEKED: usize = 512;
 
 /// How a listener meets its clients.
 pub(crate) struct Front {
+    /// The listener's address as it is configured.
+    pub(super) address: SocketAddr,
     /// None where they come without TLS.
     tls: Option<Secure>,
     /// See [`config::Listener`].
@@ -85,6 +87,7 @@ impl Front {
             secure.with_context(|| format!("the tls of {}", config.address))
         });
         Ok(Self {
+            address: config.address,
             tls: tls.transpose()?,
             proxy_from: config.proxy_from.clone(),
             https_redirect: config.https_redirect,

@@ -65,9 +65,10 @@ impl Trace {
     pub(crate) fn note_route(&mut self, route: &Route, balancer: &str) {
         if let Some(span) = &mut self.whole {
             let method = method_name(span);
-            span.name = format!("{method} {}", route.path);
+            let path = route.path_label();
+            span.name = format!("{method} {path}");
             span.attributes.extend([
-                text("http.route", route.path.clone()),
+                text("http.route", path.into_owned()),
                 text("equipoise.balancer", balancer.to_owned()),
             ]);
         }

@@ -84,7 +84,7 @@ fn clients_leave_descriptors_for_members_and_operators() {
     clients.truncate(most / 2);
     assert_eq!(proxy.served(3), ["b1"; 3]);
     await_number(&proxy, "equipoise_client_connections_waiting ", 0.0);
-    for word in ["accepting connections fails", "Too many open files"] {
+    for word in ["cannot accept connections", "Too many open files"] {
         assert_eq!(
             proxy.stderr.count(word),
             0,

@@ -75,7 +75,7 @@ fn a_socket_that_nothing_is_configured_for_is_complained_of() {
     let toml = config(&addresses[1].to_string(), &b1);
     let proxy = activated(&[&listeners[0], &listeners[1]], &toml);
     assert_eq!(proxy.served(3), ["b1"; 3]);
-    let line = proxy.stderr.line_with("who connects there waits in vain");
+    let line = proxy.stderr.line_with("unused socket from systemd");
     assert!(line.contains(&addresses[0].to_string()), "{line}");
 }
 

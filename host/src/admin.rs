@@ -47,7 +47,9 @@ use api::{Api, Caller};
 use body::AdminBody;
 use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
-use equipoise_proxy::downstream::{Listening, Liveness, Place, Places, Shares, accept};
+use equipoise_proxy::downstream::{
+    self, ConnectionLimit, ConnectionPermit, DescriptorBudget, Liveness, accept,
+};
 use equipoise_proxy::live::Live;
 use equipoise_proxy::manager_bridge::{ManagerBridge, ManagerPolicy, ManagerRequest};
 use equipoise_proxy::snapshot::Snapshot;
@@ -120,33 +122,33 @@ pub(crate) async fn serve(
 
 async fn serve_on<L>(listener: L, admin: Rc<Admin>, closing: impl Future)
 where
-    L: Listening<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
+    L: downstream::Listener<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
     let most = most_connections(&admin.live);
     // With those that are being closed for others; more wait in the kernel.
     let most_of_all = (CROWD + 1) * most;
-    let (places, connections) = (Places::new(most_of_all), Connections::new(most));
+    let (limit, connections) = (ConnectionLimit::new(most_of_all), Connections::new(most));
     accept(
         listener,
-        async || places.take().await,
+        async || limit.acquire().await,
         closing,
-        |stream, address, place| {
+        |stream, address, permit| {
             let from: Peer = address.into();
             spawn_local(serve_connection(
                 stream,
                 from,
                 admin.clone(),
                 connections.admit(from.ip(), Instant::now()),
-                place,
+                permit,
             ));
         },
     )
     .await;
-    // Where every place can be had, nobody is there.
+    // Once every permit is acquired, no connection is left.
     let mut taken = Vec::with_capacity(most_of_all);
     let all_have_gone = async {
         while taken.len() < most_of_all {
-            taken.push(places.take().await);
+            taken.push(limit.acquire().await);
         }
     };
     let _ = timeout(PARTING, all_have_gone).await;
@@ -156,7 +158,7 @@ where
 fn most_connections(live: &Live) -> usize {
     let snapshot = live.load();
     let config = &snapshot.config;
-    let share = Shares::now(config.workers.get(), config.listeners.len()).admin;
+    let share = DescriptorBudget::now(config.workers.get(), config.listeners.len()).admin;
     (share / (CROWD + 1)).clamp(LEAST_CONNECTIONS, CONNECTIONS)
 }
 
@@ -165,7 +167,7 @@ async fn serve_connection(
     from: Peer,
     admin: Rc<Admin>,
     connection: Connection,
-    _place: Place,
+    _permit: ConnectionPermit,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
         let (admin, connection) = (&admin, &connection);
@@ -401,7 +403,7 @@ mod tests {
     fn healthz_says_what_is_dead() {
         let liveness = Liveness::default();
         assert_eq!(alive(&liveness).status(), StatusCode::OK);
-        liveness.note_dead("control");
+        liveness.report_dead("control");
         let answer = alive(&liveness);
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.body(), "control is dead: start the program again\n");

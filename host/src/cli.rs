@@ -223,10 +223,10 @@ fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) 
 }
 
 fn restart(signals: &Signals, server: &Server, supervisor: Arc<Supervisor>) {
-    let succession = signals.succession();
+    let replaced = signals.replaced();
     server.restart(move |process| {
         supervisor.succeeded_by(process);
-        succession.notify_one();
+        replaced.notify_one();
     });
 }
 

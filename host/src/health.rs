@@ -26,7 +26,7 @@ use crate::control::Handle;
 use crate::dns_refresh;
 use crate::heartbeat::{Heartbeats, datagrams};
 use equipoise_config::Config;
-use equipoise_proxy::downstream::{Gift, Inherited, Liveness, Role};
+use equipoise_proxy::downstream::{HandoverSocket, InheritedSockets, Liveness, SocketRole};
 use equipoise_proxy::live::Live;
 use equipoise_proxy::manager_bridge::ManagerRequest;
 
@@ -46,15 +46,15 @@ pub(crate) struct Health {
 pub(crate) struct Sockets {
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Bound>,
-    /// Those again that another program may take over.
-    gifts: Vec<Gift>,
+    /// Those again that a hot restart hands over.
+    handover_sockets: Vec<HandoverSocket>,
 }
 
-/// What is left of [`Sockets`] when they are served.
+/// What a hot restart needs of [`Sockets`] once they are served.
 #[derive(Default)]
-pub(crate) struct Estate {
-    /// The sockets again, for another program to take over.
-    pub(crate) gifts: Vec<Gift>,
+pub(crate) struct HandoverState {
+    /// The sockets again, to be handed over.
+    pub(crate) handover_sockets: Vec<HandoverSocket>,
     /// The file of the admin listener.
     pub(crate) file: Option<SocketFile>,
 }
@@ -64,20 +64,20 @@ impl Sockets {
     ///
     /// # Errors
     /// A listener's address cannot be bound, which the message names.
-    pub(crate) fn bind(config: &Config, inherited: &mut Inherited) -> Result<Self> {
-        let mut gifts = Vec::new();
+    pub(crate) fn bind(config: &Config, inherited: &mut InheritedSockets) -> Result<Self> {
+        let mut handover_sockets = Vec::new();
         let heartbeat = config.heartbeat.as_ref();
         let datagrams = heartbeat.and_then(|heartbeat| heartbeat.listen);
         let datagrams = datagrams.map(|address| {
-            let mut found = inherited.datagrams(Role::Heartbeat, &address)?;
-            let socket: UdpSocket = match found.sockets.pop() {
+            let mut matched = inherited.udp_sockets(SocketRole::Heartbeat, &address)?;
+            let socket: UdpSocket = match matched.sockets.pop() {
                 Some(socket) => socket.into(),
                 None => datagrams::bind(address)?,
             };
             socket.set_nonblocking(true)?;
-            if !found.is_activated {
-                let claim = Role::Heartbeat.claim(&address);
-                gifts.push(Gift::new(Some(claim), socket.try_clone()?.into()));
+            if !matched.is_activated {
+                let label = SocketRole::Heartbeat.label(&address);
+                handover_sockets.push(HandoverSocket::new(Some(label), socket.try_clone()?.into()));
             }
             anyhow::Ok(socket)
         });
@@ -85,17 +85,17 @@ impl Sockets {
         let admin = config.admin.as_ref();
         let admin = admin.map(|admin| admin::bind(&admin.address, inherited));
         let mut admin = admin.transpose()?;
-        gifts.extend(admin.as_mut().and_then(|admin| admin.gift.take()));
+        handover_sockets.extend(admin.as_mut().and_then(|admin| admin.handover.take()));
         Ok(Self {
             datagrams,
             admin,
-            gifts,
+            handover_sockets,
         })
     }
 }
 
 impl Health {
-    /// Starts the thread, and that of the judges, which ends with it. Says what is left of its sockets.
+    /// Starts the thread, and that of the judges, which ends with it. Says what a hot restart needs of its sockets.
     ///
     /// # Errors
     /// A thread cannot be started.
@@ -105,11 +105,11 @@ impl Health {
         sockets: Sockets,
         requests: mpsc::Receiver<ManagerRequest>,
         liveness: Liveness,
-    ) -> Result<(Self, Estate)> {
+    ) -> Result<(Self, HandoverState)> {
         let Sockets {
             datagrams,
             admin,
-            gifts,
+            handover_sockets,
         } = sockets;
         let heard_on = datagrams.as_ref().and_then(|it| it.local_addr().ok());
         announce("heartbeats are listened for", heard_on);
@@ -146,7 +146,13 @@ impl Health {
             ends_when_dropped,
             has_ended,
         };
-        Ok((health, Estate { gifts, file }))
+        Ok((
+            health,
+            HandoverState {
+                handover_sockets,
+                file,
+            },
+        ))
     }
 
     /// Ends the thread, and waits until those who have asked at the admin listener have their answers, for a moment.

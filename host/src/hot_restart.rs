@@ -1,10 +1,9 @@
-//! Taking over from a running program, and handing over to one: new binaries come to serve without a refused connection.
+//! Hot restart: a new process takes over the sockets of the old one, so that a new binary serves without a refused connection.
 //!
 //! The old program starts the new one with all of its sockets, and a channel as standard input. It writes one line there:
 //! what each socket is for. The new one binds what else it needs, loads its plugins, and answers [`READY`]. The old one says
-//! [`GO`], accepts no more and ends with its last connection; the new one accepts. Nobody listens for a moment between the
-//! two, but the kernel, which keeps what comes in the queues of the same sockets. If the new one does not get as far, the old
-//! one goes on.
+//! [`ACTIVATE`], accepts no more and ends with its last connection; the new one accepts. In the moment between, the kernel keeps
+//! new connections in the queues of the same sockets. If the new one does not get as far, the old one goes on.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -20,35 +19,35 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use command_fds::{CommandFdExt as _, FdMapping};
 
-use equipoise_proxy::downstream::{Gift, Inherited};
+use equipoise_proxy::downstream::{HandoverSocket, InheritedSockets};
 use listenfd::ListenFd;
 use socket2::Socket;
 
-/// Says to a new program that it takes over.
+/// The variable that tells a new process that it takes over.
 const VARIABLE: &str = "EQUIPOISE_TAKES_OVER";
 
-/// The new program could serve now.
+/// The new process is ready to serve.
 const READY: &[u8] = b"ready\n";
 
-/// The new program serves from now on.
-const GO: &[u8] = b"go\n";
+/// The new process serves from now on.
+const ACTIVATE: &[u8] = b"go\n";
 
 /// Where handed-over file descriptors begin, as systemd has it.
 const FIRST: usize = 3;
 
-/// How long the old program may take to say what it hands over, and to let the new one go on.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the old program may take to say what it hands over, and to activate the new one.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest line that tells what is handed over, in bytes.
-const LONGEST: u64 = 16 * 1024 * 1024;
+/// The longest line of socket labels, in bytes.
+const MAX_LINE: u64 = 16 * 1024 * 1024;
 
 /// What the process was started with.
 #[derive(Debug, Default)]
 pub struct Inheritance {
-    /// Sockets, of systemd or of the program before.
-    pub(crate) sockets: Inherited,
-    /// Who has to be told before they are used.
-    pub(crate) predecessor: Option<Predecessor>,
+    /// Sockets, of systemd or of the old process.
+    pub(crate) sockets: InheritedSockets,
+    /// The process that has to hand over before they are used; none without a hot restart.
+    pub(crate) old_process: Option<OldProcess>,
 }
 
 impl Inheritance {
@@ -56,47 +55,51 @@ impl Inheritance {
     /// is changed.
     ///
     /// # Errors
-    /// Something else than sockets was handed over, or the program before ours does not say what they are for.
+    /// Something else than sockets was handed over, or the old process does not say what they are for.
     pub fn take() -> Result<Self> {
         let mut descriptors = ListenFd::from_env();
         let sockets = (0..descriptors.len())
             .map(|number| socket(&mut descriptors, number))
             .collect::<Result<Vec<_>>>()?;
-        let Some(mut predecessor) = Predecessor::of_process()? else {
-            let gifts = sockets.into_iter().map(|socket| Gift::new(None, socket));
+        let Some(mut old_process) = OldProcess::of_process()? else {
+            let sockets = sockets
+                .into_iter()
+                .map(|socket| HandoverSocket::new(None, socket));
             return Ok(Self {
-                sockets: Inherited::new(gifts),
-                predecessor: None,
+                sockets: InheritedSockets::new(sockets),
+                old_process: None,
             });
         };
-        let claims = predecessor.claims()?;
+        let labels = old_process.labels()?;
         ensure!(
-            claims.len() == sockets.len(),
-            "{} sockets were handed over, and {} told of",
+            labels.len() == sockets.len(),
+            "{} sockets were handed over, with {} labels",
             sockets.len(),
-            claims.len()
+            labels.len()
         );
-        let gifts = claims.into_iter().zip(sockets);
+        let sockets = labels.into_iter().zip(sockets);
         Ok(Self {
-            sockets: Inherited::new(gifts.map(|(claim, socket)| Gift::new(claim, socket))),
-            predecessor: Some(predecessor),
+            sockets: InheritedSockets::new(
+                sockets.map(|(label, socket)| HandoverSocket::new(label, socket)),
+            ),
+            old_process: Some(old_process),
         })
     }
 }
 
-/// The program that this one takes over from.
+/// The process that this one takes over from.
 #[derive(Debug)]
-pub(crate) struct Predecessor(UnixStream);
+pub(crate) struct OldProcess(UnixStream);
 
-/// A program that is to take over from this one, and is ready to.
+/// A process that is ready to take over from this one.
 #[derive(Debug)]
-pub(crate) struct Successor {
+pub(crate) struct NewProcess {
     channel: UnixStream,
     child: Child,
 }
 
-impl Predecessor {
-    /// The program that started this one to take over; `None` where it was started by others.
+impl OldProcess {
+    /// The process that started this one to take over; `None` without a hot restart.
     ///
     /// # Errors
     /// Standard input is no channel.
@@ -108,48 +111,53 @@ impl Predecessor {
         let channel = UnixStream::from(channel);
         channel
             .peer_addr()
-            .and_then(|_| channel.set_read_timeout(Some(PATIENCE)))
+            .and_then(|_| channel.set_read_timeout(Some(HANDOVER_TIMEOUT)))
             .with_context(|| format!("{VARIABLE} is set by hand"))?;
         Ok(Some(Self(channel)))
     }
 
-    /// What each socket is for that was handed over.
-    pub(crate) fn claims(&mut self) -> Result<Vec<Option<String>>> {
+    /// What each handed-over socket is for.
+    pub(crate) fn labels(&mut self) -> Result<Vec<Option<String>>> {
         let mut line = String::new();
-        // Nothing else is sent until we answer, so nothing is read too far.
-        let mut lines = BufReader::new((&self.0).take(LONGEST));
+        // Nothing else is sent before `READY`, so nothing is read too far.
+        let mut lines = BufReader::new((&self.0).take(MAX_LINE));
         let read = lines.read_line(&mut line);
-        read.context("hearing from the program before this one what it hands over")?;
-        serde_json::from_str(&line).context("the program before this one speaks otherwise")
+        read.context("reading the socket labels of the old process")?;
+        serde_json::from_str(&line).context("the old process sent malformed socket labels")
     }
 
-    /// Says that this program could serve, and waits until it may.
+    /// Says that this process is ready to serve, and waits until it is activated.
     ///
     /// # Errors
-    /// The other goes on, or has gone.
-    pub(crate) fn relieve(mut self) -> Result<()> {
-        let mut answer = [0; GO.len()];
+    /// The old process goes on, or has ended.
+    pub(crate) fn take_over(mut self) -> Result<()> {
+        let mut answer = [0; ACTIVATE.len()];
         let told = self.0.write_all(READY);
         told.and_then(|()| self.0.read_exact(&mut answer))
             .ok()
-            .filter(|()| answer == GO)
-            .context("the program before this one does not hand over any more")
+            .filter(|()| answer == ACTIVATE)
+            .context("the old process does not hand over any more")
     }
 }
 
-impl Successor {
+impl NewProcess {
     /// Starts this program anew with these sockets, from its path as it is now, and waits until it could serve.
     ///
     /// # Errors
     /// It cannot be started, or did not get as far in this time: it is ended then.
-    pub(crate) fn start(gifts: Vec<Gift>, patience: Duration) -> Result<Self> {
+    pub(crate) fn start(sockets: Vec<HandoverSocket>, timeout: Duration) -> Result<Self> {
         let mut command = Command::new(program()?);
         command.args(env::args_os().skip(1));
-        Self::start_by(command, gifts, patience)
+        Self::start_by(command, sockets, timeout)
     }
 
-    fn start_by(mut command: Command, gifts: Vec<Gift>, patience: Duration) -> Result<Self> {
-        let (claims, sockets): (Vec<_>, Vec<_>) = gifts.into_iter().map(Gift::into_parts).unzip();
+    fn start_by(
+        mut command: Command,
+        sockets: Vec<HandoverSocket>,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let (labels, sockets): (Vec<_>, Vec<_>) =
+            sockets.into_iter().map(HandoverSocket::into_parts).unzip();
         let (mut channel, theirs) = UnixStream::pair()?;
         command
             .stdin(OwnedFd::from(theirs))
@@ -171,13 +179,13 @@ impl Successor {
             .with_context(|| format!("starting {}", command.get_program().display()))?;
         // With it goes our side of what was handed over, so that the channel ends when the new program does.
         drop(command);
-        match introduce(&mut channel, &claims, patience) {
+        match hand_over(&mut channel, &labels, timeout) {
             Ok(()) => Ok(Self { channel, child }),
-            Err(error) => bail!("{}", end(&mut child, &error, patience)),
+            Err(error) => bail!("{}", end(&mut child, &error, timeout)),
         }
     }
 
-    /// Its process.
+    /// Its id.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
@@ -185,22 +193,22 @@ impl Successor {
     /// Lets it serve.
     ///
     /// # Errors
-    /// It has gone.
-    pub(crate) fn go(mut self) -> Result<()> {
-        let told = self.channel.write_all(GO);
-        told.context("the new program has gone")
+    /// It has ended.
+    pub(crate) fn activate(mut self) -> Result<()> {
+        let told = self.channel.write_all(ACTIVATE);
+        told.context("the new process has ended")
     }
 }
 
-/// Tells what is handed over, and waits for the answer.
-fn introduce(
+/// Sends the socket labels, and waits until the new process is ready.
+fn hand_over(
     channel: &mut UnixStream,
-    claims: &[Option<String>],
-    patience: Duration,
+    labels: &[Option<String>],
+    timeout: Duration,
 ) -> io::Result<()> {
-    channel.set_write_timeout(Some(patience))?;
-    channel.set_read_timeout(Some(patience))?;
-    let mut line = serde_json::to_string(claims)?;
+    channel.set_write_timeout(Some(timeout))?;
+    channel.set_read_timeout(Some(timeout))?;
+    let mut line = serde_json::to_string(labels)?;
     line.push('\n');
     channel.write_all(line.as_bytes())?;
     let mut answer = [0; READY.len()];
@@ -211,14 +219,14 @@ fn introduce(
     }
 }
 
-/// Ends a program that will not serve, and says why it does not.
-fn end(child: &mut Child, error: &io::Error, patience: Duration) -> String {
+/// Ends a process that will not serve, and says why it does not.
+fn end(child: &mut Child, error: &io::Error, timeout: Duration) -> String {
     if matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     ) {
         stop(child);
-        return format!("it did not say within {patience:?} that it serves");
+        return format!("it did not say within {timeout:?} that it serves");
     }
     // Its channel ends a moment before itself.
     for _ in 0..100 {
@@ -286,15 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_is_told_with_its_status() {
-        let error = Successor::start_by(shell("exit 3"), Vec::new(), PATIENCE).unwrap_err();
+    fn a_process_that_ends_is_reported_with_its_status() {
+        let error =
+            NewProcess::start_by(shell("exit 3"), Vec::new(), HANDOVER_TIMEOUT).unwrap_err();
         assert_eq!(error.to_string(), "it ended with exit status: 3");
     }
 
     #[test]
-    fn a_program_that_says_nothing_is_ended_after_a_while() {
-        let patience = Duration::from_millis(50);
-        let error = Successor::start_by(shell("exec sleep 600"), Vec::new(), patience).unwrap_err();
+    fn a_process_that_says_nothing_is_ended_after_a_while() {
+        let timeout = Duration::from_millis(50);
+        let error = NewProcess::start_by(shell("exec sleep 600"), Vec::new(), timeout).unwrap_err();
         assert_eq!(
             error.to_string(),
             "it did not say within 50ms that it serves"
@@ -302,16 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_answers_may_go() {
+    fn a_process_that_is_ready_is_activated() {
         let script =
-            "read claims; [ \"$claims\" = '[]' ] && echo ready >&0 && read go && [ $go = go ]";
-        let successor = Successor::start_by(shell(script), Vec::new(), PATIENCE).unwrap();
-        let Successor { channel, mut child } = successor;
-        let channel = Successor {
+            "read labels; [ \"$labels\" = '[]' ] && echo ready >&0 && read go && [ $go = go ]";
+        let new = NewProcess::start_by(shell(script), Vec::new(), HANDOVER_TIMEOUT).unwrap();
+        let NewProcess { channel, mut child } = new;
+        let channel = NewProcess {
             channel,
             child: Command::new("true").spawn().unwrap(),
         };
-        channel.go().unwrap();
+        channel.activate().unwrap();
         assert!(child.wait().unwrap().success());
     }
 

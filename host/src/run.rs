@@ -9,54 +9,55 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use equipoise_config as config;
-use equipoise_proxy::downstream::{Gift, Listeners, Liveness, Pulse, WorkerConfig, run_worker};
+use equipoise_proxy::downstream::{
+    HandoverSocket, Listeners, Liveness, WorkerConfig, WorkerLiveness, run_worker,
+};
 use equipoise_proxy::live::Live;
 use equipoise_proxy::observe::access_log::AccessLog;
 use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
 use crate::admin;
 use crate::control::{self, Control, Setting, TlsFiles};
-use crate::health::{self, Estate, Health};
-use crate::hot_restart::{Inheritance, Successor};
+use crate::health::{self, HandoverState, Health};
+use crate::hot_restart::{Inheritance, NewProcess};
 use crate::span_exporter;
 
 #[cfg(test)]
 mod tests;
 
-/// How long connections may be idle once the server is to end, before they are closed: those that are in use end with an
-/// answer that says so.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long connections may stay idle once the server is to end; the next response on each is the last.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same where another program has taken over, and nobody waits for the end.
-const GRACE_AFTER_SUCCESSION: Duration = Duration::from_secs(10);
+/// The same where a new process has taken over.
+const REPLACED_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a program that is to take over may take until it could serve.
-const SUCCESSION: Duration = Duration::from_secs(60);
+/// How long a new process may take until it is ready to serve.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a program that is to take over waits for plugins to be compiled, while the one before serves: half of
-/// [`SUCCESSION`].
-const COMPILING_BEFORE_TAKEOVER: Duration = Duration::from_secs(30);
+/// How long a new process waits for plugins to be compiled, while the old one serves: half of
+/// [`RESTART_TIMEOUT`].
+const RESTART_COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server. Dropped without [`drain`](Self::drain), it ends by and by, and nobody waits for it.
 pub struct Server {
     listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
-    pulses: Vec<Pulse>,
+    worker_liveness: Vec<WorkerLiveness>,
     liveness: Liveness,
     live: Live,
     /// Changes what is in force until the last request is served.
     control: Control,
     /// Learns how members are until the last request is served; none once another program does.
     health: Option<Health>,
-    /// What is left of its sockets.
-    estate: Estate,
-    succession: Arc<Succession>,
+    /// What a hot restart needs of its sockets.
+    handover_state: HandoverState,
+    hot_restart: Arc<HotRestart>,
 }
 
-/// How far another program is on its way to take over.
+/// The state of a hot restart.
 #[derive(Debug, Default)]
-struct Succession {
-    is_under_way: AtomicBool,
+struct HotRestart {
+    is_running: AtomicBool,
     has_succeeded: AtomicBool,
 }
 
@@ -77,7 +78,7 @@ impl Server {
         let config = setting.config();
         let Inheritance {
             sockets,
-            predecessor,
+            old_process,
         } = inheritance;
         let inputs = Inputs::of(setting.config.clone(), setting.source.clone());
         let tls = TlsFiles::of(config, &inputs.tls)?;
@@ -85,37 +86,42 @@ impl Server {
         let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
         let live = Live::new(Snapshot::new(inputs, span_exporter::start)?);
-        let patience = match (config.start, &predecessor) {
+        let patience = match (config.start, &old_process) {
             (config::Start::Wait, _) => Duration::MAX,
-            (config::Start::AtOnce, Some(_)) => COMPILING_BEFORE_TAKEOVER,
+            (config::Start::AtOnce, Some(_)) => RESTART_COMPILE_TIMEOUT,
             (config::Start::AtOnce, None) => Duration::ZERO,
         };
         let control = control::Preparation::new(setting, live.clone(), tls, patience, go_on)?;
         let (manager, requests) = admin::bridge();
         let liveness = Liveness::default();
-        let pulses: Vec<Pulse> = (0..config.workers.get()).map(|_| Pulse::new()).collect();
-        let workers = pulses.iter().enumerate().map(|(number, pulse)| {
-            let worker = WorkerConfig {
-                number,
-                live: live.clone(),
-                listeners: listeners.clone(),
-                access_log: access_log.clone(),
-                shutdown_timeout: config.shutdown_timeout,
-                pulse: pulse.clone(),
-                liveness: liveness.clone(),
-                manager: manager.clone(),
-            };
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || run_worker(worker))
-                .context("starting a worker thread")
-        });
+        let worker_liveness: Vec<WorkerLiveness> = (0..config.workers.get())
+            .map(|_| WorkerLiveness::new())
+            .collect();
+        let workers = worker_liveness
+            .iter()
+            .enumerate()
+            .map(|(number, worker_liveness)| {
+                let worker = WorkerConfig {
+                    number,
+                    live: live.clone(),
+                    listeners: listeners.clone(),
+                    access_log: access_log.clone(),
+                    shutdown_timeout: config.shutdown_timeout,
+                    worker_liveness: worker_liveness.clone(),
+                    liveness: liveness.clone(),
+                    manager: manager.clone(),
+                };
+                thread::Builder::new()
+                    .name(format!("worker-{number}"))
+                    .spawn(move || run_worker(worker))
+                    .context("starting a worker thread")
+            });
         let workers = workers.collect::<Result<_>>()?;
-        if let Some(predecessor) = predecessor {
-            predecessor.relieve()?;
+        if let Some(old_process) = old_process {
+            old_process.take_over()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, estate) = Health::start(
+        let (health, handover_state) = Health::start(
             live.clone(),
             control.handle().clone(),
             sockets,
@@ -123,17 +129,17 @@ impl Server {
             liveness.clone(),
         )?;
         let control = control.start(listeners.clone(), &liveness)?;
-        listeners.inherited().settle();
+        listeners.inherited().close_unclaimed();
         Ok(Self {
             listeners,
             workers,
-            pulses,
+            worker_liveness,
             liveness,
             live,
             control,
             health: Some(health),
-            estate,
-            succession: Arc::default(),
+            handover_state,
+            hot_restart: Arc::default(),
         })
     }
 
@@ -154,7 +160,7 @@ impl Server {
 
     /// Whether no thread has died that the program needs, and every worker gets to its work.
     pub fn is_alive(&self) -> bool {
-        self.liveness.dead().is_none() && self.pulses.iter().all(Pulse::is_alive)
+        self.liveness.dead().is_none() && self.worker_liveness.iter().all(WorkerLiveness::is_alive)
     }
 
     /// Starts the program anew, from where its file is now, with the same arguments. When the new one could serve, it does,
@@ -163,14 +169,14 @@ impl Server {
     ///
     /// Without effect while another is on its way.
     pub fn restart(&self, succeeded: impl FnOnce(u32) + Send + 'static) {
-        if self.succession.is_under_way.swap(true, SeqCst) {
+        if self.hot_restart.is_running.swap(true, SeqCst) {
             return tracing::warn!("another program is starting to take over already");
         }
-        let (gifts, succession) = (self.gifts(), self.succession.clone());
+        let (sockets, hot_restart) = (self.handover_sockets(), self.hot_restart.clone());
         let control = self.control.handle().clone();
-        let hand_over = move || match gifts
+        let hand_over = move || match sockets
             .context("handing over the sockets")
-            .and_then(|gifts| hand_over(gifts, &succession, &control))
+            .and_then(|sockets| hand_over(sockets, &hot_restart, &control))
         {
             Ok(process) => {
                 tracing::info!(process, "another program serves in place of this one");
@@ -178,39 +184,39 @@ impl Server {
             }
             Err(error) => {
                 tracing::error!("no other program takes over, this one goes on: {error:#}");
-                succession.is_under_way.store(false, SeqCst);
+                hot_restart.is_running.store(false, SeqCst);
             }
         };
-        let thread = thread::Builder::new().name("succession".to_owned());
+        let thread = thread::Builder::new().name("hot-restart".to_owned());
         if let Err(error) = thread.spawn(hand_over) {
             tracing::error!(%error, "no other program takes over, this one goes on");
-            self.succession.is_under_way.store(false, SeqCst);
+            self.hot_restart.is_running.store(false, SeqCst);
         }
     }
 
     /// Every socket that another program could take over.
-    fn gifts(&self) -> io::Result<Vec<Gift>> {
-        let mut gifts = self.listeners.gifts()?;
-        for gift in &self.estate.gifts {
-            gifts.push(gift.try_clone()?);
+    fn handover_sockets(&self) -> io::Result<Vec<HandoverSocket>> {
+        let mut sockets = self.listeners.handover_sockets()?;
+        for socket in &self.handover_state.handover_sockets {
+            sockets.push(socket.try_clone()?);
         }
-        Ok(gifts)
+        Ok(sockets)
     }
 
     /// Stops accepting and waits until the requests in flight have ended, or `shutdown-timeout` has passed. Then their spans
     /// are sent.
     pub fn drain(mut self) {
-        let has_successor = self.succession.has_succeeded.load(SeqCst);
-        self.listeners.stop(match has_successor {
-            true => GRACE_AFTER_SUCCESSION,
-            false => GRACE,
+        let is_replaced = self.hot_restart.has_succeeded.load(SeqCst);
+        self.listeners.stop(match is_replaced {
+            true => REPLACED_IDLE_TIMEOUT,
+            false => IDLE_TIMEOUT,
         });
-        if has_successor {
-            // Who asks, and who sends heartbeats, is to reach the other from now on.
+        if is_replaced {
+            // Operators' requests and heartbeats are to reach the new process from now on.
             if let Some(health) = self.health.take() {
                 health.end();
             }
-            if let Some(file) = self.estate.file.take() {
+            if let Some(file) = self.handover_state.file.take() {
                 file.keep();
             }
         }
@@ -228,13 +234,17 @@ impl Server {
     }
 }
 
-/// Starts the program anew, and lets it serve.
-fn hand_over(gifts: Vec<Gift>, succession: &Succession, control: &control::Handle) -> Result<u32> {
-    let successor = Successor::start(gifts, SUCCESSION)?;
-    let process = successor.process();
-    // Before the other serves: it is the one to change things then.
+/// Starts the new process, and lets it serve.
+fn hand_over(
+    sockets: Vec<HandoverSocket>,
+    hot_restart: &HotRestart,
+    control: &control::Handle,
+) -> Result<u32> {
+    let new = NewProcess::start(sockets, RESTART_TIMEOUT)?;
+    let process = new.process();
+    // Before the new process serves: it is the one to change things then.
     control.hand_over();
-    successor.go().inspect_err(|_| control.take_back())?;
-    succession.has_succeeded.store(true, SeqCst);
+    new.activate().inspect_err(|_| control.take_back())?;
+    hot_restart.has_succeeded.store(true, SeqCst);
     Ok(process)
 }

@@ -23,7 +23,7 @@ pub(crate) struct Signals {
     end: End,
     hangup: Signal,
     user: Signal,
-    succession: Arc<Notify>,
+    replaced: Arc<Notify>,
 }
 
 /// What somebody wants of the program.
@@ -70,13 +70,13 @@ impl Signals {
             end,
             hangup,
             user,
-            succession: Arc::default(),
+            replaced: Arc::default(),
         })
     }
 
     /// What is told when another program has taken over.
-    pub(crate) fn succession(&self) -> Arc<Notify> {
-        self.succession.clone()
+    pub(crate) fn replaced(&self) -> Arc<Notify> {
+        self.replaced.clone()
     }
 
     /// Waits for what comes next, and no longer than `most`, if that is given.
@@ -86,7 +86,7 @@ impl Signals {
             end,
             hangup,
             user,
-            succession,
+            replaced,
         } = self;
         let due = async {
             match most {
@@ -97,7 +97,7 @@ impl Signals {
         runtime.block_on(async {
             select! {
                 name = end.next() => Event::Stop(name),
-                () = succession.notified() => Event::Succeeded,
+                () = replaced.notified() => Event::Succeeded,
                 _ = hangup.recv() => Event::Reload,
                 _ = user.recv() => Event::Restart,
                 _ = liveness.death() => Event::Died,

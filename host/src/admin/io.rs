@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{HEAD_PATIENCE, HEADER_SIZE, PATIENCE};
 use equipoise_proxy::deadline::Deadline;
-use equipoise_proxy::downstream::Linger;
+use equipoise_proxy::downstream::LingeringClose;
 use equipoise_proxy::patience::Patience;
 
 /// The least that a client has to take of an answer on average, in bytes a second, after the first ten seconds.
@@ -42,7 +42,7 @@ pub(super) struct AdminIo<S> {
     /// What `reading` was set for; none where the client has to be given time anew.
     awaited: Option<Phase>,
     writing: Patience,
-    linger: Linger,
+    lingering: LingeringClose,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
             reading,
             awaited: Some(Phase::Idle),
             writing: Patience::new(PATIENCE, RATE),
-            linger: Linger::default(),
+            lingering: LingeringClose::default(),
         }
     }
 
@@ -176,11 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AdminIo<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.linger.has_begun() {
+        if !this.lingering.has_begun() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
         }
         if this.reader.phase() != Phase::Idle {
-            ready!(this.linger.poll(&mut this.stream, context));
+            ready!(this.lingering.poll(&mut this.stream, context));
         }
         Poll::Ready(Ok(()))
     }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use equipoise_config::AdminAddress;
-use equipoise_proxy::downstream::{Gift, Inherited, Role};
+use equipoise_proxy::downstream::{HandoverSocket, InheritedSockets, SocketRole};
 
 /// Who may connect to a socket file: who owns it.
 const MODE: u32 = 0o600;
@@ -39,8 +39,8 @@ pub(crate) struct Bound {
     pub(crate) file: Option<SocketFile>,
     /// The path of a file that was taken over and is ours from when it is served.
     pub(crate) taken_over: Option<PathBuf>,
-    /// The socket again, for another program to take over; none where systemd has it.
-    pub(crate) gift: Option<Gift>,
+    /// The socket again, to be handed over in a hot restart; none where systemd has it.
+    pub(crate) handover: Option<HandoverSocket>,
 }
 
 /// Who asks.
@@ -101,11 +101,11 @@ impl From<()> for Peer {
     }
 }
 
-/// Binds the admin listener, or takes the socket of before.
+/// Binds the admin listener, or takes an inherited socket.
 ///
 /// # Errors
 /// Its address cannot be bound; the message names it.
-pub(crate) fn bind(address: &AdminAddress, inherited: &mut Inherited) -> Result<Bound> {
+pub(crate) fn bind(address: &AdminAddress, inherited: &mut InheritedSockets) -> Result<Bound> {
     let bound = match address {
         AdminAddress::Tcp(tcp) => bind_tcp(*tcp, inherited).map_err(Into::into),
         AdminAddress::Unix(path) => bind_unix(path, inherited),
@@ -117,14 +117,17 @@ pub(crate) fn bind(address: &AdminAddress, inherited: &mut Inherited) -> Result<
             Listener::Tcp(listener) => listener.try_clone()?.into(),
             Listener::Unix(listener) => listener.try_clone()?.into(),
         };
-        bound.gift = Some(Gift::new(Some(Role::Admin.claim(address)), socket));
+        bound.handover = Some(HandoverSocket::new(
+            Some(SocketRole::Admin.label(address)),
+            socket,
+        ));
     }
     Ok(bound)
 }
 
-fn bind_tcp(address: SocketAddr, inherited: &mut Inherited) -> io::Result<(Bound, bool)> {
-    let mut found = inherited.listening(Role::Admin, &address)?;
-    let listener = match found.sockets.pop() {
+fn bind_tcp(address: SocketAddr, inherited: &mut InheritedSockets) -> io::Result<(Bound, bool)> {
+    let mut matched = inherited.tcp_listeners(SocketRole::Admin, &address)?;
+    let listener = match matched.sockets.pop() {
         Some(socket) => socket.into(),
         None => TcpListener::bind(address)?,
     };
@@ -133,26 +136,26 @@ fn bind_tcp(address: SocketAddr, inherited: &mut Inherited) -> io::Result<(Bound
         listener: Listener::Tcp(listener),
         file: None,
         taken_over: None,
-        gift: None,
+        handover: None,
     };
-    Ok((bound, found.is_activated))
+    Ok((bound, matched.is_activated))
 }
 
-fn bind_unix(path: &Path, inherited: &mut Inherited) -> Result<(Bound, bool)> {
-    let mut found = inherited.listening_at(Role::Admin, path)?;
-    let (listener, file) = match found.sockets.pop() {
+fn bind_unix(path: &Path, inherited: &mut InheritedSockets) -> Result<(Bound, bool)> {
+    let mut matched = inherited.unix_listener(SocketRole::Admin, path)?;
+    let (listener, file) = match matched.sockets.pop() {
         Some(socket) => (UnixListener::from(socket), None),
         None => (bind_file(path)?, Some(SocketFile(path.to_owned()))),
     };
     listener.set_nonblocking(true)?;
-    let is_taken_over = file.is_none() && !found.is_activated;
+    let is_taken_over = file.is_none() && !matched.is_activated;
     let bound = Bound {
         listener: Listener::Unix(listener),
         file,
         taken_over: is_taken_over.then(|| path.to_owned()),
-        gift: None,
+        handover: None,
     };
-    Ok((bound, found.is_activated))
+    Ok((bound, matched.is_activated))
 }
 
 /// A socket with a new file, which only its owner may open, whatever the umask: nobody can connect before its mode is set.
@@ -216,7 +219,7 @@ mod tests {
     fn bind(path: &Path) -> Result<Bound> {
         super::bind(
             &AdminAddress::Unix(path.to_owned()),
-            &mut Inherited::default(),
+            &mut InheritedSockets::default(),
         )
     }
 

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! The accept loop.
 
 use std::future::Future;
 use std::io;
@@ -11,28 +11,31 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::select;
 use tokio::time::sleep;
 
-use super::places::Place;
+use super::connection_limit::ConnectionPermit;
 use super::sockets::BACKLOG;
 
-/// How long to wait before accepting again after accepting failed: at first, and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How long to wait after a failed `accept` at first; doubles with each further failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(10);
 
-/// A socket that listens for connections of some kind.
-pub trait Listening {
+/// The same at most.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// A listening socket: TCP or Unix.
+pub trait Listener {
     /// A connection.
     type Stream;
     /// Where a connection comes from.
     type Address;
 
-    /// Waits for the next connection; nothing is lost where the wait is broken off.
+    /// Waits for the next connection. Cancel safe.
     #[expect(async_fn_in_trait, reason = "it stays on its thread")]
     async fn accept(&self) -> io::Result<(Self::Stream, Self::Address)>;
 
-    /// A connection that the kernel has ready, or [`io::ErrorKind::WouldBlock`].
+    /// A connection that the kernel has queued, or [`io::ErrorKind::WouldBlock`].
     fn accept_now(&self) -> io::Result<(Self::Stream, Self::Address)>;
 }
 
-impl Listening for TcpListener {
+impl Listener for TcpListener {
     type Stream = TcpStream;
     type Address = SocketAddr;
 
@@ -48,7 +51,7 @@ impl Listening for TcpListener {
     }
 }
 
-impl Listening for UnixListener {
+impl Listener for UnixListener {
     type Stream = UnixStream;
     type Address = ();
 
@@ -64,17 +67,17 @@ impl Listening for UnixListener {
     }
 }
 
-/// Accepts connections and hands each on with its place, which `admit` waits for. While there is no place for another, they wait
-/// in the kernel. When `closing` comes true, those are accepted to which the kernel has said that they are connected, and then
-/// no more: the socket is closed when this returns.
-pub async fn accept<L: Listening>(
+/// Accepts connections and hands each to `serve` with its permit, which `acquire` waits for; meanwhile further ones wait in the
+/// kernel's queue. When `closing` completes, what the kernel has queued is accepted, and then no more: the socket is closed when
+/// this returns.
+pub async fn accept<L: Listener>(
     listener: L,
-    admit: impl AsyncFn() -> Place,
+    acquire: impl AsyncFn() -> ConnectionPermit,
     closing: impl Future,
-    mut hand_on: impl FnMut(L::Stream, L::Address, Place),
+    mut serve: impl FnMut(L::Stream, L::Address, ConnectionPermit),
 ) {
     let mut closing = pin!(closing);
-    let mut pause = PAUSE.0;
+    let mut backoff = MIN_BACKOFF;
     loop {
         let accepted = select! {
             biased;
@@ -83,31 +86,31 @@ pub async fn accept<L: Listening>(
         };
         match accepted {
             Ok((stream, address)) => {
-                pause = PAUSE.0;
-                hand_on(stream, address, admit().await);
+                backoff = MIN_BACKOFF;
+                serve(stream, address, acquire().await);
             }
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, ?pause, "accepting connections fails");
+                tracing::warn!(%error, ?backoff, "cannot accept connections");
                 select! {
                     _ = &mut closing => break,
-                    () = sleep(pause) => {}
+                    () = sleep(backoff) => {}
                 }
-                pause = (pause * 2).min(PAUSE.1);
+                backoff = (backoff * 2).min(MAX_BACKOFF);
             }
         }
     }
     for _ in 0..BACKLOG {
         match listener.accept_now() {
-            Ok((stream, address)) => hand_on(stream, address, admit().await),
-            Err(error) if is_of_one_connection(&error) => {}
+            Ok((stream, address)) => serve(stream, address, acquire().await),
+            Err(error) if is_connection_error(&error) => {}
             Err(_) => return,
         }
     }
 }
 
-/// Whether only the connection that was to be accepted is concerned.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether the error concerns only the connection that was to be accepted.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

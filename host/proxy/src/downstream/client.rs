@@ -1,4 +1,4 @@
-//! A connected client, as its requests know it.
+//! A connected client, shared by its requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use equipoise_http::{FieldLine, Known};
 
 use crate::downstream::Worker;
-use crate::downstream::drain::Guest;
-use crate::downstream::front::{Arrival, Front, Secured};
-use crate::downstream::places::Place;
+use crate::downstream::connection_limit::ConnectionPermit;
+use crate::downstream::drain::ConnectionGuard;
+use crate::downstream::handshake::{Accepted, ClientTlsInfo, Handshaker};
 use crate::observe::meters::Connected;
 
 /// A client's connection; lives as long as any request of it.
@@ -20,35 +20,35 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// Its address as it goes into `X-Forwarded-For`.
     pub(crate) forwarded_for: FieldLine,
-    /// How it came by TLS; none without.
-    pub(crate) tls: Option<Secured>,
-    /// How its listener meets clients.
-    front: Arc<Front>,
-    /// Whether it is to end.
-    pub(super) guest: Guest,
-    _place: Place,
+    /// None without TLS.
+    pub(crate) tls: Option<ClientTlsInfo>,
+    /// Of its listener.
+    handshaker: Arc<Handshaker>,
+    /// Says when the connection is to drain.
+    pub(super) guard: ConnectionGuard,
+    _permit: ConnectionPermit,
     _counted: Connected,
 }
 
 impl Client {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        arrival: &mut Arrival,
-        front: Arc<Front>,
-        guest: Guest,
-        place: Place,
+        accepted: &mut Accepted,
+        handshaker: Arc<Handshaker>,
+        guard: ConnectionGuard,
+        permit: ConnectionPermit,
         counted: Connected,
     ) -> Self {
-        let address = arrival.address;
+        let address = accepted.address;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         Self {
             worker,
             address,
             forwarded_for: FieldLine::new(Known::XForwardedFor, text_of(address.ip()).as_bytes()),
-            tls: arrival.tls.take(),
-            front,
-            guest,
-            _place: place,
+            tls: accepted.tls.take(),
+            handshaker,
+            guard,
+            _permit: permit,
             _counted: counted,
         }
     }
@@ -58,19 +58,19 @@ impl Client {
         if self.is_tls() { "https" } else { "http" }
     }
 
-    /// Whether it came by TLS.
+    /// Whether the connection is TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
     /// The address of its listener, as it is configured.
     pub(crate) fn listener(&self) -> SocketAddr {
-        self.front.address
+        self.handshaker.address
     }
 
-    /// The port at which it is to ask for the same by TLS instead; `None` where it is served.
+    /// The port to redirect its requests to, by TLS; `None` where they are served.
     pub(crate) fn https_redirect(&self) -> Option<u16> {
-        self.front.https_redirect
+        self.handshaker.https_redirect
     }
 }
 

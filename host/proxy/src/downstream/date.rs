@@ -1,4 +1,4 @@
-//! The time as answers tell it.
+//! The `Date` of responses.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -7,11 +7,11 @@ use equipoise_http::{Edit, FieldLine, Known};
 use rustix::time::{ClockId, clock_gettime};
 
 thread_local! {
-    /// What was told last, and when that was, in seconds since 1970.
+    /// The line last written, and its time in seconds since 1970.
     static LAST: RefCell<Option<(u64, FieldLine)>> = const { RefCell::new(None) };
 }
 
-/// Adds `Date` (RFC 9110, 5.6.7), which is written once a second.
+/// Adds `Date` (RFC 9110, 5.6.7), which is formatted once a second.
 #[inline]
 pub(super) fn add_date(edit: &mut Edit) {
     let seconds = clock_gettime(ClockId::Realtime).tv_sec;

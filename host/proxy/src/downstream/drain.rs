@@ -1,7 +1,7 @@
-//! The end of a listener's connections: they are asked to finish, and waited for.
+//! Draining: ends a listener's connections, and waits for them.
 //!
-//! First, every answer says that it is the last. A client that sends its requests one after the other so learns of the end
-//! between two of them, and loses none. After a while those connections are closed, too, on which nothing is asked.
+//! First, each next response is the last of its connection (`Connection: close`, GOAWAY), so that no request is lost. After a while
+//! idle connections are closed, too.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,63 +14,62 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// The connections that a worker serves of one listener, and whether they are to end.
+/// The connections that a worker serves of one listener, and whether they drain.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
-    has_begun: Cell<bool>,
-    insists: Cell<bool>,
+    is_draining: Cell<bool>,
+    is_forced: Cell<bool>,
     /// The tasks that serve connections, once they have been polled.
     tasks: RefCell<Slab<Option<Waker>>>,
-    /// Told when the last of them has ended.
+    /// Notified when the last of them has ended.
     is_empty: Notify,
 }
 
-/// A connection; counted until this is dropped.
+/// A connection, registered until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Guest {
+pub(crate) struct ConnectionGuard {
     drain: Rc<Drain>,
     key: usize,
 }
 
 impl Drain {
-    /// Counts a connection.
-    pub(super) fn admit(self: &Rc<Self>) -> Guest {
-        Guest {
+    /// Registers a connection.
+    pub(super) fn register(self: &Rc<Self>) -> ConnectionGuard {
+        ConnectionGuard {
             drain: self.clone(),
             key: self.tasks.borrow_mut().insert(None),
         }
     }
 
-    /// Whether answers are the last of their connections.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.get()
+    /// Whether each next response is the last of its connection.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.get()
     }
 
-    /// Whether connections are to end, idle or not.
-    pub(super) fn insists(&self) -> bool {
-        self.insists.get()
+    /// Whether connections are to end now if they are idle, or as soon as they are.
+    pub(super) fn is_forced(&self) -> bool {
+        self.is_forced.get()
     }
 
-    /// Makes each answer from now on the last of its connection. A connection of HTTP/2 is told at once: it can say so between
-    /// answers.
+    /// Makes each next response the last of its connection. HTTP/2 sends GOAWAY at once.
     pub(super) fn begin(&self) {
-        if !self.has_begun.replace(true) {
+        if !self.is_draining.replace(true) {
             self.wake();
         }
     }
 
-    /// Waits until all connections have ended. Those that are idle are closed after `grace`.
-    pub(super) async fn run(&self, grace: Duration) {
+    /// Waits until all connections have ended. Idle ones are closed after `idle_timeout`.
+    pub(super) async fn run(&self, idle_timeout: Duration) {
         self.begin();
-        if timeout(grace, self.emptied()).await.is_ok() {
+        if timeout(idle_timeout, self.wait_until_empty()).await.is_ok() {
             return;
         }
-        self.insists.set(true);
+        self.is_forced.set(true);
         self.wake();
-        self.emptied().await;
+        self.wait_until_empty().await;
     }
 
-    /// Has every connection look what is wanted of it.
+    /// Wakes the tasks of all connections.
     fn wake(&self) {
         let tasks = self.tasks.borrow();
         for waker in tasks.iter().filter_map(|(_, waker)| waker.as_ref()) {
@@ -78,7 +77,7 @@ impl Drain {
         }
     }
 
-    async fn emptied(&self) {
+    async fn wait_until_empty(&self) {
         while !self.tasks.borrow().is_empty() {
             self.is_empty.notified().await;
         }
@@ -90,9 +89,9 @@ impl Drain {
     }
 }
 
-impl Guest {
-    /// Has the task that awaits this woken when its connection is to end.
-    pub(super) async fn settle(&self) {
+impl ConnectionGuard {
+    /// Has the task that awaits this woken when the drain begins and when it is forced.
+    pub(super) async fn register_waker(&self) {
         poll_fn(|context| {
             if let Some(waker) = self.drain.tasks.borrow_mut().get_mut(self.key) {
                 *waker = Some(context.waker().clone());
@@ -102,25 +101,22 @@ impl Guest {
         .await;
     }
 
-    /// What comes of a future, unless the connection is to end before: then nothing.
-    pub(super) async fn unless_insisted<F: Future>(
-        &self,
-        mut future: Pin<&mut F>,
-    ) -> Option<F::Output> {
-        poll_fn(|context| match self.drain.insists() {
+    /// Runs a future, unless the drain is forced before it completes: then `None`.
+    pub(super) async fn or_forced<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        poll_fn(|context| match self.drain.is_forced() {
             true => Poll::Ready(None),
             false => future.as_mut().poll(context).map(Some),
         })
         .await
     }
 
-    /// Whose it is.
+    /// The drain it is registered with.
     pub(super) fn drain(&self) -> &Rc<Drain> {
         &self.drain
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut tasks = self.drain.tasks.borrow_mut();
         tasks.remove(self.key);

@@ -1,4 +1,4 @@
-//! One client's connection of HTTP/1: its requests one after the other, in one task.
+//! A client's HTTP/1 connection: its requests one after the other, in one task.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,23 +16,23 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::date::add_date;
-use super::linger::Linger;
-use super::outlet::Outlet;
+use super::lingering_close::LingeringClose;
 use super::stream::{ClientStream, socket_error};
+use super::write_timeout::WriteTimeout;
 use crate::deadline::Deadline;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, Workspace};
 use crate::observe::meters::Desk;
 use crate::wire::{Body, Wire};
 use equipoise_config::Limits;
 
-/// What a client may send ahead while a response is awaited, about, in bytes: more waits in the kernel.
-const AHEAD: usize = 12 * 1024;
+/// About how many bytes are read ahead while a response is awaited: more waits in the kernel.
+const MAX_READ_AHEAD: usize = 12 * 1024;
 
-/// How much of an unwanted body is read on, so that the connection can serve the next request.
-const READ_ON: u64 = 64 * 1024;
+/// How much of an unread body is discarded so that the connection can serve the next request, in bytes.
+const MAX_DRAINED_BODY: u64 = 64 * 1024;
 
-/// How often the kernel is asked whether a connection was reset that is not read.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the kernel is asked whether a connection was reset, while it is not read.
+const RESET_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A client's connection.
 pub(super) struct Http1 {
@@ -40,35 +40,35 @@ pub(super) struct Http1 {
     reader: RequestReader,
     client: Rc<Client>,
     limits: Arc<Limits>,
-    /// Until when the client has to send what is awaited; while it is watched, when to look again.
+    /// When the client has to have sent what is awaited; while a response is awaited, when to check for a reset.
     deadline: Deadline,
-    /// How slowly it may take a response.
-    outlet: Outlet,
+    /// How slowly the client may take a response.
+    write_timeout: WriteTimeout,
     /// The body of the request.
     body: Body,
     /// Whether the client waits for `100 Continue`.
-    awaits_continue: bool,
+    expects_continue: bool,
     /// Whether the client speaks HTTP/1.0.
     is_http10: bool,
-    /// Whether the connection is kept behind this response.
-    keeps: bool,
-    /// Whether the client is gone or was given up, perhaps within a response: nothing more is said.
+    /// Whether the connection is kept open after this response.
+    keep_alive: bool,
+    /// Whether the client is gone or too slow, perhaps within a response: nothing more is sent.
     is_lost: bool,
     /// Whether the client has closed its sending side, and when that has been for too long.
     half_closed: Option<Instant>,
 }
 
-/// What a client has sent.
-enum Came {
+/// What came of reading a head.
+enum HeadResult {
     Request,
     Refused(Violation),
     /// Too little, for too long.
     TimedOut,
-    /// Nothing more: it is gone.
+    /// The client has closed the connection.
     End,
 }
 
-/// Serves a client until its connection ends. `first` has come already; the head of the first request has to be there at
+/// Serves a client until its connection ends. `first` was read already; the head of the first request has to be whole at
 /// `head_by`.
 pub(super) async fn serve(
     stream: ClientStream,
@@ -83,22 +83,22 @@ pub(super) async fn serve(
         let mut workspace = Workspace::take();
         let (request, room) = workspace.split();
         let refusal = match http1.read_head(request).await {
-            Came::Request => {
+            HeadResult::Request => {
                 // The connection's timer is armed for this task already.
                 std::mem::swap(&mut http1.deadline, &mut room.deadline);
                 forward::serve(&client, request, &mut http1, room).await;
                 std::mem::swap(&mut http1.deadline, &mut room.deadline);
-                if http1.is_over_for_next().await {
+                if http1.make_reusable().await {
                     continue;
                 }
                 break;
             }
-            Came::Refused(violation) => forward::ProxyError::Malformed(violation),
-            Came::TimedOut if http1.has_begun() => forward::ProxyError::HeaderTimeout,
-            Came::End if http1.has_begun() => forward::ProxyError::ClientAborted(None),
-            Came::TimedOut | Came::End => break,
+            HeadResult::Refused(violation) => forward::ProxyError::Malformed(violation),
+            HeadResult::TimedOut if http1.has_partial_head() => forward::ProxyError::HeaderTimeout,
+            HeadResult::End if http1.has_partial_head() => forward::ProxyError::ClientAborted(None),
+            HeadResult::TimedOut | HeadResult::End => break,
         };
-        http1.keeps = false;
+        http1.keep_alive = false;
         http1.is_http10 = false;
         forward::refuse(&client, request, refusal, &mut http1, room).await;
         break;
@@ -112,11 +112,11 @@ impl Http1 {
             wire: Wire::new(stream, client.worker.meters.clone(), first),
             reader: RequestReader::new(limits.of_messages()),
             deadline: Deadline::default(),
-            outlet: Outlet::new(&limits),
+            write_timeout: WriteTimeout::new(&limits),
             body: Body::default(),
-            awaits_continue: false,
+            expects_continue: false,
             is_http10: false,
-            keeps: true,
+            keep_alive: true,
             is_lost: false,
             half_closed: None,
             client,
@@ -124,7 +124,7 @@ impl Http1 {
         }
     }
 
-    /// Waits for the first byte of a request, without any buffer; false where none comes.
+    /// Waits for the first byte of a request, without any buffer; false if none comes.
     async fn await_request(&mut self) -> bool {
         let is_first = self.deadline.is_set();
         let mut is_woken = false;
@@ -132,7 +132,7 @@ impl Http1 {
             if !self.wire.inbox.is_empty() {
                 return Poll::Ready(true);
             }
-            if self.half_closed.is_some() || self.client.guest.drain().insists() {
+            if self.half_closed.is_some() || self.client.guard.drain().is_forced() {
                 return Poll::Ready(false);
             }
             let filled = match std::mem::replace(&mut is_woken, true) {
@@ -153,32 +153,36 @@ impl Http1 {
         })
         .await;
         if !is_first {
-            // Of the wait; its head has its own.
+            // Of the wait; the head has its own.
             self.deadline.clear();
         }
         has_come
     }
 
     /// Reads a head.
-    async fn read_head(&mut self, request: &mut Head) -> Came {
-        let came = poll_fn(|context| {
+    async fn read_head(&mut self, request: &mut Head) -> HeadResult {
+        let result = poll_fn(|context| {
             loop {
                 let (used, event) = self.reader.head(self.wire.inbox.unread(), request);
                 self.wire.inbox.consume(used);
                 match event {
-                    HeadEvent::Head | HeadEvent::Interim => return Poll::Ready(Came::Request),
-                    HeadEvent::Refused(violation) => return Poll::Ready(Came::Refused(violation)),
+                    HeadEvent::Head | HeadEvent::Interim => {
+                        return Poll::Ready(HeadResult::Request);
+                    }
+                    HeadEvent::Refused(violation) => {
+                        return Poll::Ready(HeadResult::Refused(violation));
+                    }
                     HeadEvent::More => {}
                 }
                 match self.wire.poll_fill(context) {
                     Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(Came::End),
+                    Poll::Ready(_) => return Poll::Ready(HeadResult::End),
                     Poll::Pending => {
                         if !self.deadline.is_set() {
                             let limit = Instant::now() + self.limits.header_timeout;
                             self.deadline.set(limit);
                         }
-                        return self.deadline.poll(context).map(|()| Came::TimedOut);
+                        return self.deadline.poll(context).map(|()| HeadResult::TimedOut);
                     }
                 }
             }
@@ -187,36 +191,36 @@ impl Http1 {
         self.deadline.clear();
         self.body.begin();
         self.is_http10 = request.version() == Version::Http10;
-        self.keeps = self.reader.keeps_alive();
-        self.awaits_continue = self.reader.phase() == Phase::Body
+        self.keep_alive = self.reader.keeps_alive();
+        self.expects_continue = self.reader.phase() == Phase::Body
             && !self.is_http10
             && self.wire.inbox.is_empty()
             && request.expectation() == Expectation::Continue;
-        came
+        result
     }
 
     /// Whether a head has begun, and is not whole.
-    fn has_begun(&self) -> bool {
+    fn has_partial_head(&self) -> bool {
         self.reader.phase() == Phase::Head
     }
 
-    /// Whether the connection can serve another request, behind what little may be left of the body.
-    async fn is_over_for_next(&mut self) -> bool {
-        self.outlet = Outlet::new(&self.limits);
-        // It may be set for the next look at the client.
+    /// Discards what little may be left of the body; says whether the connection can serve another request.
+    async fn make_reusable(&mut self) -> bool {
+        self.write_timeout = WriteTimeout::new(&self.limits);
+        // It may be set for the next check for a reset.
         self.deadline.clear();
-        if !self.keeps || self.is_lost {
+        if !self.keep_alive || self.is_lost {
             return false;
         }
         if self.reader.phase() == Phase::Body {
-            self.read_on().await;
+            self.drain_body().await;
         }
         self.reader.is_reusable()
     }
 
-    /// Reads on what may be left of the body of a request that was answered, if that is little.
-    async fn read_on(&mut self) {
-        let mut left = READ_ON;
+    /// Discards what is left of the body of a request that was responded to, up to [`MAX_DRAINED_BODY`].
+    async fn drain_body(&mut self) {
+        let mut left = MAX_DRAINED_BODY;
         // What has come already costs nothing.
         self.consume(self.payload().len());
         poll_fn(|context| {
@@ -246,52 +250,51 @@ impl Http1 {
         self.deadline.clear();
     }
 
-    /// Closes the connection. A client that may still be sending is listened to for a while: closed at once, the kernel would
-    /// answer what comes with a reset, which would take our last words from it.
+    /// Closes the connection, lingering if the client may still be sending: see [`LingeringClose`].
     async fn close(&mut self) {
         if self.is_lost {
             return;
         }
         let is_sending = self.reader.phase() != Phase::Idle || !self.wire.inbox.is_empty();
-        let mut linger = Linger::default();
+        let mut lingering = LingeringClose::default();
         let mut is_shut = false;
         poll_fn(|context| {
             if !is_shut {
                 let shut = Pin::new(&mut self.wire.stream).poll_shutdown(context);
-                if ready!(self.timed(context, shut)).is_err() {
+                if ready!(self.with_write_timeout(context, shut)).is_err() {
                     return Poll::Ready(());
                 }
                 is_shut = true;
             }
             if is_sending && self.half_closed.is_none() {
-                return linger.poll(&mut self.wire.stream, context);
+                return lingering.poll(&mut self.wire.stream, context);
             }
             Poll::Ready(())
         })
         .await;
     }
 
-    /// What becomes of writing: a client that takes nothing for too long, or too little, is cut off.
+    /// Applies the write timeout to a write.
     #[inline]
-    fn timed<T>(
+    fn with_write_timeout<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<Result<T, ClientError>> {
         match polled {
             Poll::Ready(Ok(done)) if self.wire.written == 0 => Poll::Ready(Ok(done)),
-            polled => self.judge_pace(context, polled),
+            polled => self.check_write_timeout(context, polled),
         }
     }
 
     /// The same where something was written, or nothing can be.
-    fn judge_pace<T>(
+    fn check_write_timeout<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<Result<T, ClientError>> {
         let written = std::mem::take(&mut self.wire.written);
-        self.outlet.note_written(written);
+        self.write_timeout.record_written(written);
         if written > 0 && self.half_closed.is_some() {
             self.half_closed = Some(Instant::now() + self.limits.half_close);
         }
@@ -301,7 +304,7 @@ impl Http1 {
             // It was too slow before.
             Poll::Pending if self.is_lost => ClientError::TimedOut,
             Poll::Pending => {
-                ready!(self.outlet.poll_late(context));
+                ready!(self.write_timeout.poll_expired(context));
                 ClientError::TimedOut
             }
         };
@@ -309,7 +312,7 @@ impl Http1 {
         Poll::Ready(Err(fault))
     }
 
-    /// Looks after a connection that cannot be read for now, or has ended on the client's side: was it reset?
+    /// Checks a connection that is not read for now, or is half-closed, for a reset.
     #[cold]
     fn poll_reset(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         loop {
@@ -319,28 +322,28 @@ impl Http1 {
                 self.is_lost = true;
                 return Poll::Ready(ClientError::Aborted(None));
             }
-            let next = now + LOOK;
+            let next = now + RESET_CHECK_INTERVAL;
             let next = self.half_closed.map_or(next, |until| until.min(next));
             self.deadline.set(next);
             ready!(self.deadline.poll(context));
         }
     }
 
-    /// Whether the connection can be kept behind the response that begins now.
+    /// Whether the connection can be kept open after the response that begins now.
     fn can_be_kept(&self) -> bool {
         let is_body_short = match self.reader.phase() {
             Phase::Body => {
-                !self.awaits_continue
+                !self.expects_continue
                     && matches!(self.reader.framing(), Framing::Length(_))
-                    && self.reader.left() <= READ_ON
+                    && self.reader.left() <= MAX_DRAINED_BODY
             }
             Phase::Over => false,
             Phase::Idle | Phase::Head => true,
         };
-        self.keeps
+        self.keep_alive
             && is_body_short
             && (self.half_closed.is_none() || !self.wire.inbox.is_empty())
-            && !self.client.guest.drain().has_begun()
+            && !self.client.guard.drain().is_draining()
     }
 }
 
@@ -356,7 +359,7 @@ impl Downstream for Http1 {
             if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
                 return Poll::Ready(piece.map_err(ClientError::Malformed));
             }
-            if std::mem::take(&mut self.awaits_continue) {
+            if std::mem::take(&mut self.expects_continue) {
                 self.wire.outbox.vec().extend_from_slice(http1::CONTINUE);
             }
             if !self.wire.outbox.is_empty() {
@@ -387,7 +390,7 @@ impl Downstream for Http1 {
     }
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
-        while self.half_closed.is_none() && self.wire.inbox.len() < AHEAD {
+        while self.half_closed.is_none() && self.wire.inbox.len() < MAX_READ_AHEAD {
             match self.wire.poll_fill_watched(context) {
                 Poll::Ready(Ok(0)) => {
                     self.half_closed = Some(Instant::now() + self.limits.half_close);
@@ -422,15 +425,15 @@ impl Downstream for Http1 {
         };
         match framing {
             Framing::Chunked => edit.add(Known::TransferEncoding, b"chunked"),
-            // HTTP/2 need not tell it.
+            // HTTP/2 need not have it.
             Framing::Length(0) if !head.has(Known::ContentLength) => {
                 edit.add(Known::ContentLength, b"0");
             }
             _ => {}
         }
         if status != 101 {
-            self.keeps = self.can_be_kept() && framing != Framing::Close;
-            match self.keeps {
+            self.keep_alive = self.can_be_kept() && framing != Framing::Close;
+            match self.keep_alive {
                 false => edit.add(Known::Connection, b"close"),
                 true if self.is_http10 => edit.add(Known::Connection, b"keep-alive"),
                 true => {}
@@ -449,11 +452,11 @@ impl Downstream for Http1 {
         payload: &[u8],
     ) -> Poll<Result<usize, ClientError>> {
         let taken = self.wire.poll_payload(context, payload);
-        self.timed(context, taken)
+        self.with_write_timeout(context, taken)
     }
 
     fn close_behind(&mut self) {
-        self.keeps = false;
+        self.keep_alive = false;
     }
 
     fn end(&mut self, trailers: Option<&Fields>) {
@@ -463,7 +466,7 @@ impl Downstream for Http1 {
     }
 
     fn abort(&mut self) {
-        self.keeps = false;
+        self.keep_alive = false;
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
@@ -472,20 +475,20 @@ impl Downstream for Http1 {
         }
         let flushed = self.wire.poll_flush(context);
         let is_flushed = flushed.is_ready();
-        let timed = self.timed(context, flushed);
+        let with_write_timeout = self.with_write_timeout(context, flushed);
         if is_flushed {
-            self.outlet.note_flushed();
+            self.write_timeout.record_flushed();
         }
-        timed
+        with_write_timeout
     }
 
     fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
-        self.keeps = false;
+        self.keep_alive = false;
         Some(self)
     }
 }
 
-/// What is read of a connection that has become a tunnel.
+/// Reads of a connection that has become a tunnel.
 impl AsyncRead for Http1 {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -508,7 +511,8 @@ impl AsyncWrite for Http1 {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = this.wire.poll_write_raw(context, bytes);
-        this.timed(context, written).map_err(io::Error::other)
+        this.with_write_timeout(context, written)
+            .map_err(io::Error::other)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -518,6 +522,7 @@ impl AsyncWrite for Http1 {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let shut = Pin::new(&mut this.wire.stream).poll_shutdown(context);
-        this.timed(context, shut).map_err(io::Error::other)
+        this.with_write_timeout(context, shut)
+            .map_err(io::Error::other)
     }
 }

@@ -1,8 +1,8 @@
-//! One client's connection of HTTP/2: many requests at once, all of them in the connection's own task.
+//! A client's HTTP/2 connection: many requests at once, all of them in the connection's own task.
 
-mod lanes;
-mod quiet;
+mod keepalive;
 mod request;
+mod subtasks;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,32 +17,32 @@ use equipoise_http::http2::{Event, Options, Role};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use self::lanes::{Lanes, Seat};
-use self::quiet::{Due, Quiet};
-use self::request::Asked;
+use self::keepalive::{Due, Keepalive};
+use self::request::IncomingRequest;
+use self::subtasks::{SubtaskInput, Subtasks};
 use super::client::Client;
-use super::linger::Linger;
-use super::outlet::Outlet;
+use super::lingering_close::LingeringClose;
 use super::stream::ClientStream;
+use super::write_timeout::WriteTimeout;
 use crate::deadline::Deadline;
 use crate::forward::Workspace;
 use crate::mux::{Mux, Shared, StreamFault};
 use crate::observe::meters::{Desk, Limit};
 use equipoise_config::Limits;
 
-/// What a client may send of one body before it is read, in bytes.
+/// The flow-control window of a stream: what a client may send of one body before it is read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// What a client may send of all bodies before they are read, in bytes.
+/// The flow-control window of the connection: the same of all bodies.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// How often the socket and the requests are looked at in a row, before other connections have their turn.
-const ROUNDS: usize = 32;
+/// How often the socket and the requests are polled in a row before other connections have their turn.
+const MAX_ROUNDS: usize = 32;
 
-/// What bounds a connection.
+/// The limits of a connection.
 ///
-/// A client can have in our memory, at most and in all: one megabyte of bodies that no member has taken yet
-/// ([`CONNECTION_WINDOW`]); 64 KiB of answers that wait for the socket; for each of `streams` requests, heads of `header-size`;
+/// The memory that a client can take up is at most, in all: one megabyte of bodies that no member has taken yet
+/// ([`CONNECTION_WINDOW`]); 64 KiB of responses that wait for the socket; for each of `streams` requests, heads of `header-size`;
 /// one frame; and two tables of HPACK, of 4 KiB each.
 fn options(limits: &Limits) -> Options {
     Options {
@@ -54,7 +54,7 @@ fn options(limits: &Limits) -> Options {
     }
 }
 
-/// Serves a client that speaks HTTP/2, until its connection ends, or is to end and has no request under way. `first` has come
+/// Serves a client that speaks HTTP/2 until its connection ends, or is drained and has no request in flight. `first` was read
 /// already.
 pub(super) async fn serve(
     socket: ClientStream,
@@ -67,17 +67,17 @@ pub(super) async fn serve(
     let mux = Rc::new(RefCell::new(mux));
     let mut session = Session {
         mux: mux.clone(),
-        requests: Lanes::new(|seat| {
-            request::serve(client.clone(), limits.clone(), mux.clone(), seat)
+        requests: Subtasks::new(|input| {
+            request::serve(client.clone(), limits.clone(), mux.clone(), input)
         }),
         client: &client,
         limits,
         has_unread: true,
         is_lost: false,
         written: 0,
-        late: Deadline::default(),
-        quiet: Quiet::new(limits, Instant::now()),
-        outlet: Outlet::new(limits),
+        incomplete_timer: Deadline::default(),
+        keepalive: Keepalive::new(limits, Instant::now()),
+        write_timeout: WriteTimeout::new(limits),
     };
     poll_fn(|context| session.poll(context)).await;
     session.close().await;
@@ -86,34 +86,34 @@ pub(super) async fn serve(
 /// A connection, as its task drives it.
 struct Session<'c, F, B> {
     mux: Shared<ClientStream, Desk>,
-    /// Those under way.
-    requests: Lanes<Asked, F, B>,
+    /// Those in flight.
+    requests: Subtasks<IncomingRequest, F, B>,
     client: &'c Client,
     limits: &'c Limits,
-    /// Whether bytes may be there that came before.
+    /// Whether bytes may be there that were read before.
     has_unread: bool,
-    /// Whether nothing can be said to the client any more.
+    /// Whether nothing can be sent to the client any more.
     is_lost: bool,
-    /// What of the bytes that were written `outlet` knows of.
+    /// Bytes written, as far as `write_timeout` has counted them.
     written: u64,
-    /// When the client has had its time to complete what has begun to come.
-    late: Deadline,
-    quiet: Quiet,
+    /// When the client has to have completed a frame or head that has begun.
+    incomplete_timer: Deadline,
+    keepalive: Keepalive,
     /// How slowly the client may take what it is sent.
-    outlet: Outlet,
+    write_timeout: WriteTimeout,
 }
 
 impl<F, B> Session<'_, F, B>
 where
     F: Future<Output = Infallible>,
-    B: Fn(Rc<Seat<Asked>>) -> F,
+    B: Fn(Rc<SubtaskInput<IncomingRequest>>) -> F,
 {
-    /// Carries on the connection and the requests on it; ready when it is to be closed.
+    /// Drives the connection and its requests; ready when it is to be closed.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         self.requests.resume(context);
         self.follow_drain();
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             self.poll_read(now, context);
             self.requests.poll();
             let is_written = self.poll_write(context).is_ready();
@@ -132,25 +132,25 @@ where
         Poll::Pending
     }
 
-    /// Tells the client that the connection is to end, if so.
+    /// Sends GOAWAY if the connection is to be drained.
     fn follow_drain(&mut self) {
-        let drain = self.client.guest.drain();
-        if drain.has_begun() && self.quiet.leave() {
+        let drain = self.client.guard.drain();
+        if drain.is_draining() && self.keepalive.begin_goaway() {
             self.mux.borrow_mut().engine.go_away();
         }
-        if drain.insists() {
+        if drain.is_forced() {
             self.mux.borrow_mut().engine.go_away();
         }
     }
 
-    /// Reads all that has come, and begins what requests are in it.
+    /// Reads all that has come, and begins the requests in it.
     fn poll_read(&mut self, now: Instant, context: &mut Context<'_>) {
         while !self.is_lost && self.mux.borrow().over().is_none() {
             if !mem::take(&mut self.has_unread) {
                 let filled = self.mux.borrow_mut().poll_fill(context);
                 match filled {
-                    Poll::Ready(Ok(1..)) => self.quiet.note_heard(now),
-                    Poll::Ready(_) => return self.lose(StreamFault::Closed),
+                    Poll::Ready(Ok(1..)) => self.keepalive.record_received(now),
+                    Poll::Ready(_) => return self.fail(StreamFault::Closed),
                     Poll::Pending => return,
                 }
             }
@@ -159,7 +159,7 @@ where
         }
     }
 
-    /// Looks at all that was read.
+    /// Processes all that was read.
     fn receive(&mut self, now: Instant) {
         let mut workspace = Workspace::take();
         loop {
@@ -174,14 +174,14 @@ where
                     stream, violation, ..
                 } => (stream, Err(violation), true),
                 Event::Over(error) => {
-                    tracing::debug!(address = %self.client.address, %error, "a client breaks the rules of HTTP/2");
+                    tracing::debug!(address = %self.client.address, %error, "HTTP/2 connection error of a client");
                     return self.client.worker.meters.counts().count_http2_error(error);
                 }
                 Event::More => return,
                 _ => continue,
             };
             let held = self.mux.borrow_mut().hold(stream);
-            self.add(Asked {
+            self.add(IncomingRequest {
                 workspace: mem::replace(&mut workspace, Workspace::take()),
                 held,
                 request,
@@ -190,8 +190,8 @@ where
         }
     }
 
-    fn add(&mut self, asked: Asked) {
-        self.requests.add(asked);
+    fn add(&mut self, request: IncomingRequest) {
+        self.requests.add(request);
         if self.requests.len() == self.limits.streams as usize {
             let meters = &self.client.worker.meters;
             meters.counts().count_limit(Limit::Streams);
@@ -207,29 +207,29 @@ where
         let flushed = mux.poll_flush(context);
         let written = mux.written() - mem::replace(&mut self.written, mux.written());
         if written > 0 {
-            self.outlet.note_written(written as usize);
+            self.write_timeout.record_written(written as usize);
             mux.wake_senders();
         }
         drop(mux);
         match flushed {
-            Poll::Ready(Ok(())) => self.outlet.note_flushed(),
-            Poll::Ready(Err(_)) => self.lose(StreamFault::Closed),
+            Poll::Ready(Ok(())) => self.write_timeout.record_flushed(),
+            Poll::Ready(Err(_)) => self.fail(StreamFault::Closed),
             Poll::Pending => {
-                ready!(self.outlet.poll_late(context));
-                self.lose(StreamFault::TimedOut);
+                ready!(self.write_timeout.poll_expired(context));
+                self.fail(StreamFault::TimedOut);
             }
         }
         Poll::Ready(())
     }
 
-    /// Nothing more is said: those who serve requests are told why.
+    /// Fails all streams: nothing more is sent.
     #[cold]
-    fn lose(&mut self, fault: StreamFault) {
+    fn fail(&mut self, fault: StreamFault) {
         self.is_lost = true;
         self.mux.borrow_mut().fail(fault);
     }
 
-    /// Waits for the client: for the rest of what has begun to come, and for any sign of life.
+    /// Polls the timers: for the rest of an incomplete frame or head, and of the keepalive.
     fn poll_timers(&mut self, now: Instant, context: &mut Context<'_>) {
         if self.is_lost {
             return;
@@ -237,48 +237,48 @@ where
         let incomplete = self.mux.borrow().engine.incomplete_since();
         match incomplete {
             Some(since) => self
-                .late
+                .incomplete_timer
                 .set(Instant::from_std(since) + self.limits.header_timeout),
-            None => self.late.clear(),
+            None => self.incomplete_timer.clear(),
         }
-        let due = match self.late.poll(context) {
-            Poll::Ready(()) => Poll::Ready(Due::End),
-            Poll::Pending => self.quiet.poll(!self.requests.is_empty(), now, context),
+        let due = match self.incomplete_timer.poll(context) {
+            Poll::Ready(()) => Poll::Ready(Due::Close),
+            Poll::Pending => self.keepalive.poll(!self.requests.is_empty(), now, context),
         };
         let Poll::Ready(due) = due else {
             return;
         };
         match due {
-            Due::Rest => {
+            Due::Shrink => {
                 self.requests.shrink();
                 self.mux.borrow_mut().shrink();
             }
             Due::Ping => self.mux.borrow_mut().engine.ping(*b"are-you?"),
-            Due::Leave => self.mux.borrow_mut().engine.go_away(),
-            Due::End => {
-                tracing::debug!(address = %self.client.address, "a client gives no sign of life");
-                self.lose(StreamFault::TimedOut);
+            Due::GoAway => self.mux.borrow_mut().engine.go_away(),
+            Due::Close => {
+                tracing::debug!(address = %self.client.address, "keepalive timeout: closing the client's HTTP/2 connection");
+                self.fail(StreamFault::TimedOut);
             }
         }
         context.waker().wake_by_ref();
     }
 
-    /// Closes the connection. A client that may still be sending is listened to for a while, so that it gets our last words.
+    /// Closes the connection, lingering: see [`LingeringClose`].
     async fn close(&mut self) {
         if self.is_lost {
             return;
         }
-        let (mut linger, mut is_shut) = (Linger::default(), false);
+        let (mut lingering, mut is_shut) = (LingeringClose::default(), false);
         poll_fn(|context| {
             let mut mux = self.mux.borrow_mut();
             if !is_shut {
                 let shut = Pin::new(mux.socket()).poll_shutdown(context);
-                if ready!(self.outlet.flush(context, shut)).is_err() {
+                if ready!(self.write_timeout.flush(context, shut)).is_err() {
                     return Poll::Ready(());
                 }
                 is_shut = true;
             }
-            linger.poll(mux.socket(), context)
+            lingering.poll(mux.socket(), context)
         })
         .await;
     }

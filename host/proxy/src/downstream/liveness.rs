@@ -1,25 +1,25 @@
-//! Whether the threads live that the program cannot do without.
+//! Liveness of the threads and tasks that the program cannot do without.
 
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use tokio::sync::Notify;
 
-/// What has died of them. Clones are of the same.
+/// The first of them that died, if one has. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Liveness(Arc<Deaths>);
+pub struct Liveness(Arc<State>);
 
 #[derive(Debug, Default)]
-struct Deaths {
+struct State {
     /// What died first.
     first: OnceLock<String>,
     /// Told of it.
     died: Notify,
 }
 
-/// A part of the program that lives. Dropped by a panic, it is dead.
+/// Reports a part of the program as dead if it is dropped by a panic.
 #[derive(Debug)]
-pub struct Guard {
+pub struct LivenessGuard {
     liveness: Liveness,
     part: String,
 }
@@ -31,8 +31,8 @@ impl Liveness {
     }
 
     /// A part that lives from now on: the thread or task keeps the guard to its end.
-    pub fn guard(&self, part: impl Into<String>) -> Guard {
-        Guard {
+    pub fn guard(&self, part: impl Into<String>) -> LivenessGuard {
+        LivenessGuard {
             liveness: self.clone(),
             part: part.into(),
         }
@@ -45,8 +45,8 @@ impl Liveness {
     }
 
     /// A part is dead from now on.
-    pub fn note_dead(&self, part: &str) {
-        tracing::error!("{part} is dead: the program has to be started again");
+    pub fn report_dead(&self, part: &str) {
+        tracing::error!("{part} is dead: restart the program");
         // What died first is the cause.
         let _ = self.0.first.set(part.to_owned());
         self.0.died.notify_one();
@@ -63,10 +63,10 @@ impl Liveness {
     }
 }
 
-impl Drop for Guard {
+impl Drop for LivenessGuard {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.liveness.note_dead(&self.part);
+            self.liveness.report_dead(&self.part);
         }
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections the kernel holds for us until they are accepted.
+/// The backlog of each listening socket, in connections.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// The address with a port that nobody listens on. Sockets that share a port would share another program's, too, and take
-/// half of its connections; so one that does not share asks first.
+/// The address, with a free port for port 0. Sockets that share a port (`SO_REUSEPORT`) would share another program's, too, and
+/// take half of its connections; so one that does not share is bound first.
 pub(super) fn free_address(address: SocketAddr) -> io::Result<SocketAddr> {
     let probe = socket(address)?;
     probe.bind(&address.into())?;

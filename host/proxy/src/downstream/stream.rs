@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-/// What a client's bytes come by: as they are (left), or by TLS (right).
+/// Plain (left), or TLS (right).
 pub(crate) type ClientStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// The error that the kernel has for a client's connection, such as that it was reset.

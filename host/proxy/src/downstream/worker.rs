@@ -1,4 +1,4 @@
-//! A worker: one thread, one runtime, its own share of the clients and its own connections to members.
+//! A worker: one thread and one runtime, with its own clients and its own connections to members.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::downstream::client::Client;
-use crate::downstream::doors::Doors;
-use crate::downstream::drain::Guest;
-use crate::downstream::front::{Front, is_slow_handshake};
-use crate::downstream::listeners::{Listeners, Orders};
+use crate::downstream::connection_limit::ConnectionPermit;
+use crate::downstream::drain::ConnectionGuard;
+use crate::downstream::handshake::{Handshaker, is_handshake_timeout};
+use crate::downstream::listeners::{ListenerSet, Listeners};
 use crate::downstream::liveness::Liveness;
-use crate::downstream::places::Place;
-use crate::downstream::pulse::Pulse;
+use crate::downstream::worker_listeners::WorkerListeners;
+use crate::downstream::worker_liveness::WorkerLiveness;
 use crate::downstream::{http1, http2};
 use crate::live::{Live, Pinned, View};
 use crate::manager_bridge::ManagerBridge;
@@ -30,7 +30,7 @@ use crate::observe::meters::{Desk, Limit};
 use crate::upstream::Pool;
 use equipoise_config::Limits;
 
-/// How often idle connections to members are looked through for those to close.
+/// How often expired idle connections to members are closed.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a worker thread is given.
@@ -45,9 +45,9 @@ pub struct WorkerConfig {
     pub access_log: Option<AccessLog>,
     /// How long requests in flight may take to end.
     pub shutdown_timeout: Duration,
-    /// Its sign of life.
-    pub pulse: Pulse,
-    /// Told if it dies.
+    /// Where it ticks.
+    pub worker_liveness: WorkerLiveness,
+    /// Where its death is reported.
     pub liveness: Liveness,
     /// Where requests for the manager go.
     pub manager: ManagerBridge,
@@ -67,21 +67,21 @@ pub struct Worker {
 }
 
 /// How many pools are found without a search.
-const NEAR: usize = 512;
+const MAX_RECENT: usize = 512;
 
 /// The pools of a worker.
 #[derive(Default)]
 struct Pools {
     all: BTreeMap<PoolKey, Rc<Pool>>,
-    /// Those of no host in particular that were used last, at the place that their upstream's key says: keys of one
+    /// Those of no host in particular that were used last, at the index that their upstream's key gives: keys of one
     /// configuration mostly follow each other.
-    near: Vec<Option<(u64, Rc<Pool>)>>,
+    recent: Vec<Option<(u64, Rc<Pool>)>>,
 }
 
 impl Pools {
     #[inline]
     fn get(&mut self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
-        match self.near.get(upstream as usize % NEAR) {
+        match self.recent.get(upstream as usize % MAX_RECENT) {
             Some(Some((key, pool))) if *key == upstream && host.is_none() => pool.clone(),
             _ => self.find(upstream, host),
         }
@@ -95,15 +95,15 @@ impl Pools {
         };
         let pool = self.all.entry(key).or_default();
         if host.is_none() {
-            self.near.resize(NEAR, None);
-            self.near[upstream as usize % NEAR] = Some((upstream, pool.clone()));
+            self.recent.resize(MAX_RECENT, None);
+            self.recent[upstream as usize % MAX_RECENT] = Some((upstream, pool.clone()));
         }
         pool.clone()
     }
 
     /// Leaves those that are wanted.
     fn retain(&mut self, is_wanted: impl FnMut(&PoolKey, &mut Rc<Pool>) -> bool) {
-        self.near.clear();
+        self.recent.clear();
         self.all.retain(is_wanted);
     }
 }
@@ -153,13 +153,13 @@ impl Worker {
         self.pools.borrow_mut().get(upstream, host)
     }
 
-    /// Closes connections to members that have been idle for long enough, now and then, for ever.
+    /// Closes idle connections to members after their `ttl`, for ever.
     async fn expire_idle_connections(self: Rc<Self>) {
         let mut ticks = interval(EXPIRY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Also lets go of a snapshot of before, should there be no requests.
+            // Also releases an old snapshot, should there be no requests.
             let snapshot = self.snapshot();
             let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
             let ttls: BTreeMap<_, _> = upstreams.map(|it| (it.key, it.config.ttl)).collect();
@@ -175,105 +175,112 @@ impl Worker {
     }
 }
 
-/// The life of a worker thread: serves until it is told to stop, then lets what is in flight end.
-pub fn run(share: WorkerConfig) {
-    let part = format!("worker {}", share.number);
-    let guard = share.liveness.guard(&*part);
+/// Runs a worker thread: serves until it is stopped, then waits for requests in flight.
+pub fn run(config: WorkerConfig) {
+    let part = format!("worker {}", config.number);
+    let guard = config.liveness.guard(&*part);
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "a worker has no runtime");
-            return share.liveness.note_dead(&part);
+            tracing::error!(%error, worker = config.number, "cannot start the worker's runtime");
+            return config.liveness.report_dead(&part);
         }
     };
-    runtime.block_on(serve(share));
+    runtime.block_on(serve(config));
     drop(guard);
 }
 
-async fn serve(share: WorkerConfig) {
+async fn serve(config: WorkerConfig) {
     let WorkerConfig {
         number,
         live,
         listeners,
         access_log,
         shutdown_timeout,
-        pulse,
+        worker_liveness,
         liveness: _,
         manager,
-    } = share;
+    } = config;
     let worker = Rc::new(Worker::new(number, &live, access_log, manager));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
-    background.spawn_local(async move { pulse.beat().await });
-    let mut doors = Doors::new(worker.clone(), listeners.places().clone());
-    let orders = listeners.orders();
-    // The server's own handle is what orders come by.
+    background.spawn_local(async move { worker_liveness.tick().await });
+    let mut worker_listeners =
+        WorkerListeners::new(worker.clone(), listeners.connection_limit().clone());
+    let set = listeners.subscribe();
+    // The channel closes with the server's own handle.
     drop(listeners);
-    let grace = follow(orders, &mut doors).await;
+    let idle_timeout = follow(set, &mut worker_listeners).await;
     background.shutdown().await;
-    if timeout(shutdown_timeout, doors.close(grace)).await.is_err() {
+    if timeout(shutdown_timeout, worker_listeners.close(idle_timeout))
+        .await
+        .is_err()
+    {
         tracing::warn!(
-            connections = doors.connections(),
+            connections = worker_listeners.connections(),
             "connections did not end within shutdown-timeout"
         );
     }
 }
 
-/// Listens as ordered, until the order is to stop: says how long connections may then be idle.
-async fn follow(mut orders: watch::Receiver<Orders>, doors: &mut Doors) -> Duration {
+/// Follows the listener set until workers are to stop: says how long connections may then stay idle.
+async fn follow(
+    mut set: watch::Receiver<ListenerSet>,
+    worker_listeners: &mut WorkerListeners,
+) -> Duration {
     loop {
         let (wanted, stop) = {
-            let orders = orders.borrow_and_update();
-            (orders.open.clone(), orders.stop)
+            let set = set.borrow_and_update();
+            (set.active.clone(), set.stop)
         };
-        if let Some(grace) = stop {
-            return grace;
+        if let Some(idle_timeout) = stop {
+            return idle_timeout;
         }
-        doors.follow(&wanted);
+        worker_listeners.reconcile(&wanted);
         drop(wanted);
-        if orders.changed().await.is_err() {
-            // The server is gone, which is as good a reason to stop.
+        if set.changed().await.is_err() {
+            // The server is gone.
             return Duration::ZERO;
         }
     }
 }
 
-/// Serves one client's requests until either side closes, or the connection is to end.
+/// Serves one client's connection until either side closes it, or it is drained.
 pub(super) async fn serve_client(
     stream: TcpStream,
     address: SocketAddr,
     worker: Rc<Worker>,
-    front: Arc<Front>,
-    guest: Guest,
-    place: Place,
+    handshaker: Arc<Handshaker>,
+    guard: ConnectionGuard,
+    permit: ConnectionPermit,
 ) {
-    guest.settle().await;
+    guard.register_waker().await;
     let counted = worker.meters.clone().connection();
     let limits = worker.limits();
-    let met = {
-        let meeting = pin!(front.meet(stream, address, &limits));
-        guest.unless_insisted(meeting).await
+    let accepted = {
+        let accepting = pin!(handshaker.accept(stream, address, &limits));
+        guard.or_forced(accepting).await
     };
-    let mut arrival = match met {
+    let mut accepted = match accepted {
         None => return,
-        Some(Ok(arrival)) => arrival,
+        Some(Ok(accepted)) => accepted,
         Some(Err(error)) => {
-            if is_slow_handshake(&error) {
+            if is_handshake_timeout(&error) {
                 worker.meters.counts().count_limit(Limit::Handshakes);
             }
-            return tracing::debug!(%address, %error, "a client came no further");
+            return tracing::debug!(%address, %error, "connection setup failed");
         }
     };
-    let client = Client::new(worker, &mut arrival, front, guest, place, counted);
-    let (client, first) = (Rc::new(client), arrival.first);
-    if !arrival.speaks_http2 {
-        return http1::serve(arrival.stream, first, arrival.head_by, client, &limits).await;
+    let client = Client::new(worker, &mut accepted, handshaker, guard, permit, counted);
+    let (client, first) = (Rc::new(client), accepted.first);
+    if !accepted.is_http2 {
+        return http1::serve(accepted.stream, first, accepted.head_by, client, &limits).await;
     }
-    // Apart, as all that is rare: the memory of this task is what an idle connection costs.
-    Box::pin(http2::serve(arrival.stream, first, client, &limits)).await;
+    // Boxed, since it is rarer: the memory of this task is what an idle connection costs.
+    Box::pin(http2::serve(accepted.stream, first, client, &limits)).await;
 }
 
 #[cfg(test)]
@@ -288,7 +295,7 @@ mod tests {
     use crate::snapshot::{Inputs, OnRefusal, Snapshot};
 
     #[test]
-    fn clients_have_the_limits_that_are_in_force_when_they_connect() {
+    fn clients_have_the_limits_in_force_when_they_connect() {
         let text = |limits: &str| {
             format!(
                 "[limits]\n{limits}\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
@@ -311,6 +318,10 @@ mod tests {
         let draft = live.load().draft(changed, OnRefusal::Refuse);
         live.put(draft.unwrap().come_into_force());
         assert_eq!(worker.limits().header_size, 16 * 1024);
-        assert_eq!(before.header_size, 64 * 1024, "who connected before");
+        assert_eq!(
+            before.header_size,
+            64 * 1024,
+            "a client that connected before"
+        );
     }
 }

@@ -8,7 +8,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::family::{Family, Name};
 use equipoise_log::LOSSES;
 use equipoise_metrics::Process;
-use equipoise_proxy::downstream::Shares;
+use equipoise_proxy::downstream::DescriptorBudget;
 use equipoise_proxy::observe::meters::{LIMITS, WorkerMeters};
 use equipoise_proxy::snapshot::Snapshot;
 
@@ -67,8 +67,8 @@ fn write_refusals(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> f
 fn write_limits(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let (meters, config) = (&snapshot.meters, &snapshot.config);
     let help = "Connections of clients that may be open";
-    let shares = Shares::now(config.workers.get(), config.listeners.len());
-    let most = shares.clients.min(config.limits.connections);
+    let budget = DescriptorBudget::now(config.workers.get(), config.listeners.len());
+    let most = budget.clients.min(config.limits.connections);
     Family::gauge(encoder, "client_connections_limit", help)?.measure(&[], most as f64)?;
     let help = "Connections of clients that wait for others to end";
     let waiting = meters.sum(|worker| worker.waiting.get());

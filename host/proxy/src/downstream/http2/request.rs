@@ -1,4 +1,4 @@
-//! One request of a client that speaks HTTP/2, and the stream that it came by.
+//! One request of an HTTP/2 client, and its stream.
 
 use std::convert::Infallible;
 use std::mem;
@@ -13,34 +13,34 @@ use equipoise_http::http2::ErrorCode;
 use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 
-use super::lanes::Seat;
+use super::subtasks::SubtaskInput;
 use crate::deadline::Deadline;
 use crate::downstream::client::Client;
 use crate::downstream::date::add_date;
-use crate::downstream::outlet::Outlet;
 use crate::downstream::stream::ClientStream;
+use crate::downstream::write_timeout::WriteTimeout;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, ProxyError, Workspace};
 use crate::mux::{Held, Shared, Stream, StreamFault};
 use crate::observe::meters::Desk;
 use equipoise_config::Limits;
 
-/// A request that has come.
-pub(super) struct Asked {
+/// A request that was received.
+pub(super) struct IncomingRequest {
     /// Where its head is.
     pub(super) workspace: Workspace,
     /// Its stream.
     pub(super) held: Held,
-    /// What it is, or what is wrong with it.
+    /// What is known of it beside its head, or what is wrong with it.
     pub(super) request: Result<Request, Violation>,
     /// Whether nothing follows its head.
     pub(super) ends: bool,
 }
 
-/// The client's side of a request.
-struct Side {
+/// The client's stream of a request.
+struct ServerStream {
     stream: Stream<ClientStream, Desk>,
     framing: Framing,
-    /// Whether it is extended CONNECT, which becomes a tunnel if it is answered with success.
+    /// Whether it is extended CONNECT, which becomes a tunnel with a 2xx response.
     is_connect: bool,
     /// Whether the request is malformed: the stream is reset behind its response (RFC 9113, 8.1.1).
     is_malformed: bool,
@@ -49,42 +49,42 @@ struct Side {
     /// Whether the response could not be sent.
     is_broken: bool,
     /// How slowly the client may take the response.
-    outlet: Outlet,
+    write_timeout: WriteTimeout,
 }
 
-/// Answers one request after the other of a client's connection.
+/// Serves one request after the other of a client's connection: a subtask.
 pub(super) async fn serve(
     client: Rc<Client>,
     limits: Arc<Limits>,
     mux: Shared<ClientStream, Desk>,
-    seat: Rc<Seat<Asked>>,
+    input: Rc<SubtaskInput<IncomingRequest>>,
 ) -> Infallible {
-    // The lane's own timer: the runtime knows whom it wakes.
+    // The subtask's own timer: it is armed for this task already.
     let mut deadline = Deadline::default();
     loop {
-        let mut asked = seat.next().await;
-        mem::swap(&mut asked.workspace.split().1.deadline, &mut deadline);
-        answer(&client, &limits, &mux, &mut asked).await;
-        mem::swap(&mut asked.workspace.split().1.deadline, &mut deadline);
+        let mut incoming = input.next().await;
+        mem::swap(&mut incoming.workspace.split().1.deadline, &mut deadline);
+        serve_one(&client, &limits, &mux, &mut incoming).await;
+        mem::swap(&mut incoming.workspace.split().1.deadline, &mut deadline);
         deadline.clear();
     }
 }
 
-async fn answer(
+async fn serve_one(
     client: &Client,
     limits: &Limits,
     mux: &Shared<ClientStream, Desk>,
-    asked: &mut Asked,
+    incoming: &mut IncomingRequest,
 ) {
-    let Asked {
+    let IncomingRequest {
         ref mut workspace,
         held,
         request,
         ends,
-    } = *asked;
+    } = *incoming;
     let (head, room) = workspace.split();
     let is_connect = request.is_ok_and(|request| request.is_connect);
-    let mut side = Side {
+    let mut stream = ServerStream {
         stream: Stream::new(mux.clone(), held, ends, false, ErrorCode::INTERNAL_ERROR),
         framing: match request {
             _ if ends || is_connect => Framing::None,
@@ -98,21 +98,21 @@ async fn answer(
         is_malformed: request.is_err_and(is_malformed),
         left: None,
         is_broken: false,
-        outlet: Outlet::new(limits),
+        write_timeout: WriteTimeout::new(limits),
     };
     if is_connect {
         add_key(head);
     }
     match request {
-        Ok(_) => forward::serve(client, head, &mut side, room).await,
+        Ok(_) => forward::serve(client, head, &mut stream, room).await,
         Err(violation) => {
             let failure = ProxyError::Malformed(violation);
-            forward::refuse(client, head, failure, &mut side, room).await;
+            forward::refuse(client, head, failure, &mut stream, room).await;
         }
     }
 }
 
-/// Adds what shows a member of HTTP/1.1 that its answer is to this request (RFC 6455, 4.1; RFC 8441, 5).
+/// Adds what shows a member of HTTP/1.1 that its serve_one is to this request (RFC 6455, 4.1; RFC 8441, 5).
 fn add_key(head: &mut Head) {
     let key: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
     // Its value is a token; a head that has no room for it goes without.
@@ -122,29 +122,28 @@ fn add_key(head: &mut Head) {
     );
 }
 
-impl Side {
-    /// What becomes of sending a part of the response: a client that takes nothing of it for too long, or too little, does not want
-    /// it.
-    fn timed(
+impl ServerStream {
+    /// Applies the write timeout to sending a part of the response: a client that is too slow has its stream reset.
+    fn with_write_timeout(
         &mut self,
         taken: Poll<Result<usize, StreamFault>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, ClientError>> {
         match taken {
             Poll::Ready(Ok(bytes)) => {
-                self.outlet.note_written(bytes);
+                self.write_timeout.record_written(bytes);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(fault)) => Poll::Ready(Err(fault.into())),
             Poll::Pending => {
-                ready!(self.outlet.poll_late(context));
+                ready!(self.write_timeout.poll_expired(context));
                 self.stream.set_code(ErrorCode::CANCEL);
                 Poll::Ready(Err(ClientError::TimedOut))
             }
         }
     }
 
-    /// What a fault of the request's stream means for its response.
+    /// The fault of the client for a fault of its stream.
     fn fault(&mut self, fault: StreamFault) -> ClientError {
         if let StreamFault::Violation(violation) = fault {
             self.is_malformed |= is_malformed(violation);
@@ -167,7 +166,7 @@ impl Side {
     }
 }
 
-/// Whether it is more than a request that is too large, or asks for what there is not.
+/// Whether the request is malformed, rather than too large or not supported.
 fn is_malformed(violation: Violation) -> bool {
     violation.status() == 400
 }
@@ -183,7 +182,7 @@ impl From<StreamFault> for ClientError {
     }
 }
 
-impl Downstream for Side {
+impl Downstream for ServerStream {
     fn framing(&self) -> Framing {
         self.framing
     }
@@ -250,7 +249,7 @@ impl Downstream for Side {
         payload: &[u8],
     ) -> Poll<Result<usize, ClientError>> {
         let taken = self.poll_send(context, payload);
-        self.timed(taken, context)
+        self.with_write_timeout(taken, context)
     }
 
     fn close_behind(&mut self) {}

@@ -88,7 +88,7 @@ impl Desk {
     }
 
     /// A client has connected and there is no place for it, until this is dropped.
-    pub(crate) fn wait_for_place(&self) -> Waiting {
+    pub(crate) fn wait_for_permit(&self) -> Waiting {
         self.counts().count_limit(Limit::Connections);
         self.counts().waiting.add(1);
         Waiting(self.clone())

@@ -1,52 +1,52 @@
-//! How the file descriptors that the process may have (`ulimit -n`) are shared out, so that clients leave some for members,
-//! operators and files.
+//! The budget of file descriptors (`ulimit -n`): how many connections of clients and operators leave enough for members and
+//! files.
 //!
-//! What is open in any case comes first. Of the rest, operators may have an eighth, up to what they ever use. Half is left for
-//! members, so that every client can have a request under way, and for checks and files; but of many clients most are idle, so
-//! that of what is beyond [`MANY`], three eighths are. Clients may have what remains.
+//! What is open in any case comes first. Of the rest, operators may have an eighth, up to [`MAX_ADMIN`]. Half is left for members,
+//! so that every client can have a request in flight, and for checks and files; but of many clients most are idle, so that of
+//! what is beyond [`MANY`], three eighths are. Clients may have what remains.
 
 /// What is open whatever the configuration is: standard streams, logs, what is watched, the threads beside workers; and files that are
 /// read now and then.
 const FIXED: usize = 24;
 
-/// What a worker has: its runtime's.
-const OF_WORKER: usize = 4;
+/// What a worker's runtime has.
+const PER_WORKER: usize = 4;
 
 /// What a worker has for each listener: its socket, the one that is kept to be handed over, and a connection that waits to be served.
-const OF_SOCKET: usize = 3;
+const PER_LISTENER: usize = 3;
 
 /// The most that the admin listener uses.
-const MOST_ADMIN: usize = 320;
+const MAX_ADMIN: usize = 320;
 
-/// So many descriptors are many.
+/// With more descriptors than these, most clients are taken to be idle.
 const MANY: usize = 8192;
 
-/// So many clients may be connected however few descriptors there are.
-const LEAST_CLIENTS: usize = 2;
+/// The least clients that may be connected, however few descriptors there are.
+const MIN_CLIENTS: usize = 2;
 
-/// How many connections there may be.
+/// How many connections may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shares {
+pub struct DescriptorBudget {
     /// Of clients.
     pub clients: usize,
     /// To the admin listener.
     pub admin: usize,
 }
 
-impl Shares {
+impl DescriptorBudget {
     /// With so many workers and listeners, under the limit that the process has now.
     pub fn now(workers: usize, listeners: usize) -> Self {
         Self::under(limit(), workers, listeners)
     }
 
     fn under(limit: usize, workers: usize, listeners: usize) -> Self {
-        let of_worker = OF_WORKER.saturating_add(listeners.saturating_mul(OF_SOCKET));
+        let of_worker = PER_WORKER.saturating_add(listeners.saturating_mul(PER_LISTENER));
         let open = FIXED.saturating_add(workers.saturating_mul(of_worker));
         let rest = limit.saturating_sub(open);
-        let admin = (rest / 8).min(MOST_ADMIN);
+        let admin = (rest / 8).min(MAX_ADMIN);
         let members = rest.min(MANY) / 2 + rest.saturating_sub(MANY) / 8 * 3;
         Self {
-            clients: (rest - admin - members).max(LEAST_CLIENTS),
+            clients: (rest - admin - members).max(MIN_CLIENTS),
             admin,
         }
     }
@@ -76,14 +76,14 @@ mod tests {
             (128, 2, 1),
             (64, 1, 1),
         ] {
-            let shares = Shares::under(limit, workers, listeners);
-            let rest = limit - FIXED - workers * (OF_WORKER + listeners * OF_SOCKET);
-            let members = rest - shares.clients - shares.admin;
-            let each_has_one = members > shares.clients;
-            assert!(each_has_one || limit > MANY, "{limit}: {shares:?}");
-            assert!(members >= rest / 8 * 3, "{limit}: {shares:?}");
-            assert!(shares.clients >= rest / 8 * 3, "{limit}: {shares:?}");
-            assert!(shares.admin == MOST_ADMIN || shares.admin >= rest / 8);
+            let budget = DescriptorBudget::under(limit, workers, listeners);
+            let rest = limit - FIXED - workers * (PER_WORKER + listeners * PER_LISTENER);
+            let members = rest - budget.clients - budget.admin;
+            let each_has_one = members > budget.clients;
+            assert!(each_has_one || limit > MANY, "{limit}: {budget:?}");
+            assert!(members >= rest / 8 * 3, "{limit}: {budget:?}");
+            assert!(budget.clients >= rest / 8 * 3, "{limit}: {budget:?}");
+            assert!(budget.admin == MAX_ADMIN || budget.admin >= rest / 8);
         }
     }
 
@@ -91,14 +91,14 @@ mod tests {
     #[test]
     fn twice_as_many_descriptors_do_for_the_default_of_connections() {
         let default = equipoise_config::Limits::default().connections;
-        assert!(Shares::under(2 * default, 32, 2).clients >= default);
+        assert!(DescriptorBudget::under(2 * default, 32, 2).clients >= default);
     }
 
     #[test]
     fn some_clients_are_served_however_few_descriptors_there_are() {
         for (limit, workers, listeners) in [(0, 1, 1), (34, 1, 1), (128, 1024, 1000)] {
-            let shares = Shares::under(limit, workers, listeners);
-            assert_eq!(shares.clients, LEAST_CLIENTS, "{limit}");
+            let budget = DescriptorBudget::under(limit, workers, listeners);
+            assert_eq!(budget.clients, MIN_CLIENTS, "{limit}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the workers live: each notes the time, every second.
+//! Worker liveness: each worker's thread ticks, every second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often a worker notes the time.
-const BEAT: Duration = Duration::from_secs(1);
+/// How often a worker ticks.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long one may be late before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after its last tick a worker counts as stuck.
+const STUCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A worker's sign of life. Clones are of the same.
+/// The ticks of one worker. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Pulse {
+pub struct WorkerLiveness {
     started: Instant,
-    /// When it last beat, in milliseconds since the start.
+    /// Its last tick, in milliseconds since the start.
     last: Arc<AtomicU64>,
 }
 
-impl Pulse {
+impl WorkerLiveness {
     /// Counts as alive from now on.
     #[expect(
         clippy::new_without_default,
@@ -33,9 +33,9 @@ impl Pulse {
         }
     }
 
-    /// Notes the time for ever, as long as the thread gets to it.
-    pub(super) async fn beat(&self) {
-        let mut ticks = interval(BEAT);
+    /// Ticks for ever, as long as the thread gets to it.
+    pub(super) async fn tick(&self) {
+        let mut ticks = interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -43,7 +43,7 @@ impl Pulse {
         }
     }
 
-    /// Whether it beat within the last five seconds.
+    /// Whether it ticked within the last five seconds.
     pub fn is_alive(&self) -> bool {
         self.was_alive_at(self.started.elapsed())
     }
@@ -51,7 +51,7 @@ impl Pulse {
     /// The same at a time since the start.
     fn was_alive_at(&self, time: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Relaxed));
-        time.saturating_sub(last) <= PATIENCE
+        time.saturating_sub(last) <= STUCK_TIMEOUT
     }
 
     fn elapsed(&self) -> u64 {
@@ -65,17 +65,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_alive_that_beat_within_five_seconds() {
-        let pulse = Pulse::new();
+    fn a_worker_is_alive_that_ticked_within_five_seconds() {
+        let liveness = WorkerLiveness::new();
         for (last, seconds, is_alive) in [
             (0, 5, true),
             (0, 6, false),
             (7000, 12, true),
             (7000, 13, false),
         ] {
-            pulse.last.store(last, Relaxed);
+            liveness.last.store(last, Relaxed);
             let time = Duration::from_secs(seconds);
-            assert_eq!(pulse.was_alive_at(time), is_alive, "{last} at {time:?}");
+            assert_eq!(liveness.was_alive_at(time), is_alive, "{last} at {time:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the clients of a listener are met: who they are, by what they come, and what they speak.
+//! Connection setup: PROXY header, TLS handshake, protocol detection.
 
 use std::future::poll_fn;
 use std::io;
@@ -24,52 +24,52 @@ use crate::wire::Buffer;
 use equipoise_config::{self as config, Limits, ServerTls};
 use equipoise_tls::{self as tls, Contents};
 
-/// How much is looked at of a PROXY header at once: most are shorter.
-const PEEKED: usize = 512;
+/// How much of a PROXY header is peeked at once, in bytes: most are shorter.
+const PEEK_SIZE: usize = 512;
 
-/// How a listener meets its clients.
-pub(crate) struct Front {
+/// Sets up the connections of a listener.
+pub(crate) struct Handshaker {
     /// The listener's address as it is configured.
     pub(super) address: SocketAddr,
-    /// None where they come without TLS.
-    tls: Option<Secure>,
+    /// None without TLS.
+    tls: Option<TlsSettings>,
     /// See [`config::Listener`].
     proxy_from: Vec<IpNet>,
     pub(super) https_redirect: Option<u16>,
 }
 
-/// How clients are met by TLS.
+/// How a listener speaks TLS.
 #[derive(Clone)]
-struct Secure {
-    /// What `acceptor` is made of.
+struct TlsSettings {
+    /// What `acceptor` is made from.
     config: ServerTls,
     acceptor: TlsAcceptor,
 }
 
-/// A client that has been met.
-pub(crate) struct Arrival {
+/// A connection that is set up.
+pub(crate) struct Accepted {
     pub(super) stream: ClientStream,
-    /// What has come by it.
+    /// Bytes that were read from it already.
     pub(super) first: Vec<u8>,
-    /// When the head of its first request has to be there.
+    /// The deadline for the head of its first request.
     pub(super) head_by: Instant,
-    /// Where it is, perhaps behind others that say so.
+    /// The client's address, from the PROXY header if there is one.
     pub(super) address: SocketAddr,
-    pub(super) speaks_http2: bool,
-    /// How it came by TLS; none without.
-    pub(super) tls: Option<Secured>,
+    pub(super) is_http2: bool,
+    /// None without TLS.
+    pub(super) tls: Option<ClientTlsInfo>,
 }
 
-/// What TLS tells of a client.
+/// What the TLS handshake says about the client.
 #[derive(Debug, Default)]
-pub(crate) struct Secured {
-    /// The certificate that it has shown, and that somebody vouches for, as `Client-Cert` has it (RFC 9440).
+pub(crate) struct ClientTlsInfo {
+    /// Its verified certificate, as `Client-Cert` has it (RFC 9440).
     pub(crate) certificate: Option<String>,
 }
 
-impl Front {
-    /// Everything that is needed to meet clients as configured, who were met as `before` until now. Where files of `tls` are of
-    /// no use now, but were, clients are met by TLS as before: files change one after the other.
+impl Handshaker {
+    /// Sets up connections as configured; `before` is what the listener had until now. If the files of the same `tls` cannot be
+    /// used now, `before`'s stay in use: files change one after the other.
     ///
     /// # Errors
     /// A file of `tls` cannot be used: which, and why.
@@ -80,11 +80,11 @@ impl Front {
     ) -> Result<Self> {
         let tls = config.tls.as_ref().map(|tls| {
             let known = before.and_then(|before| before.tls.as_ref());
-            let secure = match (Secure::new(tls, contents), known) {
+            let settings = match (TlsSettings::new(tls, contents), known) {
                 (Err(_), Some(known)) if known.config == *tls => Ok(known.clone()),
-                (secure, _) => secure,
+                (settings, _) => settings,
             };
-            secure.with_context(|| format!("the tls of {}", config.address))
+            settings.with_context(|| format!("tls of {}", config.address))
         });
         Ok(Self {
             address: config.address,
@@ -94,56 +94,56 @@ impl Front {
         })
     }
 
-    /// Whether it meets clients by TLS in this way.
+    /// Whether its TLS settings are these.
     pub(super) fn has_tls(&self, tls: Option<&ServerTls>) -> bool {
         self.tls.as_ref().map(|it| &it.config) == tls
     }
 
-    /// Learns of a client whose connection came from `address` all that comes before its first request.
+    /// Sets up a connection from `address`, up to its first request.
     ///
     /// # Errors
-    /// It is too slow, says nonsense, or is gone.
-    pub(super) async fn meet(
+    /// The client is too slow or gone, its PROXY header is malformed, or the TLS handshake fails.
+    pub(super) async fn accept(
         &self,
         mut stream: TcpStream,
         address: SocketAddr,
         limits: &Limits,
-    ) -> io::Result<Arrival> {
+    ) -> io::Result<Accepted> {
         stream.set_nodelay(true)?;
         let (handshake, head) = (limits.handshake_timeout, limits.header_timeout);
-        let address = match self.is_behind_proxy(address.ip()) {
+        let address = match self.expects_proxy_header(address.ip()) {
             true => {
-                let introduced = introduce(&mut stream, address);
-                Box::pin(shake_hands(handshake, introduced)).await?
+                let client = read_proxy_header(&mut stream, address);
+                Box::pin(with_timeout(handshake, client)).await?
             }
             false => address,
         };
         let Some(tls) = &self.tls else {
             let head_by = Instant::now() + head;
-            let (first, speaks_http2) = hear(&mut stream, head_by).await?;
-            return Ok(Arrival {
+            let (first, is_http2) = sniff_http2(&mut stream, head_by).await?;
+            return Ok(Accepted {
                 stream: ClientStream::Left(stream),
                 first,
                 head_by,
                 address,
-                speaks_http2,
+                is_http2,
                 tls: None,
             });
         };
-        let accepted = Box::pin(shake_hands(handshake, tls.acceptor.accept(stream)));
+        let accepted = Box::pin(with_timeout(handshake, tls.acceptor.accept(stream)));
         let stream = accepted.await?;
-        Ok(Arrival {
+        Ok(Accepted {
             address,
             first: Vec::new(),
             head_by: Instant::now() + head,
-            speaks_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-            tls: Some(Secured::of(&stream)),
+            is_http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            tls: Some(ClientTlsInfo::of(&stream)),
             stream: ClientStream::Right(Box::new(stream)),
         })
     }
 
-    /// Whether connections from there begin with a PROXY header.
-    fn is_behind_proxy(&self, address: IpAddr) -> bool {
+    /// Whether connections from this address begin with a PROXY header.
+    fn expects_proxy_header(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.proxy_from
             .iter()
@@ -151,7 +151,7 @@ impl Front {
     }
 }
 
-impl Secure {
+impl TlsSettings {
     fn new(config: &ServerTls, contents: &Contents) -> Result<Self> {
         Ok(Self {
             acceptor: tls::server(config, contents)?.into(),
@@ -160,7 +160,7 @@ impl Secure {
     }
 }
 
-impl Secured {
+impl ClientTlsInfo {
     fn of<S>(stream: &TlsStream<S>) -> Self {
         let shown = stream.get_ref().1.peer_certificates();
         Self {
@@ -174,9 +174,9 @@ fn client_cert(certificate: &CertificateDer<'_>) -> String {
     format!(":{}:", STANDARD.encode(certificate))
 }
 
-/// Reads the PROXY header that a connection begins with, and not a byte behind it: where the client is.
-async fn introduce(stream: &mut TcpStream, from: SocketAddr) -> io::Result<SocketAddr> {
-    let (mut header, mut peeked) = (Vec::new(), [0; PEEKED]);
+/// Reads the PROXY header that a connection begins with, and not a byte behind it: the client's address.
+async fn read_proxy_header(stream: &mut TcpStream, from: SocketAddr) -> io::Result<SocketAddr> {
+    let (mut header, mut peeked) = (Vec::new(), [0; PEEK_SIZE]);
     loop {
         let seen = stream.peek(&mut peeked).await?;
         if seen == 0 {
@@ -194,20 +194,20 @@ async fn introduce(stream: &mut TcpStream, from: SocketAddr) -> io::Result<Socke
                 return Ok(client.unwrap_or(from));
             }
             Reading::Malformed(reason) => {
-                tracing::debug!(%from, reason, "refusing a PROXY header");
+                tracing::debug!(%from, reason, "malformed PROXY header");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
         }
     }
 }
 
-/// Reads on until it is clear whether a client without TLS speaks HTTP/2 from the start: what has been read, and whether. One that
-/// has begun and stalls does not.
-async fn hear(stream: &mut TcpStream, until: Instant) -> io::Result<(Vec<u8>, bool)> {
+/// Reads until it is clear whether a client without TLS begins with the preface of HTTP/2: what was read, and whether. One that
+/// has begun it and stalls does not.
+async fn sniff_http2(stream: &mut TcpStream, until: Instant) -> io::Result<(Vec<u8>, bool)> {
     let mut first = Buffer::default();
     loop {
-        if let Some(speaks_http2) = is_preface(first.unread()).filter(|_| !first.is_empty()) {
-            return Ok((first.into_vec(), speaks_http2));
+        if let Some(is_http2) = is_preface(first.unread()).filter(|_| !first.is_empty()) {
+            return Ok((first.into_vec(), is_http2));
         }
         let read = poll_fn(|context| {
             let read = first.poll_read(stream, context);
@@ -221,26 +221,28 @@ async fn hear(stream: &mut TcpStream, until: Instant) -> io::Result<(Vec<u8>, bo
             Ok(Ok(1..)) => {}
             Ok(Err(error)) => return Err(error),
             Err(_) if first.is_empty() => return Err(io::ErrorKind::TimedOut.into()),
-            // What is to be said of it is said where requests are served.
+            // HTTP/1 responds to what is wrong with it.
             Ok(Ok(0)) | Err(_) => return Ok((first.into_vec(), false)),
         }
     }
 }
 
-/// A PROXY header or a TLS handshake took longer than `handshake-timeout`.
+/// The PROXY header or the TLS handshake took longer than `handshake-timeout`.
 #[derive(Debug, Error)]
-#[error("the handshake took too long")]
-struct SlowHandshake;
+#[error("handshake timed out")]
+struct HandshakeTimeout;
 
-/// Whether a client came no further because of `handshake-timeout`.
-pub(super) fn is_slow_handshake(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|it| it.is::<SlowHandshake>())
+/// Whether connection setup failed because of `handshake-timeout`.
+pub(super) fn is_handshake_timeout(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|it| it.is::<HandshakeTimeout>())
 }
 
-async fn shake_hands<T>(
+async fn with_timeout<T>(
     limit: Duration,
     step: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
     let done = timeout(limit, step).await;
-    done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, SlowHandshake)))
+    done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, HandshakeTimeout)))
 }

@@ -2,8 +2,8 @@
 //!
 //! `choose/byrequests/64` is a request without a session among 64 members. `sticky/byrequests/64` is one whose session is at
 //! the last of them. `one_in_error/byrequests/64` is a free request while a member waits for its retry, and
-//! `one_starting/byrequests/64` while one is in slow start. `choose/explained/64` is a free request whose decision is written
-//! down. The bars are 1 µs among 64 members, and 2 µs among 1,000 but for decisions that are explained.
+//! `one_starting/byrequests/64` while one is in slow start. `choose/explained/64` is a free request whose decision is explained.
+//! The bars are 1 µs among 64 members, and 2 µs among 1,000 but for decisions that are explained.
 
 use std::cell::Cell;
 use std::hint::black_box;

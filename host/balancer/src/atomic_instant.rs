@@ -1,4 +1,4 @@
-//! A point in time that threads share.
+//! An optional instant that threads share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(crate) struct AtomicInstant {
 }
 
 impl AtomicInstant {
-    /// Answers what it was before.
+    /// Returns what it was before.
     pub(crate) fn set(&self, moment: Duration) -> Option<Duration> {
         let nanoseconds = u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
         read(self.raw.swap(nanoseconds.saturating_add(1), Relaxed))

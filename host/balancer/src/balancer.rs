@@ -1,4 +1,4 @@
-//! A balancer: its members, its rules and one decision after another.
+//! A balancer: members, rules, and the decision which member takes a request.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +14,14 @@ use crate::picker::Picker;
 use crate::roster::Roster;
 use crate::{Explanation, Lease, Member, Observer, PickReason, StateChange, recovery};
 
-/// What the configuration says of a balancer, as far as choosing is concerned.
+/// The configuration of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalancerSettings {
     /// The balancer's name.
     pub name: String,
     /// `nofailover`: a session whose member is unusable gets a refusal instead of another member.
     pub nofailover: bool,
-    /// `forcerecovery`: when every member is in error, all errors are forgotten at once.
+    /// `forcerecovery`: when every member is in error, all error states end at once.
     pub forcerecovery: bool,
     /// `failonstatus`: response codes that put the member into the error state.
     pub failonstatus: Vec<u16>,
@@ -32,42 +32,42 @@ pub struct BalancerSettings {
     pub panic_threshold: u8,
 }
 
-/// How a balancer chooses.
+/// A balancing method, and the one that stands in for it.
 pub struct SelectorWithFallback {
     /// Chooses among the candidates.
     pub selector: Box<dyn Selector>,
-    /// Decides when the selector answers nothing or nonsense.
+    /// Chooses where the selector returns nothing or an invalid position.
     pub fallback: Box<dyn Selector>,
 }
 
-/// What a decision is about.
+/// The inputs of a decision.
 #[derive(Clone, Copy)]
 pub struct PickArgs<'request> {
-    /// The number of the worker that asks, from 0: where there is a method for each worker, it picks that.
+    /// The number of the worker, from 0: where each worker has a selector of its own, it picks that.
     pub worker: usize,
     /// The request.
     pub request: &'request dyn Request,
-    /// What [`Balancer::session`] answered for it.
+    /// What [`Balancer::session`] returned for it.
     pub session: Option<&'request Affinity>,
-    /// The ids of the members it was sent to in vain. Those count as unusable, so that spares, standbys and other sets step
-    /// in for them; when nobody is left that way, the decision is made again without regard to earlier tries.
+    /// The ids of the members at which the request failed. Those count as unusable, so that spares, standbys and other sets
+    /// step in for them; where no member is eligible then, the decision is made again without regard to earlier tries.
     pub tried: &'request [u32],
     /// Monotonic time since an origin of the caller's choice, the same for all decisions.
     pub now: Duration,
-    /// Where policies take time and chance from.
+    /// The policies' source of time and random numbers.
     pub host: &'request dyn Host,
 }
 
 /// A member chosen for a request.
 #[derive(Debug)]
 pub struct Selection {
-    /// The member's place in [`Balancer::members`].
+    /// The member's position in [`Balancer::members`].
     pub position: usize,
     /// Counts the request as in flight at the member until it is dropped.
     pub lease: Lease,
     /// Whether the member was found by the request's session.
     pub sticky: bool,
-    /// How the member was found.
+    /// Why the member was chosen.
     pub reason: PickReason,
     /// Apache's `BALANCER_ROUTE_CHANGED`: sessions are sticky and the member's route is not the one the request carries.
     pub route_changed: bool,
@@ -76,7 +76,7 @@ pub struct Selection {
 /// Why there is no member for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NoMember {
-    /// Nobody may be chosen: all are in error, disabled, stopped, draining, or there is no member at all.
+    /// No member is eligible: all are in error, disabled, stopped, draining, or there is no member at all.
     #[error("no member is eligible")]
     NoneEligible,
     /// `nofailover` is on and the session's member cannot be used.
@@ -84,23 +84,23 @@ pub enum NoMember {
     SessionUnusable,
 }
 
-/// What became of a request at its member.
+/// The outcome of a request at a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// A connection was made.
     Connected,
     /// No connection could be made, or the member did not say it is ready (`ping`).
     Unreachable,
-    /// The member answered with this status.
+    /// The member responded with this status.
     Responded(u16),
-    /// The member took too long to answer.
+    /// The member did not respond in time.
     TimedOut,
-    /// The member broke off before its answer was there, or gave none that can be understood.
+    /// The connection was reset before the response was there, or the response was invalid.
     ResponseFailed,
 }
 
-/// A balancer. Shared by all threads; one decision is made at a time, so that the order of choices is exact, unless it
-/// has policies for every worker. A clone is the same balancer.
+/// A balancer. Shared by all threads; one decision is made at a time, so that the order of selections is exact, unless each
+/// worker has a selector of its own. A clone is the same balancer.
 #[derive(Clone)]
 pub struct Balancer {
     settings: Arc<BalancerSettings>,
@@ -115,11 +115,11 @@ pub struct Balancer {
 impl Balancer {
     /// A balancer of these members, in configuration order. Their ids must differ.
     ///
-    /// `session` reads the sticky session; `None` where sessions are not sticky. `selectors` is one, asked by all workers in
-    /// turn, or one for each worker.
+    /// `session` reads the sticky session; `None` where sessions are not sticky. `selectors` is one, shared by all
+    /// workers, or one for each worker.
     ///
     /// # Panics
-    /// There are no methods at all.
+    /// There is no selector.
     pub fn new(
         settings: BalancerSettings,
         members: Vec<Member>,
@@ -136,17 +136,16 @@ impl Balancer {
         }
     }
 
-    /// The same balancer, whose changes of state are told to `observer`.
+    /// The same balancer, with an observer of its state changes.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
-    /// The same balancer, with all it remembers, as another configuration has it from `now` on: these settings, and these
-    /// members in configuration order.
+    /// The same balancer, with its state, under another configuration from `now` on: these settings, and these members in
+    /// configuration order.
     ///
-    /// A member with an id and the counters of one that is there is the same member. One that is let back into service
-    /// starts slowly.
+    /// A member with the id and the counters of an existing one is the same member. One that is enabled again starts slowly.
     #[must_use]
     pub fn with_members(
         &self,
@@ -169,15 +168,11 @@ impl Balancer {
         balancer
     }
 
-    /// The same balancer with another reader of sessions; one that `inherits` takes over what the one before remembers.
+    /// The same balancer with another session reader, which takes over the state of the one before if `inherit` is set.
     #[must_use]
-    pub fn with_session(
-        &self,
-        mut session: Option<Box<dyn SessionReader>>,
-        inherits: bool,
-    ) -> Self {
-        if let (true, Some(session), Some(before)) = (inherits, &mut session, &self.session) {
-            // What another version remembers may be of no use, and is left then.
+    pub fn with_session(&self, mut session: Option<Box<dyn SessionReader>>, inherit: bool) -> Self {
+        if let (true, Some(session), Some(before)) = (inherit, &mut session, &self.session) {
+            // State of another version that cannot be restored is ignored.
             let _ = session.restore(&before.save());
         }
         Self {
@@ -186,10 +181,10 @@ impl Balancer {
         }
     }
 
-    /// The same balancer with other methods; those that go on take over what these remember.
+    /// The same balancer with other selectors, which take over the state of these if `inherit` is set.
     ///
     /// # Panics
-    /// There are no methods at all.
+    /// There is no selector.
     #[must_use]
     pub fn with_selectors(
         &self,
@@ -208,7 +203,7 @@ impl Balancer {
         }
     }
 
-    /// What the configuration says.
+    /// The configuration.
     pub fn settings(&self) -> &BalancerSettings {
         &self.settings
     }
@@ -218,12 +213,12 @@ impl Balancer {
         &self.roster.members
     }
 
-    /// The same, to be kept.
+    /// The same, shared.
     pub fn shared_members(&self) -> Arc<[Arc<Member>]> {
         self.roster.members.clone()
     }
 
-    /// The place of the member of this id in [`members`](Self::members).
+    /// The position of the member of this id in [`members`](Self::members).
     pub fn position(&self, id: u32) -> Option<usize> {
         self.roster.position(id)
     }
@@ -251,12 +246,12 @@ impl Balancer {
     /// # Errors
     ///
     /// [`NoMember::SessionUnusable`] when `nofailover` is on and the session's route is a member's, but no member can take
-    /// it; [`NoMember::NoneEligible`] when nobody may be chosen at all.
+    /// it; [`NoMember::NoneEligible`] when no member is eligible.
     pub fn choose(&self, args: &PickArgs<'_>) -> Result<Selection, NoMember> {
         self.choose_traced(args, &mut NoTrace)
     }
 
-    /// As [`choose`](Self::choose), and writes down what the decision went by.
+    /// As [`choose`](Self::choose), with a trace of the decision.
     pub fn explain(&self, args: &PickArgs<'_>) -> (Result<Selection, NoMember>, Explanation) {
         let mut explanation = Explanation::default();
         let selection = self.choose_traced(args, &mut explanation);
@@ -285,14 +280,14 @@ impl Balancer {
         }
     }
 
-    /// What became of a request at a member: may put the member into the error state.
+    /// Records the outcome of a request at a member: may put the member into the error state.
     pub fn report(&self, member: &Member, outcome: AttemptOutcome, now: Duration) {
         recovery::report(&self.settings, member, outcome, now, &*self.observer);
     }
 
-    /// The judge says whether a member is healthy, and why. An id that is no member's is passed over.
+    /// Sets whether a member is healthy, and why. An id that is no member's is ignored.
     ///
-    /// One thread at a time may tell.
+    /// To be called by one thread at a time.
     pub fn set_health(&self, id: u32, is_healthy: bool, reason: &str, now: Duration) {
         let Some(member) = self.roster.member(id) else {
             return;
@@ -304,7 +299,7 @@ impl Balancer {
             true => StateChange::Healthy(reason),
             false => StateChange::Unhealthy(reason),
         };
-        // Who is told may rely on it.
+        // The observer may rely on the panic mode being up to date.
         let panic_mode = self.panic_mode_change();
         self.observer.observe(Some(member), change);
         if let Some(change) = panic_mode {
@@ -312,7 +307,7 @@ impl Balancer {
         }
     }
 
-    /// Looks anew whether to panic, and tells if that has changed.
+    /// Updates the panic mode, and notifies the observer if it has changed.
     fn update_panic_mode(&self) {
         if let Some(change) = self.panic_mode_change() {
             self.observer.observe(None, change);
@@ -324,7 +319,7 @@ impl Balancer {
         self.panic_mode.update(&self.roster.members, threshold)
     }
 
-    /// A check of a member ended: so many in a row that it passed end its error state. One thread at a time may tell.
+    /// Records a health check of a member: enough passed in a row end its error state. To be called by one thread at a time.
     pub fn record_check(&self, id: u32, passed: bool, now: Duration) {
         if let Some(member) = self.roster.member(id)
             && member.record_check(passed, now)
@@ -333,21 +328,21 @@ impl Balancer {
         }
     }
 
-    /// Whether so few members are healthy that the balancer takes no notice of who is.
+    /// Whether so few members are healthy that the balancer ignores health.
     pub fn in_panic_mode(&self) -> bool {
         self.panic_mode.is_on()
     }
 
-    /// How long it is until a member that is in error now is tried again: the first of them. `None` where nobody is.
+    /// The time until the first member that is in error is retried; `None` where no member is in error.
     pub fn retry_in(&self, now: Duration) -> Option<Duration> {
         let members = self.members().iter();
         members.filter_map(|member| member.retry_in(now)).min()
     }
 
-    /// Where members stand in the method's schedule: Apache's `lbstatus`, over all workers, of as many as the method tells, from
-    /// the first on. For display.
+    /// The members' `lbstatus` (as Apache's) in the selector's schedule, summed over all workers; of the first so many, where the
+    /// selector returns fewer. For display.
     ///
-    /// The method is asked in one turn, in which no decision is made.
+    /// No decision is made during the call.
     pub fn lbstatus(&self, ids: &[u32]) -> Vec<i64> {
         let lbstatus = self.pickers.iter().map(|picker| lock(picker).lbstatus(ids));
         let sum = |one: Vec<i64>, other: Vec<i64>| {
@@ -357,8 +352,8 @@ impl Balancer {
         lbstatus.reduce(sum).unwrap_or_default()
     }
 
-    /// A heartbeat arrived from an address: tells every member there, or only the one at `port` where the heartbeat names
-    /// one. Answers how many members that were.
+    /// Records a heartbeat from an address, for every member there, or only for the one at `port` where the heartbeat names
+    /// one. Returns the number of these members.
     ///
     /// An IPv4 address and the same mapped into IPv6 are one address.
     pub fn record_heartbeat(
@@ -380,7 +375,7 @@ impl Balancer {
             .count()
     }
 
-    /// One decision: the session's member, else the method's choice.
+    /// One decision: the session's member, else the selector's choice.
     fn decide(
         &self,
         picker: &mut Picker,
@@ -460,14 +455,14 @@ impl Balancer {
     }
 }
 
-/// An observer that takes no notice.
+/// Ignores state changes.
 struct NoopObserver;
 
 impl Observer for NoopObserver {
     fn observe(&self, _member: Option<&Member>, _change: StateChange<'_>) {}
 }
 
-/// A desk's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
+/// A picker's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
 fn lock(picker: &Mutex<Picker>) -> MutexGuard<'_, Picker> {
     picker.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -475,8 +470,8 @@ fn lock(picker: &Mutex<Picker>) -> MutexGuard<'_, Picker> {
 fn pickers(selectors: impl IntoIterator<Item = SelectorWithFallback>) -> Arc<[Mutex<Picker>]> {
     let selectors = selectors.into_iter();
     let pickers: Arc<[_]> = selectors
-        .map(|selectors| Mutex::new(Picker::new(selectors.selector, selectors.fallback)))
+        .map(|one| Mutex::new(Picker::new(one.selector, one.fallback)))
         .collect();
-    assert!(!pickers.is_empty(), "a balancer needs a method");
+    assert!(!pickers.is_empty(), "a balancer needs a selector");
     pickers
 }

@@ -1,4 +1,4 @@
-//! What a desk knows of the members, and for how long that is good.
+//! Whether a picker's cached lists of candidates are still valid.
 
 use std::ptr::addr_eq;
 use std::sync::{Arc, Weak};
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use crate::roster::Roster;
 
-/// The state of the members when they were last looked at.
+/// The state of the members that cached lists were made from, and when it expires.
 pub(crate) struct CacheValidity {
-    /// Whose members; their memory is not used for others while this is held.
+    /// The roster; its memory is not reused for another while this is held.
     roster: Weak<Roster>,
-    /// Their generation when looking began.
+    /// The roster's eligibility generation.
     eligibility: u64,
-    /// The last moment at which time has changed nothing yet.
+    /// The last moment before time alone changes eligibility.
     valid_until: Duration,
-    /// Whether the list of candidates is of this state.
+    /// Whether the list of candidates was made from this state.
     pub(crate) candidates_valid: bool,
-    /// Whether the list of usable members is.
+    /// Whether the list of usable members was.
     pub(crate) usable_valid: bool,
 }
 
 impl Default for CacheValidity {
-    /// Nothing is known.
+    /// Nothing is valid.
     fn default() -> Self {
         Self {
             roster: Weak::new(),
@@ -34,7 +34,7 @@ impl Default for CacheValidity {
 }
 
 impl CacheValidity {
-    /// Nothing yet of these members, who are looked at from now on.
+    /// The state of this roster as it is now; no list has been made from it yet.
     pub(crate) fn begin(roster: &Arc<Roster>) -> Self {
         Self {
             roster: Arc::downgrade(roster),
@@ -45,20 +45,20 @@ impl CacheValidity {
         }
     }
 
-    /// Whether all is as it was.
+    /// Whether the state has neither changed nor expired.
     #[inline]
     pub(crate) fn is_valid(&self, roster: &Arc<Roster>, now: Duration) -> bool {
         self.is_current(roster) && now <= self.valid_until
     }
 
-    /// The same but for what time changes.
+    /// Whether the state has not changed; time is not looked at.
     #[inline]
     pub(crate) fn is_current(&self, roster: &Arc<Roster>) -> bool {
         addr_eq(self.roster.as_ptr(), Arc::as_ptr(roster))
             && self.eligibility == roster.generations.eligibility()
     }
 
-    /// Time changes something behind this moment.
+    /// Expires after this moment, at the latest.
     pub(crate) fn expire_after(&mut self, moment: Duration) {
         self.valid_until = self.valid_until.min(moment);
     }

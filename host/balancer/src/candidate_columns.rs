@@ -13,9 +13,9 @@ use crate::roster::Roster;
 /// A list of members, with the memory of its columns; kept between decisions.
 #[derive(Default)]
 pub(crate) struct CandidateColumns {
-    /// The members' places in their roster.
+    /// The members' positions in their roster.
     positions: Vec<usize>,
-    /// That roster, where the list may be the same again; its memory is not used for others while this is held.
+    /// That roster, where the list may be the same again; its memory is not reused for another while this is held.
     roster: Weak<Roster>,
     // Stay the same as long as the list does.
     ids: Column<u32>,
@@ -28,13 +28,13 @@ pub(crate) struct CandidateColumns {
     latency_us: Column<u32>,
     consecutive_failures: Column<u32>,
     heartbeat_age_ms: Column<u32>,
-    /// Whether anything of these was gathered.
+    /// Whether any of these was gathered.
     has_counters: Cell<bool>,
-    // Stay the same until a heartbeat comes.
+    // Stay the same until a heartbeat arrives.
     ready_slots: Column<u32>,
     busy_slots: Column<u32>,
     heartbeat_times: Column<HeartbeatTime>,
-    /// How many had come before those were gathered.
+    /// The heartbeat generation those were gathered at.
     heartbeats_seen: u64,
     restricted: RefCell<Vec<usize>>,
 }
@@ -44,7 +44,7 @@ impl CandidateColumns {
         &self.positions
     }
 
-    /// Makes it the list of the members at these positions.
+    /// Fills it with the members at these positions.
     pub(crate) fn fill(&mut self, positions: impl IntoIterator<Item = usize>) {
         self.positions.clear();
         self.positions.extend(positions);
@@ -53,7 +53,7 @@ impl CandidateColumns {
         self.clear_slots();
     }
 
-    /// The same, which may be the list that it is already: then what was gathered is kept.
+    /// As [`fill`](Self::fill); where it lists these members already, what was gathered is kept.
     pub(crate) fn fill_unless_same(&mut self, roster: &Arc<Roster>, positions: &[usize]) {
         let is_same = addr_eq(self.roster.as_ptr(), Arc::as_ptr(roster));
         if !(is_same && self.positions == positions) {
@@ -62,7 +62,7 @@ impl CandidateColumns {
         }
     }
 
-    /// Makes it the list of the same members but for those at these places of it, in ascending order.
+    /// Fills it with the members of `all` but for those at these indices of that list, which ascend.
     pub(crate) fn fill_without(&mut self, all: &Self, indices: &[usize]) {
         copy_without(&mut self.positions, &all.positions, indices);
         self.ids.copy_without(&all.ids, indices);
@@ -70,7 +70,7 @@ impl CandidateColumns {
         self.clear_slots();
     }
 
-    /// Makes it the list of those that `all` were narrowed to in the last decision; tells whether that is anybody.
+    /// Fills it with those members of `all` that its selector left to the fallback; returns whether there are any.
     pub(crate) fn fill_restricted(&mut self, all: &Self) -> bool {
         let restricted = all.restricted.borrow();
         let positions = restricted
@@ -80,7 +80,7 @@ impl CandidateColumns {
         !self.positions.is_empty()
     }
 
-    /// Views the list at `now`, when counters may be others than in the decision before.
+    /// A view of the list at `now`; counters are gathered anew.
     #[inline]
     pub(crate) fn view<'a>(&'a mut self, roster: &'a Roster, now: Duration) -> CandidateView<'a> {
         self.restricted.get_mut().clear();
@@ -124,7 +124,7 @@ struct HeartbeatTime {
 }
 
 impl HeartbeatTime {
-    /// None did.
+    /// No heartbeat arrived.
     const NEVER: Self = Self {
         milliseconds: u64::MAX,
         rest: 0,
@@ -138,7 +138,7 @@ impl HeartbeatTime {
         }
     }
 
-    /// Whole milliseconds from there to `now`; 0 where it is to come, the most where there was none.
+    /// Whole milliseconds until `now`; 0 for a heartbeat from the future, `u32::MAX` for none.
     #[inline]
     fn age_ms(self, now: Self) -> u32 {
         let begun = u64::from(now.rest < self.rest);
@@ -151,7 +151,7 @@ impl HeartbeatTime {
     }
 }
 
-/// One column: gathered when first asked for, its memory taken over from the decision before.
+/// One column: gathered when first read, its memory reused by the next decision.
 #[derive(Default)]
 struct Column<T> {
     gathered: OnceCell<Vec<T>>,
@@ -180,7 +180,7 @@ impl<T: Copy> Column<T> {
         self.gathered.get_or_init(|| column);
     }
 
-    /// The same as another column but at these places; gathered if that is.
+    /// Copies another column but for these indices, if that one has been gathered.
     fn copy_without(&mut self, all: &Self, indices: &[usize]) {
         self.clear();
         if let Some(all) = all.gathered.get() {
@@ -191,7 +191,7 @@ impl<T: Copy> Column<T> {
     }
 }
 
-/// Copies all but what is at these places, which ascend: stretch by stretch.
+/// Copies all but what is at these indices, which ascend: range by range.
 fn copy_without<T: Copy>(to: &mut Vec<T>, all: &[T], indices: &[usize]) {
     to.clear();
     let mut start = 0;
@@ -216,13 +216,13 @@ impl CandidateView<'_> {
         positions.map(|&position| &*counters[position])
     }
 
-    /// The same, for a column that is of this decision only.
+    /// The same, for a column that is good for this decision only.
     fn counters_now(&self) -> impl Iterator<Item = &Counters> {
         self.columns.has_counters.set(true);
         self.counters()
     }
 
-    /// Both directions at once: who asks for one mostly asks for the other, and the counters lie beside each other.
+    /// Gathers both directions at once: a selector that reads one mostly reads the other, and the counters are adjacent.
     fn gather_bytes(&self) {
         let (to, from) = (&self.columns.transferred, &self.columns.read);
         if to.gathered.get().is_some() {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_leave_out_places_at_both_ends_and_between() {
+    fn copies_leave_out_indices_at_both_ends_and_between() {
         for indices in [&[][..], &[0], &[4], &[0, 1, 4], &[2, 3], &[0, 1, 2, 3, 4]] {
             let mut copy = vec![9];
             copy_without(&mut copy, &[0, 1, 2, 3, 4], indices);

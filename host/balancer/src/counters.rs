@@ -1,4 +1,4 @@
-//! What a member counts, and the lease that keeps the count of its requests in flight.
+//! A member's counters, and the lease that counts a request as in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -9,19 +9,18 @@ use crate::atomic_instant::AtomicInstant;
 use crate::generation::GenerationHandle;
 use crate::health::HealthState;
 
-/// What a member counts and remembers; lives on when the configuration changes.
+/// A member's counters and state; kept when the configuration changes.
 ///
-/// Every number is exact: threads add to it, nobody samples it. Two numbers read one after the other may be of different
-/// moments.
+/// Every counter is exact, not sampled. Two counters read one after the other may be of different moments.
 #[derive(Debug, Default)]
 pub struct Counters {
     busy: AtomicU32,
     elected: AtomicU64,
     transferred: AtomicU64,
     read: AtomicU64,
-    /// Microseconds from the decision to the head of the answer: a moving mean, 0 for none yet.
+    /// Microseconds from the decision to the head of the response: a moving mean, 0 for none yet.
     latency: AtomicU32,
-    /// Failures since the last answer.
+    /// Failures since the last response.
     failures: AtomicU32,
     /// Since when the member is in error; none while it is not.
     error: AtomicInstant,
@@ -30,11 +29,11 @@ pub struct Counters {
     slots: AtomicU64,
     heartbeat_at: AtomicInstant,
     pub(crate) health: HealthState,
-    /// Is told of all of these that bear on who may be chosen.
+    /// Counts changes that affect eligibility.
     pub(crate) generation: GenerationHandle,
 }
 
-/// What a member's last heartbeat said.
+/// The content of a member's last heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeartbeatReport {
     /// Idle slots.
@@ -84,13 +83,13 @@ impl Counters {
         self.read.load(Relaxed)
     }
 
-    /// How long the member takes from the decision to the head of its answer, in microseconds: a mean in which the last
-    /// answer weighs an eighth. 0 before the first answer.
+    /// The time from the decision to the head of the response, in microseconds: a moving mean in which the last response
+    /// weighs an eighth. 0 before the first response.
     pub fn latency_us(&self) -> u32 {
         self.latency.load(Relaxed)
     }
 
-    /// Failures in a row, up to now: whatever kept an answer from coming whole.
+    /// Failures in a row, up to now: requests without a complete response.
     pub fn consecutive_failures(&self) -> u32 {
         self.failures.load(Relaxed)
     }
@@ -100,7 +99,7 @@ impl Counters {
         self.error.is_set()
     }
 
-    /// Whether the judge says that the member is unhealthy: Apache's `C`.
+    /// Whether the member is unhealthy: Apache's `C`.
     pub fn is_unhealthy(&self) -> bool {
         self.health.is_unhealthy()
     }
@@ -111,12 +110,12 @@ impl Counters {
         self.error.load()
     }
 
-    /// How often the error state was left to try the member again, since it could last be connected.
+    /// How often the member was retried since the last connection.
     pub fn retries(&self) -> u32 {
         self.retries.load(Relaxed)
     }
 
-    /// What the last heartbeat said; `None` before the first.
+    /// The last heartbeat; `None` before the first.
     pub fn heartbeat(&self) -> Option<HeartbeatReport> {
         let at = self.heartbeat_at.load()?;
         let slots = self.slots.load(Relaxed);
@@ -131,7 +130,7 @@ impl Counters {
         self.elected.fetch_add(1, Relaxed);
     }
 
-    /// An answer began after `latency`. Of two that begin at once one may go uncounted in the mean.
+    /// A response began after `latency`. Of two that begin at once one may be missing from the mean.
     fn observe(&self, latency: Duration) {
         let sample = u32::try_from(latency.as_micros())
             .unwrap_or(u32::MAX)
@@ -143,7 +142,7 @@ impl Counters {
         self.latency.store(mean.max(1), Relaxed);
     }
 
-    /// An answer came, or did not.
+    /// Counts a failure, or resets the count.
     pub(crate) fn count_failure(&self, failed: bool) {
         if failed {
             self.failures.fetch_add(1, Relaxed);
@@ -152,7 +151,7 @@ impl Counters {
         }
     }
 
-    /// Enters the error state, or starts its time over; tells whether it is new.
+    /// Enters the error state, or restarts its time; returns whether it is new.
     pub(crate) fn enter_error(&self, now: Duration) -> bool {
         let is_new = self.error.set(now).is_none();
         self.health.reset_passes();
@@ -162,8 +161,8 @@ impl Counters {
         is_new
     }
 
-    /// Leaves the error state that was entered at `since`, to try the member again; tells whether it was in it. A failure
-    /// reported since then stays.
+    /// Leaves the error state that was entered at `since`, for a retry; returns whether it was in it. A failure reported since
+    /// then stays.
     pub(crate) fn retry(&self, since: Duration, now: Duration) -> bool {
         let has_left = self.leave_error(since, now);
         if has_left {
@@ -172,7 +171,7 @@ impl Counters {
         has_left
     }
 
-    /// Leaves the error state that was entered at `since`; tells whether it was in it.
+    /// Leaves the error state that was entered at `since`; returns whether it was in it.
     pub(crate) fn leave_error(&self, since: Duration, now: Duration) -> bool {
         let has_left = self.error.clear(since);
         if has_left {
@@ -187,7 +186,7 @@ impl Counters {
         self.generation.bump_eligibility();
     }
 
-    /// The member can be connected: tries before this one are history.
+    /// The member was connected: resets the count of retries.
     pub(crate) fn reset_retries(&self) {
         if self.retries() != 0 {
             self.retries.store(0, Relaxed);
@@ -209,7 +208,7 @@ impl Lease {
         Self { member, since }
     }
 
-    /// The head of the member's answer is there at `now`, on the clock of the decision: counts in its latency.
+    /// Records that the head of the response arrived at `now`, on the clock of the decision: counts in the member's latency.
     pub fn record_response(&self, now: Duration) {
         self.member.counters.observe(now.saturating_sub(self.since));
     }

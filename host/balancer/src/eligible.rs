@@ -1,18 +1,17 @@
-//! Who may be chosen: sets, spares, standbys and draining members.
+//! Eligibility: sets, spares, standbys and draining members.
 //!
-//! Sets are asked in the order of their numbers, the next one only when nobody of the one before may be chosen. Within a
-//! set:
+//! Sets are used in the order of their numbers, the next one only when no member of the one before is eligible. Within a set:
 //!
 //! 1. every usable active member is a candidate;
 //! 2. each active member that is missing (unusable or draining) lets one usable spare (`R`) in, in configuration order;
-//! 3. when that leaves nobody, the usable standbys (`H`) of the set are the candidates.
+//! 3. where there is no candidate so far, the usable standbys (`H`) of the set are the candidates.
 //!
-//! A member in [slow start](crate::slow_start) is left out of some decisions, unless that would leave nobody or only standbys.
+//! A member in [slow start](crate::slow_start) is left out of some decisions, unless that would leave no member or only standbys.
 //!
 //! Draining members (`N`) are never candidates here; their own sessions find them in [`crate::sticky`].
 //!
 //! Apache asks its method about one member after the other during the walk. Collecting the candidates first and asking
-//! once gives the same answer, because its question has no effect on who is eligible.
+//! once gives the same result, because asking has no effect on eligibility.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,13 +20,13 @@ use std::time::Duration;
 use crate::explanation::DecisionTrace;
 use crate::{Eligibility, Member, Observer, Status};
 
-/// What a decision is made by, besides the members themselves.
+/// The inputs of eligibility, besides the members themselves.
 #[derive(Clone, Copy)]
 pub(crate) struct PickContext<'decision> {
     /// The ids of members that count as unusable.
     pub(crate) tried: &'decision [u32],
     pub(crate) now: Duration,
-    /// Is told of members that leave the error state.
+    /// Notified of members that leave the error state.
     pub(crate) observer: &'decision dyn Observer,
 }
 
@@ -47,7 +46,7 @@ impl Sets {
     }
 }
 
-/// What a member is to its set.
+/// A member's role in its set.
 enum MemberRole {
     Active,
     Spare,
@@ -63,7 +62,7 @@ fn role(status: Status) -> MemberRole {
     }
 }
 
-/// The members that may be chosen, by position, as they are found; kept between decisions for its memory.
+/// The eligible members, by position, as they are collected; kept between decisions for its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Eligible {
     candidates: Vec<usize>,
@@ -71,12 +70,12 @@ pub(crate) struct Eligible {
     standbys: Vec<usize>,
     /// Left out for their slow start.
     held_back: Vec<usize>,
-    /// Until when the first of those that were considered stays in error; none where no member is.
+    /// When the first of the considered members leaves the error state; none where none is in it.
     error_until: Option<Duration>,
 }
 
 impl Eligible {
-    /// Walks the sets until one has candidates; `honour_slow_start` heeds slow starts.
+    /// Goes through the sets until one has candidates; without `honour_slow_start`, members in slow start are candidates, too.
     pub(crate) fn collect(
         &mut self,
         sets: &Sets,
@@ -99,8 +98,8 @@ impl Eligible {
         &self.candidates
     }
 
-    /// The last moment before one of those that the last walk considered comes out of the error state by time; none where
-    /// there is no such member.
+    /// The last moment before one of the members that [`collect`](Self::collect) considered leaves the error state by time; none
+    /// where there is no such member.
     pub(crate) fn error_until(&self) -> Option<Duration> {
         self.error_until
     }
@@ -180,8 +179,8 @@ pub(crate) fn is_starting(member: &Member) -> bool {
     matches!(role(member.settings.status), MemberRole::Active) && member.is_starting()
 }
 
-/// What keeps a member from this request as far as errors, health and earlier tries are concerned; none where nothing does.
-/// Lets it out of the error state if that has lasted long enough.
+/// Why a member cannot take this request, as far as errors, health and earlier tries are concerned; none where it can. Ends
+/// its error state if that has lasted long enough.
 #[inline]
 pub(crate) fn ineligible_reason(member: &Member, context: PickContext<'_>) -> Option<Eligibility> {
     if let Err(reason) = member.recover(context.now, context.observer) {
@@ -194,7 +193,7 @@ pub(crate) fn ineligible_reason(member: &Member, context: PickContext<'_>) -> Op
 }
 
 impl Eligibility {
-    /// The same with the time that an error state ends.
+    /// The same with the time at which an error state ends.
     pub(crate) fn with_retry_time(self, member: &Member) -> Self {
         match self {
             Self::InError(_) => Self::InError(member.retry_at()),

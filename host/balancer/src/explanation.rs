@@ -1,17 +1,17 @@
-//! Why a decision fell as it did, told by the decision itself as it is made.
+//! The trace of a decision: why each member was eligible or not, recorded as the decision is made.
 //!
-//! A decision is made before a witness. [`NoTrace`] sees nothing and costs nothing: the code is made once for it and once for an
-//! [`Explanation`], which writes down how each member stood at the moment that the rules looked at it. Nothing is looked at a
-//! second time, so that what is told is what happened, whatever other threads did meanwhile.
+//! A decision is generic over its trace. [`NoTrace`] records nothing and costs nothing; an [`Explanation`] records each member's
+//! eligibility at the moment that the rules evaluate it. Nothing is evaluated a second time, so the explanation is what happened,
+//! whatever other threads did meanwhile.
 
 use std::time::Duration;
 
-/// How a member stood in a decision.
+/// Whether a member was eligible in a decision, or why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eligibility {
     /// It could be chosen.
     Candidate,
-    /// It was not looked at: the session had its member, or a set before had one.
+    /// It was not evaluated: the session had its member, or an earlier set had candidates.
     NotConsidered,
     /// `D`: the operator has disabled it.
     Disabled,
@@ -19,25 +19,25 @@ pub enum Eligibility {
     Stopped,
     /// `E`: in error, and not tried again before this moment on the clock of the decision. None where it had just left.
     InError(Option<Duration>),
-    /// `C`: the judge says so, and the balancer does not panic.
+    /// `C`: unhealthy, and the balancer is not in panic mode.
     Unhealthy,
     /// `N`: it takes sessions of its own only.
     Draining,
-    /// `N`, and its time is over: it takes not even sessions of its own.
+    /// `N`, and its drain is over: it does not even take sessions of its own.
     Drained,
-    /// The request was sent there before, in vain.
+    /// An earlier try of the request failed there.
     Tried,
     /// `R`: no member is missing that it would stand in for.
     SpareNotNeeded,
-    /// `H`: others can be chosen.
+    /// `H`: others are eligible.
     StandbyNotNeeded,
     /// Slow start: left out of this decision.
     HeldBack,
-    /// It was a candidate until the method left the others only to its fallback.
+    /// It was a candidate until the method left others only to the fallback.
     ExcludedByMethod,
 }
 
-/// How a member was found.
+/// Why a member was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PickReason {
     /// The session's route is the member's own.
@@ -48,7 +48,7 @@ pub enum PickReason {
     Key,
     /// The method chose it.
     Method,
-    /// The method answered nothing or nonsense, and the fallback chose it.
+    /// The method chose none, or an invalid position, and the fallback chose it.
     Fallback,
     /// Neither chose: it is the first in configuration order.
     ConfigurationOrder,
@@ -66,41 +66,41 @@ impl PickReason {
     ];
 }
 
-/// What a decision went by, written down by [`Balancer::explain`](crate::Balancer::explain).
+/// The recorded trace of a decision, made by [`Balancer::explain`](crate::Balancer::explain).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
-    /// How each member stood, in configuration order.
+    /// The eligibility of each member, in configuration order.
     pub eligibility: Vec<Eligibility>,
-    /// Every member was in error, and `forcerecovery` let them out.
+    /// Every member was in error, and `forcerecovery` ended that.
     pub recovery_forced: bool,
-    /// Too few members are healthy: the balancer took no notice of who is.
+    /// Too few members are healthy: the balancer ignored health.
     pub in_panic_mode: bool,
-    /// Nobody was left but members that were tried before, so those counted again.
+    /// Only members that were tried before were eligible, so earlier tries were ignored.
     pub tried_ignored: bool,
 }
 
-/// Sees a decision being made.
+/// Records a decision as it is made.
 pub(crate) trait DecisionTrace {
-    /// Whether it sees anything: then everything is looked at, even where nothing has changed since the last decision.
+    /// Whether it records anything: then every member is evaluated, even where nothing has changed since the last decision.
     const ENABLED: bool;
 
     /// The decision begins, among so many members, or begins again.
     fn begin(&mut self, members: usize, in_panic_mode: bool);
 
-    /// The member at this position stands so; said again, the last word counts.
+    /// The eligibility of the member at this position; the last call counts.
     fn record(&mut self, position: usize, eligibility: impl FnOnce() -> Eligibility);
 
     /// The method left only the candidates at these positions to its fallback.
     fn restrict_fallback(&mut self, left: &[usize]);
 
-    /// `forcerecovery` let all members out of the error state.
+    /// `forcerecovery` ended the error state of all members.
     fn force_recovery(&mut self);
 
-    /// Nobody was left but those that were tried.
+    /// Only members that were tried before are eligible.
     fn ignore_tried(&mut self);
 }
 
-/// Nobody watches.
+/// Records nothing.
 pub(crate) struct NoTrace;
 
 impl DecisionTrace for NoTrace {

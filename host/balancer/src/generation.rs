@@ -1,35 +1,35 @@
 //! Generations: counters by which cached eligibility is known to be up to date.
 //!
-//! Who may be chosen is a matter of many flags of every member, which change seldom, and is asked for with every request. So
-//! whatever changes such a flag counts, behind the change, in a number that all members of a balancer share. A decision reads
-//! the number first: as long as it stays the same, so does what was seen. What changes by time alone does not count; the cache has
-//! its own expiry for that.
+//! Eligibility depends on many flags of every member, which change seldom, and is needed for every request. So each change of
+//! such a flag is followed by an increment of a counter that all members of a balancer share. A decision reads the counter first:
+//! while it stays the same, cached lists are valid. What changes by time alone is not counted; the cache has its own expiry for
+//! that.
 //!
-//! Numbers that change with every request (in flight, elected, bytes) have no part in this.
+//! Counters that change with every request (in flight, elected, bytes) have no part in this.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// How often something has changed among members. Never the same again after a change.
+/// How often members have changed. Never the same again after a change.
 #[derive(Debug, Default)]
 pub(crate) struct Generation {
     eligibility: AtomicU64,
     heartbeats: AtomicU64,
 }
 
-/// A member's part in a generation; none before it is a balancer's.
+/// A member's handle on the generation of its balancer; empty before it has one.
 #[derive(Debug, Default)]
 pub(crate) struct GenerationHandle(OnceLock<Arc<Generation>>);
 
 impl GenerationHandle {
-    /// Who may be chosen has changed.
+    /// The member's eligibility has changed.
     pub(crate) fn bump_eligibility(&self) {
         if let Some(generation) = self.0.get() {
             generation.eligibility.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// A heartbeat came.
+    /// The member has sent a heartbeat.
     pub(crate) fn bump_heartbeats(&self) {
         if let Some(generation) = self.0.get() {
             generation.heartbeats.fetch_add(1, Ordering::Release);
@@ -42,7 +42,7 @@ impl GenerationHandle {
 pub(crate) struct Generations(Vec<Arc<Generation>>);
 
 impl Generations {
-    /// Those of these members; they all share one if they are new, or were of one balancer before.
+    /// The generations of these members; they share one if they are new, or were of one balancer before.
     pub(crate) fn of<'a>(members: impl Iterator<Item = &'a GenerationHandle> + Clone) -> Self {
         let known = members.clone().find_map(|member| member.0.get());
         let mut generations = vec![known.cloned().unwrap_or_default()];
@@ -55,13 +55,13 @@ impl Generations {
         Self(generations)
     }
 
-    /// How often it has changed who may be chosen.
+    /// How often eligibility has changed.
     #[inline]
     pub(crate) fn eligibility(&self) -> u64 {
         self.sum(|it| &it.eligibility)
     }
 
-    /// How many heartbeats have come.
+    /// How many heartbeats have arrived.
     #[inline]
     pub(crate) fn heartbeats(&self) -> u64 {
         self.sum(|it| &it.heartbeats)

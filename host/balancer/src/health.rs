@@ -1,16 +1,16 @@
-//! What checks and traffic say of a member, and what follows from it for who may be chosen.
+//! Health states of members, and the panic mode of a balancer.
 //!
 //! | state | entered | left |
 //! |---|---|---|
-//! | unhealthy (Apache's `C`) | the judge says so | the judge says so; neither `retry` nor `forcerecovery` does |
+//! | unhealthy (Apache's `C`) | by the health evaluator | by the health evaluator; not by `retry` or `forcerecovery` |
 //! | in error (Apache's `E`) | see [`crate::recovery`] | see there; besides, `hcpasses` checks in a row that the member passed |
-//! | panic, of the balancer | the share of healthy members is below `panic-threshold` | it no longer is |
+//! | panic mode, of the balancer | the share of healthy members is below `panic-threshold` | it no longer is |
 //!
-//! In panic the balancer takes no notice of who is unhealthy: when nearly everybody is said to be ill, the checks are
-//! more likely to be wrong than the members, and those that are well would go down under the load of all. Disabled and
-//! stopped members count on neither side, and are not brought in. It is Envoy's panic threshold, by default far lower.
+//! In panic mode the balancer ignores health: when nearly all members are unhealthy, the checks are more likely to be wrong
+//! than the members, and the healthy ones would be overloaded. Disabled and stopped members are not counted, and not used. It
+//! is Envoy's panic threshold, by default far lower.
 //!
-//! Health is told by one thread at a time; whoever chooses reads one flag a member.
+//! One thread at a time sets health; a decision reads one flag a member.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -19,17 +19,17 @@ use std::time::Duration;
 use crate::atomic_instant::AtomicInstant;
 use crate::{Member, StateChange, Status};
 
-/// What is known of a member's health; lives on with its counters.
+/// A member's health; kept with its counters.
 #[derive(Debug, Default)]
 pub(crate) struct HealthState {
     is_unhealthy: AtomicBool,
-    /// Unhealthy, and the balancer heeds it.
+    /// Unhealthy, and the balancer is not in panic mode.
     is_excluded: AtomicBool,
-    /// Checks that the member passed in a row since it came to be in error.
+    /// Checks passed in a row since the member entered the error state.
     passes: AtomicU32,
     /// When it came back into service; none once its slow start is over.
     pub(crate) slow_start_since: AtomicInstant,
-    /// What a member in slow start has saved up for its next turn: see [`crate::slow_start`].
+    /// The credit of a member in slow start: see [`crate::slow_start`].
     pub(crate) credit: AtomicU32,
 }
 
@@ -43,19 +43,19 @@ impl HealthState {
         self.is_excluded.load(Relaxed)
     }
 
-    /// The member is back in service; to be told by its counters.
+    /// The member is back in service. To be called by its counters only.
     pub(crate) fn start_slow_start(&self, now: Duration) {
         self.credit.store(0, Relaxed);
         self.slow_start_since.set(now);
     }
 
-    /// The member came to be in error: checks of before say nothing of it.
+    /// The member entered the error state: earlier checks no longer count.
     pub(crate) fn reset_passes(&self) {
         self.passes.store(0, Relaxed);
     }
 }
 
-/// The balancer's panic: one for all its workers, and for all configurations it lives through.
+/// A balancer's panic mode: one for all its workers, kept when the configuration changes.
 #[derive(Debug, Default)]
 pub(crate) struct PanicMode {
     is_on: AtomicBool,
@@ -66,7 +66,7 @@ impl PanicMode {
         self.is_on.load(Relaxed)
     }
 
-    /// Looks at all members anew, below which `threshold` (in percent) of healthy ones to panic; tells what changed.
+    /// Updates the mode: on where fewer than `threshold` percent of the enabled members are healthy. Returns the change.
     pub(crate) fn update(
         &self,
         members: &[Arc<Member>],
@@ -97,7 +97,7 @@ impl PanicMode {
 }
 
 impl Member {
-    /// The judge's word; tells whether it is a new one.
+    /// Sets the member's health; returns whether it has changed.
     pub(crate) fn set_health(&self, is_healthy: bool, now: Duration) -> bool {
         let health = &self.counters.health;
         let was_unhealthy = health.is_unhealthy.swap(!is_healthy, Relaxed);
@@ -107,7 +107,7 @@ impl Member {
         was_unhealthy == is_healthy
     }
 
-    /// The operator has changed the member's status from `before`: if that lets it back into service, it has just returned.
+    /// The operator has changed the member's status from `before`: if that brings it back into service, its slow start begins.
     pub(crate) fn reenable(&self, before: Status, now: Duration) {
         let takes = |status: Status| status.is_enabled() && !status.draining;
         if takes(self.settings.status) && !takes(before) {
@@ -115,7 +115,7 @@ impl Member {
         }
     }
 
-    /// A check of the member ended: so many in a row that it passed end its error state. Tells whether this one did.
+    /// Records a check: enough passed in a row end the error state. Returns whether this one did.
     pub(crate) fn record_check(&self, passed: bool, now: Duration) -> bool {
         let health = &self.counters.health;
         if !passed {

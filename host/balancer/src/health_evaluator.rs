@@ -1,22 +1,22 @@
-//! Who judges the members' health: the built-in rule, or a plugin with the rule beside it.
+//! Evaluates members' health: by the built-in rule, or by a plugin with the rule as its fallback.
 //!
-//! Both are told everything. The plugin's word counts for as long as it answers. When it does not (a fault, or it is out of
-//! service), every member is under the rule. When it answers again, a fresh instance of it takes everybody for healthy, so
-//! its silence says nothing of a member that is not: that one stays under the rule until either of them lets it out.
+//! Both get every check and outcome. The plugin decides for as long as it returns results. When it does not (a fault, or it is
+//! out of service), the rule decides for every member. When it does again, its fresh instance takes all members for healthy, so
+//! no transition of an unhealthy member means nothing: the rule goes on deciding for that one until either calls it healthy.
 //!
-//! | what happens | who a member is under | what it is |
+//! | event | decided by | its state |
 //! |---|---|---|
 //! | at first | the plugin, if there is one | healthy |
-//! | the plugin does not answer | the rule | what the rule says |
-//! | the plugin answers and speaks of it | the plugin | what the plugin says |
-//! | the plugin answers and does not | the plugin, if it is healthy; else as before | what the one it is under says |
+//! | the plugin returns no result | the rule | the rule's |
+//! | the plugin returns a transition of the member | the plugin | the plugin's |
+//! | the plugin returns none of it | the plugin, if the member is healthy; else as before | as decided |
 
 use std::collections::BTreeMap;
 
 use equipoise_sdk::Host;
 use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
 
-/// A judge that may fail to answer.
+/// A health policy that may fail to return a result.
 pub trait PluginHealthPolicy: Send {
     /// As [`Judge::judge_probes`]; `None` after a fault or while it is out of service.
     fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>>;
@@ -34,11 +34,11 @@ pub trait PluginHealthPolicy: Send {
     /// As [`Judge::restore`].
     ///
     /// # Errors
-    /// Why it is of no use.
+    /// Why the state cannot be restored.
     fn restore(&mut self, blob: &[u8]) -> Result<(), String>;
 }
 
-/// The judge of a balancer's members.
+/// Evaluates the health of a balancer's members.
 pub struct HealthEvaluator {
     rule: Box<dyn Judge>,
     plugin: Option<Box<dyn PluginHealthPolicy>>,
@@ -46,20 +46,19 @@ pub struct HealthEvaluator {
     verdicts: BTreeMap<u32, HealthVerdict>,
 }
 
-/// What is said of a member.
+/// The health of a member.
 #[derive(Debug, Clone)]
 struct HealthVerdict {
-    /// What the rule says, and why.
+    /// The rule's state, and its reason.
     rule: (State, String),
-    /// What counts.
+    /// The state in force.
     state: State,
-    /// Whether the rule's word is what counts.
+    /// Whether the rule decides.
     is_under_rule: bool,
 }
 
 impl HealthEvaluator {
-    /// Of these members: by the rule, or by the plugin with the rule in its place when it does not answer. What is said of
-    /// others is passed over.
+    /// Of these members: by the rule, or by the plugin with the rule as its fallback. Transitions of others are ignored.
     pub fn new(
         members: impl IntoIterator<Item = u32>,
         rule: Box<dyn Judge>,
@@ -78,7 +77,7 @@ impl HealthEvaluator {
         }
     }
 
-    /// Checks ended: answers what changes by that.
+    /// Checks ended: returns the transitions in force.
     pub fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition> {
         let by_rule = self.rule.judge_probes(probes, host);
         let plugin = self.plugin.as_mut();
@@ -86,7 +85,7 @@ impl HealthEvaluator {
         self.resolve(by_rule, by_plugin)
     }
 
-    /// Requests ended, or a second has passed without: answers what changes by that.
+    /// Requests ended, or a second has passed without: returns the transitions in force.
     pub fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition> {
         let by_rule = self.rule.judge_exchanges(exchanges, host);
         let plugin = self.plugin.as_mut();
@@ -94,7 +93,8 @@ impl HealthEvaluator {
         self.resolve(by_rule, by_plugin)
     }
 
-    /// Goes on where `other` is; with its plugin, if that is of the `same_plugin`, whose other version may leave what it gets.
+    /// Takes over the state of `other`; that of its plugin, too, where it is the `same_plugin`. Another version of it may ignore
+    /// the state.
     pub fn inherit(&mut self, other: &mut Self, same_plugin: bool) {
         let _ = self.rule.restore(&other.rule.save());
         for (member, verdict) in &mut self.verdicts {
@@ -111,7 +111,7 @@ impl HealthEvaluator {
         }
     }
 
-    /// Takes a member for healthy until somebody speaks of it again.
+    /// Makes a member healthy until its next transition.
     pub fn clear(&mut self, member: u32) {
         if let Some(verdict) = self.verdicts.get_mut(&member) {
             verdict.rule = (State::Healthy, String::new());
@@ -119,13 +119,13 @@ impl HealthEvaluator {
         }
     }
 
-    /// Until the plugin speaks of them again, the rule's word counts for all.
+    /// The rule decides for all members until the plugin returns transitions of them again.
     fn fall_back_to_rule(&mut self) {
         let verdicts = self.verdicts.values_mut();
         verdicts.for_each(|verdict| verdict.is_under_rule = true);
     }
 
-    /// What counts of what was transition. `by_plugin` is none without a plugin, and holds none where that did not answer.
+    /// The transitions in force. `by_plugin` is none without a plugin, and holds none where that returned no result.
     fn resolve(
         &mut self,
         by_rule: Vec<Transition>,
@@ -166,7 +166,7 @@ impl HealthEvaluator {
 }
 
 impl HealthVerdict {
-    /// What changes when the member is in this state from now on.
+    /// Sets the member's state; returns the transition if it is new.
     fn set_state(&mut self, member: u32, state: State, reason: &str) -> Option<Transition> {
         let is_new = self.state != state;
         self.state = state;

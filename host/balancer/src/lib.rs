@@ -1,7 +1,7 @@
 //! The rules of balancing, as a pure core: no socket, no clock, no async, no unsafe.
 //!
 //! `now` and random numbers are parameters, so that every rule can be tested as a table and a decision replays exactly.
-//! [`Balancer::choose`] ties the rules together; who may be chosen is decided here, who is chosen by an
+//! [`Balancer::choose`] ties the rules together; which members are eligible is decided here, which of them is chosen by an
 //! [`equipoise_sdk::Selector`].
 
 mod atomic_instant;

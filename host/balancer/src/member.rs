@@ -1,4 +1,4 @@
-//! A member: what the configuration says of it, and the counters that outlive configurations.
+//! A member: its configuration, and the counters that outlive configurations.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use crate::{Counters, Status};
 
-/// What the configuration says of a member, as far as balancing is concerned.
+/// The configuration of a member, as far as balancing is concerned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberSettings {
-    /// What the member is called in logs: its URL as configured.
+    /// The member's name in logs: its URL as configured.
     pub name: String,
     /// Weight in hundredths, 100..=10 000.
     pub lbfactor: u32,
-    /// Priority group, 0..=99; a lower one is asked first.
+    /// Priority group, 0..=99; a lower one is used first.
     pub lbset: u8,
-    /// The route its sticky sessions carry.
+    /// The route of its sticky sessions.
     pub route: Option<String>,
     /// The route that takes its sticky sessions while it is unusable.
     pub redirect: Option<String>,
     /// The operator's flags.
     pub status: Status,
-    /// How long the error state holds before the member is tried again; zero tries it at once.
+    /// How long the error state lasts before the member is retried; zero retries at once.
     pub retry: Duration,
-    /// `hcpasses`: checks in a row that the member must pass to leave the error state by them.
+    /// `hcpasses`: checks passed in a row that end the error state.
     pub passes: u32,
     /// For how long after its return the member gets less than its share; zero for not at all.
     pub slow_start: Duration,
-    /// Draining, it loses its sticky sessions, too, from this moment on; never where there is none. On the clock of
+    /// When a draining member loses its sticky sessions, too; never where it is none. On the clock of
     /// [`PickArgs::now`](crate::PickArgs::now).
     pub drain_until: Option<Duration>,
     /// Where heartbeats for this member come from, when its host is an address: they are matched by address, and by port
@@ -59,8 +59,8 @@ impl MemberSettings {
 pub struct Member {
     /// Its identity in the balancer: small, unique, never reused for another member.
     pub id: u32,
-    /// What the configuration says.
+    /// The configuration.
     pub settings: MemberSettings,
-    /// What must survive a change of configuration.
+    /// The state that outlives a change of configuration.
     pub counters: Arc<Counters>,
 }

@@ -1,41 +1,41 @@
-//! Who is told when the state of a member changes.
+//! The observer of state changes.
 
 use crate::{AttemptOutcome, Member};
 
-/// What changed.
+/// A change of state, of a member or of the balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateChange<'a> {
-    /// The member is in error now, for this.
+    /// The member entered the error state, by this outcome.
     Failed(AttemptOutcome),
-    /// Its `retry` is over: it is tried again.
+    /// Its `retry` is over: it is retried.
     Retried,
-    /// All members were in error and `forcerecovery` let it out.
+    /// All members were in error and `forcerecovery` ended that.
     Forced,
-    /// Checks that it passed in a row ended its error.
+    /// Checks passed in a row ended the error state.
     Recovered,
     /// It is healthy again, for this reason.
     Healthy(&'a str),
     /// It is unhealthy, for this reason.
     Unhealthy(&'a str),
-    /// Of all enabled members too few are healthy: the balancer takes no notice of who is. Of no member in particular.
+    /// Of all enabled members too few are healthy: the balancer ignores health. Of no member in particular.
     PanicStarted {
-        /// So many are healthy.
+        /// The number of healthy members.
         healthy: usize,
-        /// Of so many.
+        /// The number of enabled members.
         all: usize,
     },
     /// Enough members are healthy again: unhealthy ones are left out. Of no member in particular.
     PanicEnded {
-        /// So many are healthy.
+        /// The number of healthy members.
         healthy: usize,
-        /// Of so many.
+        /// The number of enabled members.
         all: usize,
     },
 }
 
-/// Is told of every change of state, on the thread where it happens and often within a decision: it must be quick, and
-/// never ask the balancer.
+/// Notified of every change of state, on the thread where it happens and often within a decision: it must be quick, and
+/// never call the balancer.
 pub trait Observer: Send + Sync {
-    /// What changed; the member it is about, if it is about one.
+    /// A change, and the member that it is of, if it is of one.
     fn observe(&self, member: Option<&Member>, change: StateChange<'_>);
 }

@@ -1,12 +1,11 @@
-//! What a balancer's lock guards: the methods with their schedules, what is known of the members, and the memory decisions are
-//! made in.
+//! The lock-guarded selector of a balancer, with cached lists of candidates.
 //!
-//! Who may be chosen is worked out again only when something has changed (see [`crate::generation`]) or time has: when a member
-//! comes out of its error. Two lists are kept so, with the columns that methods read: the candidates of a request without a
-//! session, and the usable members, to whose schedule a session is charged. Members in slow start are candidates in some
-//! decisions and not in others; so the list without them is kept as well.
+//! Eligibility is evaluated again only when a member has changed (see [`crate::generation`]) or when one is due to leave the error
+//! state. Two lists are cached, with the columns that selectors read: the candidates of a request without a session, and the
+//! usable members, to whose schedule sticky hits are charged. Members in slow start are candidates in some decisions and not in
+//! others; so the list without them is cached as well.
 //!
-//! Decisions that are explained, and those about a request that was tried before, look at every member anew.
+//! Decisions that are explained, and those about a request that was tried before, evaluate every member anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::explanation::{DecisionTrace, NoTrace};
 use crate::roster::Roster;
 use crate::{BalancerSettings, PickArgs, PickReason, recovery, rendezvous};
 
-/// Where decisions are made, one at a time.
+/// Makes decisions, one at a time.
 pub(crate) struct Picker {
     selector: Box<dyn Selector>,
     fallback: Box<dyn Selector>,
@@ -30,23 +29,23 @@ pub(crate) struct Picker {
     cache: CacheValidity,
     candidates: Candidates,
     usable: CandidateColumns,
-    /// Those of a decision that looks at every member.
+    /// The candidates of a decision that evaluates every member.
     uncached: CandidateColumns,
-    /// Those that the method left to the fallback.
+    /// The candidates that the selector left to the fallback.
     left: CandidateColumns,
 }
 
-/// The candidates as they are known.
+/// The cached candidates.
 #[derive(Default)]
 struct Candidates {
     all: CandidateColumns,
-    /// The places of those in slow start.
+    /// The indices of those in slow start.
     slow_starting: Vec<usize>,
-    /// The places of those that this decision leaves out.
+    /// The indices of those that this decision leaves out.
     held_back: Vec<usize>,
-    /// All but some.
+    /// All but those at `others_omit`.
     others: CandidateColumns,
-    /// The places that `others` leave out; empty where they are of no use.
+    /// Empty where `others` is not valid.
     others_omit: Vec<usize>,
 }
 
@@ -65,8 +64,7 @@ impl Picker {
         }
     }
 
-    /// Before every decision: lets members out of the error state where all are in it, unless nothing has changed since that was
-    /// looked at.
+    /// Before every decision: applies `forcerecovery`, unless nothing has changed since that was last done.
     #[inline]
     pub(crate) fn recover(
         &mut self,
@@ -82,11 +80,11 @@ impl Picker {
         recovery::force_recovery(settings, &roster.members, context, trace, &mut self.cache);
     }
 
-    /// The position of the member the method chooses among the eligible ones, and how it was found; `None` when nobody is
+    /// The position of the member that the selector chooses among the eligible ones, and why; `None` when no member is
     /// eligible.
     ///
-    /// A method that answers nothing or nonsense is overruled by the fallback, among those the method left to it, and that
-    /// by configuration order.
+    /// Where the selector returns nothing or an invalid position, the fallback chooses among the candidates that the selector
+    /// left to it; where that fails, too, the first in configuration order is taken.
     pub(crate) fn choose(
         &mut self,
         roster: &Arc<Roster>,
@@ -144,7 +142,7 @@ impl Picker {
         rendezvous::pick(key, members, self.candidates.all.positions())
     }
 
-    /// Charges a sticky hit on the member at position `position` to the schedule in use.
+    /// Charges a sticky hit on the member at `position` to the schedule in use.
     pub(crate) fn record_sticky(
         &mut self,
         roster: &Arc<Roster>,
@@ -168,7 +166,7 @@ impl Picker {
         in_use.charge(&view, chosen);
     }
 
-    /// Remembers what `other` does. What another version remembers may be of no use, and is left then.
+    /// Takes over the state of `other`. State of another version that cannot be restored is ignored.
     pub(crate) fn inherit(&mut self, other: &mut Self) {
         let _ = self.selector.restore(&other.selector.save());
         let _ = self.fallback.restore(&other.fallback.save());
@@ -181,7 +179,7 @@ impl Picker {
 }
 
 impl Candidates {
-    /// Makes them those of the state that is known, if they are not.
+    /// Brings the cache up to date.
     #[inline]
     fn update(
         &mut self,
@@ -218,7 +216,7 @@ impl Candidates {
         cache.candidates_valid = true;
     }
 
-    /// Those of this decision.
+    /// The candidates of this decision.
     #[inline]
     fn for_decision(&mut self, roster: &Roster, now: Duration) -> &mut CandidateColumns {
         match self.slow_starting.is_empty() {
@@ -227,7 +225,7 @@ impl Candidates {
         }
     }
 
-    /// The same where some are in slow start: without those whose turn it is not, unless no candidate is left then.
+    /// The same where some are in slow start: without those that are held back, unless no candidate is left then.
     fn without_held_back(&mut self, roster: &Roster, now: Duration) -> &mut CandidateColumns {
         let positions = self.all.positions();
         let slow_starting = self.slow_starting.iter().copied();
@@ -246,12 +244,12 @@ impl Candidates {
     }
 }
 
-/// Whether the witness sees anything.
-fn is_traced<W: DecisionTrace>(_witness: &W) -> bool {
+/// Whether the decision is traced.
+fn is_traced<W: DecisionTrace>(_trace: &W) -> bool {
     W::ENABLED
 }
 
-/// The member of the list that a method chooses; `None` for an answer that is none of them.
+/// The position of the member that a selector chooses from the list; `None` for none, or an index beyond the list.
 #[inline]
 fn select(
     selector: &mut dyn Selector,

@@ -1,5 +1,5 @@
-//! What the core and the data plane know of plugins: the roles that one may have, what it may do wrong, and how policies are made of
-//! a version of it. The runtime that loads and calls plugins implements [`PluginVersion`].
+//! Plugins as the core and the data plane see them: roles, kinds of faults, and how policies are built from a version. The runtime
+//! that loads and calls plugins implements [`PluginVersion`].
 
 use std::any::Any;
 use std::fmt;
@@ -40,19 +40,19 @@ impl Role {
 pub enum FaultKind {
     /// It trapped: unreachable code (a panic), a division by zero, an access out of bounds.
     Trap,
-    /// It did not answer within `deadline`.
+    /// It did not return within `deadline`.
     Deadline,
-    /// It wanted more than `memory`, or more table elements than there may be.
+    /// It needed more than `memory`, or more table elements than allowed.
     Memory,
-    /// It called itself too deeply.
+    /// It overflowed its stack.
     Stack,
-    /// It answered a position that is no candidate's.
+    /// It returned a position that is no candidate's.
     Position,
-    /// It answered a session or a cookie that may not be.
+    /// It returned an invalid session or cookie.
     Session,
-    /// It handed over something that cannot be read: a list or text out of bounds, too long, not UTF-8.
+    /// It passed a list or text that is out of bounds, too long, or not UTF-8.
     Malformed,
-    /// Its calls took more than `cpu-budget` in sum, for more than half of a second.
+    /// Its calls took more than `cpu-budget` in total, for more than half of a second.
     OverBudget,
 }
 
@@ -90,9 +90,9 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A version of a plugin that is loaded. Whatever is made of it answers `None` where it fails; see [`FaultKind`].
+/// A loaded version of a plugin. A policy of it returns `None` where it fails; see [`FaultKind`].
 ///
-/// Errors are sentences for the operator: why the version is not fit for that.
+/// Errors are sentences for the operator: why the version cannot be used for that.
 pub trait PluginVersion: Any + Send + Sync {
     /// Whether it can have this role.
     ///
@@ -125,7 +125,7 @@ pub trait PluginVersion: Any + Send + Sync {
     /// Whether it is out of service for its faults: it is not called any more.
     fn is_quarantined(&self) -> bool;
 
-    /// The last fault of any version on this thread since this was last asked: what a plugin that was just asked in vain did wrong,
-    /// or that it was not asked since it was over its budget.
+    /// The last fault of any version on this thread since the last call: why a plugin's call has just failed, or that it was not
+    /// called because it was over its budget.
     fn take_fault(&self) -> Option<FaultKind>;
 }

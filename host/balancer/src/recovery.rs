@@ -1,20 +1,20 @@
-//! The error state: what puts a member into it, and how it comes back.
+//! The error state: what puts a member into it, and how it recovers.
 //!
-//! A member in error (Apache's `E`) takes nothing for `retry` seconds. Then the next decision that considers it lets it
-//! out, and a real request tells whether it is well again. There is no timer: `now` comes with every call.
+//! A member in error (Apache's `E`) takes nothing for `retry` seconds. Then the next decision that considers it ends the error
+//! state, and a real request is the retry. There is no timer: `now` is a parameter of every call.
 //!
 //! | event | error state |
 //! |---|---|
 //! | cannot be connected | entered |
-//! | answered with a status in `failonstatus` | entered |
-//! | broke off its answer, or gave none that can be understood | unchanged |
-//! | took too long, with `failontimeout` | entered |
+//! | responded with a status in `failonstatus` | entered |
+//! | response reset or invalid | unchanged |
+//! | response timeout, with `failontimeout` | entered |
 //! | considered later than `retry` after that | left, one more retry |
 //! | every member in error, with `forcerecovery` | left by all, one more retry each |
-//! | connected | unchanged; the retries so far are forgotten |
+//! | connected | unchanged; the count of retries is reset |
 //! | passed `hcpasses` checks in a row | left |
 //!
-//! A member with `I` never enters it; one with `S` is not let out for its own sake.
+//! A member with `I` never enters it; one with `S` is not retried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Member {
         self.usable().is_ok()
     }
 
-    /// The same; what keeps the member from taking requests where it may not.
+    /// The same, with the reason why not.
     #[inline]
     fn usable(&self) -> Result<(), Eligibility> {
         let status = self.settings.status;
@@ -47,7 +47,7 @@ impl Member {
         }
     }
 
-    /// Lets the member out of the error state if that has lasted long enough, and tells whether it is usable now, or why not.
+    /// Ends the error state if it has lasted long enough, and returns whether the member is usable now, or why not.
     #[inline]
     pub(crate) fn recover(
         &self,
@@ -79,7 +79,7 @@ impl Member {
         self.settings.status.ignore_errors || retry.is_zero() || now > since.saturating_add(retry)
     }
 
-    /// The last moment before the member is let out of the error state when it is considered; `None` where time does not do that.
+    /// The last moment before the error state can end by time; `None` where it does not.
     pub(crate) fn in_error_until(&self) -> Option<Duration> {
         let since = self.counters.error_since()?;
         let Status {
@@ -94,19 +94,20 @@ impl Member {
         }
     }
 
-    /// How long it is until the member is tried again; `None` where it is not in error.
+    /// The time until the member is retried; `None` where it is not in error.
     pub(crate) fn retry_in(&self, now: Duration) -> Option<Duration> {
         Some(self.retry_at()?.saturating_sub(now))
     }
 
-    /// When the member is tried again; `None` where it is not in error.
+    /// When the member is retried; `None` where it is not in error.
     pub(crate) fn retry_at(&self) -> Option<Duration> {
         let since = self.counters.error_since()?;
         Some(since.saturating_add(self.settings.retry))
     }
 }
 
-/// Before a decision, unless nothing has changed since the last one: where every member is in error and none is due for a retry, `forcerecovery` ends the error state of all.
+/// Before a decision, unless nothing has changed since the last one: where every member is in error and none is due for a retry,
+/// `forcerecovery` ends the error state of all.
 pub(crate) fn force_recovery(
     settings: &BalancerSettings,
     members: &[Arc<Member>],
@@ -116,7 +117,7 @@ pub(crate) fn force_recovery(
 ) {
     let PickContext { now, observer, .. } = context;
     let all_failed = members.iter().all(|member| {
-        // Whether it is usable is looked at when somebody is chosen.
+        // Whether it is usable is evaluated later, by the decision.
         let _ = member.recover(now, observer);
         if let Some(until) = member.in_error_until() {
             cache.expire_after(until);
@@ -136,7 +137,7 @@ pub(crate) fn force_recovery(
     }
 }
 
-/// Draws the consequences of an outcome for the error state.
+/// Applies an outcome to the error state.
 pub(crate) fn report(
     settings: &BalancerSettings,
     member: &Member,

@@ -1,8 +1,8 @@
-//! Which member has a key: rendezvous hashing with weights.
+//! The member of a key: weighted rendezvous hashing.
 //!
-//! Every member draws a number from the key and its own name, and the highest wins. So a key stays at its member for as
-//! long as that may be chosen, without a table, over restarts and in every process alike; and when a member comes or goes,
-//! only the keys that it wins move.
+//! Every member is scored by a hash of the key and its name, and the highest score wins. So a key stays at its member for as
+//! long as that is eligible, without a table, over restarts and in every process; and when a member is added or removed, only
+//! the keys that it wins move.
 //!
 //! A uniform draw `u` in (0, 1) is scored as −w / ln u for a member of weight w, which makes each member win in
 //! proportion to its weight.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::Member;
 
-/// Who of the members at `positions` has the key.
+/// The position, of these, of the member that has the key.
 pub(crate) fn pick(key: &str, members: &[Arc<Member>], positions: &[usize]) -> Option<usize> {
     let key = fold(FNV_OFFSET, key.as_bytes());
     let score = |position: usize| {

@@ -1,4 +1,4 @@
-//! The members of a balancer as one configuration has them, and all that follows from that alone.
+//! The members of a balancer under one configuration, with the indexes computed from them.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use crate::generation::Generations;
 use crate::sticky::Routes;
 use crate::{Counters, Member};
 
-/// A list of members. Never changed: another configuration has another one.
+/// An immutable list of members: another configuration has another one.
 #[derive(Debug)]
 pub(crate) struct Roster {
     pub(crate) members: Arc<[Arc<Member>]>,
-    /// What each member counts, in the same order: at hand without a look at the member.
+    /// The members' counters, in the same order, to save an indirection.
     pub(crate) counters: Box<[Arc<Counters>]>,
     pub(crate) sets: Sets,
     pub(crate) routes: Routes,
     pub(crate) generations: Generations,
-    /// Ids with their members' places, in the order of the ids.
+    /// Ids with their members' positions, in the order of the ids.
     positions_by_id: Box<[(u32, usize)]>,
 }
 
@@ -38,7 +38,7 @@ impl Roster {
         }
     }
 
-    /// The place of the member of this id.
+    /// The position of the member of this id.
     pub(crate) fn position(&self, id: u32) -> Option<usize> {
         let found = self
             .positions_by_id
@@ -99,7 +99,7 @@ mod tests {
         let failed = generations();
         assert!(failed[0].0 != before[0].0 && failed[1].0 != before[1].0);
         assert_eq!(failed[2], before[2]);
-        // It was known: nothing about who may be chosen is new.
+        // It is in error already: eligibility does not change.
         shared.enter_error(std::time::Duration::ZERO);
         assert_eq!(generations(), failed);
         shared.record_heartbeat(1, 1, std::time::Duration::ZERO);

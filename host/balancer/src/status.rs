@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What an operator says of a member. All flags are off by default.
+/// A member's status flags. All are off by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
     /// `D`: takes nothing, not even its own sticky sessions.
@@ -16,7 +16,7 @@ pub struct Status {
     pub ignore_errors: bool,
     /// `R`: hot spare, stands in for one unusable member of its set.
     pub spare: bool,
-    /// `H`: hot standby, used when its set has nobody else.
+    /// `H`: hot standby, used when its set has no other candidate.
     pub standby: bool,
     /// `N`: draining, takes only its own sticky sessions.
     pub draining: bool,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flag_is_refused() {
+    fn unknown_flag_is_refused() {
         assert_eq!(
             "+X".parse::<Status>(),
             Err(ParseStatusError::UnknownFlag('X'))

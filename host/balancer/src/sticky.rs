@@ -1,12 +1,11 @@
-//! Which member has a session: routes and redirects.
+//! Sticky sessions: the member of a route, and redirects.
 //!
-//! A session's route names its member. Members that are no standbys are asked first, then standbys, each in configuration
+//! A session's route names its member. Members that are no standbys are tried first, then standbys, each in configuration
 //! order; the first that is usable takes the request, draining or not and whatever its set. Where the member is unusable
-//! but has a `redirect`, the members of that route are asked before the next one, and so on along the chain.
+//! but has a `redirect`, the members of that route are tried before the next one, and so on along the chain.
 //!
-//! Everything but usability is known when the balancer is built, so the whole order is laid out then, one list a route,
-//! and a request only looks for the first usable member on its list. A member is on a list once: asked again by a
-//! circle of redirects, it would be no more usable than before.
+//! Everything but usability is known when the balancer is built, so the order is computed then, one list a route, and a request
+//! takes the first usable member of its list. A member is on a list once, so a loop of redirects ends.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::eligible::{PickContext, ineligible_reason};
 use crate::explanation::DecisionTrace;
 use crate::{Eligibility, Member};
 
-/// For every route a member carries: the positions to ask, in order.
+/// For every route of a member: the positions to try, in order.
 #[derive(Debug)]
 pub(crate) struct Routes(HashMap<String, Vec<usize>>);
 
@@ -27,7 +26,7 @@ impl Routes {
         Self(by_route.keys().map(order).collect())
     }
 
-    /// Whether some member carries the route, usable or not.
+    /// Whether some member has the route, usable or not.
     pub(crate) fn contains(&self, route: &str) -> bool {
         self.0.contains_key(route)
     }
@@ -57,13 +56,13 @@ impl Routes {
     }
 }
 
-/// Whether a draining member has had its time: then its sessions move, too.
+/// Whether a member's drain is over: then its sessions move, too.
 fn has_drained(member: &Member, now: Duration) -> bool {
     let settings = &member.settings;
     settings.status.draining && settings.drain_until.is_some_and(|until| until <= now)
 }
 
-/// The members that carry each route: those that are no standbys, then standbys.
+/// The members of each route: those that are no standbys, then standbys.
 fn members_by_route(members: &[Arc<Member>]) -> HashMap<&str, Vec<usize>> {
     let mut by_route = HashMap::<_, Vec<_>>::new();
     for standby in [false, true] {

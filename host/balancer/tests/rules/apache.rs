@@ -1,4 +1,4 @@
-//! Apache's algorithm, written down as it stands in proxy_util.c and mod_proxy_balancer.c, against ours.
+//! Apache's algorithm, transcribed from proxy_util.c and mod_proxy_balancer.c, against ours.
 //!
 //! The model below is a transcription for comparison: one member asked after the other, flags checked on the way, redirects
 //! followed by recursion. Ours lays things out beforehand and asks once; whatever happens, both must choose alike.

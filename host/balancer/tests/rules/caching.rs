@@ -1,4 +1,4 @@
-//! What is known of the members from one decision to the next is what every decision would find out by itself.
+//! Decisions by cached candidate lists are those of an evaluation of every member.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MEMBERS: usize = 7;
 #[derive(Debug, Clone)]
 enum Event {
     Fails(usize),
-    Answers(usize),
+    Responds(usize),
     IsJudged(usize, bool),
     IsChecked(usize, bool),
     Beats(usize, u32, u32),
@@ -56,7 +56,7 @@ fn event() -> impl Strategy<Value = Event> {
     let status = prop::sample::select(vec!["+N", "-N", "+D", "-D", "+S", "-S", "+I"]);
     prop_oneof![
         3 => place().prop_map(Event::Fails),
-        1 => place().prop_map(Event::Answers),
+        1 => place().prop_map(Event::Responds),
         2 => (place(), any::<bool>()).prop_map(|(at, is_healthy)| Event::IsJudged(at, is_healthy)),
         2 => (place(), any::<bool>()).prop_map(|(at, passed)| Event::IsChecked(at, passed)),
         1 => (place(), 0_u32..9, 0_u32..3).prop_map(|(at, ready, busy)| Event::Beats(at, ready, busy)),
@@ -68,7 +68,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A site whose decisions are explained, or not. Those that are look at every member anew.
+/// A site whose decisions are explained, or not. Those that are evaluate every member anew.
 struct Twin {
     site: Site,
     is_explained: bool,
@@ -76,7 +76,13 @@ struct Twin {
 }
 
 impl Twin {
-    fn decide(&mut self, of: Option<&Affinity>, tried: &[u32], random: u32, lasts: bool) -> Told {
+    fn decide(
+        &mut self,
+        of: Option<&Affinity>,
+        tried: &[u32],
+        random: u32,
+        lasts: bool,
+    ) -> Decision {
         let (request, host) = (FakeRequest::get("/"), FakeHost::with_random(random));
         let args = PickArgs {
             session: of,
@@ -88,29 +94,29 @@ impl Twin {
             true => self.site.balancer.explain(&args).0,
             false => self.site.balancer.choose(&args),
         };
-        let told = match &selection {
+        let decision = match &selection {
             Ok(selection) => Ok((selection.position, selection.reason)),
             Err(no_member) => Err(*no_member),
         };
         self.lasting.extend(selection.ok().filter(|_| lasts));
-        told
+        decision
     }
 
-    fn see(mut self, event: &Event, random: u32) -> (Self, Option<Told>) {
+    fn apply(mut self, event: &Event, random: u32) -> (Self, Option<Decision>) {
         let now = self.site.now();
         let balancer = &self.site.balancer;
         let member = |at: usize| &balancer.members()[at];
         match *event {
             Event::Fails(at) => balancer.report(member(at), AttemptOutcome::Unreachable, now),
-            Event::Answers(at) => balancer.report(member(at), AttemptOutcome::Responded(200), now),
+            Event::Responds(at) => balancer.report(member(at), AttemptOutcome::Responded(200), now),
             Event::IsJudged(at, is_healthy) => balancer.set_health(at as u32, is_healthy, "", now),
             Event::IsChecked(at, passed) => balancer.record_check(at as u32, passed, now),
             Event::Beats(at, ready, busy) => member(at).counters.record_heartbeat(ready, busy, now),
             Event::Sends(at, bytes) => member(at).counters.add_transferred(bytes),
             Event::TimePasses(milliseconds) => self.site.wait(Duration::from_millis(milliseconds)),
             Event::Comes(ref of, ref tried, lasts) => {
-                let told = self.decide(of.as_ref(), tried, random, lasts);
-                return (self, Some(told));
+                let decision = self.decide(of.as_ref(), tried, random, lasts);
+                return (self, Some(decision));
             }
             Event::Ends => drop(self.lasting.pop()),
             Event::HasStatus(at, change) => {
@@ -136,12 +142,12 @@ impl Twin {
     }
 }
 
-/// What is told of a decision.
-type Told = Result<(usize, PickReason), NoMember>;
+/// A decision: position and reason, or why there is none.
+type Decision = Result<(usize, PickReason), NoMember>;
 
 proptest! {
     #[test]
-    fn decisions_by_what_is_known_are_those_that_look_at_every_member(
+    fn decisions_by_the_cache_are_those_of_an_evaluation_of_every_member(
         method in prop::sample::select(vec!["byrequests", "bytraffic", "bybusyness", "heartbeat"]),
         forcerecovery in any::<bool>(),
         panic_threshold in prop::sample::select(vec![0, 40]),
@@ -160,11 +166,11 @@ proptest! {
             }
         });
         for (event, random) in events {
-            let told;
-            (one, told) = one.see(&event, random);
+            let decision;
+            (one, decision) = one.apply(&event, random);
             let expected;
-            (other, expected) = other.see(&event, random);
-            prop_assert_eq!(told, expected, "{:?}", event);
+            (other, expected) = other.apply(&event, random);
+            prop_assert_eq!(decision, expected, "{:?}", event);
             prop_assert_eq!(one.state(), other.state(), "{:?}", event);
         }
     }

@@ -1,9 +1,9 @@
-//! Who may be chosen: sets, spares, standbys, draining and disabled members.
+//! Eligibility: sets, spares, standbys, draining and disabled members.
 
 use crate::site::Site;
 
 #[test]
-fn standbys_are_used_when_nobody_else_of_their_set_can() {
+fn standbys_are_used_when_no_other_of_their_set_can() {
     let site = Site::new(&["", "", "status=+H"]);
     assert_eq!(site.sequence(4), "b1 b2 b1 b2");
     site.fail(&["b1"]);
@@ -19,7 +19,7 @@ fn standbys_take_turns() {
 }
 
 #[test]
-fn next_set_is_used_when_the_one_before_has_nobody() {
+fn next_set_is_used_when_the_one_before_has_no_candidate() {
     let site = Site::new(&["", "lbset=1", "lbset=2"]);
     site.fail(&["b1"]);
     assert_eq!(site.sequence(3), "b2 b2 b2");
@@ -110,7 +110,7 @@ fn draining_active_member_lets_a_spare_in() {
 }
 
 #[test]
-fn draining_spare_or_standby_is_not_used_and_lets_nobody_in() {
+fn draining_spare_or_standby_is_not_used_and_lets_no_spare_in() {
     let site = Site::new(&["", "status=NR", "status=NH", "status=R"]);
     assert_eq!(site.sequence(2), "b1 b1");
     site.fail(&["b1"]);

@@ -1,4 +1,4 @@
-//! Explanations: every decision tells why each member was a candidate or was not, and how the one that was chosen was found.
+//! Explanations: the eligibility of each member in a decision, and the reason of the selection.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector};
 
 use crate::site::{Site, args, session_of, settings};
 
-/// A standing in a word.
+/// An eligibility in a word.
 fn word(eligibility: &Eligibility) -> String {
     match eligibility {
         Eligibility::Candidate => "candidate".to_owned(),
@@ -36,8 +36,8 @@ fn words(explanation: &Explanation) -> String {
     words.join(" ")
 }
 
-/// Who was chosen, how, and how everybody stood.
-fn told((selection, explanation): (Result<Selection, NoMember>, Explanation)) -> String {
+/// The selected member, why, and the eligibility of every member.
+fn summary((selection, explanation): (Result<Selection, NoMember>, Explanation)) -> String {
     let who = match selection {
         Ok(selection) => format!(
             "{} by {:?}",
@@ -53,12 +53,12 @@ fn free() -> FakeRequest {
     FakeRequest::get("/")
 }
 
-/// Members, those that failed, those that were tried, and what is told.
+/// Members, those that failed, those that were tried, and the expected summary.
 type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
 
 /// The site's clock begins at 1000 s, and members are retried after 60 s.
 #[test]
-fn every_reason_to_pass_a_member_over_is_told() {
+fn every_reason_for_ineligibility_is_explained() {
     let table: &[Case<'_>] = &[
         (&["", ""], &[], &[], "b1 by Method: candidate candidate"),
         (
@@ -138,12 +138,16 @@ fn every_reason_to_pass_a_member_over_is_told() {
     for (members, failed, tried, expected) in table {
         let site = Site::new(members);
         site.fail(failed);
-        assert_eq!(told(site.explain(&free(), tried)), *expected, "{members:?}");
+        assert_eq!(
+            summary(site.explain(&free(), tried)),
+            *expected,
+            "{members:?}"
+        );
     }
 }
 
 #[test]
-fn unhealthy_member_is_told_and_so_is_panic() {
+fn unhealthy_member_and_panic_mode_are_explained() {
     let panicky = BalancerSettings {
         panic_threshold: 60,
         ..settings()
@@ -151,7 +155,7 @@ fn unhealthy_member_is_told_and_so_is_panic() {
     let site = Site::new(&["", ""]);
     site.balancer.set_health(0, false, "", site.now());
     assert_eq!(
-        told(site.explain(&free(), &[])),
+        summary(site.explain(&free(), &[])),
         "b2 by Method: unhealthy candidate"
     );
     let site = Site::with(panicky, "byrequests", &["", ""]);
@@ -159,25 +163,25 @@ fn unhealthy_member_is_told_and_so_is_panic() {
     let (selection, explanation) = site.explain(&free(), &[]);
     assert!(explanation.in_panic_mode);
     assert_eq!(
-        told((selection, explanation)),
+        summary((selection, explanation)),
         "b1 by Method: candidate candidate"
     );
 }
 
 #[test]
-fn slow_start_is_told_unless_nobody_else_is_there() {
+fn slow_start_is_explained_unless_the_member_is_alone() {
     let site = Site::new(&["slow-start=10 retry=5", ""]);
     site.fail(&["b1"]);
     site.wait(Duration::from_secs(6));
     assert_eq!(
-        told(site.explain(&free(), &[])),
+        summary(site.explain(&free(), &[])),
         "b2 by Method: held-back candidate"
     );
     let site = Site::new(&["slow-start=10 retry=5", "status=D"]);
     site.fail(&["b1"]);
     site.wait(Duration::from_secs(6));
     assert_eq!(
-        told(site.explain(&free(), &[])),
+        summary(site.explain(&free(), &[])),
         "b1 by Method: candidate disabled"
     );
 }
@@ -193,7 +197,7 @@ fn member_whose_retry_is_over_is_a_candidate() {
 }
 
 #[test]
-fn session_is_told_with_those_that_were_asked_for_it() {
+fn session_is_explained_with_the_members_of_its_route() {
     let table: &[(&[&str], &[&str], &str)] = &[
         (&["", "route=r"], &[], "b2 by Session: - candidate"),
         (
@@ -236,7 +240,7 @@ fn session_is_told_with_those_that_were_asked_for_it() {
         let site = Site::new(members);
         site.fail(failed);
         assert_eq!(
-            told(site.explain(&session_of("r"), &[])),
+            summary(site.explain(&session_of("r"), &[])),
             *expected,
             "{members:?}"
         );
@@ -244,20 +248,20 @@ fn session_is_told_with_those_that_were_asked_for_it() {
 }
 
 #[test]
-fn refusal_of_a_session_is_told_with_its_member() {
+fn refusal_of_a_session_is_explained_with_its_member() {
     let nofailover = BalancerSettings {
         nofailover: true,
         ..settings()
     };
     let site = Site::with(nofailover, "byrequests", &["", "route=r status=D"]);
     assert_eq!(
-        told(site.explain(&session_of("r"), &[])),
+        summary(site.explain(&session_of("r"), &[])),
         "SessionUnusable: - disabled"
     );
 }
 
 #[test]
-fn key_is_told() {
+fn key_is_explained() {
     let site = Site::new(&["status=D", ""]);
     let (request, host) = (free(), FakeHost::default());
     let key = Affinity::Key("k".to_owned());
@@ -266,29 +270,29 @@ fn key_is_told() {
         now: site.now(),
         ..args(&request, &host)
     });
-    assert_eq!(told(explained), "b2 by Key: disabled candidate");
+    assert_eq!(summary(explained), "b2 by Key: disabled candidate");
 }
 
 #[test]
-fn tries_that_had_to_be_disregarded_are_told() {
+fn ignored_tries_are_explained() {
     let site = Site::new(&["", "status=D"]);
     let (selection, explanation) = site.explain(&free(), &["b1"]);
     assert!(explanation.tried_ignored);
     assert_eq!(
-        told((selection, explanation)),
+        summary((selection, explanation)),
         "b1 by Method: candidate disabled"
     );
     assert!(!site.explain(&free(), &[]).1.tried_ignored);
 }
 
 #[test]
-fn forced_recovery_is_told() {
+fn forced_recovery_is_explained() {
     let site = Site::new(&["", ""]);
     site.fail(&["b1", "b2"]);
     let (selection, explanation) = site.explain(&free(), &[]);
     assert!(explanation.recovery_forced);
     assert_eq!(
-        told((selection, explanation)),
+        summary((selection, explanation)),
         "b1 by Method: candidate candidate"
     );
     assert!(!site.explain(&free(), &[]).1.recovery_forced);
@@ -310,7 +314,7 @@ impl Selector for Narrowing {
 }
 
 #[test]
-fn fallback_is_told_with_those_the_method_left_to_it() {
+fn fallback_is_explained_with_the_candidates_left_to_it() {
     let table: &[(&[usize], &str)] = &[
         (
             &[1, 2],
@@ -328,7 +332,7 @@ fn fallback_is_told_with_those_the_method_left_to_it() {
     for (left, expected) in table {
         let selector = Box::new(Narrowing(left));
         let site = Site::with_selector(settings(), selector, &["", "", "", "status=D"]);
-        assert_eq!(told(site.explain(&free(), &[])), *expected, "{left:?}");
+        assert_eq!(summary(site.explain(&free(), &[])), *expected, "{left:?}");
     }
 }
 
@@ -366,7 +370,7 @@ fn decisions_are_the_same_whether_they_are_explained_or_not() {
 }
 
 #[test]
-fn ways_to_be_found_are_numbered_in_their_order() {
+fn pick_reasons_are_numbered_in_their_order() {
     for (number, by) in PickReason::ALL.into_iter().enumerate() {
         assert_eq!(by as usize, number);
     }

@@ -1,4 +1,4 @@
-//! Health: who is left out, panic, the way back, slow start and drains.
+//! Health: unhealthy members, panic mode, recovery, slow start and drains.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::site::{Site, settings};
 #[test]
 fn unhealthy_member_takes_nothing_until_it_is_healthy_again() {
     let site = Site::new(&["route=r1 retry=0", "route=r2"]);
-    site.judge("b1", false);
+    site.set_health("b1", false);
     assert_eq!(site.sequence(3), "b2 b2 b2");
     assert_eq!(site.serve_session("r1"), "b2");
-    site.judge("b1", true);
+    site.set_health("b1", true);
     assert_eq!(site.sequence(2), "b1 b2");
     assert_eq!(site.serve_session("r1"), "b1");
 }
@@ -24,8 +24,8 @@ fn unhealthy_member_takes_nothing_until_it_is_healthy_again() {
 #[test]
 fn unhealthy_member_is_not_retried_nor_forced() {
     let site = Site::new(&["retry=0", "retry=0"]);
-    site.judge("b1", false);
-    site.judge("b2", false);
+    site.set_health("b1", false);
+    site.set_health("b2", false);
     assert_eq!(site.serve(), "503");
     site.wait(Duration::from_secs(1000));
     assert_eq!(site.serve(), "503");
@@ -34,16 +34,16 @@ fn unhealthy_member_is_not_retried_nor_forced() {
 #[test]
 fn spare_and_standby_step_in_for_unhealthy_members() {
     let site = Site::new(&["", "", "status=+R", "status=+H"]);
-    site.judge("b1", false);
+    site.set_health("b1", false);
     assert_eq!(site.sequence(4), "b2 b3 b2 b3");
-    site.judge("b2", false);
-    site.judge("b3", false);
+    site.set_health("b2", false);
+    site.set_health("b3", false);
     assert_eq!(site.serve(), "b4");
 }
 
-/// Threshold and members judged unhealthy, of four with one disabled: who serves.
+/// Threshold and unhealthy members, of four with one disabled, and the members that serve.
 #[test]
-fn panic_begins_below_its_threshold_of_enabled_members() {
+fn panic_mode_begins_below_its_threshold_of_enabled_members() {
     let table = [
         (0, &["b1", "b2", "b3"][..], "503 503 503"),
         (10, &["b1", "b2"][..], "b3 b3 b3"),
@@ -59,7 +59,7 @@ fn panic_begins_below_its_threshold_of_enabled_members() {
         };
         let site = Site::with(settings, "byrequests", &["", "", "", "status=+D"]);
         for name in unhealthy {
-            site.judge(name, false);
+            site.set_health(name, false);
         }
         assert_eq!(
             site.sequence(3),
@@ -71,16 +71,16 @@ fn panic_begins_below_its_threshold_of_enabled_members() {
 }
 
 #[test]
-fn panic_ends_when_enough_members_are_healthy_again() {
+fn panic_mode_ends_when_enough_members_are_healthy_again() {
     let settings = BalancerSettings {
         panic_threshold: 50,
         ..settings()
     };
     let site = Site::with(settings, "byrequests", &["", ""]);
-    site.judge("b1", false);
-    site.judge("b2", false);
+    site.set_health("b1", false);
+    site.set_health("b2", false);
     assert_eq!(site.sequence(2), "b1 b2");
-    site.judge("b2", true);
+    site.set_health("b2", true);
     assert_eq!(site.sequence(2), "b2 b2");
     assert!(!site.balancer.in_panic_mode());
 }
@@ -111,8 +111,8 @@ fn stopped_member_stays_in_error_whatever_it_passes() {
 fn member_in_slow_start_gets_a_growing_part_of_its_share() {
     for method in ["byrequests", "bybusyness"] {
         let site = Site::by(method, &["slow-start=10 retry=5", ""]);
-        site.judge("b1", false);
-        site.judge("b1", true);
+        site.set_health("b1", false);
+        site.set_health("b1", true);
         let mut counts = Vec::new();
         for _ in 0..=10 {
             let served = (0..200).filter(|_| site.serve() == "b1").count();
@@ -129,17 +129,17 @@ fn member_in_slow_start_gets_a_growing_part_of_its_share() {
 #[test]
 fn member_in_slow_start_serves_all_where_it_is_alone() {
     let site = Site::new(&["slow-start=10", "status=+H"]);
-    site.judge("b1", false);
+    site.set_health("b1", false);
     assert_eq!(site.serve(), "b2");
-    site.judge("b1", true);
+    site.set_health("b1", true);
     assert_eq!(site.sequence(3), "b1 b1 b1");
 }
 
 #[test]
 fn sessions_do_not_wait_for_a_slow_start() {
     let site = Site::new(&["slow-start=10 route=r1", "route=r2"]);
-    site.judge("b1", false);
-    site.judge("b1", true);
+    site.set_health("b1", false);
+    site.set_health("b1", true);
     assert_eq!(site.serve_session("r1"), "b1");
 }
 
@@ -183,7 +183,7 @@ fn status_changes_while_schedule_and_counters_go_on() {
 }
 
 #[test]
-fn member_that_is_let_back_starts_slowly() {
+fn member_that_is_enabled_again_starts_slowly() {
     for status in ["+D", "+S", "+N"] {
         let site = Site::new(&["slow-start=10", ""]);
         let site = site.with_status("b1", status);
@@ -195,29 +195,29 @@ fn member_that_is_let_back_starts_slowly() {
 }
 
 #[test]
-fn panic_follows_who_is_enabled() {
+fn panic_mode_counts_enabled_members_only() {
     let settings = BalancerSettings {
         panic_threshold: 50,
         ..settings()
     };
     let site = Site::with(settings, "byrequests", &["", "", ""]);
-    site.judge("b1", false);
+    site.set_health("b1", false);
     assert_eq!(site.sequence(2), "b2 b3");
     let site = site.with_status("b2", "+D").with_status("b3", "+D");
-    assert_eq!(site.serve(), "b1", "nobody who is enabled is healthy");
+    assert_eq!(site.serve(), "b1", "no enabled member is healthy");
 }
 
 #[test]
-fn every_change_of_state_is_told_once_with_its_cause() {
+fn every_state_change_is_observed_once_with_its_cause() {
     let site = Site::new(&["retry=10 passes=1", "retry=10"]);
     let (site, seen) = site.observed();
     site.report("b1", AttemptOutcome::Unreachable);
     site.report("b1", AttemptOutcome::Unreachable);
     site.wait(Duration::from_secs(11));
     site.serve();
-    site.judge("b2", false);
-    site.judge("b2", false);
-    site.judge("b2", true);
+    site.set_health("b2", false);
+    site.set_health("b2", false);
+    site.set_health("b2", true);
     site.fail(&["b1", "b2"]);
     site.serve();
     site.fail(&["b1"]);
@@ -237,7 +237,7 @@ fn every_change_of_state_is_told_once_with_its_cause() {
     assert_eq!(*seen.0.lock().unwrap(), expected);
 }
 
-/// Writes down what it is told.
+/// Records state changes.
 #[derive(Default)]
 pub(crate) struct Seen(pub(crate) Mutex<Vec<String>>);
 
@@ -278,7 +278,7 @@ impl Site {
         )
     }
 
-    fn judge(&self, name: &str, is_healthy: bool) {
+    fn set_health(&self, name: &str, is_healthy: bool) {
         let id = self.member(name).id;
         self.balancer.set_health(id, is_healthy, "test", self.now());
     }

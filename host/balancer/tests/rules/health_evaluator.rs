@@ -1,4 +1,4 @@
-//! Whose word counts: the plugin's, or the rule's in its place.
+//! Which decides on health: the plugin, or the rule as its fallback.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,24 +7,24 @@ use equipoise_sdk::Host;
 use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
 use equipoise_sdk::testing::FakeHost;
 
-/// What a judge answers next; none for a fault.
+/// What a policy returns next; none for a fault.
 type Script = Arc<Mutex<Option<Vec<Transition>>>>;
 
 struct Scripted(Script);
 
 impl Scripted {
-    fn answer(&self) -> Option<Vec<Transition>> {
+    fn result(&self) -> Option<Vec<Transition>> {
         self.0.lock().unwrap().replace(Vec::new())
     }
 }
 
 impl Judge for Scripted {
     fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Vec<Transition> {
-        self.answer().unwrap_or_default()
+        self.result().unwrap_or_default()
     }
 
     fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Vec<Transition> {
-        self.answer().unwrap_or_default()
+        self.result().unwrap_or_default()
     }
 }
 
@@ -32,11 +32,11 @@ struct ScriptedPlugin(Scripted);
 
 impl PluginHealthPolicy for ScriptedPlugin {
     fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Option<Vec<Transition>> {
-        self.0.answer()
+        self.0.result()
     }
 
     fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Option<Vec<Transition>> {
-        self.0.answer()
+        self.0.result()
     }
 
     fn save(&mut self) -> Vec<u8> {
@@ -69,9 +69,9 @@ fn words(transitions: &[Transition]) -> String {
     transitions.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A judgement of members 0 to 2, and one round after the other: what rule and plugin say (`fault` for no answer), and
+/// An evaluator of members 0 to 2, and one round after the other: what rule and plugin return (`fault` for no result), and
 /// what changes.
-fn judge(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
+fn evaluate(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
     let (rule, plugin) = (Script::default(), Script::default());
     let by_plugin: Box<dyn PluginHealthPolicy> = Box::new(ScriptedPlugin(Scripted(plugin.clone())));
     let by_rule = Box::new(Scripted(rule.clone()));
@@ -79,42 +79,42 @@ fn judge(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
     for (round, (by_rule, by_plugin, changes)) in rounds.iter().enumerate() {
         *rule.lock().unwrap() = Some(transitions(by_rule));
         *plugin.lock().unwrap() = (*by_plugin != "fault").then(|| transitions(by_plugin));
-        let told = evaluator.judge_exchanges(&[], &FakeHost::default());
-        assert_eq!(words(&told), *changes, "round {round}");
+        let transitions = evaluator.judge_exchanges(&[], &FakeHost::default());
+        assert_eq!(words(&transitions), *changes, "round {round}");
     }
 }
 
 #[test]
 fn without_a_plugin_the_rule_decides() {
-    judge(
+    evaluate(
         false,
         &[("-1", "", "-1"), ("", "", ""), ("+1 -2", "", "+1 -2")],
     );
 }
 
 #[test]
-fn plugin_that_answers_decides_alone() {
-    judge(
+fn plugin_that_returns_results_decides_alone() {
+    evaluate(
         true,
         &[("-1", "", ""), ("", "-2", "-2"), ("+1", "+2", "+2")],
     );
 }
 
 #[test]
-fn same_word_again_changes_nothing() {
-    judge(
+fn repeated_transition_changes_nothing() {
+    evaluate(
         true,
         &[("", "-1", "-1"), ("", "-1", ""), ("", "+1 -1", "+1 -1")],
     );
 }
 
 #[test]
-fn rule_takes_over_where_the_plugin_does_not_answer() {
-    judge(
+fn rule_decides_where_the_plugin_returns_no_result() {
+    evaluate(
         true,
         &[
             ("-1", "-2", "-2"),
-            // The rule knows of 1 what the plugin did not say, and nothing of 2.
+            // The rule has 1 unhealthy, which the plugin did not, and 2 healthy.
             ("", "fault", "-1 +2"),
             ("+1 -0", "fault", "-0 +1"),
         ],
@@ -122,12 +122,12 @@ fn rule_takes_over_where_the_plugin_does_not_answer() {
 }
 
 #[test]
-fn unhealthy_members_stay_under_the_rule_until_one_of_both_lets_them_out() {
-    judge(
+fn unhealthy_members_stay_under_the_rule_until_either_calls_them_healthy() {
+    evaluate(
         true,
         &[
             ("-0 -1", "fault", "-0 -1"),
-            // Its fresh instance takes both for healthy, and says nothing of 0.
+            // Its fresh instance takes both for healthy, and returns no transition of 0.
             ("", "-1", ""),
             ("+0 +1", "", "+0"),
             ("", "+1", "+1"),
@@ -137,6 +137,6 @@ fn unhealthy_members_stay_under_the_rule_until_one_of_both_lets_them_out() {
 }
 
 #[test]
-fn members_that_do_not_exist_are_passed_over() {
-    judge(true, &[("-7", "-3 -4294967295", ""), ("", "fault", "")]);
+fn unknown_members_are_ignored() {
+    evaluate(true, &[("-7", "-3 -4294967295", ""), ("", "fault", "")]);
 }

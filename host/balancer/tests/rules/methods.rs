@@ -1,4 +1,4 @@
-//! The methods: Apache's sequences, and what happens when a method does not answer.
+//! The methods: Apache's sequences, and fallbacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -106,15 +106,15 @@ fn heartbeat_goes_by_reports_and_without_them_by_requests() {
 }
 
 #[test]
-fn fallback_answers_for_a_method_that_does_not_or_answers_nonsense() {
-    for nonsense in [None, Some(2), Some(usize::MAX)] {
-        let site = site_of(move |_| nonsense, &["", ""]);
-        assert_eq!(site.sequence(4), "b1 b2 b1 b2", "{nonsense:?}");
+fn fallback_chooses_where_a_method_returns_nothing_or_an_invalid_position() {
+    for invalid in [None, Some(2), Some(usize::MAX)] {
+        let site = site_of(move |_| invalid, &["", ""]);
+        assert_eq!(site.sequence(4), "b1 b2 b1 b2", "{invalid:?}");
     }
 }
 
 #[test]
-fn configuration_order_answers_when_the_fallback_does_not_either() {
+fn configuration_order_decides_where_the_fallback_fails_too() {
     let member = |id| Member {
         id,
         settings: MemberSettings::named(format!("b{id}")),

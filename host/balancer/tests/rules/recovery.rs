@@ -1,4 +1,4 @@
-//! The error state: what puts a member into it and what lets it out.
+//! The error state: how a member enters and leaves it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::site::{Site, settings};
 
 /// Apache 2.4.71 (apache-semantics 1.13): `failonstatus=503` on b1, `retry=2`.
 #[test]
-fn member_that_answers_a_status_of_failonstatus_waits_for_its_retry() {
+fn member_that_responds_with_a_status_of_failonstatus_waits_for_its_retry() {
     let settings = BalancerSettings {
         failonstatus: vec![500, 503],
         ..settings()

@@ -152,7 +152,7 @@ impl Site {
         })
     }
 
-    /// As [`choose`](Self::choose), and what the decision went by.
+    /// As [`choose`](Self::choose), and its explanation.
     pub(crate) fn explain(
         &self,
         request: &FakeRequest,
@@ -169,27 +169,27 @@ impl Site {
         })
     }
 
-    /// Who takes one request without a session; it is over at once.
+    /// The member that takes one request without a session; it is over at once.
     pub(crate) fn serve(&self) -> String {
-        self.answer(&FakeRequest::get("/"))
+        self.serve_request(&FakeRequest::get("/"))
     }
 
-    /// Who takes one request of a session with this route.
+    /// The member that takes one request of a session with this route.
     pub(crate) fn serve_session(&self, route: &str) -> String {
-        self.answer(&session_of(route))
+        self.serve_request(&session_of(route))
     }
 
-    /// Who takes one request that was tried at other members before.
+    /// The member that takes one request that was tried at other members before.
     pub(crate) fn serve_tried(&self, tried: &[&str]) -> String {
         name(self.choose(&FakeRequest::get("/"), tried, 0))
     }
 
-    /// Who takes the request.
-    pub(crate) fn answer(&self, request: &FakeRequest) -> String {
+    /// The member that takes the request.
+    pub(crate) fn serve_request(&self, request: &FakeRequest) -> String {
         name(self.choose(request, &[], 0))
     }
 
-    /// Who takes each of `count` requests without a session, such as `b1 b2 b1`.
+    /// The member that takes each of `count` requests without a session, such as `b1 b2 b1`.
     pub(crate) fn sequence(&self, count: usize) -> String {
         let served: Vec<_> = (0..count).map(|_| self.serve()).collect();
         served.join(" ")

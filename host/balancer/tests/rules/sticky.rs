@@ -12,14 +12,14 @@ use crate::site::{Site, name, session_of, settings};
 
 const ROUTES: [&str; 3] = ["route=r1", "route=r2", "route=r3"];
 
-/// Who takes the request, and whether its route changed.
+/// The member that takes the request, and whether its route changed.
 fn outcome(site: &Site, request: &FakeRequest) -> (String, bool) {
     let selection = site.choose(request, &[], 0).unwrap();
     let changed = selection.route_changed;
     (name(Ok(selection)), changed)
 }
 
-/// Apache 2.4.71's answers (apache-semantics 1.6), but for `xsidp`: here only whole names count.
+/// Apache 2.4.71's results (apache-semantics 1.6), but for `xsidp`: here only whole names count.
 #[test]
 fn session_finds_its_member() {
     let cookie = |cookie| FakeRequest::get("/").with_header("Cookie", cookie);
@@ -172,8 +172,8 @@ fn circle_of_redirects_ends_in_normal_balancing() {
 }
 
 #[test]
-fn redirect_to_nobody_ends_in_normal_balancing() {
-    let site = Site::new(&["route=r1 status=D redirect=nobody", "route=r2"]);
+fn redirect_to_an_unknown_route_ends_in_normal_balancing() {
+    let site = Site::new(&["route=r1 status=D redirect=none", "route=r2"]);
     assert_eq!(site.serve_session("r1"), "b2");
 }
 

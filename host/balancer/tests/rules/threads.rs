@@ -22,7 +22,7 @@ fn on_all_threads(site: &Site, work: impl Fn(&Balancer) + Sync) {
 fn choose(balancer: &Balancer) -> Selection {
     balancer
         .choose(&args(&FakeRequest::get("/"), &FakeHost::default()))
-        .expect("somebody is eligible")
+        .expect("a member is eligible")
 }
 
 #[test]

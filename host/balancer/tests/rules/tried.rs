@@ -1,4 +1,4 @@
-//! Members a request was sent to in vain: they are out of its next decision while somebody else can take it.
+//! Earlier tries: members at which a request failed are left out of its next decision while another is eligible.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ fn spare_standby_and_next_set_step_in_for_tried_members() {
 }
 
 #[test]
-fn tried_member_is_tried_again_when_nobody_else_is_left() {
+fn tried_member_is_tried_again_when_no_other_is_left() {
     let site = Site::new(&["", "status=D"]);
     assert_eq!(site.serve_tried(&["b1"]), "b1");
     let site = Site::new(&["", ""]);
@@ -95,7 +95,7 @@ proptest! {
             }
             tried.push(&member.settings.name);
         }
-        // Whoever a fresh request could get, this one got: without earlier tries, in some order of failures.
+        // Every member that a new request could get, this one got, without earlier tries, in some order of failures.
         let reached: HashSet<_> = tried.iter().copied().collect();
         for member in site.balancer.members() {
             let status = member.settings.status;

@@ -1,24 +1,24 @@
 //! The life of one request, from the client's head to the last byte of a member's response.
 
-mod account;
 mod attempt;
 mod downstream;
 mod error;
 mod headers;
 mod manager;
-mod notes;
-mod relay;
+mod observer;
+mod outcome;
+mod policy_request;
+mod request_body;
 mod respond;
+mod response_body;
+mod retry;
 mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
 pub(crate) mod target;
 mod template;
-mod tries;
 mod tunnel;
 mod upgrade;
-mod upload;
-mod view;
 mod workspace;
 
 use std::borrow::Cow;
@@ -38,7 +38,7 @@ use percent_encoding::{AsciiSet, percent_encode};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::downstream::Client;
-use crate::observe::Account;
+use crate::observe::PendingOutcome;
 use crate::path;
 use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
@@ -46,15 +46,15 @@ use crate::upstream::{Connection, Pool, Slot, Upstream};
 use equipoise_config::Route;
 use equipoise_tls::Connector;
 use error::Retryability;
-use notes::Notes;
-use tries::{Next, Tries};
-use upgrade::Wish;
-use upload::Upload;
-pub use view::Services;
-use view::View;
+use observer::RequestObserver;
+pub use policy_request::PolicyEnv;
+use policy_request::PolicyRequest;
+use request_body::RequestBody;
+use retry::{RetryDecision, RetryState};
+use upgrade::UpgradeRequest;
 
 /// Nothing is encoded but what is not ASCII, which always is.
-const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 /// When a client may come again where no member is eligible, and neither `retry` nor a check will tell.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -63,32 +63,35 @@ pub(crate) use downstream::{ClientError, Downstream, Piece};
 pub(crate) use error::ProxyError;
 pub use retry_budget::RetryBudget;
 pub(crate) use tunnel::Duplex;
-pub(crate) use workspace::{Room, Workspace};
+pub(crate) use workspace::{Buffers, Workspace};
 
 /// Serves a client's request: by a member, or with what went wrong.
 pub(crate) async fn serve(
     client: &Client,
     request: &Head,
-    down: &mut dyn Downstream,
-    room: &mut Room,
+    downstream: &mut dyn Downstream,
+    buffers: &mut Buffers,
 ) {
     let snapshot = client.worker.snapshot();
     if let Some(manager) = &snapshot.config.manager
         && client.https_redirect().is_none()
         && manager::is_for(manager, request)
     {
-        return Box::pin(manager::serve(client, manager, request, down, room)).await;
+        return Box::pin(manager::serve(
+            client, manager, request, downstream, buffers,
+        ))
+        .await;
     }
-    let notes = Notes::begin(client, &snapshot, request);
-    let mut call = Call::new(down, room, notes);
-    let served = match begin(client, &snapshot, request, &mut call) {
-        Ok(exchange) => exchange.run(&mut call).await,
+    let observer = RequestObserver::begin(client, &snapshot, request);
+    let mut state = RequestState::new(downstream, buffers, observer);
+    let served = match prepare(client, &snapshot, request, &mut state) {
+        Ok(forwarded) => forwarded.run(&mut state).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        Box::pin(fail(request, &error, &mut call)).await;
+        Box::pin(respond_with_error(request, &error, &mut state)).await;
     }
-    call.notes.close();
+    state.observer.close();
 }
 
 /// Answers a request of which no more is read, and which goes to no member.
@@ -96,30 +99,33 @@ pub(crate) async fn refuse(
     client: &Client,
     request: &Head,
     error: ProxyError,
-    down: &mut dyn Downstream,
-    room: &mut Room,
+    downstream: &mut dyn Downstream,
+    buffers: &mut Buffers,
 ) {
     let snapshot = client.worker.snapshot();
-    let notes = Notes::begin(client, &snapshot, request);
-    let mut call = Call::new(down, room, notes);
-    fail(request, &error, &mut call).await;
-    call.notes.close();
+    let observer = RequestObserver::begin(client, &snapshot, request);
+    let mut state = RequestState::new(downstream, buffers, observer);
+    respond_with_error(request, &error, &mut state).await;
+    state.observer.close();
 }
 
 /// Tells a client what went wrong with its request, if it is still there.
-async fn fail(request: &Head, error: &ProxyError, call: &mut Call<'_>) {
-    let Call {
-        down, room, notes, ..
-    } = call;
-    notes.record_error(error);
-    let Room { response, edit, .. } = &mut **room;
+async fn respond_with_error(request: &Head, error: &ProxyError, state: &mut RequestState<'_>) {
+    let RequestState {
+        downstream,
+        buffers,
+        observer,
+        ..
+    } = state;
+    observer.record_error(error);
+    let Buffers { response, edit, .. } = &mut **buffers;
     edit.clear();
     if let ProxyError::ClientAborted(_) = error {
-        notes.note_answer(error.status(), edit);
-        return down.abort();
+        observer.record_response(error.status(), edit);
+        return downstream.abort();
     }
     if error.closes_connection() {
-        down.close_behind();
+        downstream.close_after_response();
     }
     let text = match speaks_grpc(request) {
         true => {
@@ -128,8 +134,8 @@ async fn fail(request: &Head, error: &ProxyError, call: &mut Call<'_>) {
         }
         false => error.respond(response),
     };
-    notes.note_answer(response.status(), edit);
-    relay::answer(request, text.as_bytes(), call).await;
+    observer.record_response(response.status(), edit);
+    response_body::send_local(request, text.as_bytes(), state).await;
 }
 
 /// Whether a request is one of gRPC, whose responses have their status in fields of their own.
@@ -144,17 +150,17 @@ fn speaks_grpc(request: &Head) -> bool {
 /// # Errors
 /// It may not go to any member.
 #[inline(always)]
-fn begin<'request>(
+fn prepare<'request>(
     client: &'request Client,
     snapshot: &'request Snapshot,
     request: &'request Head,
-    call: &mut Call<'request>,
-) -> Result<Exchange<'request>, ProxyError> {
+    state: &mut RequestState<'request>,
+) -> Result<ForwardedRequest<'request>, ProxyError> {
     let host = request.authority().unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
     {
-        return Err(by_tls_alone(host, port, request));
+        return Err(https_redirect(host, port, request));
     }
     let (path, _) = target::split(request);
     let path = match path {
@@ -175,7 +181,7 @@ fn begin<'request>(
         rest,
         captures,
     } = found;
-    if headers::may_not_forward(request) {
+    if headers::max_forwards_exhausted(request) {
         return Err(ProxyError::MaxForwardsReached);
     }
     if request.expectation() == Expectation::Unknown {
@@ -186,23 +192,23 @@ fn begin<'request>(
         Some(captures) => template::path_of(route, captures, path)?,
     };
     let cluster = &snapshot.clusters[route.balancer];
-    call.notes.note_route(number, cluster);
-    let time = call
-        .notes
+    state.observer.record_route(number, cluster);
+    let time = state
+        .observer
         .begun
         .saturating_duration_since(snapshot.started());
     let session = cluster.balancer.session(
-        &View::new(request, client.address.ip()),
-        &Services::at(time),
+        &PolicyRequest::new(request, client.address.ip()),
+        &PolicyEnv::at(time),
     );
-    call.upload = Upload::of(
-        call.down.framing(),
+    state.body = RequestBody::of(
+        state.downstream.framing(),
         request,
         cluster.config.replay_buffer,
         &snapshot.limits,
     );
-    let begun = Instant::from_std(call.notes.begun);
-    let exchange = Exchange {
+    let begun = Instant::from_std(state.observer.begun);
+    let forwarded = ForwardedRequest {
         client,
         snapshot,
         request,
@@ -212,28 +218,28 @@ fn begin<'request>(
         route,
         cluster,
         session,
-        wish: match call.upload {
-            None => Wish::of(request),
+        upgrade: match state.body {
+            None => UpgradeRequest::of(request),
             Some(_) => None,
         },
-        give_up: cluster.config.request_timeout.map(|it| begun + it),
+        deadline: cluster.config.request_timeout.map(|it| begun + it),
         begun: time,
         now: Cell::new(begun),
         time: Cell::new(Some(time)),
     };
-    call.notes.note_session(&exchange);
-    Ok(exchange)
+    state.observer.record_session(&forwarded);
+    Ok(forwarded)
 }
 
 /// Sends a client to the same URL at `https`.
 #[cold]
-fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> ProxyError {
+fn https_redirect(host: &[u8], port: u16, request: &Head) -> ProxyError {
     let host = String::from_utf8_lossy(&host[..host::port_at(host)]);
     if host.is_empty() {
         return ProxyError::BadRequest("the request has no host");
     }
     let (path, query) = target::split(request);
-    let encoded = |bytes| percent_encode(bytes, BEYOND_ASCII).to_string();
+    let encoded = |bytes| percent_encode(bytes, NON_ASCII).to_string();
     let mut target = encoded(path);
     if let Some(query) = query {
         target.push('?');
@@ -246,33 +252,33 @@ fn by_tls_alone(host: &[u8], port: u16, request: &Head) -> ProxyError {
 }
 
 /// A request under way: its client's side, and what changes while it is served.
-struct Call<'request> {
+struct RequestState<'request> {
     /// Where the request came from, and where the response goes.
-    down: &'request mut dyn Downstream,
-    room: &'request mut Room,
+    downstream: &'request mut dyn Downstream,
+    buffers: &'request mut Buffers,
     /// Its body; none without.
-    upload: Option<Upload>,
-    notes: Notes<'request>,
+    body: Option<RequestBody>,
+    observer: RequestObserver<'request>,
 }
 
-impl<'request> Call<'request> {
+impl<'request> RequestState<'request> {
     /// One that goes to no member yet.
     fn new(
-        down: &'request mut dyn Downstream,
-        room: &'request mut Room,
-        notes: Notes<'request>,
+        downstream: &'request mut dyn Downstream,
+        buffers: &'request mut Buffers,
+        observer: RequestObserver<'request>,
     ) -> Self {
         Self {
-            down,
-            room,
-            upload: None,
-            notes,
+            downstream,
+            buffers,
+            body: None,
+            observer,
         }
     }
 }
 
 /// One request and everything that is known of it before a member is chosen.
-struct Exchange<'request> {
+struct ForwardedRequest<'request> {
     client: &'request Client,
     /// The configuration, from the request's beginning to its end.
     snapshot: &'request Snapshot,
@@ -289,9 +295,9 @@ struct Exchange<'request> {
     /// What keeps its session at a member.
     session: Option<Affinity>,
     /// What the client would have its connection become.
-    wish: Option<Wish>,
+    upgrade: Option<UpgradeRequest>,
     /// When all tries together have had their time.
-    give_up: Option<Instant>,
+    deadline: Option<Instant>,
     /// When its head was there, as the time that balancing goes by.
     begun: Duration,
     /// When it last waited for anything: the clock is not read for each step.
@@ -300,25 +306,25 @@ struct Exchange<'request> {
     time: Cell<Option<Duration>>,
 }
 
-/// A member that has answered, and what must be held while its response is passed on.
-struct Answered {
+/// A response whose head has come, and what is held until it has been forwarded.
+struct MemberResponse {
     connection: Connection,
     /// Where the connection is kept behind the response.
     pool: Rc<Pool>,
     /// What the judge is told when the response has been passed on.
-    account: Option<Box<Account>>,
+    pending_outcome: Option<Box<PendingOutcome>>,
     /// Held until the response has been passed on.
     _slot: Slot,
 }
 
 /// A try that brought no answer.
-struct Failed {
+struct FailedAttempt {
     error: ProxyError,
     /// Whether the request went over a connection that had served another.
     was_reused: bool,
 }
 
-impl From<ProxyError> for Failed {
+impl From<ProxyError> for FailedAttempt {
     fn from(error: ProxyError) -> Self {
         Self {
             error,
@@ -327,24 +333,24 @@ impl From<ProxyError> for Failed {
     }
 }
 
-impl Exchange<'_> {
+impl ForwardedRequest<'_> {
     /// Asks one member after another, until one answers or the request may not be tried again, and passes the answer on.
     ///
     /// # Errors
     /// Nothing was sent to the client yet.
-    async fn run(&self, call: &mut Call<'_>) -> Result<(), ProxyError> {
-        let mut tries = Tries::new(self.cluster.config.max_attempts);
+    async fn run(&self, state: &mut RequestState<'_>) -> Result<(), ProxyError> {
+        let mut retries = RetryState::new(self.cluster.config.max_attempts);
         let mut last_error = None;
         if let Some(share) = self.cluster.config.retry_budget {
             self.cluster.retry_budget.deposit(share);
         }
         loop {
-            if let Some(error) = self.out_of_time() {
+            if let Some(error) = self.request_timeout_error() {
                 return Err(error);
             }
-            let choice = match self.choose(&tries, &mut call.notes) {
+            let choice = match self.choose(&retries, &mut state.observer) {
                 Err(NoMember::NoneEligible) if !self.cluster.config.timeout.is_zero() => {
-                    Box::pin(self.await_eligible(&tries, call)).await?
+                    Box::pin(self.await_eligible(&retries, state)).await?
                 }
                 choice => choice,
             };
@@ -354,28 +360,30 @@ impl Exchange<'_> {
                     return Err(last_error.unwrap_or_else(|| self.refused(refusal)));
                 }
             };
-            call.notes.note_choice(self, &choice);
-            let is_fresh = tries.needs_fresh_connection();
-            match self.attempt(&choice, is_fresh, call).await {
-                Ok(mut answered) => {
-                    let status = call.room.response.status();
-                    call.notes.note_outcome(Ok(status));
-                    let repeats = self.repeats_on(status, call.upload.as_ref())
-                        && self.affords(tries.next_after_answer(&choice));
+            state.observer.record_selection(self, &choice);
+            let is_fresh = retries.needs_fresh_connection();
+            match self.attempt(&choice, is_fresh, state).await {
+                Ok(mut member_response) => {
+                    let status = state.buffers.response.status();
+                    state.observer.record_outcome(Ok(status));
+                    let repeats = self.retries_status(status, state.body.as_ref())
+                        && self.budget_allows(retries.after_response(&choice));
                     if !repeats {
-                        let ended = self.pass_on(&choice, &mut answered, call).await;
-                        self.part(choice, answered, &ended);
-                        self.conclude(&ended, call).await;
+                        let ended = self
+                            .forward_response(&choice, &mut member_response, state)
+                            .await;
+                        self.release(choice, member_response, &ended);
+                        self.finish_response(&ended, state).await;
                         return Ok(());
                     }
-                    answered.close(None);
+                    member_response.close(None);
                     self.cluster.meters.count_retry(None);
                 }
-                Err(Failed { error, was_reused }) => {
-                    call.notes.note_outcome(Err(&error));
+                Err(FailedAttempt { error, was_reused }) => {
+                    state.observer.record_outcome(Err(&error));
                     tracing::debug!(member = choice.lease.member().settings.name, %error, "attempt failed");
-                    if !(self.may_repeat(&error, call.upload.as_ref())
-                        && self.affords(tries.next_after_error(&choice, &error, was_reused)))
+                    if !(self.may_retry(&error, state.body.as_ref())
+                        && self.budget_allows(retries.after_error(&choice, &error, was_reused)))
                     {
                         return Err(error);
                     }
@@ -383,7 +391,7 @@ impl Exchange<'_> {
                     last_error = Some(error);
                 }
             }
-            self.tick();
+            self.read_clock();
         }
     }
 
@@ -393,17 +401,17 @@ impl Exchange<'_> {
     /// The client has left meanwhile.
     async fn await_eligible(
         &self,
-        tries: &Tries,
-        call: &mut Call<'_>,
+        retries: &RetryState,
+        state: &mut RequestState<'_>,
     ) -> Result<Result<Selection, NoMember>, ProxyError> {
         let limit = self.cluster.config.timeout;
         let step = (limit / 100).max(Duration::from_millis(1));
-        let give_up = self.now.get() + limit;
+        let deadline = self.now.get() + limit;
         loop {
-            self.unless_gone(call.down, sleep(step)).await?;
-            self.tick();
-            let choice = self.choose(tries, &mut call.notes);
-            if !matches!(choice, Err(NoMember::NoneEligible)) || self.now.get() >= give_up {
+            self.or_aborted(state.downstream, sleep(step)).await?;
+            self.read_clock();
+            let choice = self.choose(retries, &mut state.observer);
+            if !matches!(choice, Err(NoMember::NoneEligible)) || self.now.get() >= deadline {
                 return Ok(choice);
             }
         }
@@ -411,18 +419,23 @@ impl Exchange<'_> {
 
     /// Chooses a member.
     #[inline(always)]
-    fn choose(&self, tries: &Tries, notes: &mut Notes<'_>) -> Result<Selection, NoMember> {
-        let services = Services::at(self.time());
-        let view = View::new(self.request, self.client.address.ip()).tried(tries);
+    fn choose(
+        &self,
+        retries: &RetryState,
+        observer: &mut RequestObserver<'_>,
+    ) -> Result<Selection, NoMember> {
+        let env = PolicyEnv::at(self.time());
+        let policy_request =
+            PolicyRequest::new(self.request, self.client.address.ip()).tried(retries);
         let query = PickArgs {
             worker: self.client.worker.number,
-            request: &view,
+            request: &policy_request,
             session: self.session.as_ref(),
-            tried: tries.tried(),
-            now: services.now,
-            host: &services,
+            tried: retries.tried(),
+            now: env.now,
+            host: &env,
         };
-        notes.choose(self, &query)
+        observer.choose(self, &query)
     }
 
     /// No member is eligible: says when one may be.
@@ -442,11 +455,11 @@ impl Exchange<'_> {
     }
 
     /// Whether there is a next try, which the balancer's budget has room for.
-    fn affords(&self, next: Next) -> bool {
+    fn budget_allows(&self, next: RetryDecision) -> bool {
         match next {
-            Next::None => false,
-            Next::Free => true,
-            Next::Retry => {
+            RetryDecision::None => false,
+            RetryDecision::Free => true,
+            RetryDecision::Retry => {
                 let Cluster {
                     config,
                     retry_budget,
@@ -458,47 +471,47 @@ impl Exchange<'_> {
     }
 
     /// Whether the request may go to another member after this error.
-    fn may_repeat(&self, error: &ProxyError, upload: Option<&Upload>) -> bool {
+    fn may_retry(&self, error: &ProxyError, body: Option<&RequestBody>) -> bool {
         match error.retryability() {
-            Retryability::Always => is_whole(upload),
-            Retryability::IfIdempotent => self.is_repeatable(upload),
+            Retryability::Always => is_replayable(body),
+            Retryability::IfIdempotent => self.is_retryable(body),
             Retryability::IfConfigured => {
                 let retry_on = &self.cluster.config.retry_on;
                 let is_configured = retry_on.statuses.contains(&error.status())
                     || (retry_on.timeout && matches!(error, ProxyError::ResponseTimeout(_)));
-                is_configured && self.is_repeatable(upload)
+                is_configured && self.is_retryable(body)
             }
             Retryability::Never => false,
         }
     }
 
     /// Whether `retry-on` wants the request tried again after a response with this status.
-    fn repeats_on(&self, status: u16, upload: Option<&Upload>) -> bool {
+    fn retries_status(&self, status: u16, body: Option<&RequestBody>) -> bool {
         let statuses = &self.cluster.config.retry_on.statuses;
-        !statuses.is_empty() && statuses.contains(&status) && self.is_repeatable(upload)
+        !statuses.is_empty() && statuses.contains(&status) && self.is_retryable(body)
     }
 
-    fn is_repeatable(&self, upload: Option<&Upload>) -> bool {
-        self.request.method().is_idempotent() && is_whole(upload)
+    fn is_retryable(&self, body: Option<&RequestBody>) -> bool {
+        self.request.method().is_idempotent() && is_replayable(body)
     }
 
     /// What comes of a future, unless the client leaves before, or `request-timeout` passes.
-    async fn unless_gone<F: Future>(
+    async fn or_aborted<F: Future>(
         &self,
-        down: &mut dyn Downstream,
+        downstream: &mut dyn Downstream,
         future: F,
     ) -> Result<F::Output, ProxyError> {
         let mut future = pin!(future);
-        let mut give_up = self.give_up.map(|at| Box::pin(sleep_until(at)));
+        let mut deadline = self.deadline.map(|at| Box::pin(sleep_until(at)));
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
-            if let Poll::Ready(fault) = down.poll_gone(context) {
+            if let Poll::Ready(fault) = downstream.poll_closed(context) {
                 return Poll::Ready(Err(fault.into()));
             }
-            if let Some(give_up) = &mut give_up {
-                ready!(give_up.as_mut().poll(context));
+            if let Some(deadline) = &mut deadline {
+                ready!(deadline.as_mut().poll(context));
                 let limit = self.cluster.config.request_timeout.unwrap_or_default();
                 return Poll::Ready(Err(ProxyError::RequestTimeout(limit)));
             }
@@ -508,8 +521,8 @@ impl Exchange<'_> {
     }
 
     /// What there is to say once `request-timeout` has passed.
-    fn out_of_time(&self) -> Option<ProxyError> {
-        if self.give_up? > Instant::now() {
+    fn request_timeout_error(&self) -> Option<ProxyError> {
+        if self.deadline? > Instant::now() {
             return None;
         }
         let limit = self.cluster.config.request_timeout.unwrap_or_default();
@@ -517,7 +530,7 @@ impl Exchange<'_> {
     }
 
     /// It has waited: reads the clock.
-    fn tick(&self) {
+    fn read_clock(&self) {
         self.now.set(Instant::now());
         self.time.set(None);
     }
@@ -533,7 +546,7 @@ impl Exchange<'_> {
     }
 
     /// How long it has been under way.
-    fn took(&self) -> Duration {
+    fn elapsed(&self) -> Duration {
         self.time().saturating_sub(self.begun)
     }
 
@@ -559,16 +572,16 @@ impl Exchange<'_> {
     }
 }
 
-impl Answered {
-    /// The exchange is over: the judge is told.
+impl MemberResponse {
+    /// The request is over: reports its outcome for health.
     fn close(&mut self, failure: Option<equipoise_sdk::health::Failure>) {
-        if let Some(account) = self.account.take() {
-            account.close(failure, self.connection.carried());
+        if let Some(pending_outcome) = self.pending_outcome.take() {
+            pending_outcome.close(failure, self.connection.carried());
         }
     }
 }
 
 /// Whether all of a body can be sent to another member.
-fn is_whole(upload: Option<&Upload>) -> bool {
-    upload.is_none_or(Upload::can_be_sent_again)
+fn is_replayable(body: Option<&RequestBody>) -> bool {
+    body.is_none_or(RequestBody::is_replayable)
 }

@@ -15,7 +15,7 @@ pub mod live;
 pub mod manager_bridge;
 pub mod observe;
 pub mod path;
-pub mod patience;
+pub mod progress_timeout;
 pub mod proxy_header;
 pub mod snapshot;
 pub mod upstream;

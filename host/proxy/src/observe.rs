@@ -9,5 +9,5 @@ pub mod meters;
 pub mod traces;
 
 pub use chronicle::{Chapter, Check, Chronicle, Tally};
-pub use exchanges::{Account, Exchanges, Opening};
+pub use exchanges::{Exchanges, OutcomeContext, PendingOutcome};
 pub use loads::Loads;

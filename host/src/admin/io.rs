@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{HEAD_PATIENCE, HEADER_SIZE, PATIENCE};
 use equipoise_proxy::deadline::Deadline;
 use equipoise_proxy::downstream::LingeringClose;
-use equipoise_proxy::patience::Patience;
+use equipoise_proxy::progress_timeout::ProgressTimeout;
 
 /// The least that a client has to take of an answer on average, in bytes a second, after the first ten seconds.
 const RATE: usize = 240;
@@ -41,7 +41,7 @@ pub(super) struct AdminIo<S> {
     reading: Deadline,
     /// What `reading` was set for; none where the client has to be given time anew.
     awaited: Option<Phase>,
-    writing: Patience,
+    writing: ProgressTimeout,
     lingering: LingeringClose,
 }
 
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
             refusal: None,
             reading,
             awaited: Some(Phase::Idle),
-            writing: Patience::new(PATIENCE, RATE),
+            writing: ProgressTimeout::new(PATIENCE, RATE),
             lingering: LingeringClose::default(),
         }
     }
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
             self.awaited = Some(phase);
             if phase == Phase::Idle {
                 // How slow the client was with the answers up to now is forgotten.
-                self.writing = Patience::new(PATIENCE, RATE);
+                self.writing = ProgressTimeout::new(PATIENCE, RATE);
             }
             let patience = match phase {
                 Phase::Head => HEAD_PATIENCE,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use equipoise_proxy::downstream::Liveness;
-use equipoise_proxy::forward::Services;
+use equipoise_proxy::forward::PolicyEnv;
 use equipoise_proxy::live::{Live, View};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
@@ -193,25 +193,17 @@ fn judge_exchanges(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) 
 fn conclude(
     snapshot: &Snapshot,
     cluster: &Cluster,
-    ask: impl FnOnce(&mut HealthEvaluator, &Services) -> Vec<Transition>,
+    ask: impl FnOnce(&mut HealthEvaluator, &PolicyEnv) -> Vec<Transition>,
 ) {
-    let (services, begun) = (Services::at(snapshot.now()), Instant::now());
+    let (env, begun) = (PolicyEnv::at(snapshot.now()), Instant::now());
     let transitions = {
         let judgement = cluster.judgement.lock();
-        ask(
-            &mut judgement.unwrap_or_else(PoisonError::into_inner),
-            &services,
-        )
+        ask(&mut judgement.unwrap_or_else(PoisonError::into_inner), &env)
     };
     for transition in transitions {
         let is_healthy = transition.state == State::Healthy;
         let balancer = &cluster.balancer;
-        balancer.set_health(
-            transition.member,
-            is_healthy,
-            &transition.reason,
-            services.now,
-        );
+        balancer.set_health(transition.member, is_healthy, &transition.reason, env.now);
     }
     if begun.elapsed() >= LONG {
         thread::sleep(PAUSE);

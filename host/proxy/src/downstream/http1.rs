@@ -81,13 +81,13 @@ pub(super) async fn serve(
     http1.deadline.set(head_by);
     while http1.await_request().await {
         let mut workspace = Workspace::take();
-        let (request, room) = workspace.split();
+        let (request, buffers) = workspace.split();
         let refusal = match http1.read_head(request).await {
             HeadResult::Request => {
                 // The connection's timer is armed for this task already.
-                std::mem::swap(&mut http1.deadline, &mut room.deadline);
-                forward::serve(&client, request, &mut http1, room).await;
-                std::mem::swap(&mut http1.deadline, &mut room.deadline);
+                std::mem::swap(&mut http1.deadline, &mut buffers.deadline);
+                forward::serve(&client, request, &mut http1, buffers).await;
+                std::mem::swap(&mut http1.deadline, &mut buffers.deadline);
                 if http1.make_reusable().await {
                     continue;
                 }
@@ -100,7 +100,7 @@ pub(super) async fn serve(
         };
         http1.keep_alive = false;
         http1.is_http10 = false;
-        forward::refuse(&client, request, refusal, &mut http1, room).await;
+        forward::refuse(&client, request, refusal, &mut http1, buffers).await;
         break;
     }
     http1.close().await;
@@ -389,7 +389,7 @@ impl Downstream for Http1 {
         self.body.trailers()
     }
 
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         while self.half_closed.is_none() && self.wire.inbox.len() < MAX_READ_AHEAD {
             match self.wire.poll_fill_watched(context) {
                 Poll::Ready(Ok(0)) => {
@@ -455,7 +455,7 @@ impl Downstream for Http1 {
         self.with_write_timeout(context, taken)
     }
 
-    fn close_behind(&mut self) {
+    fn close_after_response(&mut self) {
         self.keep_alive = false;
     }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::patience::Patience;
+use crate::progress_timeout::ProgressTimeout;
 use equipoise_config::Limits;
 
 /// Times the writes to a client: expires when it takes nothing for `client-timeout`, or less than `client-rate` on average.
 pub(super) struct WriteTimeout {
-    patience: Patience,
+    patience: ProgressTimeout,
     /// What was written since the stream was last flushed, in bytes.
     unflushed: usize,
 }
@@ -16,7 +16,7 @@ pub(super) struct WriteTimeout {
 impl WriteTimeout {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            patience: Patience::new(limits.client_timeout, limits.client_rate),
+            patience: ProgressTimeout::new(limits.client_timeout, limits.client_rate),
             unflushed: 0,
         }
     }

@@ -10,36 +10,40 @@ use equipoise_http::{Head, Known, Version};
 use tokio::time::{Instant, timeout};
 
 use super::downstream::Downstream;
-use super::upload::{RequestBodyError, Upload};
-use super::workspace::Room;
-use super::{Answered, Call, Exchange, Failed, ProxyError, headers, rewrite, upgrade};
+use super::request_body::{RequestBody, RequestBodyError};
+use super::workspace::Buffers;
+use super::{
+    FailedAttempt, ForwardedRequest, MemberResponse, ProxyError, RequestState, headers, rewrite,
+    upgrade,
+};
 use crate::upstream::{
     ConnectError, ConnectOptions, Connection, MemberError, NotBegun, Pool, Upstream,
 };
 use equipoise_config::Protocol;
 
-impl Exchange<'_> {
+impl ForwardedRequest<'_> {
     /// Sends the request to the chosen member and waits for the head of its response.
     pub(super) async fn attempt(
         &self,
         choice: &Selection,
         needs_fresh_connection: bool,
-        call: &mut Call<'_>,
-    ) -> Result<Answered, Failed> {
+        state: &mut RequestState<'_>,
+    ) -> Result<MemberResponse, FailedAttempt> {
         let upstream = self.upstream(choice);
-        let mut asked = self.asked(&upstream.config)?;
+        let mut offered = self.offered(&upstream.config)?;
         let slot = match upstream.slots.acquire_now() {
             Some(slot) => slot,
             None => {
-                let acquiring = Box::pin(self.unless_gone(call.down, upstream.slots.acquire()));
+                let acquiring =
+                    Box::pin(self.or_aborted(state.downstream, upstream.slots.acquire()));
                 let slot = acquiring.await?;
-                self.tick();
+                self.read_clock();
                 slot.ok_or(ProxyError::ConcurrencyLimit)?
             }
         };
         let pool = self.pool(upstream);
         // By HTTP/2, a stream becomes something else, and not the connection.
-        let may_share = asked.is_none() || upstream.config.protocol == Protocol::Http2;
+        let may_share = offered.is_none() || upstream.config.protocol == Protocol::Http2;
         let kept = match needs_fresh_connection {
             true => None,
             false => pool.take(upstream.config.ttl, may_share, self.now.get()),
@@ -48,25 +52,28 @@ impl Exchange<'_> {
             Some(connection) => connection,
             None => {
                 let connecting = self.connect(choice, &pool, needs_fresh_connection, may_share);
-                let connected = Box::pin(self.unless_gone(call.down, connecting)).await?;
-                self.tick();
+                let connected = Box::pin(self.or_aborted(state.downstream, connecting)).await?;
+                self.read_clock();
                 connected?
             }
         };
         let was_reused = connection.is_reused();
-        let has_question = upstream.config.ping.is_some() || asked.is_some();
-        if has_question && connection.speaks_http2() {
-            let told = Box::pin(self.question(upstream, &connection, asked, call.down)).await;
-            asked = told.map_err(|error| self.failed(choice, error, was_reused))?;
+        let needs_preparation = upstream.config.ping.is_some() || offered.is_some();
+        if needs_preparation && connection.speaks_http2() {
+            let accepted =
+                Box::pin(self.prepare_http2(upstream, &connection, offered, state.downstream))
+                    .await;
+            offered = accepted.map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         }
-        let asked = asked.as_deref();
-        self.send(upstream, asked, &mut connection, call)
-            .map_err(|error| self.failed(choice, error, was_reused))?;
+        let offered = offered.as_deref();
+        self.send(upstream, offered, &mut connection, state)
+            .map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         // It may be set for the member that was asked before.
-        call.room.deadline.clear();
-        let heard = poll_fn(|context| self.poll_final(upstream, &mut connection, call, context));
-        let checked = match heard.await {
-            Ok(()) => self.check_answer(&call.room.response, asked),
+        state.buffers.deadline.clear();
+        let received =
+            poll_fn(|context| self.poll_final_head(upstream, &mut connection, state, context));
+        let checked = match received.await {
+            Ok(()) => self.validate_response(&state.buffers.response, offered),
             Err(error) => Err(error),
         };
         let checked = match checked {
@@ -77,34 +84,39 @@ impl Exchange<'_> {
             if let ProxyError::ClientAborted(Some(code)) = error {
                 connection.reset(code);
             }
-            return Err(self.failed(choice, error, was_reused));
+            return Err(self.fail_attempt(choice, error, was_reused));
         }
-        let status = call.room.response.status();
+        let status = state.buffers.response.status();
         self.report(choice, AttemptOutcome::Responded(status));
-        Ok(Answered {
+        Ok(MemberResponse {
             connection,
             pool,
-            account: self.account(choice, status),
+            pending_outcome: self.pending_outcome(choice, status),
             _slot: slot,
         })
     }
 
     /// A try that failed after the request was handed to a connection.
-    fn failed(&self, choice: &Selection, error: ProxyError, was_reused: bool) -> Failed {
+    fn fail_attempt(
+        &self,
+        choice: &Selection,
+        error: ProxyError,
+        was_reused: bool,
+    ) -> FailedAttempt {
         match error {
-            ProxyError::ResponseTimeout(_) => self.report_trouble(choice, AttemptOutcome::TimedOut),
+            ProxyError::ResponseTimeout(_) => self.report_failure(choice, AttemptOutcome::TimedOut),
             ProxyError::PingTimeout(_) | ProxyError::Unreachable(_) => {
-                self.report_trouble(choice, AttemptOutcome::Unreachable);
+                self.report_failure(choice, AttemptOutcome::Unreachable);
             }
             ProxyError::InvalidResponse(_) => {
-                self.report_trouble(choice, AttemptOutcome::ResponseFailed)
+                self.report_failure(choice, AttemptOutcome::ResponseFailed)
             }
             ProxyError::Reset(_) if !was_reused => {
-                self.report_trouble(choice, AttemptOutcome::ResponseFailed)
+                self.report_failure(choice, AttemptOutcome::ResponseFailed)
             }
             _ => {}
         }
-        Failed { error, was_reused }
+        FailedAttempt { error, was_reused }
     }
 
     /// A new connection to the chosen member, or one that another request has just made and that may be shared.
@@ -136,7 +148,7 @@ impl Exchange<'_> {
             Ok(_) => self.report(choice, AttemptOutcome::Connected),
             Err(ConnectError::Name(_)) => return Err(ProxyError::Misdirected),
             Err(error) if error.is_the_members() => {
-                self.report_trouble(choice, AttemptOutcome::Unreachable)
+                self.report_failure(choice, AttemptOutcome::Unreachable)
             }
             Err(_) => {}
         }
@@ -145,32 +157,32 @@ impl Exchange<'_> {
 
     /// Has a connection of HTTP/2 show that the member lives, if it has a `ping`, and say whether the request may become what it asks
     /// for; it goes without that wish if not.
-    async fn question(
+    async fn prepare_http2(
         &self,
         upstream: &Upstream,
         connection: &Connection,
-        asked: Option<String>,
-        down: &mut dyn Downstream,
+        offered: Option<String>,
+        downstream: &mut dyn Downstream,
     ) -> Result<Option<String>, ProxyError> {
         let config = &upstream.config;
         if let Some(ping) = config.ping {
             let pinging = timeout(ping, connection.ping());
-            let ponged = self.unless_gone(down, pinging).await?;
-            self.tick();
+            let ponged = self.or_aborted(downstream, pinging).await?;
+            self.read_clock();
             let lives = ponged.inspect_err(|_| connection.give_up());
             let lives = lives.map_err(|_| ProxyError::PingTimeout(ping))?;
             lives.map_err(|_| ProxyError::NotSent)?;
         }
-        if asked.is_none() {
+        if offered.is_none() {
             return Ok(None);
         }
         let limit = config.connection_timeout;
         let settling = timeout(limit, connection.takes_upgrades());
-        let settled = self.unless_gone(down, settling).await?;
-        self.tick();
+        let settled = self.or_aborted(downstream, settling).await?;
+        self.read_clock();
         match settled.map_err(|_| ConnectError::TimedOut(limit))? {
-            Ok(true) => Ok(asked),
-            Ok(false) if self.wants_tunnel_only() => Err(ProxyError::UpgradeRejected),
+            Ok(true) => Ok(offered),
+            Ok(false) if self.requires_upgrade() => Err(ProxyError::UpgradeRejected),
             Ok(false) => Ok(None),
             Err(_) => Err(ProxyError::NotSent),
         }
@@ -181,29 +193,31 @@ impl Exchange<'_> {
     fn send(
         &self,
         upstream: &Upstream,
-        asked: Option<&str>,
+        offered: Option<&str>,
         connection: &mut Connection,
-        call: &mut Call<'_>,
+        state: &mut RequestState<'_>,
     ) -> Result<(), ProxyError> {
         let Upstream { config, host, .. } = upstream;
-        let (edit, request) = (&mut call.room.edit, self.request);
+        let (edit, request) = (&mut state.buffers.edit, self.request);
         edit.clear();
-        if let Some(target) = rewrite::target(request, &self.path, self.rest, self.route, config) {
+        if let Some(target) =
+            rewrite::request_target(request, &self.path, self.rest, self.route, config)
+        {
             edit.set_target(&target)
                 .map_err(|_| ProxyError::BadRequest("invalid URI in the request target"))?;
         }
         headers::for_member(edit, request, self.client, self.route, host);
-        if let Some(asked) = asked {
-            upgrade::ask(edit, asked);
+        if let Some(offered) = offered {
+            upgrade::offer(edit, offered);
         } else if !config.is_reusable() {
             edit.add(Known::Connection, b"close");
         }
         let mut framing = Framing::None;
-        if let Some(upload) = &mut call.upload {
-            framing = upload.framing();
+        if let Some(body) = &mut state.body {
+            framing = body.framing();
             // With HTTP/2, a member has been asked already.
             let ping = config.ping.filter(|_| !connection.speaks_http2());
-            upload.rewind(ping);
+            body.rewind(ping);
             if framing == Framing::Chunked {
                 edit.add(Known::TransferEncoding, b"chunked");
             }
@@ -211,8 +225,8 @@ impl Exchange<'_> {
                 edit.add(Known::Expect, b"100-continue");
             }
         }
-        call.notes.mark(edit, request);
-        let begun = connection.begin(request, edit, framing, asked);
+        state.observer.inject_trace(edit, request);
+        let begun = connection.begin(request, edit, framing, offered);
         begun.map_err(|not| match not {
             NotBegun::Invalid(violation) => ProxyError::Malformed(violation),
             NotBegun::Taken => ProxyError::NotSent,
@@ -221,60 +235,68 @@ impl Exchange<'_> {
 
     /// Waits for the head of the response, for as long as the member may take, and passes on what it says before.
     #[inline(always)]
-    fn poll_final(
+    fn poll_final_head(
         &self,
         upstream: &Upstream,
         connection: &mut Connection,
-        call: &mut Call<'_>,
+        state: &mut RequestState<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), ProxyError>> {
         loop {
-            if let Err(error) = ready!(self.poll_answer(upstream, connection, call, context)) {
+            if let Err(error) =
+                ready!(self.poll_response_head(upstream, connection, state, context))
+            {
                 return Poll::Ready(Err(error));
             }
-            self.tick();
-            let Call {
-                down, room, upload, ..
-            } = &mut *call;
+            self.read_clock();
+            let RequestState {
+                downstream,
+                buffers,
+                body,
+                ..
+            } = &mut *state;
             // It lives.
-            room.deadline.clear();
-            if !room.response.is_interim() {
+            buffers.deadline.clear();
+            if !buffers.response.is_interim() {
                 return Poll::Ready(Ok(()));
             }
-            if room.response.status() == 100
-                && let Some(upload) = upload
-                && upload.awaits_go_ahead()
+            if buffers.response.status() == 100
+                && let Some(body) = body
+                && body.awaits_continue()
             {
-                upload.go_ahead();
+                body.continue_received();
                 // Ours to hear, not the client's.
                 continue;
             }
-            self.pass_on_interim(*down, room);
+            self.forward_informational(*downstream, buffers);
         }
     }
 
     /// The next head of the response, whichever it is.
     #[inline(always)]
-    fn poll_answer(
+    fn poll_response_head(
         &self,
         upstream: &Upstream,
         connection: &mut Connection,
-        call: &mut Call<'_>,
+        state: &mut RequestState<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), ProxyError>> {
-        let Call {
-            down, room, upload, ..
-        } = call;
+        let RequestState {
+            downstream,
+            buffers,
+            body,
+            ..
+        } = state;
         let mut broken = None;
-        match upload.as_mut().filter(|upload| !upload.is_done()) {
-            Some(upload) => {
-                match upload.poll(context, &mut room.replay, *down, connection) {
+        match body.as_mut().filter(|body| !body.is_done()) {
+            Some(body) => {
+                match body.poll(context, &mut buffers.replay, *downstream, connection) {
                     Poll::Ready(Err(RequestBodyError::Client(fault))) => {
                         return Poll::Ready(Err(fault.into()));
                     }
                     Poll::Ready(Err(RequestBodyError::Member(fault))) => {
                         // It may have answered before it stopped to listen.
-                        upload.give_up();
+                        body.stop();
                         broken = Some(fault);
                     }
                     Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -285,73 +307,73 @@ impl Exchange<'_> {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             },
         }
-        match connection.poll_head(context, &mut room.response) {
-            Poll::Ready(heard) => {
+        match connection.poll_head(context, &mut buffers.response) {
+            Poll::Ready(received) => {
                 let error = |fault| error_of(connection, broken.unwrap_or(fault));
-                return Poll::Ready(heard.map_err(error));
+                return Poll::Ready(received.map_err(error));
             }
             Poll::Pending => {}
         }
         if let Some(fault) = broken {
             return Poll::Ready(Err(error_of(connection, fault)));
         }
-        let upload = upload.as_ref();
-        if upload.is_none_or(|upload| !upload.awaits_client())
-            && let Poll::Ready(fault) = down.poll_gone(context)
+        let body = body.as_ref();
+        if body.is_none_or(|body| !body.awaits_client())
+            && let Poll::Ready(fault) = downstream.poll_closed(context)
         {
             return Poll::Ready(Err(fault.into()));
         }
         // An interim response may be on its way.
-        if let Poll::Ready(Err(fault)) = down.poll_flush(context) {
+        if let Poll::Ready(Err(fault)) = downstream.poll_flush(context) {
             return Poll::Ready(Err(fault.into()));
         }
-        self.poll_patience(upstream, upload, room, context).map(Err)
+        self.poll_timeout(upstream, body, buffers, context).map(Err)
     }
 
     /// Passes an interim response on to a client that knows of such (RFC 9110, 15.2).
     #[cold]
-    fn pass_on_interim(&self, down: &mut dyn Downstream, room: &mut Room) {
-        let Room { response, edit, .. } = room;
+    fn forward_informational(&self, downstream: &mut dyn Downstream, buffers: &mut Buffers) {
+        let Buffers { response, edit, .. } = buffers;
         // Ours to give: the client has had its own, or asked for none.
         if self.request.version() < Version::Http11 || response.status() == 100 {
             return;
         }
         edit.clear();
         headers::for_client(edit, response, self.route);
-        down.interim(response, edit);
+        downstream.interim(response, edit);
     }
 
     /// Ready when the member has had the time that it may take.
     ///
     /// The time runs from the last part of the body it was sent, and stands still while the client owes us more.
-    fn poll_patience(
+    fn poll_timeout(
         &self,
         upstream: &Upstream,
-        upload: Option<&Upload>,
-        room: &mut Room,
+        body: Option<&RequestBody>,
+        buffers: &mut Buffers,
         context: &mut Context<'_>,
     ) -> Poll<ProxyError> {
         let timeout = upstream.config.timeout;
         let ping = upstream
             .config
             .ping
-            .filter(|_| upload.is_some_and(Upload::awaits_go_ahead));
-        let deadline = &mut room.deadline;
-        let soonest = |at: Instant| self.give_up.map_or(at, |give_up| give_up.min(at));
+            .filter(|_| body.is_some_and(RequestBody::awaits_continue));
+        let deadline = &mut buffers.deadline;
+        let soonest = |at: Instant| self.deadline.map_or(at, |deadline| deadline.min(at));
         if !deadline.is_set() {
             deadline.set(soonest(self.now.get() + ping.unwrap_or(timeout)));
         }
         loop {
             ready!(deadline.poll(context));
-            if let Some(error) = self.out_of_time() {
+            if let Some(error) = self.request_timeout_error() {
                 return Poll::Ready(error);
             }
             if let Some(ping) = ping {
                 return Poll::Ready(ProxyError::PingTimeout(ping));
             }
             let now = Instant::now();
-            let waiting_since = match upload {
-                Some(upload) => upload.member_idle_since().unwrap_or(now),
+            let waiting_since = match body {
+                Some(body) => body.member_idle_since().unwrap_or(now),
                 None => return Poll::Ready(ProxyError::ResponseTimeout(timeout)),
             };
             if waiting_since + timeout <= now {
@@ -362,17 +384,17 @@ impl Exchange<'_> {
     }
 
     /// Holds a member's response to what an edge may pass on.
-    fn check_answer(&self, response: &Head, asked: Option<&str>) -> Result<(), ProxyError> {
-        let nonsense = |what| Err(ProxyError::InvalidResponse(MemberError::Invalid(what)));
+    fn validate_response(&self, response: &Head, offered: Option<&str>) -> Result<(), ProxyError> {
+        let invalid = |what| Err(ProxyError::InvalidResponse(MemberError::Invalid(what)));
         if response.status() == 101 {
-            match asked {
-                None => return nonsense("101 without a requested upgrade"),
-                Some(asked) if !upgrade::is_granted(response, asked) => {
-                    return nonsense("101 for a protocol that was not requested");
+            match offered {
+                None => return invalid("101 without a requested upgrade"),
+                Some(offered) if !upgrade::is_accepted(response, offered) => {
+                    return invalid("101 for a protocol that was not requested");
                 }
                 Some(_) => {}
             }
-        } else if (200..300).contains(&response.status()) && self.wants_tunnel_only() {
+        } else if (200..300).contains(&response.status()) && self.requires_upgrade() {
             return Err(ProxyError::UpgradeRejected);
         }
         Ok(())

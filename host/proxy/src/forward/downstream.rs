@@ -56,7 +56,7 @@ pub(crate) trait Downstream {
     fn trailers(&self) -> &Fields;
 
     /// Ready when the client wants no response any more: it is gone, or has closed its sending side for `limits.half-close`.
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError>;
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<ClientError>;
 
     /// Sends an interim response (1xx).
     fn interim(&mut self, head: &Head, edit: &Edit);
@@ -76,7 +76,7 @@ pub(crate) trait Downstream {
     ) -> Poll<Result<usize, ClientError>>;
 
     /// The response is the last of its connection, where that is told in a response.
-    fn close_behind(&mut self);
+    fn close_after_response(&mut self);
 
     /// The response is over.
     fn end(&mut self, trailers: Option<&Fields>);

@@ -15,7 +15,7 @@ use equipoise_config::{ForwardingAction, Route, Via};
 /// - `Proxy` is left out: CGI programs would take it for their `HTTP_PROXY` ("httpoxy").
 /// - `Client-Cert` is what TLS tells of the client, and never what the client says; so are names with underscores, however
 ///   programs behind us read them.
-const NEVER_TO_MEMBERS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
+const STRIPPED_FROM_REQUESTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
     Known::Expect,
     Known::Proxy,
     Known::ClientCert,
@@ -31,21 +31,22 @@ const NEVER_TO_MEMBERS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
 ]));
 
 /// What tells of the client as we do.
-const OF_US: KnownSet = KnownSet::of(&[
+const X_FORWARDED: KnownSet = KnownSet::of(&[
     Known::XForwardedFor,
     Known::XForwardedProto,
     Known::XForwardedHost,
 ]);
 
 /// What tells of the client besides what we tell: only from those who are trusted.
-const OF_TRUSTED: KnownSet = KnownSet::of(&[
+const X_FORWARDED_EXTRA: KnownSet = KnownSet::of(&[
     Known::XForwardedPort,
     Known::XForwardedServer,
     Known::XRealIp,
 ]);
 
 /// What no response has behind us, besides what concerns the connection.
-const NEVER_TO_CLIENTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
+const STRIPPED_FROM_RESPONSES: KnownSet =
+    HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
 
 /// `Via` of what came by each version.
 static VIA: [LazyLock<FieldLine>; 3] = [
@@ -65,7 +66,7 @@ static PROTO: [LazyLock<FieldLine>; 2] = [
 ];
 
 /// What tells a member that trailers are taken; `TE` is the connection's (RFC 9110, 10.1.4).
-static TAKES_TRAILERS: [LazyLock<FieldLine>; 2] = [
+static TE_TRAILERS: [LazyLock<FieldLine>; 2] = [
     LazyLock::new(|| FieldLine::new(Known::Te, b"trailers")),
     LazyLock::new(|| FieldLine::new(Known::Connection, b"te")),
 ];
@@ -83,15 +84,15 @@ pub(crate) fn for_member(
     route: &Route,
     member_host: &FieldLine,
 ) {
-    edit.leave_out(NEVER_TO_MEMBERS);
+    edit.leave_out(STRIPPED_FROM_REQUESTS);
     edit.leave_out_named_in_connection(request);
     if !route.preserve_host || !request.has(Known::Host) {
         edit.set_line(request, member_host);
     }
     if request.has(Known::Te) && request.takes_trailers() {
-        TAKES_TRAILERS.iter().for_each(|line| edit.add_line(line));
+        TE_TRAILERS.iter().for_each(|line| edit.add_line(line));
     }
-    tell_about_client(edit, request, client, route);
+    add_forwarded(edit, request, client, route);
     match route.via {
         Via::Off => {}
         Via::On => edit.append_line(request, &VIA[request.version() as usize]),
@@ -104,7 +105,7 @@ pub(crate) fn for_member(
 }
 
 /// Whether `Max-Forwards` ends the request here (RFC 9110, 7.6.2).
-pub(crate) fn may_not_forward(request: &Head) -> bool {
+pub(crate) fn max_forwards_exhausted(request: &Head) -> bool {
     forwards_left(request) == Some(0)
 }
 
@@ -120,7 +121,7 @@ fn forwards_left(request: &Head) -> Option<u32> {
 /// our `Via`. What a client should upgrade to (426) stays.
 #[inline(always)]
 pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
-    edit.leave_out(NEVER_TO_CLIENTS);
+    edit.leave_out(STRIPPED_FROM_RESPONSES);
     edit.leave_out_named_in_connection(response);
     if matches!(response.status(), 100..200 | 204) {
         // RFC 9110, 8.6.
@@ -138,7 +139,7 @@ pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
 }
 
 #[inline(always)]
-fn tell_about_client(edit: &mut Edit, request: &Head, client: &Client, route: &Route) {
+fn add_forwarded(edit: &mut Edit, request: &Head, client: &Client, route: &Route) {
     let (host, address) = (request.get(Known::Host), client.address.ip());
     let action = route.x_forwarded_action(address);
     let proto = &PROTO[usize::from(client.is_tls())];
@@ -156,9 +157,9 @@ fn tell_about_client(edit: &mut Edit, request: &Head, client: &Client, route: &R
                 Some(host) => edit.set(request, Known::XForwardedHost, host),
                 None => edit.leave_out(KnownSet::of(&[Known::XForwardedHost])),
             }
-            edit.leave_out(OF_TRUSTED);
+            edit.leave_out(X_FORWARDED_EXTRA);
         }
-        ForwardingAction::Remove => edit.leave_out(OF_US.union(OF_TRUSTED)),
+        ForwardingAction::Remove => edit.leave_out(X_FORWARDED.union(X_FORWARDED_EXTRA)),
     }
     let certificate = client.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
     if let Some(certificate) = certificate {

@@ -10,9 +10,9 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 
 use super::downstream::{ClientError, Downstream, Piece};
-use super::notes::Notes;
-use super::workspace::Room;
-use super::{Call, ProxyError, fail, relay, target};
+use super::observer::RequestObserver;
+use super::workspace::Buffers;
+use super::{ProxyError, RequestState, respond_with_error, response_body, target};
 use crate::downstream::Client;
 use crate::manager_bridge::{self, BodySender};
 use crate::path;
@@ -30,24 +30,24 @@ pub(super) async fn serve(
     client: &Client,
     manager: &Manager,
     request: &Head,
-    down: &mut dyn Downstream,
-    room: &mut Room,
+    downstream: &mut dyn Downstream,
+    buffers: &mut Buffers,
 ) {
     let snapshot = client.worker.snapshot();
-    let mut notes = Notes::begin(client, &snapshot, request);
-    notes.note_manager();
-    let mut call = Call::new(down, room, notes);
-    match ask(client, manager, request, call.down).await {
+    let mut observer = RequestObserver::begin(client, &snapshot, request);
+    observer.record_manager();
+    let mut state = RequestState::new(downstream, buffers, observer);
+    match ask(client, manager, request, state.downstream).await {
         Ok(answer) => {
-            let Room { response, edit, .. } = &mut *call.room;
+            let Buffers { response, edit, .. } = &mut *state.buffers;
             edit.clear();
             write(response, &answer);
-            call.notes.note_answer(response.status(), edit);
-            relay::answer(request, answer.body().as_bytes(), &mut call).await;
+            state.observer.record_response(response.status(), edit);
+            response_body::send_local(request, answer.body().as_bytes(), &mut state).await;
         }
-        Err(error) => fail(request, &error, &mut call).await,
+        Err(error) => respond_with_error(request, &error, &mut state).await,
     }
-    call.notes.close();
+    state.observer.close();
 }
 
 /// Hands a request over, and its body after it, until there is an answer.
@@ -55,7 +55,7 @@ async fn ask(
     client: &Client,
     manager: &Manager,
     request: &Head,
-    down: &mut dyn Downstream,
+    downstream: &mut dyn Downstream,
 ) -> Result<Response<String>, ProxyError> {
     let parts =
         parts(request).ok_or(ProxyError::BadRequest("invalid URI in the request target"))?;
@@ -68,8 +68,12 @@ async fn ask(
             return Poll::Ready(Ok(answer));
         }
         let ended = match &mut sender {
-            Some(sender) => ready!(poll_pump(sender, down, context)),
-            None => return down.poll_gone(context).map(|fault| Err(fault.into())),
+            Some(sender) => ready!(poll_pump(sender, downstream, context)),
+            None => {
+                return downstream
+                    .poll_closed(context)
+                    .map(|fault| Err(fault.into()));
+            }
         };
         if let Some(sender) = sender.take()
             && let Err(fault) = ended
@@ -86,19 +90,19 @@ async fn ask(
 /// Ready when the body is over, or is not wanted.
 fn poll_pump(
     sender: &mut BodySender,
-    down: &mut dyn Downstream,
+    downstream: &mut dyn Downstream,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), ClientError>> {
     loop {
-        match ready!(down.poll_body(context))? {
+        match ready!(downstream.poll_body(context))? {
             Piece::Data => {
                 if ready!(sender.poll_ready(context)).is_err() {
                     return Poll::Ready(Ok(()));
                 }
-                let payload = down.payload();
+                let payload = downstream.payload();
                 let bytes = payload.len();
                 sender.send(Bytes::copy_from_slice(payload));
-                down.consume(bytes);
+                downstream.consume(bytes);
             }
             Piece::Trailers => {}
             Piece::End => return Poll::Ready(Ok(())),

@@ -9,85 +9,98 @@ use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
 use super::downstream::ClientError;
-use super::relay::{Ended, Relay};
+use super::policy_request::{PolicyEnv, PolicyRequest};
+use super::response_body::{Ended, ResponseBody};
 use super::rewrite::Rewrite;
-use super::view::{Services, View};
-use super::workspace::Room;
-use super::{Answered, Call, Exchange, headers, relay, sticky_cookie, tunnel, upgrade};
+use super::workspace::Buffers;
+use super::{
+    ForwardedRequest, MemberResponse, RequestState, headers, response_body, sticky_cookie, tunnel,
+    upgrade,
+};
 use crate::upstream::Connection;
 use equipoise_config::Member;
 
-impl Exchange<'_> {
+impl ForwardedRequest<'_> {
     /// Passes the member's response on to the client, to its end.
-    pub(super) async fn pass_on(
+    pub(super) async fn forward_response(
         &self,
         choice: &Selection,
-        answered: &mut Answered,
-        call: &mut Call<'_>,
+        member_response: &mut MemberResponse,
+        state: &mut RequestState<'_>,
     ) -> Ended {
         let config = &self.upstream(choice).config;
-        if let Some(upload) = &mut call.upload {
-            upload.relax();
+        if let Some(body) = &mut state.body {
+            body.response_started();
         }
-        let Call {
-            down, room, notes, ..
-        } = &mut *call;
-        self.edit_answer(choice, config, room);
-        notes.note_answer(room.edit.status(&room.response), &mut room.edit);
-        let connection = &mut answered.connection;
-        if room.response.status() == 101 {
-            let is_extended = self.wants_tunnel_only();
-            upgrade::grant(&mut room.edit, &room.response, is_extended);
-            down.begin(&room.response, &mut room.edit, Framing::None);
-            Box::pin(self.open_tunnel(connection, config.tunnel_timeout, call)).await;
+        let RequestState {
+            downstream,
+            buffers,
+            observer,
+            ..
+        } = &mut *state;
+        self.edit_response(choice, config, buffers);
+        observer.record_response(buffers.edit.status(&buffers.response), &mut buffers.edit);
+        let connection = &mut member_response.connection;
+        if buffers.response.status() == 101 {
+            let is_extended = self.requires_upgrade();
+            upgrade::accept(&mut buffers.edit, &buffers.response, is_extended);
+            downstream.begin(&buffers.response, &mut buffers.edit, Framing::None);
+            Box::pin(self.run_tunnel(connection, config.tunnel_timeout, state)).await;
             return Ended::AsTunnel;
         }
         let framing = connection.framing();
-        down.begin(&room.response, &mut room.edit, framing);
-        let mut relay = Relay::new(config.timeout);
+        downstream.begin(&buffers.response, &mut buffers.edit, framing);
+        let mut response_body = ResponseBody::new(config.timeout);
         let mut has_waited = false;
         let ended = poll_fn(|context| {
-            let ended = relay.poll(connection, call, context);
+            let ended = response_body.poll(connection, state, context);
             has_waited |= ended.is_pending();
             ended
         });
         let ended = ended.await;
         if has_waited {
-            self.tick();
+            self.read_clock();
         }
         ended
     }
 
     /// The member is done with: what the client has yet to take is not its business.
     #[inline(always)]
-    pub(super) fn part(&self, choice: Selection, mut answered: Answered, ended: &Ended) {
-        answered.close(ended.failure());
+    pub(super) fn release(
+        &self,
+        choice: Selection,
+        mut member_response: MemberResponse,
+        ended: &Ended,
+    ) {
+        member_response.close(ended.failure());
         let upstream = self.upstream(&choice);
         match ended {
             Ended::Whole if upstream.config.is_reusable() => {
-                let Answered {
+                let MemberResponse {
                     connection, pool, ..
-                } = answered;
+                } = member_response;
                 pool.put(connection, self.now.get());
             }
-            Ended::ByClient(ClientError::Aborted(Some(code))) => answered.connection.reset(*code),
+            Ended::ByClient(ClientError::Aborted(Some(code))) => {
+                member_response.connection.reset(*code)
+            }
             Ended::ByMember(_) => upstream.meters.count_truncated(),
             Ended::Whole | Ended::ByClient(_) | Ended::AsTunnel => {}
         }
     }
 
     /// Sends the client what it has yet to take, and takes note of how the response ended.
-    pub(super) async fn conclude(&self, ended: &Ended, call: &mut Call<'_>) {
+    pub(super) async fn finish_response(&self, ended: &Ended, state: &mut RequestState<'_>) {
         match ended {
-            Ended::Whole => relay::finish(call, self.took()).await,
-            Ended::ByClient(fault) => call.notes.note_client_fault(*fault),
+            Ended::Whole => response_body::finish(state, self.elapsed()).await,
+            Ended::ByClient(fault) => state.observer.record_client_error(*fault),
             Ended::ByMember(fault) => {
-                call.notes.note_break(fault);
-                call.notes.close_after(self.took());
+                state.observer.record_abort(fault);
+                state.observer.close_after(self.elapsed());
                 // What came before is worth something, and HTTP/2 is not to overtake it.
-                let _ = poll_fn(|context| call.down.poll_flush(context)).await;
+                let _ = poll_fn(|context| state.downstream.poll_flush(context)).await;
                 yield_now().await;
-                call.down.abort();
+                state.downstream.abort();
             }
             Ended::AsTunnel => {}
         }
@@ -95,8 +108,8 @@ impl Exchange<'_> {
 
     /// Makes the head of a member's response the client's.
     #[inline(always)]
-    fn edit_answer(&self, choice: &Selection, member: &Member, room: &mut Room) {
-        let Room { response, edit, .. } = room;
+    fn edit_response(&self, choice: &Selection, member: &Member, buffers: &mut Buffers) {
+        let Buffers { response, edit, .. } = buffers;
         edit.clear();
         headers::for_client(edit, response, self.route);
         Rewrite {
@@ -113,22 +126,31 @@ impl Exchange<'_> {
     }
 
     /// Copies both ways what client and member say behind a 101.
-    async fn open_tunnel(&self, connection: &mut Connection, idle: Duration, call: &mut Call<'_>) {
-        let Call { down, notes, .. } = call;
+    async fn run_tunnel(
+        &self,
+        connection: &mut Connection,
+        idle: Duration,
+        state: &mut RequestState<'_>,
+    ) {
+        let RequestState {
+            downstream,
+            observer,
+            ..
+        } = state;
         let limits = tunnel::Limits {
             idle,
-            half_ended: self.snapshot.limits.client_timeout,
+            half_closed: self.snapshot.limits.client_timeout,
         };
-        if let Err(fault) = poll_fn(|context| down.poll_flush(context)).await {
-            return notes.note_client_fault(fault);
+        if let Err(fault) = poll_fn(|context| downstream.poll_flush(context)).await {
+            return observer.record_client_error(fault);
         }
-        if let (Some(client), Some(member)) = (down.tunnel(), connection.tunnel()) {
+        if let (Some(client), Some(member)) = (downstream.tunnel(), connection.tunnel()) {
             let (bytes, ended) = tunnel::relay(client, member, limits).await;
-            notes.count_bytes(bytes);
+            observer.count_bytes(bytes);
             if let Err(error) = ended {
                 let address = self.client.address;
                 tracing::debug!(%address, %error, "tunnel aborted");
-                notes.note_break(&error);
+                observer.record_abort(&error);
             }
         }
     }
@@ -145,10 +167,10 @@ impl Exchange<'_> {
             let ours = sticky_cookie::issue(cookie, sticky.separator, route, is_tls);
             edit.add(Known::SetCookie, ours.as_bytes());
         }
-        let view = View::new(self.request, self.client.address.ip());
-        let services = Services::at(self.time());
+        let policy_request = PolicyRequest::new(self.request, self.client.address.ip());
+        let env = PolicyEnv::at(self.time());
         let balancer = &self.cluster.balancer;
-        if let Some(cookie) = balancer.session_cookie(&view, &services, route) {
+        if let Some(cookie) = balancer.session_cookie(&policy_request, &env, route) {
             edit.add(Known::SetCookie, cookie.as_bytes());
         }
     }

@@ -78,13 +78,13 @@ impl Rewrite<'_> {
     pub(crate) fn location(&self, value: &[u8]) -> Option<Vec<u8>> {
         let Some(url) = Url::split(value) else {
             let path = value.first() == Some(&b'/');
-            let path = path.then(|| self.outer_path(value, &self.member.path))?;
+            let path = path.then(|| self.client_path(value, &self.member.path))?;
             return path.filter(|path| path != value);
         };
         let mut members = self.members.iter();
         let member = members.find(|member| url.is_at(member))?;
         let path = if url.path.is_empty() { b"/" } else { url.path };
-        let path = self.outer_path(path, &member.path)?;
+        let path = self.client_path(path, &member.path)?;
         Some(match self.host {
             b"" => path,
             host => [self.scheme.as_bytes(), b"://", host, &path].concat(),
@@ -175,7 +175,7 @@ impl Rewrite<'_> {
             Some((_, outer)) => Some(outer.clone().into_bytes()),
             // Both are the root: each path is the same.
             None if self.is_root_to_root() => None,
-            None if value.starts_with(b"/") => self.outer_path(value, &self.member.path),
+            None if value.starts_with(b"/") => self.client_path(value, &self.member.path),
             None => None,
         }
     }
@@ -199,7 +199,7 @@ impl Rewrite<'_> {
     }
 
     /// A path at a member, as the client knows it; `None` for one that no request through this route can reach.
-    fn outer_path(&self, path: &[u8], base: &str) -> Option<Vec<u8>> {
+    fn client_path(&self, path: &[u8], base: &str) -> Option<Vec<u8>> {
         let inner = format!("{base}{}", self.route.member_path);
         let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
         let (path, suffix) = path.split_at(end.unwrap_or(path.len()));
@@ -321,7 +321,7 @@ fn join(base: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 /// The request target for a member, where it is another than the client's; `path` and `rest` as in [`path_at_member`].
-pub(crate) fn target(
+pub(crate) fn request_target(
     request: &Head,
     path: &[u8],
     rest: usize,

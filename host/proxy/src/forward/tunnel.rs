@@ -23,7 +23,7 @@ pub(super) struct Limits {
     /// While both sides may still send.
     pub(super) idle: Duration,
     /// Once one side has said that it is done.
-    pub(super) half_ended: Duration,
+    pub(super) half_closed: Duration,
 }
 
 /// Copies both ways until both sides are done, or nothing passes for too long: how many bytes went to the client, and why it ended
@@ -33,9 +33,9 @@ pub(super) async fn relay(
     member: &mut dyn Duplex,
     limits: Limits,
 ) -> (usize, io::Result<()>) {
-    let pulse = Rc::new(Pulse::default());
-    let mut client = Watched::new(client, pulse.clone());
-    let mut member = Watched::new(member, pulse.clone());
+    let activity = Rc::new(Activity::default());
+    let mut client = IdleTracked::new(client, activity.clone());
+    let mut member = IdleTracked::new(member, activity.clone());
     let mut idle = Deadline::default();
     let ended = {
         let mut copying = pin!(copy_bidirectional(&mut client, &mut member));
@@ -43,11 +43,11 @@ pub(super) async fn relay(
             if let Poll::Ready(copied) = copying.as_mut().poll(context) {
                 return Poll::Ready(copied.map(|_| ()));
             }
-            let limit = match pulse.has_half_ended.get() {
-                true => limits.half_ended.min(limits.idle),
+            let limit = match activity.is_half_closed.get() {
+                true => limits.half_closed.min(limits.idle),
                 false => limits.idle,
             };
-            if pulse.has_moved.take() || !idle.is_set() {
+            if activity.has_moved.take() || !idle.is_set() {
                 idle.set(Instant::now() + limit);
             }
             idle.poll(context)
@@ -60,31 +60,31 @@ pub(super) async fn relay(
 
 /// What has happened since this was last read.
 #[derive(Debug, Default)]
-struct Pulse {
+struct Activity {
     has_moved: std::cell::Cell<bool>,
     /// Whether a side is done.
-    has_half_ended: std::cell::Cell<bool>,
+    is_half_closed: std::cell::Cell<bool>,
 }
 
 /// One side, watched.
-struct Watched<'s> {
+struct IdleTracked<'s> {
     stream: &'s mut dyn Duplex,
-    pulse: Rc<Pulse>,
+    activity: Rc<Activity>,
     /// Bytes.
     written: usize,
 }
 
-impl<'s> Watched<'s> {
-    fn new(stream: &'s mut dyn Duplex, pulse: Rc<Pulse>) -> Self {
+impl<'s> IdleTracked<'s> {
+    fn new(stream: &'s mut dyn Duplex, activity: Rc<Activity>) -> Self {
         Self {
             stream,
-            pulse,
+            activity,
             written: 0,
         }
     }
 }
 
-impl AsyncRead for Watched<'_> {
+impl AsyncRead for IdleTracked<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -92,22 +92,22 @@ impl AsyncRead for Watched<'_> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *self.stream).poll_read(context, buffer))?;
-        self.pulse.has_moved.set(true);
+        self.activity.has_moved.set(true);
         if buffer.filled().len() == before {
-            self.pulse.has_half_ended.set(true);
+            self.activity.is_half_closed.set(true);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Watched<'_> {
+impl AsyncWrite for IdleTracked<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut *self.stream).poll_write(context, bytes))?;
-        self.pulse.has_moved.set(true);
+        self.activity.has_moved.set(true);
         self.written = self.written.saturating_add(written);
         Poll::Ready(Ok(written))
     }

@@ -5,14 +5,14 @@
 
 use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
 
-use super::{Exchange, ProxyError};
+use super::{ForwardedRequest, ProxyError};
 use equipoise_config::{self as config, Member, Protocol};
 
 /// Protocols that are never passed on: what they do between client and member could not be told from what we do.
-const NEVER: [&str; 2] = ["h2c", "http/2.0"];
+const NEVER_FORWARDED: [&str; 2] = ["h2c", "http/2.0"];
 
 /// A client's wish that its connection becomes something else.
-pub(super) struct Wish {
+pub(super) struct UpgradeRequest {
     /// What the client would have, in its order.
     protocols: Vec<String>,
     /// Whether the request is a GET, as which alone HTTP/2 can pass the wish on.
@@ -21,7 +21,7 @@ pub(super) struct Wish {
     pub(super) is_extended_connect: bool,
 }
 
-impl Wish {
+impl UpgradeRequest {
     /// The wish of a request that has no body; `None` if it has none.
     pub(super) fn of(request: &Head) -> Option<Self> {
         if request.version() < Version::Http11 || !request.has(Known::Upgrade) {
@@ -41,7 +41,7 @@ impl Wish {
     pub(super) fn for_member(&self, member: &Member) -> Option<String> {
         let may_pass = |protocol: &&String| {
             let lower = protocol.to_ascii_lowercase();
-            !NEVER.contains(&&*lower)
+            !NEVER_FORWARDED.contains(&&*lower)
                 && match &member.upgrade {
                     config::Upgrade::Never => false,
                     config::Upgrade::Any => true,
@@ -58,52 +58,55 @@ impl Wish {
     }
 }
 
-impl Exchange<'_> {
+impl ForwardedRequest<'_> {
     /// What this member is asked to become.
     ///
     /// # Errors
     /// Nothing, and the client wants nothing else.
-    pub(super) fn asked(&self, member: &Member) -> Result<Option<String>, ProxyError> {
-        let asked = self.wish.as_ref().and_then(|wish| wish.for_member(member));
-        match asked {
-            None if self.wants_tunnel_only() => Err(ProxyError::UpgradeRejected),
-            asked => Ok(asked),
+    pub(super) fn offered(&self, member: &Member) -> Result<Option<String>, ProxyError> {
+        let offered = self
+            .upgrade
+            .as_ref()
+            .and_then(|upgrade| upgrade.for_member(member));
+        match offered {
+            None if self.requires_upgrade() => Err(ProxyError::UpgradeRejected),
+            offered => Ok(offered),
         }
     }
 
     /// Whether a response that is a success would be taken for a tunnel.
-    pub(super) fn wants_tunnel_only(&self) -> bool {
-        let wish = self.wish.as_ref();
-        wish.is_some_and(|wish| wish.is_extended_connect)
+    pub(super) fn requires_upgrade(&self) -> bool {
+        let upgrade = self.upgrade.as_ref();
+        upgrade.is_some_and(|upgrade| upgrade.is_extended_connect)
     }
 }
 
 /// Says in a member's request what it is asked to become.
-pub(super) fn ask(edit: &mut Edit, protocols: &str) {
+pub(super) fn offer(edit: &mut Edit, protocols: &str) {
     edit.add(Known::Upgrade, protocols.as_bytes());
     edit.add(Known::Connection, b"upgrade");
 }
 
 /// Whether a member's 101 names what it was asked for (RFC 9110, 7.8), and nothing else.
-pub(super) fn is_granted(response: &Head, asked: &str) -> bool {
-    let is_asked = |granted: &[u8]| {
-        let mut asked = asked.split(", ");
-        asked.any(|asked| asked.as_bytes().eq_ignore_ascii_case(granted))
+pub(super) fn is_accepted(response: &Head, offered: &str) -> bool {
+    let is_asked = |accepted: &[u8]| {
+        let mut offered = offered.split(", ");
+        offered.any(|offered| offered.as_bytes().eq_ignore_ascii_case(accepted))
     };
-    let mut granted = response.elements(Known::Upgrade).peekable();
-    granted.peek().is_some() && granted.all(is_asked)
+    let mut accepted = response.elements(Known::Upgrade).peekable();
+    accepted.peek().is_some() && accepted.all(is_asked)
 }
 
 /// Makes of a member's 101, of which what concerns its connection is left out, the response for the client.
-pub(super) fn grant(edit: &mut Edit, response: &Head, is_extended_connect: bool) {
+pub(super) fn accept(edit: &mut Edit, response: &Head, is_extended_connect: bool) {
     if is_extended_connect {
         // Three digits.
         let _ = edit.set_status(200, "OK");
         edit.leave_out(KnownSet::of(&[Known::SecWebsocketAccept]));
         return;
     }
-    for granted in response.all(Known::Upgrade) {
-        edit.add(Known::Upgrade, granted);
+    for accepted in response.all(Known::Upgrade) {
+        edit.add(Known::Upgrade, accepted);
     }
     edit.add(Known::Connection, b"upgrade");
 }

@@ -44,7 +44,7 @@ impl AccessLog {
 
 /// What the log will say of one request. Written when dropped.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct Entry {
     log: AccessLog,
     time: OffsetDateTime,
     started: Instant,
@@ -66,7 +66,7 @@ pub(crate) struct Record {
     error: Option<String>,
 }
 
-impl Record {
+impl Entry {
     /// A request that begins now.
     pub(crate) fn new(log: &AccessLog, client: &Client, request: &Head) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Record {
     }
 
     /// A member is asked.
-    pub(crate) fn note_choice(&mut self, choice: &Selection, session: Option<&Affinity>) {
+    pub(crate) fn record_selection(&mut self, choice: &Selection, session: Option<&Affinity>) {
         let settings = &choice.lease.member().settings;
         self.member = Some(settings.name.clone());
         self.route.clone_from(&settings.route);
@@ -105,12 +105,12 @@ impl Record {
     }
 
     /// The request failed.
-    pub(crate) fn note_failure(&mut self, failure: &dyn Display) {
+    pub(crate) fn record_error(&mut self, failure: &dyn Display) {
         self.error = Some(failure.to_string());
     }
 
     /// The head of the answer is there.
-    pub(crate) fn note_answer(&mut self, status: u16) {
+    pub(crate) fn record_response(&mut self, status: u16) {
         self.status = status;
         self.first_byte_ms = self.elapsed_ms();
     }
@@ -121,7 +121,7 @@ impl Record {
     }
 
     /// The answer's body broke off.
-    pub(crate) fn note_break(&mut self, error: &dyn Display) {
+    pub(crate) fn record_abort(&mut self, error: &dyn Display) {
         self.error = Some(error.to_string());
     }
 
@@ -227,7 +227,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.log.writer.write(&self.line());
     }

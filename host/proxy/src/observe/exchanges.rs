@@ -51,7 +51,7 @@ impl Exchanges {
 }
 
 /// What is known of an exchange before it ends.
-pub struct Opening {
+pub struct OutcomeContext {
     pub(crate) member: u32,
     /// Since when the balancer's clock goes.
     pub(crate) origin: Instant,
@@ -59,7 +59,7 @@ pub struct Opening {
     pub(crate) chosen: Duration,
 }
 
-impl Opening {
+impl OutcomeContext {
     /// An exchange that brought no answer.
     pub(crate) fn failed(&self, failure: Failure) -> Exchange {
         let now = self.origin.elapsed();
@@ -75,20 +75,20 @@ impl Opening {
 }
 
 /// An exchange whose answer has begun, to be told of when that ends.
-pub struct Account {
+pub struct PendingOutcome {
     pub(crate) exchanges: Arc<Exchanges>,
-    pub(crate) opening: Opening,
+    pub(crate) context: OutcomeContext,
     pub(crate) status: u16,
     /// From the decision to the head of the answer.
     pub(crate) latency: Duration,
 }
 
-impl Account {
+impl PendingOutcome {
     /// The exchange is over: its answer came whole, or broke off. The connection has carried `carried` for it.
     pub(crate) fn close(self, failure: Option<Failure>, carried: Traffic) {
         self.exchanges.put(Exchange {
-            member: self.opening.member,
-            at_ms: milliseconds(self.opening.origin.elapsed()),
+            member: self.context.member,
+            at_ms: milliseconds(self.context.origin.elapsed()),
             latency_us: microseconds(self.latency),
             outcome: failure.map_or(Ok(self.status), Err),
             transferred: carried.sent,
@@ -112,13 +112,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_out_and_counted() {
         let exchanges = Exchanges::default();
-        let opening = Opening {
+        let context = OutcomeContext {
             member: 7,
             origin: Instant::now(),
             chosen: Duration::ZERO,
         };
         for _ in 0..MOST_WAITING + 3 {
-            exchanges.put(opening.failed(Failure::BrokenOff));
+            exchanges.put(context.failed(Failure::BrokenOff));
         }
         assert_eq!(exchanges.take_left_out(), 3);
         assert_eq!(exchanges.take_left_out(), 0);

@@ -82,7 +82,7 @@ async fn serve_one(
         request,
         ends,
     } = *incoming;
-    let (head, room) = workspace.split();
+    let (head, buffers) = workspace.split();
     let is_connect = request.is_ok_and(|request| request.is_connect);
     let mut stream = ServerStream {
         stream: Stream::new(mux.clone(), held, ends, false, ErrorCode::INTERNAL_ERROR),
@@ -104,10 +104,10 @@ async fn serve_one(
         add_key(head);
     }
     match request {
-        Ok(_) => forward::serve(client, head, &mut stream, room).await,
+        Ok(_) => forward::serve(client, head, &mut stream, buffers).await,
         Err(violation) => {
             let failure = ProxyError::Malformed(violation);
-            forward::refuse(client, head, failure, &mut stream, room).await;
+            forward::refuse(client, head, failure, &mut stream, buffers).await;
         }
     }
 }
@@ -207,7 +207,7 @@ impl Downstream for ServerStream {
         self.stream.trailers()
     }
 
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
         match self.is_broken {
             true => Poll::Ready(ClientError::Aborted(None)),
             false => {
@@ -252,7 +252,7 @@ impl Downstream for ServerStream {
         self.with_write_timeout(taken, context)
     }
 
-    fn close_behind(&mut self) {}
+    fn close_after_response(&mut self) {}
 
     fn end(&mut self, trailers: Option<&Fields>) {
         if self.is_malformed {

@@ -142,7 +142,7 @@ impl Story {
     }
 
     /// Its route is found, and what there is of a session, or what the plugin that reads sessions did wrong.
-    pub(crate) fn note_route(
+    pub(crate) fn record_route(
         &mut self,
         route: &equipoise_config::Route,
         cluster: &Cluster,
@@ -162,7 +162,7 @@ impl Story {
     }
 
     /// A decision was made.
-    pub(crate) fn note_decision(
+    pub(crate) fn record_decision(
         &mut self,
         snapshot: &Snapshot,
         cluster: &Cluster,
@@ -262,7 +262,7 @@ impl Story {
     }
 
     /// What became of the try that is under way, after so long.
-    pub(crate) fn note_outcome(&mut self, answer: Result<u16, &ProxyError>, now: Duration) {
+    pub(crate) fn record_outcome(&mut self, answer: Result<u16, &ProxyError>, now: Duration) {
         let Some(attempt) = self.attempts.last_mut().filter(|_| self.more_attempts == 0) else {
             return;
         };
@@ -277,12 +277,12 @@ impl Story {
     }
 
     /// The request failed.
-    pub(crate) fn note_failure(&mut self, failure: &dyn std::fmt::Display) {
+    pub(crate) fn record_error(&mut self, failure: &dyn std::fmt::Display) {
         self.failure = Some(failure.to_string());
     }
 
     /// The head of the answer is there.
-    pub(crate) fn note_answer(&mut self, status: u16) {
+    pub(crate) fn record_response(&mut self, status: u16) {
         self.status = status;
         self.duration = self.begun.elapsed();
     }

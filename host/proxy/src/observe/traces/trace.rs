@@ -62,7 +62,7 @@ impl Trace {
     }
 
     /// Its route is found.
-    pub(crate) fn note_route(&mut self, route: &Route, balancer: &str) {
+    pub(crate) fn record_route(&mut self, route: &Route, balancer: &str) {
         if let Some(span) = &mut self.whole {
             let method = method_name(span);
             let path = route.path_label();
@@ -120,17 +120,17 @@ impl Trace {
             return;
         };
         match outcome {
-            Ok(status) => note_status(&mut span, status, 400),
+            Ok(status) => record_status(&mut span, status, 400),
             Err(failure) => {
                 let kind = meters::word(failure).to_owned();
-                note_error(&mut span, kind, failure.to_string());
+                record_error(&mut span, kind, failure.to_string());
             }
         }
         self.put(span);
     }
 
     /// Tells a member of our span of the try.
-    pub(crate) fn mark(&self, edit: &mut Edit, request: &Head) {
+    pub(crate) fn inject(&self, edit: &mut Edit, request: &Head) {
         let context = Context {
             span: self.attempt,
             ..self.context
@@ -143,7 +143,7 @@ impl Trace {
     }
 
     /// The decision can be looked up by this id.
-    pub(crate) fn note_decision(&mut self, id: &str) {
+    pub(crate) fn record_decision(&mut self, id: &str) {
         if let Some(span) = &mut self.whole {
             let id = text("equipoise.decision", id.to_owned());
             span.attributes.push(id);
@@ -151,16 +151,16 @@ impl Trace {
     }
 
     /// The head of the answer is there.
-    pub(crate) fn note_answer(&mut self, status: u16) {
+    pub(crate) fn record_response(&mut self, status: u16) {
         if let Some(span) = &mut self.whole {
-            note_status(span, status, 500);
+            record_status(span, status, 500);
         }
     }
 
     /// The answer's body broke off.
-    pub(crate) fn note_break(&mut self, error: &dyn std::fmt::Display) {
+    pub(crate) fn record_abort(&mut self, error: &dyn std::fmt::Display) {
         if let Some(span) = &mut self.whole {
-            note_error(span, "body".to_owned(), error.to_string());
+            record_error(span, "body".to_owned(), error.to_string());
         }
     }
 
@@ -174,7 +174,7 @@ impl Drop for Trace {
     fn drop(&mut self) {
         // A try that has not ended by itself was given up: the program ends, or the connection broke.
         if let Some(mut span) = self.current.take() {
-            note_error(&mut span, "cancelled".to_owned(), String::new());
+            record_error(&mut span, "cancelled".to_owned(), String::new());
             self.put(span);
         }
         if let Some(span) = self.whole.take() {
@@ -230,15 +230,15 @@ fn method_name(whole: &Span) -> String {
 }
 
 /// The answer's status; from `error` on it is one.
-fn note_status(span: &mut Span, status: u16, error: u16) {
+fn record_status(span: &mut Span, status: u16, error: u16) {
     let code = number("http.response.status_code", status.into());
     span.attributes.push(code);
     if status >= error {
-        note_error(span, status.to_string(), String::new());
+        record_error(span, status.to_string(), String::new());
     }
 }
 
-fn note_error(span: &mut Span, kind: String, message: String) {
+fn record_error(span: &mut Span, kind: String, message: String) {
     span.attributes.push(text("error.type", kind));
     span.status = Some(Status {
         message,

@@ -8,18 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use equipoise_http::{Head, Known, Name};
 use equipoise_sdk::{Host, Level, Request};
 
+use super::retry::RetryState;
 use super::target;
-use super::tries::Tries;
 
 /// A client's request, as it came.
-pub(super) struct View<'request> {
+pub(super) struct PolicyRequest<'request> {
     request: &'request Head,
     client_address: IpAddr,
     attempt: u32,
     tried: &'request [u32],
 }
 
-impl<'request> View<'request> {
+impl<'request> PolicyRequest<'request> {
     /// The request before its first try, of a client at this address, which is a canonical one.
     #[inline]
     pub(crate) fn new(request: &'request Head, client_address: IpAddr) -> Self {
@@ -33,16 +33,16 @@ impl<'request> View<'request> {
 
     /// The request before its next try.
     #[inline]
-    pub(crate) fn tried(self, tries: &'request Tries) -> Self {
+    pub(crate) fn tried(self, retries: &'request RetryState) -> Self {
         Self {
-            attempt: tries.next_attempt(),
-            tried: tries.tried(),
+            attempt: retries.next_attempt(),
+            tried: retries.tried(),
             ..self
         }
     }
 }
 
-impl Request for View<'_> {
+impl Request for PolicyRequest<'_> {
     fn method(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.request.method_bytes())
     }
@@ -80,14 +80,14 @@ impl Request for View<'_> {
 }
 
 /// Time and chance for policies.
-pub struct Services {
+pub struct PolicyEnv {
     /// Of the decision.
     pub now: Duration,
     /// Asked for at most once, so that it stands still.
     unix_ms: OnceCell<u64>,
 }
 
-impl Services {
+impl PolicyEnv {
     /// At this time of the balancer's clock.
     pub fn at(now: Duration) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Services {
     }
 }
 
-impl Host for Services {
+impl Host for PolicyEnv {
     fn random(&self) -> u32 {
         fastrand::u32(..)
     }

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use equipoise_balancer::{Balancer, NoMember, PickArgs, Selection};
 use equipoise_http::{Edit, Head, Name};
 
-use super::{ClientError, Exchange, ProxyError};
+use super::{ClientError, ForwardedRequest, ProxyError};
 use crate::downstream::Client;
-use crate::observe::access_log::Record;
+use crate::observe::access_log::Entry;
 use crate::observe::explain::Story;
 use crate::observe::traces::Trace;
 use crate::snapshot::{Cluster, Snapshot};
 
 /// What is noted of one request. Each part is none where it is not configured.
-pub(crate) struct Notes<'request> {
+pub(crate) struct RequestObserver<'request> {
     snapshot: &'request Snapshot,
     /// When its head was there.
     pub(super) begun: Instant,
     /// The number of its route, and the balancer behind that; none before they are found.
     place: Option<(usize, &'request Cluster)>,
     /// Its line in the access log.
-    record: Option<Box<Record>>,
+    entry: Option<Box<Entry>>,
     /// Why it went where it went.
     story: Option<Box<Story>>,
     /// Its place in a trace.
@@ -33,7 +33,7 @@ pub(crate) struct Notes<'request> {
     is_closed: bool,
 }
 
-impl<'request> Notes<'request> {
+impl<'request> RequestObserver<'request> {
     /// A request that begins now.
     #[inline(always)]
     pub(super) fn begin(client: &Client, snapshot: &'request Snapshot, request: &Head) -> Self {
@@ -44,7 +44,7 @@ impl<'request> Notes<'request> {
             snapshot,
             begun: Instant::now(),
             place: None,
-            record: log.map(|log| Box::new(Record::new(log, client, request))),
+            entry: log.map(|log| Box::new(Entry::new(log, client, request))),
             story: explain.map(|_| {
                 // Of another request.
                 snapshot.take_fault();
@@ -57,25 +57,25 @@ impl<'request> Notes<'request> {
     }
 
     /// The manager answers it.
-    pub(super) fn note_manager(&mut self) {
+    pub(super) fn record_manager(&mut self) {
         self.is_for_manager = true;
     }
 
     /// Its route is found.
-    pub(super) fn note_route(&mut self, number: usize, cluster: &'request Cluster) {
+    pub(super) fn record_route(&mut self, number: usize, cluster: &'request Cluster) {
         self.place = Some((number, cluster));
         if let Some(trace) = &mut self.trace {
             let balancer = &cluster.balancer.settings().name;
-            trace.note_route(&self.snapshot.config.routes[number], balancer);
+            trace.record_route(&self.snapshot.config.routes[number], balancer);
         }
     }
 
     /// What there is to know before a member is chosen.
-    pub(super) fn note_session(&mut self, exchange: &Exchange<'_>) {
+    pub(super) fn record_session(&mut self, forwarded: &ForwardedRequest<'_>) {
         if let Some(story) = &mut self.story {
             let fault = self.snapshot.take_fault();
-            let session = exchange.session.as_ref();
-            story.note_route(exchange.route, exchange.cluster, session, fault);
+            let session = forwarded.session.as_ref();
+            story.record_route(forwarded.route, forwarded.cluster, session, fault);
         }
     }
 
@@ -83,19 +83,19 @@ impl<'request> Notes<'request> {
     #[inline]
     pub(super) fn choose(
         &mut self,
-        exchange: &Exchange<'_>,
+        forwarded: &ForwardedRequest<'_>,
         query: &PickArgs<'_>,
     ) -> Result<Selection, NoMember> {
-        let balancer: &Balancer = &exchange.cluster.balancer;
+        let balancer: &Balancer = &forwarded.cluster.balancer;
         match &mut self.story {
             None => balancer.choose(query),
             Some(story) => {
                 // Of another request.
                 self.snapshot.take_fault();
                 let (decision, explanation) = balancer.explain(query);
-                story.note_decision(
+                story.record_decision(
                     self.snapshot,
-                    exchange.cluster,
+                    forwarded.cluster,
                     &decision,
                     explanation,
                     query.now,
@@ -107,27 +107,31 @@ impl<'request> Notes<'request> {
 
     /// A member is asked.
     #[inline(always)]
-    pub(super) fn note_choice(&mut self, exchange: &Exchange<'_>, choice: &Selection) {
-        let (cluster, session) = (exchange.cluster, exchange.session.as_ref());
+    pub(super) fn record_selection(
+        &mut self,
+        forwarded: &ForwardedRequest<'_>,
+        choice: &Selection,
+    ) {
+        let (cluster, session) = (forwarded.cluster, forwarded.session.as_ref());
         let meters = &cluster.meters;
         meters.count_choice(choice, cluster.config.method, session);
-        if let Some(record) = &mut self.record {
-            record.note_choice(choice, session);
+        if let Some(entry) = &mut self.entry {
+            entry.record_selection(choice, session);
         }
         if let Some(trace) = &mut self.trace {
             trace.begin_try(
                 choice,
                 cluster.config.method,
-                &exchange.upstream(choice).config,
+                &forwarded.upstream(choice).config,
             );
         }
     }
 
     /// The member answered with this status, or did not, for this reason.
     #[inline(always)]
-    pub(super) fn note_outcome(&mut self, outcome: Result<u16, &ProxyError>) {
+    pub(super) fn record_outcome(&mut self, outcome: Result<u16, &ProxyError>) {
         if let Some(story) = &mut self.story {
-            story.note_outcome(outcome, self.snapshot.now());
+            story.record_outcome(outcome, self.snapshot.now());
         }
         if let Some(trace) = &mut self.trace {
             trace.end_try(outcome);
@@ -135,9 +139,9 @@ impl<'request> Notes<'request> {
     }
 
     /// Tells a member what it has to know of the request's trace.
-    pub(super) fn mark(&self, edit: &mut Edit, request: &Head) {
+    pub(super) fn inject_trace(&self, edit: &mut Edit, request: &Head) {
         if let Some(trace) = &self.trace {
-            trace.mark(edit, request);
+            trace.inject(edit, request);
         }
     }
 
@@ -147,61 +151,61 @@ impl<'request> Notes<'request> {
             cluster.meters.count_refusal();
         }
         self.snapshot.meters.refusals.count(error);
-        if let Some(record) = &mut self.record {
-            record.note_failure(error);
+        if let Some(entry) = &mut self.entry {
+            entry.record_error(error);
         }
         if let Some(story) = &mut self.story {
-            story.note_failure(error);
+            story.record_error(error);
         }
     }
 
     /// The head of the response is there; it may get a field more.
     #[inline(always)]
-    pub(super) fn note_answer(&mut self, status: u16, edit: &mut Edit) {
+    pub(super) fn record_response(&mut self, status: u16, edit: &mut Edit) {
         match self.place {
             Some((route, _)) => self.snapshot.route_meters[route].count(status),
             None if self.is_for_manager => self.snapshot.meters.manager.count(status),
             None => self.snapshot.meters.unrouted.count(status),
         }
         if let (Some(mut story), Some(explain)) = (self.story.take(), &self.snapshot.explain) {
-            story.note_answer(status);
+            story.record_response(status);
             let id = explain.keep(story);
             if let Some(trace) = &mut self.trace {
-                trace.note_decision(&id);
+                trace.record_decision(&id);
             }
             if let Some(name) = &explain.config.header {
                 edit.add(Name::of(name.as_str().as_bytes()), id.as_bytes());
             }
         }
         if let Some(trace) = &mut self.trace {
-            trace.note_answer(status);
+            trace.record_response(status);
         }
-        if let Some(record) = &mut self.record {
-            record.note_answer(status);
+        if let Some(entry) = &mut self.entry {
+            entry.record_response(status);
         }
     }
 
     /// So many bytes of the response's body went to the client.
     pub(super) fn count_bytes(&mut self, bytes: usize) {
-        if let Some(record) = &mut self.record {
-            record.count_bytes(bytes);
+        if let Some(entry) = &mut self.entry {
+            entry.count_bytes(bytes);
         }
     }
 
     /// The response broke off.
-    pub(super) fn note_break(&mut self, error: &dyn Display) {
-        if let Some(record) = &mut self.record {
-            record.note_break(error);
+    pub(super) fn record_abort(&mut self, error: &dyn Display) {
+        if let Some(entry) = &mut self.entry {
+            entry.record_abort(error);
         }
         if let Some(trace) = &mut self.trace {
-            trace.note_break(error);
+            trace.record_abort(error);
         }
     }
 
     /// The client does not take all of the response.
-    pub(super) fn note_client_fault(&mut self, fault: ClientError) {
+    pub(super) fn record_client_error(&mut self, fault: ClientError) {
         self.snapshot.meters.refusals.count(&fault.into());
-        self.note_break(&fault);
+        self.record_abort(&fault);
     }
 
     /// The request is over, if that was not noted before.
@@ -217,7 +221,7 @@ impl<'request> Notes<'request> {
         if let Some((_, cluster)) = self.place.take() {
             cluster.meters.durations.observe(took);
         }
-        self.record = None;
+        self.entry = None;
         self.trace = None;
     }
 }

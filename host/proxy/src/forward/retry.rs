@@ -7,7 +7,7 @@ use crate::forward::error::ProxyError;
 
 /// The tries of one request.
 #[derive(Debug)]
-pub(crate) struct Tries {
+pub(crate) struct RetryState {
     /// Members that had their chance.
     tried: SmallVec<[u32; 4]>,
     /// How many tries there were.
@@ -17,12 +17,12 @@ pub(crate) struct Tries {
     /// Whether a kept connection turned out to be gone, so that no other kept one is trusted.
     needs_fresh_connection: bool,
     /// Whether a member broke off that should have answered.
-    has_broken_off: bool,
+    has_reset: bool,
 }
 
 /// What follows a try that did not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum RetryDecision {
     /// Nothing: no try is left.
     None,
     /// Another try, since the connection was gone before the member could fail.
@@ -31,7 +31,7 @@ pub(crate) enum Next {
     Retry,
 }
 
-impl Tries {
+impl RetryState {
     /// A request that may be tried `max_attempts` times after its first try.
     pub(super) fn new(max_attempts: usize) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Tries {
             count: 0,
             left: max_attempts,
             needs_fresh_connection: false,
-            has_broken_off: false,
+            has_reset: false,
         }
     }
 
@@ -59,7 +59,7 @@ impl Tries {
     }
 
     /// What follows an answer that is not good enough.
-    pub(crate) fn next_after_answer(&mut self, choice: &Selection) -> Next {
+    pub(crate) fn after_response(&mut self, choice: &Selection) -> RetryDecision {
         self.count += 1;
         self.next(choice)
     }
@@ -68,33 +68,33 @@ impl Tries {
     ///
     /// A kept connection may be gone by no fault of the member: that takes no try away, and a session stays where it is. A
     /// member that breaks off on a new connection may do so because of the request, so that one other is asked at most.
-    pub(crate) fn next_after_error(
+    pub(crate) fn after_error(
         &mut self,
         choice: &Selection,
         error: &ProxyError,
         was_reused: bool,
-    ) -> Next {
+    ) -> RetryDecision {
         self.count += 1;
-        let has_broken_off = matches!(error, ProxyError::Reset(_));
-        if was_reused && (has_broken_off || matches!(error, ProxyError::NotSent)) {
+        let has_reset = matches!(error, ProxyError::Reset(_));
+        if was_reused && (has_reset || matches!(error, ProxyError::NotSent)) {
             self.needs_fresh_connection = true;
             if !choice.sticky {
                 self.tried.push(choice.lease.member().id);
             }
-            return Next::Free;
+            return RetryDecision::Free;
         }
-        if has_broken_off && std::mem::replace(&mut self.has_broken_off, true) {
-            return Next::None;
+        if has_reset && std::mem::replace(&mut self.has_reset, true) {
+            return RetryDecision::None;
         }
         self.next(choice)
     }
 
-    fn next(&mut self, choice: &Selection) -> Next {
+    fn next(&mut self, choice: &Selection) -> RetryDecision {
         let Some(left) = self.left.checked_sub(1) else {
-            return Next::None;
+            return RetryDecision::None;
         };
         self.left = left;
         self.tried.push(choice.lease.member().id);
-        Next::Retry
+        RetryDecision::Retry
     }
 }

@@ -10,10 +10,10 @@ use equipoise_http::{Head, Known, Method};
 use equipoise_sdk::health;
 use tokio::time::Instant;
 
-use super::Call;
+use super::RequestState;
 use super::downstream::{ClientError, Downstream, Piece};
-use super::upload::RequestBodyError;
-use super::workspace::Room;
+use super::request_body::RequestBodyError;
+use super::workspace::Buffers;
 use crate::upstream::{Connection, MemberError};
 
 /// How a member's response ended.
@@ -23,19 +23,19 @@ pub(super) enum Ended {
     /// The client does not take all of it.
     ByClient(ClientError),
     /// The member did not send all of it.
-    ByMember(Cut),
+    ByMember(Truncation),
     /// It made the connection a tunnel, which is closed.
     AsTunnel,
 }
 
 /// Why a member did not send all of its response.
-pub(super) enum Cut {
+pub(super) enum Truncation {
     Fault(MemberError),
     /// Nothing came for the member's `timeout`.
     Stalled(Duration),
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for Truncation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => write!(formatter, "response body truncated: {fault}"),
@@ -49,24 +49,24 @@ impl Ended {
     pub(super) fn failure(&self) -> Option<health::Failure> {
         match self {
             Self::Whole | Self::ByClient(_) | Self::AsTunnel => None,
-            Self::ByMember(Cut::Fault(_)) => Some(health::Failure::BrokenOff),
-            Self::ByMember(Cut::Stalled(_)) => Some(health::Failure::TimedOut),
+            Self::ByMember(Truncation::Fault(_)) => Some(health::Failure::BrokenOff),
+            Self::ByMember(Truncation::Stalled(_)) => Some(health::Failure::TimedOut),
         }
     }
 }
 
 /// A response's body on its way.
-pub(super) struct Relay {
+pub(super) struct ResponseBody {
     /// How long the member may send nothing.
-    patience: Duration,
+    timeout: Duration,
     has_trailers: bool,
 }
 
-impl Relay {
+impl ResponseBody {
     /// One that gives the member so much time for each piece.
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
-            patience,
+            timeout,
             has_trailers: false,
         }
     }
@@ -76,35 +76,35 @@ impl Relay {
     pub(super) fn poll(
         &mut self,
         member: &mut Connection,
-        call: &mut Call<'_>,
+        state: &mut RequestState<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Ended> {
-        let Call {
-            down: client,
-            room,
-            upload,
-            notes,
-        } = call;
+        let RequestState {
+            downstream: client,
+            buffers,
+            body,
+            observer,
+        } = state;
         let mut awaits_client = false;
-        if let Some(upload) = upload.as_mut().filter(|upload| !upload.is_done()) {
-            match upload.poll(context, &mut room.replay, *client, member) {
+        if let Some(body) = body.as_mut().filter(|body| !body.is_done()) {
+            match body.poll(context, &mut buffers.replay, *client, member) {
                 Poll::Ready(Err(RequestBodyError::Client(fault))) => {
                     return Poll::Ready(Ended::ByClient(fault));
                 }
                 // It has answered, and wants no more of it.
-                Poll::Ready(Err(RequestBodyError::Member(_))) => upload.give_up(),
+                Poll::Ready(Err(RequestBodyError::Member(_))) => body.stop(),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            awaits_client = upload.awaits_client();
+            awaits_client = body.awaits_client();
         }
         loop {
             match member.poll_body(context) {
                 Poll::Ready(Ok(Piece::Data)) => {
-                    room.deadline.clear();
+                    buffers.deadline.clear();
                     match client.poll_payload(context, member.payload()) {
                         Poll::Ready(Ok(taken)) => {
                             member.consume(taken);
-                            notes.count_bytes(taken);
+                            observer.count_bytes(taken);
                         }
                         Poll::Ready(Err(fault)) => return Poll::Ready(Ended::ByClient(fault)),
                         // The client's turn.
@@ -114,14 +114,14 @@ impl Relay {
                 Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
                 Poll::Ready(Ok(Piece::End)) => {
                     client.end(member.trailers().filter(|_| self.has_trailers));
-                    room.deadline.clear();
+                    buffers.deadline.clear();
                     return Poll::Ready(Ended::Whole);
                 }
                 Poll::Ready(Err(fault)) => {
-                    return Poll::Ready(Ended::ByMember(Cut::Fault(fault)));
+                    return Poll::Ready(Ended::ByMember(Truncation::Fault(fault)));
                 }
                 Poll::Pending => {
-                    return self.poll_waiting(*client, room, awaits_client, context);
+                    return self.poll_waiting(*client, buffers, awaits_client, context);
                 }
             }
         }
@@ -131,7 +131,7 @@ impl Relay {
     fn poll_waiting(
         &self,
         client: &mut dyn Downstream,
-        room: &mut Room,
+        buffers: &mut Buffers,
         awaits_client: bool,
         context: &mut Context<'_>,
     ) -> Poll<Ended> {
@@ -139,33 +139,36 @@ impl Relay {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(fault)) => return Poll::Ready(Ended::ByClient(fault)),
             Poll::Pending => {
-                room.deadline.clear();
+                buffers.deadline.clear();
                 return Poll::Pending;
             }
         }
-        if !awaits_client && let Poll::Ready(fault) = client.poll_gone(context) {
+        if !awaits_client && let Poll::Ready(fault) = client.poll_closed(context) {
             return Poll::Ready(Ended::ByClient(fault));
         }
-        if !room.deadline.is_set() {
-            room.deadline.set(Instant::now() + self.patience);
+        if !buffers.deadline.is_set() {
+            buffers.deadline.set(Instant::now() + self.timeout);
         }
-        room.deadline.poll(context).map(|()| match awaits_client {
-            // The member may be waiting for the rest of the request.
-            true => Ended::ByClient(ClientError::TimedOut),
-            false => Ended::ByMember(Cut::Stalled(self.patience)),
-        })
+        buffers
+            .deadline
+            .poll(context)
+            .map(|()| match awaits_client {
+                // The member may be waiting for the rest of the request.
+                true => Ended::ByClient(ClientError::TimedOut),
+                false => Ended::ByMember(Truncation::Stalled(self.timeout)),
+            })
     }
 }
 
 /// Sends a response of ours.
-pub(super) async fn answer(request: &Head, body: &[u8], call: &mut Call<'_>) {
-    let Call {
-        down: client,
-        room,
-        notes,
+pub(super) async fn send_local(request: &Head, body: &[u8], state: &mut RequestState<'_>) {
+    let RequestState {
+        downstream: client,
+        buffers,
+        observer,
         ..
-    } = call;
-    let Room { response, edit, .. } = &mut **room;
+    } = state;
+    let Buffers { response, edit, .. } = &mut **buffers;
     let length = body.len();
     // Digits, and a name that is known.
     let _ = response.push(
@@ -191,18 +194,18 @@ pub(super) async fn answer(request: &Head, body: &[u8], call: &mut Call<'_>) {
     })
     .await;
     if let Err(fault) = sent {
-        return notes.note_client_fault(fault);
+        return observer.record_client_error(fault);
     }
-    notes.count_bytes(if is_sent { length } else { 0 });
+    observer.count_bytes(if is_sent { length } else { 0 });
     client.end(None);
-    let took = call.notes.begun.elapsed();
-    finish(call, took).await;
+    let took = state.observer.begun.elapsed();
+    finish(state, took).await;
 }
 
 /// Writes what is left of a response; noted before, so that a client that has it finds it in logs and metrics.
-pub(super) async fn finish(call: &mut Call<'_>, took: Duration) {
-    call.notes.close_after(took);
-    if let Err(fault) = poll_fn(|context| call.down.poll_flush(context)).await {
-        call.notes.note_client_fault(fault);
+pub(super) async fn finish(state: &mut RequestState<'_>, took: Duration) {
+    state.observer.close_after(took);
+    if let Err(fault) = poll_fn(|context| state.downstream.poll_flush(context)).await {
+        state.observer.record_client_error(fault);
     }
 }

@@ -12,13 +12,13 @@ use crate::rate::Rate;
 /// sends or takes is worth at the least rate. As long as nothing is waited for, it costs nothing, not even a look at the
 /// clock.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ProgressTimeout {
     timeout: Duration,
     deadline: Deadline,
     rate: Rate,
 }
 
-impl Patience {
+impl ProgressTimeout {
     /// Waits for `timeout` at once, and for `least` bytes a second on average; 0 is for any rate.
     pub fn new(timeout: Duration, least: usize) -> Self {
         Self {

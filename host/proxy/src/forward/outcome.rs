@@ -3,13 +3,13 @@
 use equipoise_balancer::{AttemptOutcome, Selection};
 use equipoise_sdk::health;
 
-use super::Exchange;
-use crate::observe::{Account, Opening};
+use super::ForwardedRequest;
+use crate::observe::{OutcomeContext, PendingOutcome};
 
-impl Exchange<'_> {
+impl ForwardedRequest<'_> {
     /// What became of a request at its member that did not answer, for the balancer and its judge.
     #[cold]
-    pub(super) fn report_trouble(&self, choice: &Selection, outcome: AttemptOutcome) {
+    pub(super) fn report_failure(&self, choice: &Selection, outcome: AttemptOutcome) {
         self.report(choice, outcome);
     }
 
@@ -27,25 +27,29 @@ impl Exchange<'_> {
         if let Some(exchanges) = &self.cluster.exchanges
             && let Some(failure) = failure(outcome)
         {
-            exchanges.put(self.opening(choice).failed(failure));
+            exchanges.put(self.outcome_context(choice).failed(failure));
         }
     }
 
     /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
     #[inline]
-    pub(super) fn account(&self, choice: &Selection, status: u16) -> Option<Box<Account>> {
+    pub(super) fn pending_outcome(
+        &self,
+        choice: &Selection,
+        status: u16,
+    ) -> Option<Box<PendingOutcome>> {
         let exchanges = self.cluster.exchanges.as_ref()?;
         let latency = self.time().saturating_sub(choice.lease.since());
-        Some(Box::new(Account {
+        Some(Box::new(PendingOutcome {
             exchanges: exchanges.clone(),
-            opening: self.opening(choice),
+            context: self.outcome_context(choice),
             status,
             latency,
         }))
     }
 
-    fn opening(&self, choice: &Selection) -> Opening {
-        Opening {
+    fn outcome_context(&self, choice: &Selection) -> OutcomeContext {
+        OutcomeContext {
             member: choice.lease.member().id,
             origin: self.snapshot.started(),
             chosen: choice.lease.since(),

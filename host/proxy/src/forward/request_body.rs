@@ -8,7 +8,7 @@ use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
 use super::downstream::{ClientError, Downstream, Piece};
-use crate::patience::Patience;
+use crate::progress_timeout::ProgressTimeout;
 use crate::upstream::{Connection, MemberError};
 use crate::wire::COPIED;
 use equipoise_config::Limits;
@@ -17,7 +17,7 @@ use equipoise_config::Limits;
 ///
 /// What was read of it is kept in memory, without its framing, while it fits into `limit` bytes and another member may still
 /// have to be sent it.
-pub(crate) struct Upload {
+pub(crate) struct RequestBody {
     framing: Framing,
     limit: usize,
     /// Whether the request may be tried again once a member has begun to read it.
@@ -25,14 +25,14 @@ pub(crate) struct Upload {
     /// How much of what is kept was sent to the present member.
     sent: usize,
     /// Whether data was read that is kept no more.
-    is_lossy: bool,
+    is_incomplete: bool,
     has_trailers: bool,
     /// Whether the client has sent all of it.
     has_ended: bool,
     /// Whether the present member was sent the end, and all of it.
     progress: Progress,
     /// Whether the member has yet to ask for it (`ping`).
-    awaits_go_ahead: bool,
+    awaits_continue: bool,
     /// Whether the member waits for us because we wait for the client.
     awaits_client: bool,
     /// When the last data went to a member.
@@ -41,7 +41,7 @@ pub(crate) struct Upload {
     has_progressed: bool,
     /// How long the client may leave us waiting; none once the member has answered: client and member may then talk with
     /// each other as slowly as they like.
-    patience: Option<Patience>,
+    timeout: Option<ProgressTimeout>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) enum RequestBodyError {
     Member(MemberError),
 }
 
-impl Upload {
+impl RequestBody {
     /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
     ///
     /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
@@ -83,15 +83,15 @@ impl Upload {
             limit,
             is_idempotent: request.method().is_idempotent(),
             sent: 0,
-            is_lossy: false,
+            is_incomplete: false,
             has_trailers: false,
             has_ended: false,
             progress: Progress::Sending,
-            awaits_go_ahead: false,
+            awaits_continue: false,
             awaits_client: false,
             last_progress: None,
             has_progressed: false,
-            patience: Some(Patience::new(limits.client_timeout, rate)),
+            timeout: Some(ProgressTimeout::new(limits.client_timeout, rate)),
         })
     }
 
@@ -101,8 +101,8 @@ impl Upload {
     }
 
     /// Whether all of it can be sent to another member.
-    pub(crate) fn can_be_sent_again(&self) -> bool {
-        !self.is_lossy
+    pub(crate) fn is_replayable(&self) -> bool {
+        !self.is_incomplete
     }
 
     /// Whether nothing more is to be sent to the present member.
@@ -116,23 +116,23 @@ impl Upload {
     }
 
     /// Whether the member has yet to ask for it.
-    pub(crate) fn awaits_go_ahead(&self) -> bool {
-        self.awaits_go_ahead
+    pub(crate) fn awaits_continue(&self) -> bool {
+        self.awaits_continue
     }
 
     /// It goes to another member, from its start; once that asks for it, if it is to.
     pub(crate) fn rewind(&mut self, ping: Option<Duration>) {
         self.sent = 0;
         self.progress = Progress::Sending;
-        self.awaits_go_ahead = ping.is_some();
+        self.awaits_continue = ping.is_some();
         self.awaits_client = false;
         self.last_progress = None;
         self.has_progressed = true;
     }
 
     /// The member asks for it.
-    pub(crate) fn go_ahead(&mut self) {
-        self.awaits_go_ahead = false;
+    pub(crate) fn continue_received(&mut self) {
+        self.awaits_continue = false;
     }
 
     /// Since when the member has been the one to be waited for; `None` while the client is.
@@ -142,16 +142,16 @@ impl Upload {
 
     /// The member has answered: what the client still sends may take its time, and nothing is sent again. A member that answers
     /// without having asked for it gets none.
-    pub(crate) fn relax(&mut self) {
-        self.patience = None;
+    pub(crate) fn response_started(&mut self) {
+        self.timeout = None;
         self.limit = 0;
-        if self.awaits_go_ahead {
-            self.give_up();
+        if self.awaits_continue {
+            self.stop();
         }
     }
 
     /// Nothing more goes to the member.
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.progress = Progress::Done;
     }
 
@@ -163,14 +163,14 @@ impl Upload {
         client: &mut dyn Downstream,
         member: &mut Connection,
     ) -> Poll<Result<(), RequestBodyError>> {
-        let polled = self.carry_on(context, replay, client, member);
+        let polled = self.poll_send(context, replay, client, member);
         if std::mem::take(&mut self.has_progressed) {
             self.last_progress = Some(Instant::now());
         }
         polled
     }
 
-    fn carry_on(
+    fn poll_send(
         &mut self,
         context: &mut Context<'_>,
         replay: &mut Vec<u8>,
@@ -178,7 +178,7 @@ impl Upload {
         member: &mut Connection,
     ) -> Poll<Result<(), RequestBodyError>> {
         loop {
-            if self.awaits_go_ahead {
+            if self.awaits_continue {
                 let flushed = member.poll_flush(context);
                 return match flushed {
                     Poll::Ready(Err(fault)) => Poll::Ready(Err(RequestBodyError::Member(fault))),
@@ -192,14 +192,14 @@ impl Upload {
                 continue;
             }
             if !client.payload().is_empty() {
-                if self.takes(replay, client.payload().len(), member) {
+                if self.can_keep(replay, client.payload().len(), member) {
                     replay.extend_from_slice(client.payload());
                     client.consume(client.payload().len());
                     continue;
                 }
                 let taken = ready!(member.poll_payload(context, client.payload()));
                 client.consume(taken.map_err(RequestBodyError::Member)?);
-                self.drop_kept(replay);
+                self.discard_kept(replay);
                 self.has_progressed = true;
                 continue;
             }
@@ -208,12 +208,12 @@ impl Upload {
             }
             self.awaits_client = true;
             match client.poll_body(context) {
-                Poll::Pending => return self.poll_patience(context, member),
-                Poll::Ready(Ok(Piece::Data)) => self.note_progress(client.payload().len()),
+                Poll::Pending => return self.poll_client_timeout(context, member),
+                Poll::Ready(Ok(Piece::Data)) => self.record_progress(client.payload().len()),
                 Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
                 Poll::Ready(Ok(Piece::End)) => {
                     self.has_ended = true;
-                    self.note_progress(0);
+                    self.record_progress(0);
                 }
                 Poll::Ready(Err(fault)) => {
                     return Poll::Ready(Err(RequestBodyError::Client(fault)));
@@ -225,24 +225,24 @@ impl Upload {
     /// Whether a piece of so many bytes is kept before it is sent: it fits, and the member may fail in a way after which another
     /// is asked. A large piece goes from where it is instead, and is given up when the member has taken some of it; until then,
     /// it is there for another member.
-    fn takes(&self, replay: &[u8], bytes: usize, member: &Connection) -> bool {
+    fn can_keep(&self, replay: &[u8], bytes: usize, member: &Connection) -> bool {
         let may_come_again =
             self.is_idempotent || member.speaks_http2() || (bytes <= COPIED && !member.has_sent());
-        !self.is_lossy && may_come_again && replay.len() + bytes <= self.limit
+        !self.is_incomplete && may_come_again && replay.len() + bytes <= self.limit
     }
 
     /// A part of the body went to the member that is not kept: nothing of it can be sent again.
-    fn drop_kept(&mut self, replay: &mut Vec<u8>) {
-        self.is_lossy = true;
+    fn discard_kept(&mut self, replay: &mut Vec<u8>) {
+        self.is_incomplete = true;
         replay.clear();
         self.sent = 0;
     }
 
-    fn note_progress(&mut self, bytes: usize) {
+    fn record_progress(&mut self, bytes: usize) {
         self.awaits_client = false;
         self.has_progressed = true;
-        if let Some(patience) = &mut self.patience {
-            patience.pass(bytes);
+        if let Some(timeout) = &mut self.timeout {
+            timeout.pass(bytes);
         }
     }
 
@@ -266,7 +266,7 @@ impl Upload {
     }
 
     /// Nothing more has come: flushes to the member. Ready when the client has timed out.
-    fn poll_patience(
+    fn poll_client_timeout(
         &mut self,
         context: &mut Context<'_>,
         member: &mut Connection,
@@ -274,10 +274,10 @@ impl Upload {
         if let Poll::Ready(Err(fault)) = member.poll_flush(context) {
             return Poll::Ready(Err(RequestBodyError::Member(fault)));
         }
-        let Some(patience) = &mut self.patience else {
+        let Some(timeout) = &mut self.timeout else {
             return Poll::Pending;
         };
-        ready!(patience.poll(context));
+        ready!(timeout.poll(context));
         Poll::Ready(Err(RequestBodyError::Client(ClientError::TimedOut)))
     }
 }
@@ -360,7 +360,7 @@ mod tests {
             &self.trailers
         }
 
-        fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<ClientError> {
+        fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<ClientError> {
             Poll::Pending
         }
 
@@ -380,7 +380,7 @@ mod tests {
             unreachable!("nothing is answered")
         }
 
-        fn close_behind(&mut self) {}
+        fn close_after_response(&mut self) {}
 
         fn end(&mut self, _: Option<&Fields>) {
             unreachable!("nothing is answered")
@@ -416,11 +416,11 @@ mod tests {
     }
 
     /// A request with a body that is kept up to `limit` bytes.
-    fn upload(client: &Client, limit: usize) -> Upload {
-        upload_by(b"PUT", client, limit)
+    fn request_body(client: &Client, limit: usize) -> RequestBody {
+        request_body_of(b"PUT", client, limit)
     }
 
-    fn upload_by(method: &[u8], client: &Client, limit: usize) -> Upload {
+    fn request_body_of(method: &[u8], client: &Client, limit: usize) -> RequestBody {
         let mut head = Head::new();
         head.begin_request(method, b"/", equipoise_http::Version::Http11)
             .unwrap();
@@ -429,7 +429,7 @@ mod tests {
             client_rate: 0,
             ..Limits::default()
         };
-        Upload::of(client.framing, &head, limit, &limits).unwrap()
+        RequestBody::of(client.framing, &head, limit, &limits).unwrap()
     }
 
     fn begin(connection: &mut Connection, framing: Framing) {
@@ -441,14 +441,18 @@ mod tests {
     }
 
     /// Sends the body to a new member: what of it arrives there.
-    async fn deliver(upload: &mut Upload, replay: &mut Vec<u8>, client: &mut Client) -> Vec<u8> {
+    async fn deliver(
+        request: &mut RequestBody,
+        replay: &mut Vec<u8>,
+        client: &mut Client,
+    ) -> Vec<u8> {
         let (mut connection, mut far) = member().await;
-        begin(&mut connection, upload.framing());
-        upload.rewind(None);
+        begin(&mut connection, request.framing());
+        request.rewind(None);
         let sending = async move {
-            let sent = poll_fn(|context| upload.poll(context, replay, client, &mut connection));
+            let sent = poll_fn(|context| request.poll(context, replay, client, &mut connection));
             assert!(sent.await.is_ok());
-            assert!(upload.is_done());
+            assert!(request.is_done());
         };
         let mut arrived = Vec::new();
         let ((), read) = tokio::join!(sending, far.read_to_end(&mut arrived));
@@ -468,12 +472,12 @@ mod tests {
             let body = pieces.concat();
             let framing = Framing::Length(body.len() as u64);
             let mut client = Client::sending(framing, pieces.iter().copied());
-            let mut upload = upload(&client, 1 << 20);
+            let mut request = request_body(&client, 1 << 20);
             let mut replay = Vec::new();
             for _ in 0..3 {
-                let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+                let arrived = deliver(&mut request, &mut replay, &mut client).await;
                 assert!(arrived == body);
-                assert!(upload.can_be_sent_again());
+                assert!(request.is_replayable());
             }
         }
     }
@@ -482,10 +486,10 @@ mod tests {
     async fn trailers_go_with_the_body_to_each_member() {
         let mut client = Client::sending(Framing::Chunked, [&b"body"[..]]);
         client.trailers.push(b"X-Sum", b"7").unwrap();
-        let mut upload = upload(&client, 100);
+        let mut request = request_body(&client, 100);
         let mut replay = Vec::new();
         for _ in 0..2 {
-            let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+            let arrived = deliver(&mut request, &mut replay, &mut client).await;
             assert_eq!(arrived, b"4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n");
         }
     }
@@ -495,11 +499,11 @@ mod tests {
         let piece = [b'x'; 1000];
         let framing = Framing::Length(100_000);
         let mut client = Client::sending(framing, (0..100).map(|_| &piece[..]));
-        let mut upload = upload(&client, 50_500);
+        let mut request = request_body(&client, 50_500);
         let mut replay = Vec::new();
-        let arrived = deliver(&mut upload, &mut replay, &mut client).await;
+        let arrived = deliver(&mut request, &mut replay, &mut client).await;
         assert_eq!(arrived.len(), 100_000);
-        assert!(!upload.can_be_sent_again());
+        assert!(!request.is_replayable());
         assert!(replay.is_empty());
     }
 
@@ -508,11 +512,11 @@ mod tests {
         let large = vec![b'x'; 300_000];
         let framing = Framing::Length(large.len() as u64);
         let mut client = Client::sending(framing, [&large[..]]);
-        let mut upload = upload_by(b"POST", &client, 1 << 20);
+        let mut request = request_body_of(b"POST", &client, 1 << 20);
         let mut replay = Vec::new();
-        assert!(deliver(&mut upload, &mut replay, &mut client).await == large);
+        assert!(deliver(&mut request, &mut replay, &mut client).await == large);
         assert_eq!(replay.capacity(), 0);
-        assert!(!upload.can_be_sent_again());
+        assert!(!request.is_replayable());
     }
 
     #[tokio::test]
@@ -520,15 +524,15 @@ mod tests {
         for body in [&b"small"[..], &[b'x'; 300_000]] {
             let framing = Framing::Length(body.len() as u64);
             let mut client = Client::sending(framing, [body]);
-            let mut upload = upload_by(b"POST", &client, 1 << 20);
+            let mut request = request_body_of(b"POST", &client, 1 << 20);
             let mut replay = Vec::new();
             let mut gone = member_that_takes_nothing().await;
             begin(&mut gone, framing);
             let sent =
-                poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut gone)).await;
+                poll_fn(|context| request.poll(context, &mut replay, &mut client, &mut gone)).await;
             assert!(matches!(sent, Err(RequestBodyError::Member(_))));
-            assert!(upload.can_be_sent_again());
-            assert!(deliver(&mut upload, &mut replay, &mut client).await == body);
+            assert!(request.is_replayable());
+            assert!(deliver(&mut request, &mut replay, &mut client).await == body);
         }
     }
 
@@ -536,33 +540,33 @@ mod tests {
     async fn tiny_pieces_are_kept_in_no_more_memory_than_large_ones() {
         let framing = Framing::Chunked;
         let mut client = Client::sending(framing, (0..10_000).map(|_| &b"x"[..]));
-        let mut upload = upload(&client, 10_000);
+        let mut request = request_body(&client, 10_000);
         let mut replay = Vec::new();
-        deliver(&mut upload, &mut replay, &mut client).await;
-        assert!(upload.can_be_sent_again());
+        deliver(&mut request, &mut replay, &mut client).await;
+        assert!(request.is_replayable());
         assert!(replay.capacity() <= 2 * 10_000, "{}", replay.capacity());
     }
 
     #[tokio::test]
     async fn a_body_with_a_go_ahead_waits_for_it() {
         let mut client = Client::sending(Framing::Length(4), [&b"body"[..]]);
-        let mut upload = upload(&client, 100);
+        let mut request = request_body(&client, 100);
         let (mut connection, mut far) = member().await;
-        begin(&mut connection, upload.framing());
-        upload.rewind(Some(SECOND));
+        begin(&mut connection, request.framing());
+        request.rewind(Some(SECOND));
         let mut replay = Vec::new();
         let mut head = [0; 100];
         let polled = poll_fn(|context| {
-            let polled = upload.poll(context, &mut replay, &mut client, &mut connection);
+            let polled = request.poll(context, &mut replay, &mut client, &mut connection);
             Poll::Ready(polled.is_pending())
         });
         assert!(polled.await);
         let read = far.read(&mut head).await.unwrap();
         assert!(head[..read].ends_with(b"\r\n\r\n"), "the head is sent");
         assert_eq!(client.pieces.len(), 1, "nothing of the body is read");
-        upload.go_ahead();
+        request.continue_received();
         let sent =
-            poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut connection));
+            poll_fn(|context| request.poll(context, &mut replay, &mut client, &mut connection));
         assert!(sent.await.is_ok());
         far.read_exact(&mut head[..4]).await.unwrap();
         assert_eq!(&head[..4], b"body");
@@ -572,13 +576,13 @@ mod tests {
     #[tokio::test]
     async fn a_member_that_answers_without_asking_for_the_body_gets_none() {
         let client = Client::sending(Framing::Length(4), [&b"body"[..]]);
-        let mut upload = upload(&client, 100);
-        upload.rewind(Some(SECOND));
-        upload.relax();
-        assert!(upload.is_done());
-        upload.rewind(None);
-        upload.relax();
-        assert!(!upload.is_done(), "one that was not to ask gets the rest");
+        let mut request = request_body(&client, 100);
+        request.rewind(Some(SECOND));
+        request.response_started();
+        assert!(request.is_done());
+        request.rewind(None);
+        request.response_started();
+        assert!(!request.is_done(), "one that was not to ask gets the rest");
     }
 
     /// The one before may have been waited for, or may have waited for the client.
@@ -586,22 +590,22 @@ mod tests {
     async fn the_next_member_is_timed_from_its_own_start() {
         let mut client = Client::sending(Framing::Length(9), [&b"body"[..]]);
         client.ends = false;
-        let mut upload = upload(&client, 100);
+        let mut request = request_body(&client, 100);
         let (mut connection, _far) = member().await;
-        begin(&mut connection, upload.framing());
+        begin(&mut connection, request.framing());
         let mut replay = Vec::new();
         poll_fn(|context| {
-            let polled = upload.poll(context, &mut replay, &mut client, &mut connection);
+            let polled = request.poll(context, &mut replay, &mut client, &mut connection);
             assert!(polled.is_pending());
             Poll::Ready(())
         })
         .await;
-        assert!(upload.awaits_client());
-        assert_eq!(upload.member_idle_since(), None);
+        assert!(request.awaits_client());
+        assert_eq!(request.member_idle_since(), None);
         tokio::time::advance(5 * SECOND).await;
-        upload.rewind(None);
-        assert!(!upload.awaits_client(), "there is a part to be sent first");
-        assert_eq!(upload.member_idle_since(), Some(Instant::now()));
+        request.rewind(None);
+        assert!(!request.awaits_client(), "there is a part to be sent first");
+        assert_eq!(request.member_idle_since(), Some(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -609,16 +613,16 @@ mod tests {
         for has_answered in [false, true] {
             let mut client = Client::sending(Framing::Length(9), [&b"body"[..]]);
             client.ends = false;
-            let mut upload = upload(&client, 100);
+            let mut request = request_body(&client, 100);
             let (mut connection, _far) = member().await;
-            begin(&mut connection, upload.framing());
+            begin(&mut connection, request.framing());
             if has_answered {
-                upload.relax();
+                request.response_started();
             }
             let mut replay = Vec::new();
             let start = Instant::now();
             let sending =
-                poll_fn(|context| upload.poll(context, &mut replay, &mut client, &mut connection));
+                poll_fn(|context| request.poll(context, &mut replay, &mut client, &mut connection));
             match tokio::time::timeout(1000 * SECOND, sending).await {
                 Ok(Err(RequestBodyError::Client(fault))) => {
                     assert_eq!(fault, ClientError::TimedOut);
@@ -640,7 +644,7 @@ mod tests {
             b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
             &mut head,
         );
-        assert!(Upload::of(reader.framing(), &head, 100, &limits).is_none());
-        assert!(Upload::of(Framing::None, &head, 100, &limits).is_none());
+        assert!(RequestBody::of(reader.framing(), &head, 100, &limits).is_none());
+        assert!(RequestBody::of(Framing::None, &head, 100, &limits).is_none());
     }
 }

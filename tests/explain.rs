@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::component::Component;
 use crate::harness::fixtures::{
-    Affinity, FAULT, answering, answering_none, empty, narrowing, reading, unreachable,
+    Affinity, FAULT, answering, answering_none, empty, reading, restricting, unreachable,
 };
 use crate::harness::proxy::{Start, server};
 use crate::harness::{Client, Origin, Proxy, Response};
@@ -202,7 +202,7 @@ fn plugin_is_told_with_what_it_did() {
     let table: [(Component, _, [&str; 2]); 5] = [
         (answering(1), chosen, ["candidate"; 2]),
         (answering_none(), declined, ["candidate"; 2]),
-        (narrowing(&[1]), declined, ["narrowed", "candidate"]),
+        (restricting(&[1]), declined, ["narrowed", "candidate"]),
         (unreachable(), failed, ["candidate"; 2]),
         (
             Component::selector("unreachable").importing_unknown(),

@@ -24,8 +24,8 @@ fn judged(members: [&Origin; 2], judge: &Component) -> Start {
 /// A judge that answers so when it is told of requests, or of none.
 fn judge(exchanges: &str) -> Component {
     Component::exporting(&["health"])
-        .function("health#judge-probes", NOTHING)
-        .function("health#judge-exchanges", exchanges)
+        .function("health#on-checks", NOTHING)
+        .function("health#on-requests", exchanges)
 }
 
 /// A member that answers 500.

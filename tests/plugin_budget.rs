@@ -285,7 +285,7 @@ fn counting_loads(before: &str) -> Component {
     answering(0)
         .also("schedule")
         .declaring("(global $asked (mut i64) (i64.const 0))")
-        .function("schedule#load", &format!("{before} {count}"))
+        .function("schedule#lbstatus", &format!("{before} {count}"))
 }
 
 /// The largest load that the API tells of 60 members, and of how many it tells.
@@ -356,8 +356,8 @@ fn judge(takes: &str) -> Component {
     let nothing = "(call $list (i32.const 0) (i32.const 0))";
     let judged = format!("(if (local.get $exchanges-length) (then {takes})) {nothing}");
     Component::exporting(&["health"])
-        .function("health#judge-probes", nothing)
-        .function("health#judge-exchanges", &judged)
+        .function("health#on-checks", nothing)
+        .function("health#on-requests", &judged)
 }
 
 /// Goal: a judge that takes long holds up no check, no heartbeat and nobody who asks at the admin listener. Method: a judge that takes

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::component::{
-    Component, answer, endless_loop, narrow, none, trap, with_long_text, with_text,
+    Component, answer, endless_loop, none, restrict_fallback, trap, with_long_text, with_text,
 };
 use crate::harness::fixtures::{
     Affinity, FAULT, LOAD_FAULTS, READ_FAULTS, SELECT_FAULTS, START_FAULTS, STATE_FAULTS,
@@ -137,10 +137,10 @@ fn assert_fault_costs_nothing(
 fn kind(fault: &str) -> &'static str {
     match fault {
         "unreachable" | "division_by_zero" | "out_of_bounds" | "trapping_return"
-        | "narrow_to_count" => "trap",
+        | "restrict_to_count" => "trap",
         "deep_recursion" => "stack",
         "position_of_count" | "position_of_max" => "position",
-        "narrow_to_giant_list" | "bogus_answer" => "malformed",
+        "restrict_to_giant_list" | "bogus_answer" => "malformed",
         "refused_memory" => "memory",
         _ => "deadline",
     }
@@ -249,7 +249,7 @@ fn a_fault_in_charge_costs_no_request() {
     let members = Members::new();
     let plugins = [("trap", trap()), ("deadline", endless_loop())].map(|(kind, body)| {
         let charging = answering(0).also("schedule");
-        let component = charging.function("schedule#charge", &body);
+        let component = charging.function("schedule#record-sticky", &body);
         (kind.to_owned(), component)
     });
     let method = "lbmethod = { plugin = \"NAME\" }\nstickysession = \"SID\"";
@@ -265,7 +265,7 @@ fn a_fault_in_charge_costs_no_request() {
 
 #[test]
 fn what_a_plugin_narrows_before_a_fault_does_not_count() {
-    let to_b1 = narrow(&[0]);
+    let to_b1 = restrict_fallback(&[0]);
     let to_b1 = to_b1.strip_suffix("call $none").expect("it ends so");
     let members = Members::new();
     for (bad, kind) in [(trap(), "trap"), (answer(2), "position")] {

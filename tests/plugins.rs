@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::harness::component::{Component, answer, none, trap, with_text};
 use crate::harness::fixtures::{
-    Affinity, answering, answering_none, configure_refuses, counting, narrowing, prefetching,
-    reading,
+    Affinity, answering, answering_none, configure_refuses, counting, prefetching, reading,
+    restricting,
 };
 use crate::harness::plugin::version;
 use crate::harness::proxy::{Start, server};
@@ -107,7 +107,7 @@ fn the_fallback_chooses_among_those_that_a_plugin_leaves() {
         (&[1], ["b2"; 4]),
         (&[], ["b1", "b2", "b3", "b1"]),
     ] {
-        let proxy = before(&members, &narrowing(left), CHOOSES).start();
+        let proxy = before(&members, &restricting(left), CHOOSES).start();
         assert_eq!(proxy.served(4), expected, "{left:?}");
     }
 }
@@ -158,7 +158,7 @@ fn the_clock_of_a_plugin_never_goes_back() {
         (global.set $latest (call $now-ms))";
     let component = Component::selector(&format!("{tells} {}", answer(1)))
         .also("schedule")
-        .function("schedule#load", &format!("{tells} i64.const 0"))
+        .function("schedule#lbstatus", &format!("{tells} i64.const 0"))
         .declaring("(global $latest (mut i64) (i64.const 0))")
         .configure(&format!("{tells} call $ok"));
     let [b1, b2] = Origin::some();

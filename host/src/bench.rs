@@ -50,7 +50,7 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
             };
             let (passed, failed) = (passed.clone(), failed.clone());
             let report = move |finding: probe::Finding| {
-                let count = if finding.probe.expected {
+                let count = if finding.probe.passed {
                     &passed
                 } else {
                     &failed

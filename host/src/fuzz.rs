@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
 
@@ -41,7 +41,7 @@ pub fn cookies(bytes: &[u8]) {
             .collect(),
     };
     let request = FakeRequest::get(target).with_header("cookie", header);
-    if let Some(affinity) = session.read(&request, &FakeHost::default()) {
+    if let Some(affinity) = session.read(&request, &FakeEnv::default()) {
         let route = format!("{affinity:?}");
         assert!(!route.is_empty() && !route.contains('\n'), "{route}");
     }

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use equipoise_sdk::health::{Answer, Failure, Probe};
+use equipoise_sdk::health::{CheckResponse, CheckResult, Failure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ const MOST_BODY: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// For those who judge.
-    pub(crate) probe: Probe,
+    pub(crate) probe: CheckResult,
     /// The same in words, for the log and the operator: `200 in 3 ms`, `503, expected 200-399`, `no connection:
     /// Connection refused`.
     pub(crate) detail: String,
@@ -64,17 +64,17 @@ impl Trouble {
     }
 
     fn broken_off(detail: impl Into<String>) -> Self {
-        Self::new(Failure::BrokenOff, detail)
+        Self::new(Failure::Reset, detail)
     }
 
     fn unintelligible(detail: impl Into<String>) -> Self {
-        Self::new(Failure::Unintelligible, detail)
+        Self::new(Failure::InvalidResponse, detail)
     }
 }
 
 /// An answer, and what is wrong with it.
 struct Reply {
-    answer: Answer,
+    answer: CheckResponse,
     /// What it is called where all is as expected.
     kind: Kind,
     /// What is not as expected; `None` where all is.
@@ -96,7 +96,7 @@ enum Kind {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Connection,
-    Answer,
+    CheckResponse,
     EndOfAnswer,
 }
 
@@ -149,15 +149,15 @@ async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool
         Ok(reply) => reply.in_words(latency),
         Err(trouble) => trouble.detail.clone(),
     };
-    let expected = matches!(&result, Ok(reply) if reply.complaint.is_none());
-    let probe = Probe {
+    let passed = matches!(&result, Ok(reply) if reply.complaint.is_none());
+    let probe = CheckResult {
         member: target.id,
         at_ms: u64::try_from(now().as_millis()).unwrap_or(u64::MAX),
         latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
-        outcome: result
+        response: result
             .map(|reply| reply.answer)
             .map_err(|trouble| trouble.failure),
-        expected,
+        passed,
     };
     (Finding { probe, detail }, is_ours)
 }
@@ -177,7 +177,7 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
         speaks_http2,
         ..
     } = connected.map_err(no_connection)?;
-    stage.set(Stage::Answer);
+    stage.set(Stage::CheckResponse);
     let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
     match question {
         Question::Connection => Ok(Reply::of_connection()),
@@ -211,7 +211,7 @@ fn no_connection(error: ConnectError) -> Trouble {
 fn too_late(stage: Stage, time: Duration) -> Trouble {
     let missing = match stage {
         Stage::Connection => "no connection",
-        Stage::Answer => "no answer",
+        Stage::CheckResponse => "no answer",
         Stage::EndOfAnswer => "no end of the answer",
     };
     Trouble::new(Failure::TimedOut, format!("{missing} within {time:?}"))
@@ -226,7 +226,7 @@ fn plain(error: &io::Error) -> String {
 
 impl Reply {
     /// An answer of HTTP.
-    fn of(answer: Answer, complaint: Option<String>) -> Self {
+    fn of(answer: CheckResponse, complaint: Option<String>) -> Self {
         Self {
             answer,
             kind: Kind::Status,
@@ -262,8 +262,8 @@ impl Reply {
 }
 
 /// One of which nobody is told more than its status.
-fn answer_of(status: u16) -> Answer {
-    Answer {
+fn answer_of(status: u16) -> CheckResponse {
+    CheckResponse {
         status,
         headers: Vec::new(),
         body: Vec::new(),

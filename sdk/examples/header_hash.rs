@@ -1,6 +1,6 @@
 //! A user stays at one member: the hash of a header over the candidates.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector, export_selector};
+use equipoise_sdk::{Candidates, Env, Request, Selector, export_selector};
 
 #[derive(Default)]
 struct HeaderHash;
@@ -10,7 +10,7 @@ impl Selector for HeaderHash {
         &mut self,
         request: &dyn Request,
         all: &dyn Candidates,
-        _: &dyn Host,
+        _: &dyn Env,
     ) -> Option<usize> {
         let user = request.header_hash("x-user")?;
         Some(user as usize % all.len())

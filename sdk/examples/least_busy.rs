@@ -1,6 +1,6 @@
 //! The member with the fewest requests in flight: the plugin that the README shows.
 
-use equipoise_sdk::{Candidates, Column, Host, Request, Selector, export_selector};
+use equipoise_sdk::{Candidates, Column, Env, Request, Selector, export_selector};
 
 #[derive(Default)]
 struct LeastBusy;
@@ -10,7 +10,7 @@ impl Selector for LeastBusy {
         &[Column::Busy]
     }
 
-    fn select(&mut self, _: &dyn Request, all: &dyn Candidates, _: &dyn Host) -> Option<usize> {
+    fn select(&mut self, _: &dyn Request, all: &dyn Candidates, _: &dyn Env) -> Option<usize> {
         (0..all.len()).min_by_key(|&position| all.busy()[position])
     }
 }

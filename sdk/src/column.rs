@@ -1,4 +1,4 @@
-//! The columns of the candidates by name.
+//! The columns of the candidates, by name.
 
 /// A column of [`Candidates`](crate::Candidates), to be named by [`Selector::columns`](crate::Selector::columns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub enum Column {
     Weights,
     Busy,
     Elected,
-    Transferred,
-    Read,
+    BytesSent,
+    BytesReceived,
     LatencyUs,
     ConsecutiveFailures,
     ReadySlots,
@@ -27,8 +27,8 @@ impl Column {
         Self::Weights,
         Self::Busy,
         Self::Elected,
-        Self::Transferred,
-        Self::Read,
+        Self::BytesSent,
+        Self::BytesReceived,
         Self::LatencyUs,
         Self::ConsecutiveFailures,
         Self::ReadySlots,
@@ -43,8 +43,8 @@ impl Column {
             Self::Weights => "weights",
             Self::Busy => "busy",
             Self::Elected => "elected",
-            Self::Transferred => "transferred",
-            Self::Read => "read",
+            Self::BytesSent => "bytes-sent",
+            Self::BytesReceived => "bytes-received",
             Self::LatencyUs => "latency-us",
             Self::ConsecutiveFailures => "consecutive-failures",
             Self::ReadySlots => "ready-slots",
@@ -53,10 +53,10 @@ impl Column {
         }
     }
 
-    /// How many numbers of 32 bits an entry is when it comes with the question: 2 where it has 64 bits.
+    /// 32-bit numbers per entry when it is passed with the call: 2 for a 64-bit column.
     pub fn width(self) -> usize {
         match self {
-            Self::Elected | Self::Transferred | Self::Read => 2,
+            Self::Elected | Self::BytesSent | Self::BytesReceived => 2,
             _ => 1,
         }
     }

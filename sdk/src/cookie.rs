@@ -8,7 +8,7 @@ pub fn find<'header>(header: &'header str, name: &str) -> Option<&'header str> {
     all(header, name).next()
 }
 
-/// The values of all cookies of this name, in their order. A client sends several where they are for several paths or domains.
+/// The values of all cookies of this name, in their order. A client sends several when they were set for several paths or domains.
 pub fn all<'header>(header: &'header str, name: &str) -> impl Iterator<Item = &'header str> {
     let mut behind = 0;
     std::iter::from_fn(move || {

@@ -2,10 +2,10 @@
 
 /// Exports a [`Selector`](crate::Selector) from this component.
 ///
-/// The type is made by [`Default`] when it is first asked for and lives as long as the component's instance. `schedule`
-/// exports [`charge`](crate::Selector::charge), [`load`](crate::Selector::load) and [`reset`](crate::Selector::reset), too;
-/// `state` exports [`save`](crate::Selector::save) and [`restore`](crate::Selector::restore), so that a new version of the
-/// component goes on where the old one was. Name what the type implements and no more: what is exported is called.
+/// The type is made by [`Default`] on the first call and lives as long as the component's instance. `schedule` also exports
+/// [`record_sticky`](crate::Selector::record_sticky), [`lbstatus`](crate::Selector::lbstatus) and
+/// [`reset`](crate::Selector::reset); `state` exports [`save`](crate::Selector::save) and
+/// [`restore`](crate::Selector::restore), so that a new version of the component goes on where the old one was. Name what the type implements and no more: what is exported is called.
 ///
 /// Where the target is not WebAssembly nothing is exported, but the type is checked:
 ///
@@ -16,19 +16,19 @@
 /// A whole selector that remembers something:
 ///
 /// ```
-/// use equipoise_sdk::{Candidates, Host, Request, Selector, export_selector};
+/// use equipoise_sdk::{Candidates, Env, Request, Selector, export_selector};
 ///
 /// #[derive(Default)]
-/// struct InTurn {
+/// struct RoundRobin {
 ///     next: usize,
 /// }
 ///
-/// impl Selector for InTurn {
+/// impl Selector for RoundRobin {
 ///     fn select(
 ///         &mut self,
 ///         _: &dyn Request,
 ///         candidates: &dyn Candidates,
-///         _: &dyn Host,
+///         _: &dyn Env,
 ///     ) -> Option<usize> {
 ///         self.next = (self.next + 1) % candidates.len();
 ///         Some(self.next)
@@ -45,7 +45,7 @@
 ///     }
 /// }
 ///
-/// export_selector!(InTurn, state);
+/// export_selector!(RoundRobin, state);
 /// ```
 #[macro_export]
 macro_rules! export_selector {
@@ -64,20 +64,20 @@ macro_rules! export_selector {
 }
 
 /// Exports a [`SessionReader`](crate::SessionReader) from this component; with `cookie` its
-/// [`issue`](crate::SessionReader::issue), and with `state` its [`save`](crate::SessionReader::save) and
+/// [`issue_cookie`](crate::SessionReader::issue_cookie), and with `state` its [`save`](crate::SessionReader::save) and
 /// [`restore`](crate::SessionReader::restore), too.
 ///
-/// Otherwise as [`export_selector!`](crate::export_selector). A crate may export a selector, a session reader and a judge;
-/// each is made by itself, and one of them may have `state`.
+/// Otherwise as [`export_selector!`](crate::export_selector). A crate may export a selector, a session reader and a health
+/// policy; each is an instance of its own, and one of them may have `state`.
 ///
 /// ```
-/// use equipoise_sdk::{Affinity, Host, Request, SessionReader, export_session};
+/// use equipoise_sdk::{Affinity, Env, Request, SessionReader, export_session};
 ///
 /// #[derive(Default)]
 /// struct ByUser;
 ///
 /// impl SessionReader for ByUser {
-///     fn read(&self, request: &dyn Request, _: &dyn Host) -> Option<Affinity> {
+///     fn read(&self, request: &dyn Request, _: &dyn Env) -> Option<Affinity> {
 ///         let user = request.header("x-user")?;
 ///         Some(Affinity::Key(user.into_owned()))
 ///     }
@@ -101,15 +101,15 @@ macro_rules! export_session {
     };
 }
 
-/// Exports a [`Judge`](crate::health::Judge) from this component; with `state` its [`save`](crate::health::Judge::save) and
-/// [`restore`](crate::health::Judge::restore), too. Otherwise as [`export_selector!`](crate::export_selector).
+/// Exports a [`HealthPolicy`](crate::health::HealthPolicy) from this component; with `state` its [`save`](crate::health::HealthPolicy::save) and
+/// [`restore`](crate::health::HealthPolicy::restore), too. Otherwise as [`export_selector!`](crate::export_selector).
 #[macro_export]
-macro_rules! export_judge {
+macro_rules! export_health {
     ($type:ty $(,)?) => {
-        $crate::__export!($type: health::Judge as health);
+        $crate::__export!($type: health::HealthPolicy as health);
     };
     ($type:ty, state $(,)?) => {
-        $crate::__export!($type: health::Judge as health state);
+        $crate::__export!($type: health::HealthPolicy as health state);
     };
 }
 
@@ -129,8 +129,8 @@ macro_rules! __export {
             impl $crate::component::Instance for Exported {
                 type Policy = $type;
 
-                fn with<R>(ask: impl ::std::ops::FnOnce(&mut $type) -> R) -> R {
-                    POLICY.with_borrow_mut(ask)
+                fn with<R>(call: impl ::std::ops::FnOnce(&mut $type) -> R) -> R {
+                    POLICY.with_borrow_mut(call)
                 }
 
                 fn save() -> ::std::vec::Vec<u8> {

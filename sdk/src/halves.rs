@@ -1,10 +1,10 @@
-//! Numbers of 64 bits out of two halves each, the lower one first: as columns come with the question.
+//! 64-bit columns out of 32-bit halves, the lower one first: as the host passes them.
 
 use std::borrow::Cow;
 
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-/// The numbers: the same memory, where that can be.
+/// The joined numbers: borrowed where alignment and byte order allow it.
 pub(crate) fn joined(halves: &[u32]) -> Cow<'_, [u64]> {
     if cfg!(target_endian = "little")
         && let Ok(numbers) = <[u64]>::ref_from_bytes(halves.as_bytes())

@@ -1,7 +1,7 @@
-//! The hash that policies share.
+//! The hash of `header_hash` and `client_hash`.
 
 /// FNV-1a in 32 bits over the bytes, then MurmurHash3's 32-bit finalizer: FNV alone leaves patterns in its low bits, which
-/// are what a remainder looks at. Not for adversaries: whoever may choose the bytes may choose the hash.
+/// decide a remainder. Not collision-resistant: a client that chooses the bytes chooses the hash.
 pub fn bytes(bytes: &[u8]) -> u32 {
     let fold = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     mix(bytes.iter().fold(0x811c_9dc5, fold))

@@ -1,26 +1,26 @@
-//! Judging which members can serve.
+//! Deciding which members are healthy.
 
-use crate::{Host, Setup};
+use crate::{Env, PolicyConfig};
 
-/// Why there was no answer.
+/// Why there was no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// No connection could be made.
     Unreachable,
-    /// The member took longer than it may.
+    /// The member exceeded its timeout.
     TimedOut,
-    /// The connection ended in the middle.
-    BrokenOff,
-    /// What came is no answer.
-    Unintelligible,
+    /// The connection ended before the response did.
+    Reset,
+    /// What arrived is not a valid response.
+    InvalidResponse,
 }
 
-/// A member's answer to a probe.
+/// A member's response to a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code; 0 where a connection is all that is checked.
+pub struct CheckResponse {
+    /// The status code; 0 where only a connection is checked.
     pub status: u16,
-    /// The header fields that were asked for, as they came.
+    /// The header fields named by `hcreport`, as received.
     pub headers: Vec<(String, String)>,
     /// The first bytes of the body.
     pub body: Vec<u8>,
@@ -28,87 +28,87 @@ pub struct Answer {
 
 /// The result of one active check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
+pub struct CheckResult {
     /// The member's id.
     pub member: u32,
-    /// When it ended, on the clock of [`Host::now_ms`].
+    /// When it ended, on the clock of [`Env::now_ms`].
     pub at_ms: u64,
     /// How long it took, in microseconds.
     pub latency_us: u32,
-    /// What came of it.
-    pub outcome: Result<Answer, Failure>,
-    /// Whether that is what the member's configuration expects (`hcexpect`; without it a status of 200 to 399). False
-    /// without an answer.
-    pub expected: bool,
+    /// The response, or why there was none.
+    pub response: Result<CheckResponse, Failure>,
+    /// Whether the response is what the member's configuration expects (`hcexpect`; without it a status of 200 to 399).
+    /// False without a response.
+    pub passed: bool,
 }
 
-/// What became of a client's request at a member.
+/// The outcome of a client's request at a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
+pub struct RequestOutcome {
     /// The member's id.
     pub member: u32,
-    /// When it ended, on the clock of [`Host::now_ms`].
+    /// When it ended, on the clock of [`Env::now_ms`].
     pub at_ms: u64,
-    /// From the decision to the head of the answer, in microseconds.
+    /// From the decision to the response's head, in microseconds.
     pub latency_us: u32,
-    /// The status code, or why there was none.
-    pub outcome: Result<u16, Failure>,
+    /// The status code, or why there was no response.
+    pub status: Result<u16, Failure>,
     /// Bytes sent to the member.
-    pub transferred: u64,
-    /// Bytes read from the member.
-    pub read: u64,
+    pub bytes_sent: u64,
+    /// Bytes received from the member.
+    pub bytes_received: u64,
 }
 
-/// Whether a member may be chosen.
+/// Whether a member is eligible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It may.
+    /// It is.
     Healthy,
-    /// It may not.
+    /// It is not.
     Unhealthy,
 }
 
-/// A change of mind about a member.
+/// A member's change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// The member's id.
     pub member: u32,
-    /// What it is from now on.
+    /// Its state from now on.
     pub state: State,
     /// Why, for the log and the operator.
     pub reason: String,
 }
 
-/// Judges which members can serve, off the way of requests. Every member is healthy at first.
-pub trait Judge: Send {
-    /// Takes over settings and members; called before anything else, and again when they change.
+/// Decides which members are healthy, off the request path. Every member is healthy at first.
+pub trait HealthPolicy: Send {
+    /// Takes settings and members; called before anything else, and again when they change.
     ///
     /// # Errors
     /// What is wrong with the settings, and what would be right.
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        let _ = setup;
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        let _ = config;
         Ok(())
     }
 
-    /// Results of active checks came in, at most 64 at a time. Answers the changes that follow from them.
-    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition>;
+    /// Active checks ended: at most 64 results at a time. Returns the transitions that follow.
+    fn on_checks(&mut self, results: &[CheckResult], env: &dyn Env) -> Vec<Transition>;
 
-    /// Requests ended, at most 1 024 at a time; none, about once a second, where there were none, so that time alone can
-    /// change its mind. Answers the changes that follow.
-    fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition>;
+    /// Requests ended: at most 1 024 outcomes at a time. Called with none about once a second while there is no traffic, so that
+    /// the passing of time alone can change a state. Returns the transitions that follow.
+    fn on_requests(&mut self, outcomes: &[RequestOutcome], env: &dyn Env) -> Vec<Transition>;
 
-    /// What the next instance should know: at most 1 MiB, in a form of the judge's own.
+    /// The state for the next instance: at most 1 MiB, in the policy's own format.
     ///
-    /// A component exports this and [`restore`](Self::restore) by [`export_judge!`](crate::export_judge)`(Type, state)`.
+    /// A component exports this and [`restore`](Self::restore) by [`export_health!`](crate::export_health)`(Type, state)`.
     fn save(&mut self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// What the instance before answered to [`save`](Self::save), handed over after [`configure`](Self::configure). It
-    /// may be of another version of the judge, or of another judge altogether.
+    /// Takes over what [`save`](Self::save) of the previous instance returned; called after [`configure`](Self::configure). The
+    /// state may be of another version of the policy, or of another policy altogether.
     ///
     /// # Errors
-    /// Why it is of no use; the instance goes on as it is.
+    /// Why it is of no use; the instance goes on without it.
     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
         let _ = blob;
         Ok(())

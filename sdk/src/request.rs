@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// The request as a policy sees it: the head only, as the client sent it.
+/// The request as a policy sees it: its head, as the client sent it.
 ///
 /// Bytes that are not UTF-8 appear as U+FFFD.
 pub trait Request {
@@ -19,13 +19,13 @@ pub trait Request {
     /// The value of a header field, by case-insensitive name. Several lines are joined by `, ` (`Cookie` by `; `).
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 
-    /// The address the request came from: the peer of the connection. An IPv4 address mapped into IPv6 appears as the former.
+    /// The client's address: the remote end of the connection. An IPv4-mapped IPv6 address appears as IPv4.
     fn client_address(&self) -> IpAddr;
 
-    /// Which try of the request this is: 1 for the first.
+    /// The number of this attempt: 1 for the first, more for retries.
     fn attempt(&self) -> u32;
 
-    /// The ids of the members it was sent to in vain. They are among the candidates only when nobody else is left.
+    /// The ids of the members that failed earlier attempts. They are candidates only when no other member is left.
     fn tried(&self) -> &[u32];
 
     /// The value of a cookie, by case-sensitive name; see [`cookie::find`](crate::cookie::find) for what counts as one.
@@ -34,7 +34,7 @@ pub trait Request {
         crate::cookie::find(&header, name).map(str::to_owned)
     }
 
-    /// The [hash](crate::hash::bytes) of what [`header`](Self::header) answers: the cheap way to be sticky.
+    /// The [hash](crate::hash::bytes) of the value that [`header`](Self::header) returns: the cheap way to be sticky.
     fn header_hash(&self, name: &str) -> Option<u32> {
         let value = self.header(name)?;
         Some(crate::hash::bytes(value.as_bytes()))

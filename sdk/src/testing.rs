@@ -1,12 +1,12 @@
-//! A request and candidates made by hand, to test a policy without a proxy.
+//! A fake request, candidates and environment, to test a policy without a proxy.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{Candidates, Host, Level, Request};
+use crate::{Candidates, Env, LogLevel, Request};
 
-/// A request made by hand.
+/// A fake request.
 #[derive(Debug, Clone)]
 pub struct FakeRequest {
     /// The method.
@@ -19,9 +19,9 @@ pub struct FakeRequest {
     pub headers: Vec<(String, String)>,
     /// The client's address.
     pub client_address: IpAddr,
-    /// Which try this is.
+    /// The number of this attempt.
     pub attempt: u32,
-    /// Ids of the members tried before.
+    /// Ids of the members that failed earlier attempts.
     pub tried: Vec<u32>,
 }
 
@@ -94,7 +94,7 @@ impl Request for FakeRequest {
     }
 }
 
-/// One candidate made by hand; see [`Candidates`] for the meaning of the columns.
+/// One fake candidate; see [`Candidates`] for the meaning of the columns.
 #[derive(Debug, Clone)]
 #[expect(
     missing_docs,
@@ -105,8 +105,8 @@ pub struct FakeCandidate {
     pub weight: u32,
     pub busy: u32,
     pub elected: u64,
-    pub transferred: u64,
-    pub read: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
     pub latency_us: u32,
     pub consecutive_failures: u32,
     pub ready_slots: u32,
@@ -115,15 +115,15 @@ pub struct FakeCandidate {
 }
 
 impl FakeCandidate {
-    /// An idle member with `loadfactor = 1` that was never asked and never sent a heartbeat.
+    /// An idle member with `loadfactor = 1` that never had a request and never sent a heartbeat.
     pub fn new(id: u32) -> Self {
         Self {
             id,
             weight: 100,
             busy: 0,
             elected: 0,
-            transferred: 0,
-            read: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
             latency_us: 0,
             consecutive_failures: 0,
             ready_slots: 0,
@@ -133,7 +133,7 @@ impl FakeCandidate {
     }
 }
 
-/// Candidates made by hand.
+/// Fake candidates.
 #[derive(Debug, Clone, Default)]
 #[expect(
     missing_docs,
@@ -144,15 +144,15 @@ pub struct FakeCandidates {
     pub weights: Vec<u32>,
     pub busy: Vec<u32>,
     pub elected: Vec<u64>,
-    pub transferred: Vec<u64>,
-    pub read: Vec<u64>,
+    pub bytes_sent: Vec<u64>,
+    pub bytes_received: Vec<u64>,
     pub latency_us: Vec<u32>,
     pub consecutive_failures: Vec<u32>,
     pub ready_slots: Vec<u32>,
     pub busy_slots: Vec<u32>,
     pub heartbeat_age_ms: Vec<u32>,
-    /// What [`Candidates::narrow`] was last called with.
-    pub narrowed: RefCell<Vec<usize>>,
+    /// The argument of the last call to [`Candidates::restrict_fallback`].
+    pub restricted_to: RefCell<Vec<usize>>,
 }
 
 impl FromIterator<FakeCandidate> for FakeCandidates {
@@ -163,8 +163,8 @@ impl FromIterator<FakeCandidate> for FakeCandidates {
             columns.weights.push(candidate.weight);
             columns.busy.push(candidate.busy);
             columns.elected.push(candidate.elected);
-            columns.transferred.push(candidate.transferred);
-            columns.read.push(candidate.read);
+            columns.bytes_sent.push(candidate.bytes_sent);
+            columns.bytes_received.push(candidate.bytes_received);
             columns.latency_us.push(candidate.latency_us);
             columns
                 .consecutive_failures
@@ -198,12 +198,12 @@ impl Candidates for FakeCandidates {
         &self.elected
     }
 
-    fn transferred(&self) -> &[u64] {
-        &self.transferred
+    fn bytes_sent(&self) -> &[u64] {
+        &self.bytes_sent
     }
 
-    fn read(&self) -> &[u64] {
-        &self.read
+    fn bytes_received(&self) -> &[u64] {
+        &self.bytes_received
     }
 
     fn latency_us(&self) -> &[u32] {
@@ -226,26 +226,26 @@ impl Candidates for FakeCandidates {
         &self.heartbeat_age_ms
     }
 
-    fn narrow(&self, positions: &[usize]) {
-        self.narrowed.replace(positions.to_vec());
+    fn restrict_fallback(&self, positions: &[usize]) {
+        self.restricted_to.replace(positions.to_vec());
     }
 }
 
-/// A host whose clocks and random numbers are given.
+/// An environment with given clocks and random numbers.
 #[derive(Debug, Clone, Default)]
-pub struct FakeHost {
-    /// What [`Host::random`] answers, every time.
+pub struct FakeEnv {
+    /// What [`Env::random`] returns, every time.
     pub random: u32,
-    /// What [`Host::now_ms`] answers.
+    /// What [`Env::now_ms`] returns.
     pub now_ms: u64,
-    /// What [`Host::unix_ms`] answers.
+    /// What [`Env::unix_ms`] returns.
     pub unix_ms: u64,
-    /// What was logged.
-    pub logged: RefCell<Vec<(Level, String)>>,
+    /// Logged lines.
+    pub logged: RefCell<Vec<(LogLevel, String)>>,
 }
 
-impl FakeHost {
-    /// A host whose clocks stand at 0 and whose random number is this.
+impl FakeEnv {
+    /// An environment whose clocks stand at 0 and whose random number is this.
     pub fn with_random(random: u32) -> Self {
         Self {
             random,
@@ -254,7 +254,7 @@ impl FakeHost {
     }
 }
 
-impl Host for FakeHost {
+impl Env for FakeEnv {
     fn random(&self) -> u32 {
         self.random
     }
@@ -267,7 +267,7 @@ impl Host for FakeHost {
         self.unix_ms
     }
 
-    fn log(&self, level: Level, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         self.logged.borrow_mut().push((level, message.to_owned()));
     }
 }

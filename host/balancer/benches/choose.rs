@@ -20,7 +20,7 @@ use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
 use equipoise_sdk::testing::FakeRequest;
-use equipoise_sdk::{Affinity, Host, Level, Selector};
+use equipoise_sdk::{Affinity, Env, LogLevel, Selector};
 
 const MEMBERS: [u32; 3] = [4, 64, 1_000];
 
@@ -32,7 +32,7 @@ const STEP: Duration = Duration::from_micros(1);
 /// Random numbers as the program takes them.
 struct Fast;
 
-impl Host for Fast {
+impl Env for Fast {
     fn random(&self) -> u32 {
         fastrand::u32(..)
     }
@@ -45,7 +45,7 @@ impl Host for Fast {
         0
     }
 
-    fn log(&self, _level: Level, _message: &str) {}
+    fn log(&self, _level: LogLevel, _message: &str) {}
 }
 
 /// A member with a route, a weight and some history.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use equipoise_sdk::{Affinity, Host, Request, Selector, SessionReader};
+use equipoise_sdk::{Affinity, Env, Request, Selector, SessionReader};
 use thiserror::Error;
 
 use crate::eligible::PickContext;
@@ -55,7 +55,7 @@ pub struct PickArgs<'request> {
     /// Monotonic time since an origin of the caller's choice, the same for all decisions.
     pub now: Duration,
     /// The policies' source of time and random numbers.
-    pub host: &'request dyn Host,
+    pub host: &'request dyn Env,
 }
 
 /// A member chosen for a request.
@@ -226,7 +226,7 @@ impl Balancer {
     /// What keeps the request's session at its member; `None` without a session or where sessions are not sticky.
     ///
     /// Read it once a request and hand it to every [`choose`](Self::choose).
-    pub fn session(&self, request: &dyn Request, host: &dyn Host) -> Option<Affinity> {
+    pub fn session(&self, request: &dyn Request, host: &dyn Env) -> Option<Affinity> {
         self.session.as_ref()?.read(request, host)
     }
 
@@ -234,11 +234,11 @@ impl Balancer {
     pub fn session_cookie(
         &self,
         request: &dyn Request,
-        host: &dyn Host,
+        host: &dyn Env,
         route: &str,
     ) -> Option<String> {
         let session = self.session.as_ref();
-        session?.issue(request, host, route)
+        session?.issue_cookie(request, host, route)
     }
 
     /// Decides which member takes the request, and counts it there.

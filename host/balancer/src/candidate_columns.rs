@@ -271,12 +271,12 @@ impl Candidates for CandidateView<'_> {
         self.columns.elected.gather(elected)
     }
 
-    fn transferred(&self) -> &[u64] {
+    fn bytes_sent(&self) -> &[u64] {
         self.gather_bytes();
         self.columns.transferred.gather(std::iter::empty())
     }
 
-    fn read(&self) -> &[u64] {
+    fn bytes_received(&self) -> &[u64] {
         self.gather_bytes();
         self.columns.read.gather(std::iter::empty())
     }
@@ -314,7 +314,7 @@ impl Candidates for CandidateView<'_> {
         self.columns.heartbeat_age_ms.gather(ages)
     }
 
-    fn narrow(&self, positions: &[usize]) {
+    fn restrict_fallback(&self, positions: &[usize]) {
         let mut restricted = self.columns.restricted.borrow_mut();
         restricted.clear();
         restricted.extend_from_slice(positions);

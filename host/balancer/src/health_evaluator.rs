@@ -13,25 +13,25 @@
 
 use std::collections::BTreeMap;
 
-use equipoise_sdk::Host;
-use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
+use equipoise_sdk::Env;
+use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
 
 /// A health policy that may fail to return a result.
 pub trait PluginHealthPolicy: Send {
-    /// As [`Judge::judge_probes`]; `None` after a fault or while it is out of service.
-    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>>;
+    /// As [`HealthPolicy::on_checks`]; `None` after a fault or while it is out of service.
+    fn on_checks(&mut self, probes: &[CheckResult], host: &dyn Env) -> Option<Vec<Transition>>;
 
-    /// As [`Judge::judge_exchanges`]; `None` after a fault or while it is out of service.
-    fn judge_exchanges(
+    /// As [`HealthPolicy::on_requests`]; `None` after a fault or while it is out of service.
+    fn on_requests(
         &mut self,
-        exchanges: &[Exchange],
-        host: &dyn Host,
+        exchanges: &[RequestOutcome],
+        host: &dyn Env,
     ) -> Option<Vec<Transition>>;
 
-    /// As [`Judge::save`].
+    /// As [`HealthPolicy::save`].
     fn save(&mut self) -> Vec<u8>;
 
-    /// As [`Judge::restore`].
+    /// As [`HealthPolicy::restore`].
     ///
     /// # Errors
     /// Why the state cannot be restored.
@@ -40,7 +40,7 @@ pub trait PluginHealthPolicy: Send {
 
 /// Evaluates the health of a balancer's members.
 pub struct HealthEvaluator {
-    rule: Box<dyn Judge>,
+    rule: Box<dyn HealthPolicy>,
     plugin: Option<Box<dyn PluginHealthPolicy>>,
     /// By the members' ids.
     verdicts: BTreeMap<u32, HealthVerdict>,
@@ -61,7 +61,7 @@ impl HealthEvaluator {
     /// Of these members: by the rule, or by the plugin with the rule as its fallback. Transitions of others are ignored.
     pub fn new(
         members: impl IntoIterator<Item = u32>,
-        rule: Box<dyn Judge>,
+        rule: Box<dyn HealthPolicy>,
         plugin: Option<Box<dyn PluginHealthPolicy>>,
     ) -> Self {
         let verdict = HealthVerdict {
@@ -78,18 +78,18 @@ impl HealthEvaluator {
     }
 
     /// Checks ended: returns the transitions in force.
-    pub fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition> {
-        let by_rule = self.rule.judge_probes(probes, host);
+    pub fn on_checks(&mut self, probes: &[CheckResult], host: &dyn Env) -> Vec<Transition> {
+        let by_rule = self.rule.on_checks(probes, host);
         let plugin = self.plugin.as_mut();
-        let by_plugin = plugin.map(|plugin| plugin.judge_probes(probes, host));
+        let by_plugin = plugin.map(|plugin| plugin.on_checks(probes, host));
         self.resolve(by_rule, by_plugin)
     }
 
     /// Requests ended, or a second has passed without: returns the transitions in force.
-    pub fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition> {
-        let by_rule = self.rule.judge_exchanges(exchanges, host);
+    pub fn on_requests(&mut self, exchanges: &[RequestOutcome], host: &dyn Env) -> Vec<Transition> {
+        let by_rule = self.rule.on_requests(exchanges, host);
         let plugin = self.plugin.as_mut();
-        let by_plugin = plugin.map(|plugin| plugin.judge_exchanges(exchanges, host));
+        let by_plugin = plugin.map(|plugin| plugin.on_requests(exchanges, host));
         self.resolve(by_rule, by_plugin)
     }
 

@@ -163,7 +163,7 @@ impl Picker {
             true => &mut self.fallback,
             false => &mut self.selector,
         };
-        in_use.charge(&view, chosen);
+        in_use.record_sticky(&view, chosen);
     }
 
     /// Takes over the state of `other`. State of another version that cannot be restored is ignored.
@@ -174,7 +174,7 @@ impl Picker {
     }
 
     pub(crate) fn lbstatus(&mut self, ids: &[u32]) -> Vec<i64> {
-        self.selector.loads(ids)
+        self.selector.lbstatuses(ids)
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use equipoise_sdk::{Selector, SessionReader, Setup};
+use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
 
 use crate::PluginHealthPolicy;
 
@@ -104,7 +104,11 @@ pub trait PluginVersion: Any + Send + Sync {
     ///
     /// # Errors
     /// It is not fit for that, or refuses the settings.
-    fn selector(self: Arc<Self>, setup: &Arc<Setup>, number: usize) -> Result<Box<dyn Selector>>;
+    fn selector(
+        self: Arc<Self>,
+        setup: &Arc<PolicyConfig>,
+        number: usize,
+    ) -> Result<Box<dyn Selector>>;
 
     /// The plugin as a reader of sessions, of which so many can be read at once.
     ///
@@ -112,7 +116,7 @@ pub trait PluginVersion: Any + Send + Sync {
     /// It is not fit for that, or refuses the settings.
     fn session(
         self: Arc<Self>,
-        setup: &Arc<Setup>,
+        setup: &Arc<PolicyConfig>,
         instances: usize,
     ) -> Result<Box<dyn SessionReader>>;
 
@@ -120,7 +124,7 @@ pub trait PluginVersion: Any + Send + Sync {
     ///
     /// # Errors
     /// It is not fit for that, or refuses the settings.
-    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginHealthPolicy>>;
+    fn judge(self: Arc<Self>, setup: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>>;
 
     /// Whether it is out of service for its faults: it is not called any more.
     fn is_quarantined(&self) -> bool;

@@ -7,8 +7,8 @@ use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
-use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
-use equipoise_sdk::{Candidates, Host, Request, Selector};
+use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
+use equipoise_sdk::{Candidates, Env, Request, Selector};
 
 /// The argument by which the benchmark starts itself under the tool that counts.
 pub(crate) const FLAG: &str = "--native";
@@ -17,7 +17,7 @@ pub(crate) const FLAG: &str = "--native";
 struct LeastBusy;
 
 impl Selector for LeastBusy {
-    fn select(&mut self, _: &dyn Request, all: &dyn Candidates, _: &dyn Host) -> Option<usize> {
+    fn select(&mut self, _: &dyn Request, all: &dyn Candidates, _: &dyn Env) -> Option<usize> {
         (0..all.len()).min_by_key(|&position| all.busy()[position])
     }
 }
@@ -30,7 +30,7 @@ impl Selector for HeaderHash {
         &mut self,
         request: &dyn Request,
         all: &dyn Candidates,
-        _: &dyn Host,
+        _: &dyn Env,
     ) -> Option<usize> {
         Some(request.header_hash("x-user")? as usize % all.len())
     }
@@ -40,7 +40,7 @@ impl Selector for HeaderHash {
 struct Nop;
 
 impl Selector for Nop {
-    fn select(&mut self, _: &dyn Request, _: &dyn Candidates, _: &dyn Host) -> Option<usize> {
+    fn select(&mut self, _: &dyn Request, _: &dyn Candidates, _: &dyn Env) -> Option<usize> {
         None
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn decide(name: &str, candidates: u32, calls: u32) -> Result<()> {
         ..FakeCandidate::new(id)
     };
     let candidates: FakeCandidates = (0..candidates).map(candidate).collect();
-    let host = FakeHost::default();
+    let host = FakeEnv::default();
     for _ in 0..calls {
         black_box(policy.select(
             black_box(&request),

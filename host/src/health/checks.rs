@@ -127,7 +127,7 @@ impl Checks {
 /// A check of a member ended: what it is in error for is known at once, how healthy it is by its judge.
 fn note(snapshot: &Snapshot, cluster: &Cluster, judges: &Judges, finding: Finding) {
     let Finding { probe, detail } = finding;
-    let (member, passed) = (probe.member, probe.expected);
+    let (member, passed) = (probe.member, probe.passed);
     if cluster.member(member).is_none() {
         return;
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use equipoise_balancer::HealthEvaluator;
-use equipoise_sdk::health::{Probe, State, Transition};
+use equipoise_sdk::health::{CheckResult, State, Transition};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -51,8 +51,11 @@ pub(crate) struct Judges {
 
 /// What the thread is to do besides its rounds.
 enum Work {
-    /// Judge a check of a member of this balancer.
-    Check { balancer: String, probe: Probe },
+    /// HealthPolicy a check of a member of this balancer.
+    Check {
+        balancer: String,
+        probe: CheckResult,
+    },
     /// Ask where the members of these balancers stand; who wants to know may have gone.
     Loads {
         clusters: Vec<Arc<Cluster>>,
@@ -84,7 +87,7 @@ impl Judges {
     }
 
     /// A check of a member of this balancer ended. Never waits; what does not fit is left out, and counted.
-    pub(super) fn judge(&self, balancer: &str, probe: Probe) {
+    pub(super) fn judge(&self, balancer: &str, probe: CheckResult) {
         let balancer = balancer.to_owned();
         if self
             .queue
@@ -121,7 +124,7 @@ fn run(mut view: View, work: &Receiver<Work>, left_out: &AtomicU64) {
         if wait.is_zero() {
             let snapshot = view.pin();
             for cluster in &snapshot.clusters {
-                judge_exchanges(&snapshot, cluster, round.is_multiple_of(IDLE_ROUNDS));
+                evaluate_requests(&snapshot, cluster, round.is_multiple_of(IDLE_ROUNDS));
             }
             warn_of_left_out(left_out);
             round = round.wrapping_add(1);
@@ -129,7 +132,7 @@ fn run(mut view: View, work: &Receiver<Work>, left_out: &AtomicU64) {
             continue;
         }
         match work.recv_timeout(wait) {
-            Ok(Work::Check { balancer, probe }) => judge_check(&view.pin(), &balancer, probe),
+            Ok(Work::Check { balancer, probe }) => evaluate_check(&view.pin(), &balancer, probe),
             Ok(Work::Loads { clusters, done }) => {
                 for cluster in clusters {
                     cluster.loads.ask(&cluster.balancer);
@@ -152,7 +155,7 @@ fn warn_of_left_out(left_out: &AtomicU64) {
 }
 
 /// Judges a check, if its member is still there and checked.
-fn judge_check(snapshot: &Snapshot, balancer: &str, probe: Probe) {
+fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
     let Some((_, cluster)) = snapshot.cluster(balancer) else {
         return;
     };
@@ -160,13 +163,13 @@ fn judge_check(snapshot: &Snapshot, balancer: &str, probe: Probe) {
     let upstream = place.and_then(|place| cluster.upstreams.get(place));
     if upstream.is_some_and(|upstream| upstream.config.check.is_some()) {
         conclude(snapshot, cluster, |judgement, host| {
-            judgement.judge_probes(&[probe], host)
+            judgement.on_checks(&[probe], host)
         });
     }
 }
 
 /// Takes the exchanges of one balancer to its judge; `even_none` asks the judge even if there are none.
-fn judge_exchanges(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) {
+fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) {
     let Some(exchanges) = &cluster.exchanges else {
         return;
     };
@@ -177,7 +180,7 @@ fn judge_exchanges(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) 
         }
         even_none = false;
         conclude(snapshot, cluster, |judgement, host| {
-            judgement.judge_exchanges(&batch, host)
+            judgement.on_requests(&batch, host)
         });
     }
     let left_out = exchanges.take_left_out();

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use equipoise_http::http1::{BodyEvent, HeadEvent, ResponseReader};
 use equipoise_http::{Fields, Head, Limits, Method, Violation};
-use equipoise_sdk::health::Answer;
+use equipoise_sdk::health::CheckResponse;
 use tokio::io::AsyncReadExt as _;
 
 use super::expectation::{complaint, reported};
@@ -49,7 +49,7 @@ pub(super) async fn read(
     };
     let complaint = complaint(&inquiry.expect, head.status(), &head);
     let complaint = complaint.or_else(|| inquiry.body_complaint(&body));
-    let answer = Answer {
+    let answer = CheckResponse {
         status: head.status(),
         headers: reported(&inquiry.report, &head),
         body,

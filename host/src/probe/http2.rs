@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use equipoise_http::http2::{Connection, Event, Options, Role, StreamId, Unsent};
 use equipoise_http::{Edit, Fields, Head, Limits};
-use equipoise_sdk::health::Answer;
+use equipoise_sdk::health::CheckResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::expectation::{complaint, reported};
@@ -39,7 +39,7 @@ pub(super) async fn ask(
         (body, _) = exchange.body(ends).await?;
         wrong = wrong.or_else(|| inquiry.body_complaint(&body));
     }
-    let answer = Answer {
+    let answer = CheckResponse {
         status,
         headers: reported(&inquiry.report, &head),
         body,

@@ -77,7 +77,7 @@ async fn a_check_does_not_fail_by_our_own_delay() {
         std::thread::sleep(Duration::from_millis(300));
     };
     let (finding, ()) = tokio::join!(probe(&target, || Duration::ZERO), delay);
-    assert!(finding.probe.expected, "{}", finding.detail);
+    assert!(finding.probe.passed, "{}", finding.detail);
     member.join().unwrap();
 }
 
@@ -128,14 +128,14 @@ async fn finding(answer: impl Into<Vec<u8>>, lines: &str, is_judged: bool) -> Fi
 /// The body that a judge sees.
 async fn body(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     let finding = finding(answer, GET, true).await;
-    finding.probe.outcome.map(|answer| answer.body)
+    finding.probe.response.map(|answer| answer.body)
 }
 
 async fn failure(answer: &[u8], lines: &str) -> (Failure, String) {
     let finding = finding(answer, lines, true).await;
-    assert!(!finding.probe.expected);
+    assert!(!finding.probe.passed);
     (
-        finding.probe.outcome.expect_err("no answer"),
+        finding.probe.response.expect_err("no answer"),
         finding.detail,
     )
 }
@@ -143,10 +143,10 @@ async fn failure(answer: &[u8], lines: &str) -> (Failure, String) {
 /// Whether the answer is as expected, and the detail where it is not.
 async fn expected(answer: &str, expect: &str) -> Result<(), String> {
     let finding = finding(answer, &format!("{GET}\nhcexpect = {expect}"), false).await;
-    if finding.probe.expected {
+    if finding.probe.passed {
         Ok(())
     } else {
-        assert!(finding.probe.outcome.is_ok(), "{finding:?}");
+        assert!(finding.probe.response.is_ok(), "{finding:?}");
         Err(finding.detail)
     }
 }
@@ -155,9 +155,9 @@ async fn expected(answer: &str, expect: &str) -> Result<(), String> {
 async fn a_well_member_is_found_well() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let Finding { probe, detail } = finding(answer, GET, false).await;
-    assert_eq!((probe.member, probe.at_ms, probe.expected), (7, 1234, true));
+    assert_eq!((probe.member, probe.at_ms, probe.passed), (7, 1234, true));
     assert!(probe.latency_us > 0);
-    let answer = probe.outcome.unwrap();
+    let answer = probe.response.unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]));
     assert!(
         detail.starts_with("200 in ") && detail.ends_with(" ms"),
@@ -171,7 +171,7 @@ async fn the_request_is_the_one_that_is_configured() {
     let request = async |lines: &str| {
         let (address, request) = member(ok).await;
         let finding = check(&target(&address.to_string(), lines, false)).await;
-        assert!(finding.probe.expected, "{finding:?}");
+        assert!(finding.probe.passed, "{finding:?}");
         let request = request.await.unwrap();
         request.replace(&address.to_string(), "ADDRESS")
     };
@@ -195,10 +195,10 @@ async fn a_connection_is_all_that_a_tcp_check_asks_for() {
     let target = target(&address.to_string(), "hcmethod = \"TCP\"", true);
     let Finding { probe, detail } = check(&target).await;
     assert!(
-        probe.expected && detail.starts_with("connected in "),
+        probe.passed && detail.starts_with("connected in "),
         "{detail}"
     );
-    assert_eq!(probe.outcome.unwrap().status, 0);
+    assert_eq!(probe.response.unwrap().status, 0);
     let (mut stream, _) = listener.accept().await.unwrap();
     assert_eq!(
         stream.read(&mut [0]).await.unwrap(),
@@ -215,7 +215,7 @@ async fn another_port_may_be_checked() {
         check(&target("127.0.0.1:1", &lines, false))
             .await
             .probe
-            .expected
+            .passed
     );
 }
 
@@ -224,7 +224,7 @@ async fn every_address_of_a_name_is_tried() {
     let (address, _) = member("HTTP/1.0 200 OK\r\n\r\n").await;
     let authority = format!("localhost:{}", address.port());
     let target = target_by_name(&authority).await;
-    assert!(check(&target).await.probe.expected);
+    assert!(check(&target).await.probe.passed);
 }
 
 #[tokio::test]
@@ -234,16 +234,16 @@ async fn a_refused_connection_is_unreachable() {
     for method in ["GET", "TCP"] {
         let lines = format!("hcmethod = \"{method}\"");
         let Finding { probe, detail } = check(&target(&address.to_string(), &lines, false)).await;
-        assert_eq!(probe.outcome, Err(Failure::Unreachable));
+        assert_eq!(probe.response, Err(Failure::Unreachable));
         assert_eq!(detail, "no connection: Connection refused");
-        assert!(!probe.expected);
+        assert!(!probe.passed);
     }
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_unreachable() {
     let finding = check(&target_by_name("nowhere.invalid").await).await;
-    assert_eq!(finding.probe.outcome, Err(Failure::Unreachable));
+    assert_eq!(finding.probe.response, Err(Failure::Unreachable));
     assert!(
         finding
             .detail
@@ -256,9 +256,9 @@ async fn a_name_that_does_not_resolve_is_unreachable() {
 #[tokio::test]
 async fn a_status_that_is_not_expected_is_an_answer_all_the_same() {
     let finding = finding("HTTP/1.1 503 Busy\r\n\r\n", GET, false).await;
-    assert_eq!(finding.probe.outcome.unwrap().status, 503);
+    assert_eq!(finding.probe.response.unwrap().status, 503);
     assert_eq!(
-        (finding.probe.expected, &*finding.detail),
+        (finding.probe.passed, &*finding.detail),
         (false, "503, expected 200-399")
     );
 }
@@ -318,7 +318,7 @@ async fn judges_see_the_fields_they_asked_for() {
     let fields = finding(answer, &lines, false)
         .await
         .probe
-        .outcome
+        .response
         .unwrap()
         .headers;
     let pair = |value: &str| ("x-load".to_owned(), value.to_owned());
@@ -356,7 +356,7 @@ async fn bodies_of_every_framing_are_read() {
 async fn an_answer_to_head_has_no_body() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n";
     let finding = finding(answer, "hcmethod = \"HEAD\"", true).await;
-    assert!(finding.probe.expected && finding.probe.outcome.unwrap().body.is_empty());
+    assert!(finding.probe.passed && finding.probe.response.unwrap().body.is_empty());
 }
 
 #[tokio::test]
@@ -384,7 +384,7 @@ async fn an_endless_body_is_not_read_to_its_end() {
     });
     let lines = format!("{GET}\n{PATIENT}");
     let finding = check(&target(&address.to_string(), &lines, true)).await;
-    assert_eq!(finding.probe.outcome.unwrap().body.len(), 64 * 1024);
+    assert_eq!(finding.probe.response.unwrap().body.len(), 64 * 1024);
     serving.await.unwrap();
 }
 
@@ -455,7 +455,7 @@ async fn what_is_no_answer_is_unintelligible() {
     for (answer, detail) in table {
         let shown = &answer[..answer.len().min(80)];
         let (failure, told) = failure(answer.as_bytes(), GET).await;
-        assert_eq!(failure, Failure::Unintelligible, "{shown}: {told}");
+        assert_eq!(failure, Failure::InvalidResponse, "{shown}: {told}");
         let told = told.strip_prefix("no answer in HTTP/1: ").unwrap_or(&told);
         assert!(told.starts_with(detail), "{shown}: {told}");
     }
@@ -496,7 +496,7 @@ async fn what_traffic_refuses_a_check_refuses() {
     ];
     for answer in answers {
         let (failure, told) = failure(answer.as_bytes(), GET).await;
-        assert_eq!(failure, Failure::Unintelligible, "{answer:?}: {told}");
+        assert_eq!(failure, Failure::InvalidResponse, "{answer:?}: {told}");
     }
 }
 
@@ -520,7 +520,7 @@ async fn an_answer_that_breaks_off_is_told_from_garbage() {
         ),
     ];
     for (answer, detail) in table {
-        let expected = (Failure::BrokenOff, detail.to_owned());
+        let expected = (Failure::Reset, detail.to_owned());
         assert_eq!(failure(answer.as_bytes(), GET).await, expected, "{answer}");
     }
 }
@@ -538,7 +538,7 @@ async fn a_reset_connection_is_broken_off() {
         });
         let lines = format!("{GET}\n{PATIENT}");
         let finding = check(&target(&address.to_string(), &lines, true)).await;
-        assert_eq!(finding.probe.outcome, Err(Failure::BrokenOff));
+        assert_eq!(finding.probe.response, Err(Failure::Reset));
         assert_eq!(finding.detail, "broke off: Connection reset by peer");
         serving.await.unwrap();
     }
@@ -571,7 +571,7 @@ async fn a_member_that_stalls_is_too_late() {
     ];
     for (after, detail) in table {
         let finding = stalls(after).await;
-        assert_eq!(finding.probe.outcome, Err(Failure::TimedOut), "{after}");
+        assert_eq!(finding.probe.response, Err(Failure::TimedOut), "{after}");
         assert_eq!(finding.detail, detail, "{after}");
         assert!(finding.probe.latency_us >= 50_000);
     }
@@ -590,7 +590,7 @@ async fn a_slow_drip_is_bounded_by_the_timeout() {
     });
     let lines = format!("{GET}\nhctimeout = \"100ms\"");
     let finding = check(&target(&address.to_string(), &lines, true)).await;
-    assert_eq!(finding.probe.outcome, Err(Failure::TimedOut));
+    assert_eq!(finding.probe.response, Err(Failure::TimedOut));
     serving.await.unwrap();
 }
 
@@ -619,7 +619,7 @@ async fn a_member_is_watched_until_nobody_wants_to_know() {
     let local = LocalSet::new();
     let report = {
         let found = found.clone();
-        move |finding: Finding| found.borrow_mut().push(finding.probe.expected)
+        move |finding: Finding| found.borrow_mut().push(finding.probe.passed)
     };
     let watching = local.spawn_local(watch(target, || Duration::ZERO, report));
     local.run_until(serving).await.unwrap();
@@ -681,8 +681,8 @@ async fn members_of_http2_are_asked_by_it() {
         );
         let target = target_at(&format!("h2c://{address}"), &lines, true);
         let Finding { probe, detail } = check(&target).await;
-        assert!(probe.expected && detail.starts_with("200 in "), "{detail}");
-        let answer = probe.outcome.unwrap();
+        assert!(probe.passed && detail.starts_with("200 in "), "{detail}");
+        let answer = probe.response.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (200, &b"ready"[..]));
         assert_eq!(answer.headers, [("x-load".to_owned(), "7".to_owned())]);
         let head = request.await.unwrap();
@@ -722,8 +722,8 @@ async fn members_that_speak_no_http2_are_found_out() {
         );
         let finding = check(&target).await;
         assert_eq!(
-            finding.probe.outcome,
-            Err(Failure::BrokenOff),
+            finding.probe.response,
+            Err(Failure::Reset),
             "{}",
             finding.detail
         );
@@ -762,7 +762,7 @@ async fn members_of_grpc_say_whether_they_serve() {
             let target = target_at(&format!("h2c://{address}"), GRPC, true);
             let finding = check(&target).await;
             assert!(finding.detail.starts_with(expected), "{}", finding.detail);
-            assert_eq!(finding.probe.expected, expected == "SERVING in ");
+            assert_eq!(finding.probe.passed, expected == "SERVING in ");
             let head = request.await.unwrap();
             assert_eq!(head.uri.path(), "/grpc.health.v1.Health/Check");
             assert_eq!(head.method, http::Method::POST);
@@ -789,7 +789,7 @@ async fn members_at_socket_files_are_checked_there() {
     });
     let url = format!("unix:{}|http://app.internal", path.display());
     let finding = check(&target_at(&url, &format!("{GET}\n{PATIENT}"), false)).await;
-    assert!(finding.probe.expected, "{}", finding.detail);
+    assert!(finding.probe.passed, "{}", finding.detail);
     let request = serving.await.unwrap();
     assert_eq!(request, "GET / HTTP/1.0\r\nHost: app.internal\r\n\r\n");
 }

@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use equipoise_sdk::{Candidates, Host, Request};
+use equipoise_sdk::{Candidates, Env, Request};
 use scoped_tls_hkt::scoped_thread_local;
 
 use equipoise_metrics::clock;
@@ -18,7 +18,7 @@ pub(super) struct Ambient<'call> {
     pub(super) request: Option<&'call dyn Request>,
     pub(super) candidates: Option<&'call dyn Candidates>,
     /// Where time and chance come from; the process's own where there is none.
-    pub(super) host: Option<&'call dyn Host>,
+    pub(super) host: Option<&'call dyn Env>,
 }
 
 /// A call that is under way. Its times are set when they are asked for first.

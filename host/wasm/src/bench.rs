@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use equipoise_bybusyness::ByBusyness;
-use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
-use equipoise_sdk::{Selector, SessionReader, Setup};
+use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
+use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
 use equipoise_session::Session;
 
 use super::budget::Budget;
 use super::policy::{PluginSelector, PluginSession};
-use super::rehearsal::sample_setup;
+use super::rehearsal::sample_config;
 use super::seat::Seat;
 use super::version::Version;
 use equipoise_balancer::Role;
@@ -81,7 +81,7 @@ fn decisions(version: &Version, candidates: &[u32]) -> Vec<(Role, u32)> {
 /// Decides by a version, once each time that it is called.
 fn plugin(version: &Arc<Version>, role: Role, count: u32) -> Result<Box<dyn FnMut()>> {
     let seat = seat(version, role, count)?;
-    let (request, host, candidates) = (request(), FakeHost::default(), candidates(count));
+    let (request, host, candidates) = (request(), FakeEnv::default(), candidates(count));
     Ok(match role {
         Role::Session => {
             let plugin = PluginSession::new(vec![seat]);
@@ -100,7 +100,7 @@ fn plugin(version: &Arc<Version>, role: Role, count: u32) -> Result<Box<dyn FnMu
 
 /// Decides by a method of the program's own, once each time that it is called.
 fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
-    let (request, host, candidates) = (request(), FakeHost::default(), candidates(count));
+    let (request, host, candidates) = (request(), FakeEnv::default(), candidates(count));
     match role {
         Role::Session => {
             let native = Session {
@@ -108,7 +108,7 @@ fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
                 parameter: "sid".to_owned(),
                 separator: Some('.'),
                 semicolon_ends: false,
-                routes: sample_setup(count).routes(),
+                routes: sample_config(count).routes(),
             };
             Box::new(move || {
                 black_box(native.read(&request, &host));
@@ -125,9 +125,9 @@ fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
 
 /// A seat with so many members, called again and again.
 fn seat(version: &Arc<Version>, role: Role, members: u32) -> Result<Seat> {
-    let setup = Setup {
+    let setup = PolicyConfig {
         settings: version.plugin.settings.clone(),
-        ..sample_setup(members)
+        ..sample_config(members)
     };
     Seat::new(version, role, &Arc::new(setup), Budget::unlimited())
 }

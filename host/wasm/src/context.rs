@@ -3,14 +3,14 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use equipoise_sdk::{Candidates, Level, Request};
+use equipoise_sdk::{Candidates, LogLevel, Request};
 use wasmtime::Result;
 use wasmtime::component::{Linker, WasmStr};
 
 use super::ambient::{self, ask, milliseconds};
 use super::fault::Misuse;
 use super::limits::{Space, Time};
-use super::since_v0_1_0::equipoise::balancer::{candidates, host, request, types};
+use super::since_v0_1_0::equipoise::balancer::{candidates, env, request, types};
 use super::voice::Voice;
 use super::wasi::{HasWasi, Services, Wasi};
 use equipoise_config::Plugin;
@@ -162,12 +162,12 @@ impl candidates::Host for Context {
         column(|candidates| candidates.elected())
     }
 
-    fn transferred(&mut self) -> Result<Vec<u64>> {
-        column(|candidates| candidates.transferred())
+    fn bytes_sent(&mut self) -> Result<Vec<u64>> {
+        column(|candidates| candidates.bytes_sent())
     }
 
-    fn read(&mut self) -> Result<Vec<u64>> {
-        column(|candidates| candidates.read())
+    fn bytes_received(&mut self) -> Result<Vec<u64>> {
+        column(|candidates| candidates.bytes_received())
     }
 
     fn latency_us(&mut self) -> Result<Vec<u32>> {
@@ -190,7 +190,7 @@ impl candidates::Host for Context {
         column(|candidates| candidates.heartbeat_age_ms())
     }
 
-    fn narrow(&mut self, positions: Vec<u32>) -> Result<()> {
+    fn restrict_fallback(&mut self, positions: Vec<u32>) -> Result<()> {
         ask(|call| {
             let Some(candidates) = call.candidates else {
                 return Ok(());
@@ -198,22 +198,23 @@ impl candidates::Host for Context {
             let positions: Vec<usize> = positions.iter().map(|&at| at as usize).collect();
             let count = candidates.len();
             if let Some(position) = positions.iter().find(|&&position| position >= count) {
-                let misuse = format!("narrowed to position {position} of {count} candidates");
+                let misuse =
+                    format!("restrict-fallback: position {position} of {count} candidates");
                 return Err(Misuse(misuse).into());
             }
-            candidates.narrow(&positions);
+            candidates.restrict_fallback(&positions);
             Ok(())
         })
     }
 }
 
-impl host::Host for Context {
-    fn log(&mut self, level: host::Level, message: String) -> Result<()> {
+impl env::Host for Context {
+    fn log(&mut self, level: env::LogLevel, message: String) -> Result<()> {
         let level = match level {
-            host::Level::Error => Level::Error,
-            host::Level::Warn => Level::Warn,
-            host::Level::Info => Level::Info,
-            host::Level::Debug => Level::Debug,
+            env::LogLevel::Error => LogLevel::Error,
+            env::LogLevel::Warn => LogLevel::Warn,
+            env::LogLevel::Info => LogLevel::Info,
+            env::LogLevel::Debug => LogLevel::Debug,
         };
         self.voice.say(level, &message);
         Ok(())

@@ -8,9 +8,11 @@ use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
-use equipoise_sdk::health::{Answer, Exchange, Failure, Judge as _, Probe};
-use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
-use equipoise_sdk::{Peer, Selector, SessionReader, Setup};
+use equipoise_sdk::health::{
+    CheckResponse, CheckResult, Failure, HealthPolicy as _, RequestOutcome,
+};
+use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
+use equipoise_sdk::{MemberConfig, PolicyConfig, Selector, SessionReader};
 use equipoise_session::Session;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -33,7 +35,7 @@ static SANDBOX: LazyLock<Arc<Sandbox>> =
     LazyLock::new(|| Sandbox::new(Compiler::Here, None).expect("a sandbox"));
 
 /// A seat of the default plugin of this name. Its deadline is generous: a debug build is slow.
-fn seat(name: &str, role: Role, setup: Setup) -> Seat {
+fn seat(name: &str, role: Role, setup: PolicyConfig) -> Seat {
     let bytes = defaults::find(name)
         .expect("a default plugin")
         .component
@@ -88,8 +90,8 @@ fn candidate(id: u32) -> impl Strategy<Value = FakeCandidate> {
             weight,
             busy,
             elected: counts.0,
-            transferred: counts.1,
-            read: counts.2,
+            bytes_sent: counts.1,
+            bytes_received: counts.2,
             ready_slots: slots.0,
             busy_slots: slots.1,
             heartbeat_age_ms: slots.2,
@@ -116,22 +118,22 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Lets both live through the same steps.
 fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
-    let plugin = || PluginSelector(seat(name, Role::Selector, Setup::default()));
+    let plugin = || PluginSelector(seat(name, Role::Selector, PolicyConfig::default()));
     let (mut plugged, mut built_in) = (plugin(), native(name));
     let request = FakeRequest::get("/");
     for step in steps {
         match step {
             Step::Select(among, random) => {
                 let among: FakeCandidates = among.iter().cloned().collect();
-                let host = FakeHost::with_random(*random);
+                let host = FakeEnv::with_random(*random);
                 let expected = built_in.select(&request, &among, &host);
                 prop_assert_eq!(plugged.select(&request, &among, &host), expected);
             }
             Step::Charge(usable, taker) => {
                 let taker = taker.index(usable.len());
                 let usable: FakeCandidates = usable.iter().cloned().collect();
-                built_in.charge(&usable, taker);
-                plugged.charge(&usable, taker);
+                built_in.record_sticky(&usable, taker);
+                plugged.record_sticky(&usable, taker);
             }
             Step::Reset => {
                 built_in.reset();
@@ -145,7 +147,7 @@ fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
             }
         }
         for id in 0..MEMBERS {
-            prop_assert_eq!(plugged.load(id), built_in.load(id));
+            prop_assert_eq!(plugged.lbstatus(id), built_in.lbstatus(id));
         }
     }
     Ok(())
@@ -154,8 +156,8 @@ fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
 /// What happens to the members that a judge looks at.
 #[derive(Debug, Clone)]
 enum Event {
-    Probe(Probe),
-    Exchanges(Vec<Exchange>),
+    CheckResult(CheckResult),
+    Exchanges(Vec<RequestOutcome>),
     /// So many milliseconds pass.
     Wait(u64),
     /// Both are exchanged for fresh ones, which take over what they remember.
@@ -166,43 +168,43 @@ fn failure() -> impl Strategy<Value = Failure> {
     prop_oneof![
         Just(Failure::Unreachable),
         Just(Failure::TimedOut),
-        Just(Failure::BrokenOff),
-        Just(Failure::Unintelligible),
+        Just(Failure::Reset),
+        Just(Failure::InvalidResponse),
     ]
 }
 
-fn probe() -> impl Strategy<Value = Probe> {
-    let answer = (100..600_u16, "[a-z]{0,8}").prop_map(|(status, text)| Answer {
+fn probe() -> impl Strategy<Value = CheckResult> {
+    let response = (100..600_u16, "[a-z]{0,8}").prop_map(|(status, text)| CheckResponse {
         status,
         headers: vec![("x-load".to_owned(), text.clone())],
         body: text.into_bytes(),
     });
-    let outcome = prop_oneof![answer.prop_map(Ok), failure().prop_map(Err)];
-    (0..5_u32, outcome, any::<bool>()).prop_map(|(member, outcome, expected)| Probe {
+    let response = prop_oneof![response.prop_map(Ok), failure().prop_map(Err)];
+    (0..5_u32, response, any::<bool>()).prop_map(|(member, response, passed)| CheckResult {
         member,
         at_ms: 0,
         latency_us: 100,
-        expected: expected && outcome.is_ok(),
-        outcome,
+        passed: passed && response.is_ok(),
+        response,
     })
 }
 
-fn exchange() -> impl Strategy<Value = Exchange> {
+fn exchange() -> impl Strategy<Value = RequestOutcome> {
     let status = prop_oneof![Just(200_u16), Just(500), 100..600_u16];
-    let outcome = prop_oneof![2 => status.prop_map(Ok), 1 => failure().prop_map(Err)];
-    (0..5_u32, outcome).prop_map(|(member, outcome)| Exchange {
+    let status = prop_oneof![2 => status.prop_map(Ok), 1 => failure().prop_map(Err)];
+    (0..5_u32, status).prop_map(|(member, status)| RequestOutcome {
         member,
         at_ms: 0,
         latency_us: 100,
-        outcome,
-        transferred: 10,
-        read: 20,
+        status,
+        bytes_sent: 10,
+        bytes_received: 20,
     })
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => probe().prop_map(Event::Probe),
+        4 => probe().prop_map(Event::CheckResult),
         4 => prop::collection::vec(exchange(), 0..12).prop_map(Event::Exchanges),
         2 => (0..3_000_u64).prop_map(Event::Wait),
         1 => Just(Event::Renew),
@@ -210,12 +212,12 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Four members, of which two may be ejected.
-fn judged() -> Setup {
-    let member = |id| Peer {
+fn judged() -> PolicyConfig {
+    let member = |id| MemberConfig {
         id,
         passes: 2,
         fails: 2,
-        ..Peer::default()
+        ..MemberConfig::default()
     };
     let settings = [
         ("consecutive-failures", "3"),
@@ -223,9 +225,9 @@ fn judged() -> Setup {
         ("min-requests", "5"),
         ("eject-ms", "1000"),
     ];
-    Setup {
+    PolicyConfig {
         members: (0..4).map(member).collect(),
-        ..Setup::of(settings)
+        ..PolicyConfig::from_settings(settings)
     }
 }
 
@@ -241,18 +243,18 @@ proptest! {
             rule
         };
         let (mut plugged, mut built_in) = (plugin(), rule());
-        let mut host = FakeHost { now_ms: 1_000_000, ..FakeHost::default() };
+        let mut host = FakeEnv { now_ms: 1_000_000, ..FakeEnv::default() };
         for event in events {
             match event {
-                Event::Probe(probe) => {
-                    let probes = [Probe { at_ms: host.now_ms, ..probe }];
-                    let expected = built_in.judge_probes(&probes, &host);
-                    prop_assert_eq!(plugged.judge_probes(&probes, &host), Some(expected));
+                Event::CheckResult(probe) => {
+                    let probes = [CheckResult { at_ms: host.now_ms, ..probe }];
+                    let expected = built_in.on_checks(&probes, &host);
+                    prop_assert_eq!(plugged.on_checks(&probes, &host), Some(expected));
                 }
                 Event::Exchanges(mut exchanges) => {
                     exchanges.iter_mut().for_each(|exchange| exchange.at_ms = host.now_ms);
-                    let expected = built_in.judge_exchanges(&exchanges, &host);
-                    prop_assert_eq!(plugged.judge_exchanges(&exchanges, &host), Some(expected));
+                    let expected = built_in.on_requests(&exchanges, &host);
+                    prop_assert_eq!(plugged.on_requests(&exchanges, &host), Some(expected));
                 }
                 Event::Wait(time) => host.now_ms += time,
                 Event::Renew => {
@@ -294,15 +296,15 @@ proptest! {
         semicolon_ends: bool,
     ) {
         let text = separator.map_or_else(|| "Off".to_owned(), String::from);
-        let setup = Setup::of([
+        let setup = PolicyConfig::from_settings([
             ("cookie", "a"),
             ("parameter", "b"),
             ("separator", &*text),
             ("semicolon-ends", if semicolon_ends { "true" } else { "false" }),
         ]);
-        let member = |route: &String| Peer { route: Some(route.clone()), ..Peer::default() };
+        let member = |route: &String| MemberConfig { route: Some(route.clone()), ..MemberConfig::default() };
         let members = routes.iter().map(member).collect();
-        let setup = Setup { members, ..setup };
+        let setup = PolicyConfig { members, ..setup };
         let plugged = PluginSession::new(vec![seat("session", Role::Session, setup)]);
         let built_in = Session {
             cookie: "a".to_owned(),
@@ -311,7 +313,7 @@ proptest! {
             semicolon_ends,
             routes,
         };
-        let host = FakeHost::default();
+        let host = FakeEnv::default();
         for target in targets {
             let request = FakeRequest::get(&target).with_header("cookie", &cookie);
             prop_assert_eq!(plugged.read(&request, &host), built_in.read(&request, &host));

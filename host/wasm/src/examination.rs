@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use equipoise_sdk::Setup;
+use equipoise_sdk::PolicyConfig;
 
 use super::compiler::Compiler;
 use super::engine::Sandbox;
-use super::rehearsal::{rehearse, sample_setup};
+use super::rehearsal::{rehearse, sample_config};
 use super::shelf::Shelf;
 use super::version::Version;
 use equipoise_balancer::Role;
@@ -50,9 +50,9 @@ impl Examination {
         let start = Instant::now();
         let version = Shelf::new(plugin).load_file(&sandbox)?.version;
         let compile_time = start.elapsed();
-        let setup = Arc::new(Setup {
+        let setup = Arc::new(PolicyConfig {
             settings: plugin.settings.clone(),
-            ..sample_setup(3)
+            ..sample_config(3)
         });
         let rehearsals = version.roles().into_iter().map(|role| {
             let memory = rehearse(&version, role, &setup)?;

@@ -1,7 +1,9 @@
 //! An instance of a version: a store of its own, and the calls into it.
 
-use equipoise_sdk::health::{Answer, Exchange, Failure, Probe, State, Transition};
-use equipoise_sdk::{Affinity, Setup};
+use equipoise_sdk::health::{
+    CheckResponse, CheckResult, Failure, RequestOutcome, State, Transition,
+};
+use equipoise_sdk::{Affinity, PolicyConfig};
 use wasmtime::{Result, Store};
 
 use super::ambient::Ambient;
@@ -10,7 +12,7 @@ use super::context::Context;
 use super::fault::Fault;
 use super::limits::{Space, Time};
 use super::prefetch::Prefetch;
-use super::since_v0_1_0::equipoise::balancer::types::{Entry, Member};
+use super::since_v0_1_0::equipoise::balancer::types::{Entry, MemberConfig as Member};
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
 use super::since_v0_1_0::exports::equipoise::balancer::health as contract;
 use super::version::Version;
@@ -75,7 +77,7 @@ impl Instance {
     pub(super) fn configure(
         &mut self,
         role: Role,
-        setup: &Setup,
+        setup: &PolicyConfig,
     ) -> Result<Result<(), String>, Fault> {
         let (settings, members) = (entries(&setup.settings), members(setup));
         let (selector, session) = (self.exports.selector.clone(), self.exports.session.clone());
@@ -133,19 +135,19 @@ impl Instance {
         })
     }
 
-    pub(super) fn charge(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
+    pub(super) fn record_sticky(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
         let Some(schedule) = &self.exports.schedule else {
             return Ok(());
         };
-        let function = schedule.func_charge();
+        let function = schedule.func_record_sticky();
         self.call(ambient, |store| function.call(store, (chosen,)))
     }
 
-    pub(super) fn load(&mut self, id: u32) -> Result<i64, Fault> {
+    pub(super) fn lbstatus(&mut self, id: u32) -> Result<i64, Fault> {
         let Some(schedule) = &self.exports.schedule else {
             return Ok(0);
         };
-        let function = schedule.func_load();
+        let function = schedule.func_lbstatus();
         self.call(Ambient::default(), |store| {
             Ok(function.call(store, (id,))?.0)
         })
@@ -185,32 +187,30 @@ impl Instance {
     }
 
     /// What changes by these checks.
-    pub(super) fn judge_probes(
+    pub(super) fn on_checks(
         &mut self,
         ambient: Ambient<'_>,
-        probes: &[Probe],
+        results: &[CheckResult],
     ) -> Result<Vec<Transition>, Fault> {
         let Some(health) = self.exports.health.clone() else {
             return Ok(Vec::new());
         };
-        let probes: Vec<_> = probes.iter().map(probe).collect();
-        let said = self.call(ambient, |store| health.call_judge_probes(store, &probes))?;
+        let results: Vec<_> = results.iter().map(check_result).collect();
+        let said = self.call(ambient, |store| health.call_on_checks(store, &results))?;
         Ok(said.into_iter().map(transition).collect())
     }
 
     /// What changes by these requests.
-    pub(super) fn judge_exchanges(
+    pub(super) fn on_requests(
         &mut self,
         ambient: Ambient<'_>,
-        exchanges: &[Exchange],
+        outcomes: &[RequestOutcome],
     ) -> Result<Vec<Transition>, Fault> {
         let Some(health) = self.exports.health.clone() else {
             return Ok(Vec::new());
         };
-        let exchanges: Vec<_> = exchanges.iter().map(exchange).collect();
-        let said = self.call(ambient, |store| {
-            health.call_judge_exchanges(store, &exchanges)
-        })?;
+        let outcomes: Vec<_> = outcomes.iter().map(request_outcome).collect();
+        let said = self.call(ambient, |store| health.call_on_requests(store, &outcomes))?;
         Ok(said.into_iter().map(transition).collect())
     }
 
@@ -299,10 +299,10 @@ fn fault(store: &Store<Context>, error: &wasmtime::Error) -> Fault {
     Fault::from_error(error, store.data().space.was_refused())
 }
 
-fn probe(probe: &Probe) -> contract::Probe {
-    let answer = |answer: &Answer| contract::Answer {
-        status: answer.status,
-        headers: answer
+fn check_result(result: &CheckResult) -> contract::CheckResult {
+    let response = |response: &CheckResponse| contract::CheckResponse {
+        status: response.status,
+        headers: response
             .headers
             .iter()
             .map(|(key, value)| Entry {
@@ -310,25 +310,25 @@ fn probe(probe: &Probe) -> contract::Probe {
                 value: value.clone(),
             })
             .collect(),
-        body: answer.body.clone(),
+        body: response.body.clone(),
     };
-    contract::Probe {
-        member: probe.member,
-        at_ms: probe.at_ms,
-        latency_us: probe.latency_us,
-        outcome: probe.outcome.as_ref().map(answer).map_err(failure),
-        expected: probe.expected,
+    contract::CheckResult {
+        member: result.member,
+        at_ms: result.at_ms,
+        latency_us: result.latency_us,
+        response: result.response.as_ref().map(response).map_err(failure),
+        passed: result.passed,
     }
 }
 
-fn exchange(exchange: &Exchange) -> contract::Exchange {
-    contract::Exchange {
-        member: exchange.member,
-        at_ms: exchange.at_ms,
-        latency_us: exchange.latency_us,
-        outcome: exchange.outcome.map_err(|reason| failure(&reason)),
-        transferred: exchange.transferred,
-        read: exchange.read,
+fn request_outcome(outcome: &RequestOutcome) -> contract::RequestOutcome {
+    contract::RequestOutcome {
+        member: outcome.member,
+        at_ms: outcome.at_ms,
+        latency_us: outcome.latency_us,
+        status: outcome.status.map_err(|reason| failure(&reason)),
+        bytes_sent: outcome.bytes_sent,
+        bytes_received: outcome.bytes_received,
     }
 }
 
@@ -336,8 +336,8 @@ fn failure(failure: &Failure) -> contract::Failure {
     match failure {
         Failure::Unreachable => contract::Failure::Unreachable,
         Failure::TimedOut => contract::Failure::TimedOut,
-        Failure::BrokenOff => contract::Failure::BrokenOff,
-        Failure::Unintelligible => contract::Failure::Unintelligible,
+        Failure::Reset => contract::Failure::Reset,
+        Failure::InvalidResponse => contract::Failure::InvalidResponse,
     }
 }
 
@@ -362,18 +362,18 @@ fn entries(map: &std::collections::BTreeMap<String, String>) -> Vec<Entry> {
         .collect()
 }
 
-fn members(setup: &Setup) -> Vec<Member> {
+fn members(setup: &PolicyConfig) -> Vec<Member> {
     let members = setup.members.iter();
     members
-        .map(|peer| Member {
-            id: peer.id,
-            url: peer.url.clone(),
-            weight: peer.weight,
-            set: peer.set,
-            route: peer.route.clone(),
-            passes: peer.passes,
-            fails: peer.fails,
-            metadata: entries(&peer.metadata),
+        .map(|member| Member {
+            id: member.id,
+            url: member.url.clone(),
+            weight: member.weight,
+            lbset: member.lbset,
+            route: member.route.clone(),
+            passes: member.passes,
+            fails: member.fails,
+            metadata: entries(&member.metadata),
         })
         .collect()
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use equipoise_balancer::PluginHealthPolicy;
-use equipoise_sdk::health::{Exchange, Probe, Transition};
-use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector, SessionReader};
+use equipoise_sdk::health::{CheckResult, RequestOutcome, Transition};
+use equipoise_sdk::{Affinity, Candidates, Env, Request, Selector, SessionReader};
 
 use super::ambient::Ambient;
 use super::fault::Fault;
@@ -23,7 +23,7 @@ impl Selector for PluginSelector {
         &mut self,
         request: &dyn Request,
         candidates: &dyn Candidates,
-        host: &dyn Host,
+        host: &dyn Env,
     ) -> Option<usize> {
         let count = candidates.len();
         let ambient = Ambient {
@@ -37,7 +37,7 @@ impl Selector for PluginSelector {
             Some(Some(position)) => {
                 let detail = format!("answered position {position} of {count} candidates");
                 self.0.blame(&Fault::new(FaultKind::Position, detail));
-                candidates.narrow(&[]);
+                candidates.restrict_fallback(&[]);
                 None
             }
             Some(None) => {
@@ -45,35 +45,36 @@ impl Selector for PluginSelector {
                 None
             }
             None => {
-                // What it narrowed before its fault is no answer.
-                candidates.narrow(&[]);
+                // A restriction from before its fault does not count.
+                candidates.restrict_fallback(&[]);
                 None
             }
         }
     }
 
-    fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {
+    fn record_sticky(&mut self, usable: &dyn Candidates, chosen: usize) {
         let ambient = Ambient {
             candidates: Some(usable),
             ..Ambient::default()
         };
         let chosen = u32::try_from(chosen).unwrap_or(u32::MAX);
-        self.0.ask(|instance| instance.charge(ambient, chosen));
+        self.0
+            .ask(|instance| instance.record_sticky(ambient, chosen));
     }
 
-    fn load(&mut self, id: u32) -> i64 {
-        self.0.ask(|instance| instance.load(id)).unwrap_or(0)
+    fn lbstatus(&mut self, id: u32) -> i64 {
+        self.0.ask(|instance| instance.lbstatus(id)).unwrap_or(0)
     }
 
     /// As many as the plugin answers within one deadline in all.
-    fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+    fn lbstatuses(&mut self, ids: &[u32]) -> Vec<i64> {
         if !self.0.has_schedule() {
             return vec![0; ids.len()];
         }
         let deadline = self.0.deadline();
         let load = |&id: &u32| {
             let is_in_time = self.0.now() < deadline;
-            is_in_time.then(|| self.0.ask(|instance| instance.load(id)))?
+            is_in_time.then(|| self.0.ask(|instance| instance.lbstatus(id)))?
         };
         ids.iter().map_while(load).collect()
     }
@@ -119,7 +120,7 @@ impl PluginSession {
 }
 
 impl SessionReader for PluginSession {
-    fn read(&self, request: &dyn Request, host: &dyn Host) -> Option<Affinity> {
+    fn read(&self, request: &dyn Request, host: &dyn Env) -> Option<Affinity> {
         let mut seat = self.seat()?;
         let affinity = seat.ask(|instance| instance.read(Seat::ambient(request, host)))??;
         if let Err(detail) = check_affinity(&affinity) {
@@ -129,7 +130,7 @@ impl SessionReader for PluginSession {
         Some(affinity)
     }
 
-    fn issue(&self, request: &dyn Request, host: &dyn Host, route: &str) -> Option<String> {
+    fn issue_cookie(&self, request: &dyn Request, host: &dyn Env, route: &str) -> Option<String> {
         let mut seat = self.seat()?;
         let cookie = seat.ask(|instance| instance.issue(Seat::ambient(request, host), route))??;
         if let Err(detail) = check_cookie(&cookie) {
@@ -160,21 +161,21 @@ impl SessionReader for PluginSession {
 pub(super) struct SeatedJudge(pub(super) Seat);
 
 impl PluginHealthPolicy for SeatedJudge {
-    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Option<Vec<Transition>> {
+    fn on_checks(&mut self, results: &[CheckResult], host: &dyn Env) -> Option<Vec<Transition>> {
         let transitions = self
             .0
-            .ask(|instance| instance.judge_probes(Seat::timed(host), probes))?;
+            .ask(|instance| instance.on_checks(Seat::timed(host), results))?;
         Some(transitions.into_iter().map(presentable).collect())
     }
 
-    fn judge_exchanges(
+    fn on_requests(
         &mut self,
-        exchanges: &[Exchange],
-        host: &dyn Host,
+        outcomes: &[RequestOutcome],
+        host: &dyn Env,
     ) -> Option<Vec<Transition>> {
         let transitions = self
             .0
-            .ask(|instance| instance.judge_exchanges(Seat::timed(host), exchanges))?;
+            .ask(|instance| instance.on_requests(Seat::timed(host), outcomes))?;
         Some(transitions.into_iter().map(presentable).collect())
     }
 

@@ -55,8 +55,8 @@ impl Prefetch {
 fn append(column: Column, candidates: &dyn Candidates, numbers: &mut Vec<u32>) {
     let narrow = match column {
         Column::Elected => return split(candidates.elected(), numbers),
-        Column::Transferred => return split(candidates.transferred(), numbers),
-        Column::Read => return split(candidates.read(), numbers),
+        Column::BytesSent => return split(candidates.bytes_sent(), numbers),
+        Column::BytesReceived => return split(candidates.bytes_received(), numbers),
         Column::Ids => candidates.ids(),
         Column::Weights => candidates.weights(),
         Column::Busy => candidates.busy(),
@@ -94,8 +94,8 @@ mod tests {
             weight: 10 + id,
             busy: 20 + id,
             elected: u64::from(30 + id) << 32 | 130,
-            transferred: u64::from(40 + id) << 32 | 140,
-            read: u64::from(50 + id) << 32 | 150,
+            bytes_sent: u64::from(40 + id) << 32 | 140,
+            bytes_received: u64::from(50 + id) << 32 | 150,
             latency_us: 60 + id,
             consecutive_failures: 70 + id,
             ready_slots: 80 + id,
@@ -112,14 +112,17 @@ mod tests {
             (&["weights"], &[11, 12]),
             (&["busy"], &[21, 22]),
             (&["elected"], &[130, 31, 130, 32]),
-            (&["transferred"], &[140, 41, 140, 42]),
-            (&["read"], &[150, 51, 150, 52]),
+            (&["bytes-sent"], &[140, 41, 140, 42]),
+            (&["bytes-received"], &[150, 51, 150, 52]),
             (&["latency-us"], &[61, 62]),
             (&["consecutive-failures"], &[71, 72]),
             (&["ready-slots"], &[81, 82]),
             (&["busy-slots"], &[91, 92]),
             (&["heartbeat-age-ms"], &[101, 102]),
-            (&["busy", "read", "ids"], &[21, 22, 150, 51, 150, 52, 1, 2]),
+            (
+                &["busy", "bytes-received", "ids"],
+                &[21, 22, 150, 51, 150, 52, 1, 2],
+            ),
             (&["ids", "busy"], &[1, 2, 21, 22]),
         ];
         for (named, numbers) in table {
@@ -153,10 +156,12 @@ mod tests {
         let refused = |named: &[&str]| Prefetch::of(&names(named)).expect_err("a refusal");
         assert_eq!(
             refused(&["ids", "busi"]),
-            "there is no column `busi`; the columns are ids, weights, busy, elected, transferred, read, latency-us, \
+            "there is no column `busi`; the columns are ids, weights, busy, elected, bytes-sent, bytes-received, latency-us, \
              consecutive-failures, ready-slots, busy-slots, heartbeat-age-ms"
         );
-        assert!(refused(&["narrow"]).starts_with("there is no column `narrow`"));
+        assert!(
+            refused(&["restrict-fallback"]).starts_with("there is no column `restrict-fallback`")
+        );
         assert!(refused(&["a\nb"]).starts_with("there is no column `a\\u{a}b`"));
         assert_eq!(
             refused(&["ids", "busy", "ids"]),

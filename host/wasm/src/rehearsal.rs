@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
-use equipoise_sdk::{Peer, Setup};
+use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
+use equipoise_sdk::{MemberConfig, PolicyConfig};
 
 use super::ambient::{self, Ambient, milliseconds};
 use super::budget::Budget;
@@ -18,13 +18,17 @@ use equipoise_balancer::Role;
 ///
 /// # Errors
 /// It does not start, refuses its setup, makes a fault, or answers what may not be.
-pub(super) fn rehearse(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -> Result<usize> {
+pub(super) fn rehearse(
+    version: &Arc<Version>,
+    role: Role,
+    setup: &Arc<PolicyConfig>,
+) -> Result<usize> {
     let mut seat = Seat::new(version, role, setup, Budget::unlimited())?;
     // Its clocks go on from those of `configure`.
-    let host = FakeHost {
+    let host = FakeEnv {
         now_ms: milliseconds(ambient::now()),
         unix_ms: milliseconds(ambient::unix()),
-        ..FakeHost::with_random(0)
+        ..FakeEnv::with_random(0)
     };
     let request = FakeRequest::get("/");
     let candidates = candidates(setup);
@@ -44,35 +48,35 @@ pub(super) fn rehearse(version: &Arc<Version>, role: Role, setup: &Arc<Setup>) -
             seat.rehearse(|instance| instance.read(Seat::ambient(&request, &host)))?;
         }
         Role::Health => {
-            seat.rehearse(|instance| instance.judge_probes(Seat::timed(&host), &[]))?;
-            seat.rehearse(|instance| instance.judge_exchanges(Seat::timed(&host), &[]))?;
+            seat.rehearse(|instance| instance.on_checks(Seat::timed(&host), &[]))?;
+            seat.rehearse(|instance| instance.on_requests(Seat::timed(&host), &[]))?;
         }
     }
     Ok(seat.memory())
 }
 
 /// So many members of equal weight, to rehearse with where there are none of a balancer's.
-pub(super) fn sample_setup(members: u32) -> Setup {
-    let member = |id| Peer {
+pub(super) fn sample_config(members: u32) -> PolicyConfig {
+    let member = |id| MemberConfig {
         id,
         url: format!("http://192.0.2.1:{}", 9001 + id),
         weight: 100,
         passes: 1,
         fails: 1,
         route: Some(format!("r{id}")),
-        ..Peer::default()
+        ..MemberConfig::default()
     };
-    Setup {
+    PolicyConfig {
         members: (0..members).map(member).collect(),
-        ..Setup::default()
+        ..PolicyConfig::default()
     }
 }
 
-fn candidates(setup: &Setup) -> FakeCandidates {
+fn candidates(setup: &PolicyConfig) -> FakeCandidates {
     let members = setup.members.iter();
-    let candidate = |peer: &Peer| FakeCandidate {
-        weight: peer.weight,
-        ..FakeCandidate::new(peer.id)
+    let candidate = |member: &MemberConfig| FakeCandidate {
+        weight: member.weight,
+        ..FakeCandidate::new(member.id)
     };
     members.map(candidate).collect()
 }

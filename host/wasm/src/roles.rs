@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use equipoise_balancer::{FaultKind, PluginHealthPolicy, PluginVersion, Role};
-use equipoise_sdk::{Selector, SessionReader, Setup};
+use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
 
 use super::fault::take_fault;
 use super::policy::{PluginSelector, PluginSession, SeatedJudge};
@@ -29,21 +29,25 @@ impl PluginVersion for Version {
         Ok(())
     }
 
-    fn selector(self: Arc<Self>, setup: &Arc<Setup>, number: usize) -> Result<Box<dyn Selector>> {
+    fn selector(
+        self: Arc<Self>,
+        setup: &Arc<PolicyConfig>,
+        number: usize,
+    ) -> Result<Box<dyn Selector>> {
         let seat = self.seat(Role::Selector, setup, number)?;
         Ok(Box::new(PluginSelector(seat)))
     }
 
     fn session(
         self: Arc<Self>,
-        setup: &Arc<Setup>,
+        setup: &Arc<PolicyConfig>,
         instances: usize,
     ) -> Result<Box<dyn SessionReader>> {
         let seats = (0..instances).map(|number| self.seat(Role::Session, setup, number));
         Ok(Box::new(PluginSession::new(seats.collect::<Result<_>>()?)))
     }
 
-    fn judge(self: Arc<Self>, setup: &Arc<Setup>) -> Result<Box<dyn PluginHealthPolicy>> {
+    fn judge(self: Arc<Self>, setup: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>> {
         Ok(Box::new(SeatedJudge(self.seat(Role::Health, setup, 0)?)))
     }
 
@@ -63,7 +67,12 @@ impl Version {
         version.downcast_ref()
     }
 
-    fn seat(self: &Arc<Self>, role: Role, setup: &Arc<Setup>, number: usize) -> Result<Seat> {
+    fn seat(
+        self: &Arc<Self>,
+        role: Role,
+        setup: &Arc<PolicyConfig>,
+        number: usize,
+    ) -> Result<Seat> {
         rehearse(self, role, setup)?;
         Seat::new(self, role, setup, self.budgets.of(role, number))
     }

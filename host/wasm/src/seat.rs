@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use equipoise_sdk::{Level, Setup};
+use equipoise_sdk::{LogLevel, PolicyConfig};
 use thiserror::Error;
 
 use super::ambient::Ambient;
@@ -20,7 +20,7 @@ use equipoise_balancer::{PluginVersion as _, Role};
 pub(super) struct Seat {
     version: Arc<Version>,
     role: Role,
-    setup: Arc<Setup>,
+    setup: Arc<PolicyConfig>,
     budget: Arc<Budget>,
     watch: Watch,
     /// None when a fresh one could not be had; the next call tries again.
@@ -63,7 +63,7 @@ impl Seat {
     pub(super) fn new(
         version: &Arc<Version>,
         role: Role,
-        setup: &Arc<Setup>,
+        setup: &Arc<PolicyConfig>,
         budget: Arc<Budget>,
     ) -> Result<Self> {
         version.check_role(role)?;
@@ -210,7 +210,7 @@ impl Seat {
     fn note_refused_state(&self, reason: &str) {
         let version = self.version.short_hash();
         let line = format!("version {version}: the state before is of no use to it: {reason}");
-        self.version.notices.say(Level::Info, &line);
+        self.version.notices.say(LogLevel::Info, &line);
     }
 
     /// A call that must work before the version may serve.
@@ -297,7 +297,7 @@ impl Seat {
     }
 
     /// What calls that are about no request are given.
-    pub(super) fn timed(host: &dyn equipoise_sdk::Host) -> Ambient<'_> {
+    pub(super) fn timed(host: &dyn equipoise_sdk::Env) -> Ambient<'_> {
         Ambient {
             host: Some(host),
             ..Ambient::default()
@@ -307,7 +307,7 @@ impl Seat {
     /// What calls about a request and candidates are given.
     pub(super) fn ambient<'call>(
         request: &'call dyn equipoise_sdk::Request,
-        host: &'call dyn equipoise_sdk::Host,
+        host: &'call dyn equipoise_sdk::Env,
     ) -> Ambient<'call> {
         Ambient {
             request: Some(request),

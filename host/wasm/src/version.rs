@@ -140,7 +140,7 @@ impl Version {
         let quarantined = self.record.count_fault(fault.kind, Instant::now());
         let (version, role) = (self.short_hash(), role.name());
         let line = format!("version {version}: fault as {role}: {fault}; the fallback answers");
-        self.notices.say(equipoise_sdk::Level::Warn, &line);
+        self.notices.say(equipoise_sdk::LogLevel::Warn, &line);
         if quarantined {
             (self.on_quarantine)();
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use equipoise_sdk::Level;
+use equipoise_sdk::LogLevel;
 
 use equipoise_log::RateLimit;
 
@@ -44,14 +44,14 @@ impl Voice {
     /// Writes a line to the log, or counts it when there were too many.
     ///
     /// Never waits for other threads. A line that is not written costs no allocation.
-    pub(super) fn say(&self, level: Level, message: &str) {
+    pub(super) fn say(&self, level: LogLevel, message: &str) {
         if self.may_say(level) {
             self.write(level, message);
         }
     }
 
     /// Whether a line may be written now. What nobody would see, because the log leaves out its level, is not counted.
-    fn may_say(&self, level: Level) -> bool {
+    fn may_say(&self, level: LogLevel) -> bool {
         if !is_enabled(level) {
             return false;
         }
@@ -64,13 +64,13 @@ impl Voice {
         }
     }
 
-    fn write(&self, level: Level, message: &str) {
+    fn write(&self, level: LogLevel, message: &str) {
         let (plugin, line) = (&*self.plugin, Legible(message));
         match level {
-            Level::Error => tracing::error!(target: TARGET, plugin, "{line}"),
-            Level::Warn => tracing::warn!(target: TARGET, plugin, "{line}"),
-            Level::Info => tracing::info!(target: TARGET, plugin, "{line}"),
-            Level::Debug => tracing::debug!(target: TARGET, plugin, "{line}"),
+            LogLevel::Error => tracing::error!(target: TARGET, plugin, "{line}"),
+            LogLevel::Warn => tracing::warn!(target: TARGET, plugin, "{line}"),
+            LogLevel::Info => tracing::info!(target: TARGET, plugin, "{line}"),
+            LogLevel::Debug => tracing::debug!(target: TARGET, plugin, "{line}"),
         }
     }
 
@@ -91,12 +91,12 @@ impl Drop for Voice {
     }
 }
 
-fn is_enabled(level: Level) -> bool {
+fn is_enabled(level: LogLevel) -> bool {
     match level {
-        Level::Error => tracing::enabled!(target: TARGET, tracing::Level::ERROR),
-        Level::Warn => tracing::enabled!(target: TARGET, tracing::Level::WARN),
-        Level::Info => tracing::enabled!(target: TARGET, tracing::Level::INFO),
-        Level::Debug => tracing::enabled!(target: TARGET, tracing::Level::DEBUG),
+        LogLevel::Error => tracing::enabled!(target: TARGET, tracing::Level::ERROR),
+        LogLevel::Warn => tracing::enabled!(target: TARGET, tracing::Level::WARN),
+        LogLevel::Info => tracing::enabled!(target: TARGET, tracing::Level::INFO),
+        LogLevel::Debug => tracing::enabled!(target: TARGET, tracing::Level::DEBUG),
     }
 }
 
@@ -176,8 +176,8 @@ impl Printer {
 
     fn say(&self, stream: Stream, line: &[u8]) {
         let level = match stream {
-            Stream::Stdout => Level::Info,
-            Stream::Stderr => Level::Warn,
+            Stream::Stdout => LogLevel::Info,
+            Stream::Stderr => LogLevel::Warn,
         };
         if self.voice.may_say(level) {
             self.voice.write(level, &String::from_utf8_lossy(line));

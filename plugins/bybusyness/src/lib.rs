@@ -39,18 +39,18 @@
 //! counted, not guessed, and resetting it makes it wrong.
 
 use equipoise_sdk::{
-    Candidates, Column, Host, Request, Schedule, Selector, Setup, export_selector,
+    Candidates, Column, Env, LbStatus, PolicyConfig, Request, Selector, export_selector,
 };
 
 /// Fewest requests in flight; equals take turns by weight.
 #[derive(Debug, Default)]
 pub struct ByBusyness {
-    schedule: Schedule,
+    lbstatus: LbStatus,
 }
 
 impl Selector for ByBusyness {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&[])
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&[])
     }
 
     fn columns() -> &'static [Column] {
@@ -61,31 +61,31 @@ impl Selector for ByBusyness {
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _env: &dyn Env,
     ) -> Option<usize> {
         let (ids, lbfactors) = (candidates.ids(), candidates.weights());
         let busy = candidates.busy();
-        self.schedule.choose_least(ids, lbfactors, busy)
+        self.lbstatus.select_least(ids, lbfactors, busy)
     }
 
-    fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {
-        self.schedule.charge(usable, chosen);
+    fn record_sticky(&mut self, usable: &dyn Candidates, chosen: usize) {
+        self.lbstatus.record_sticky(usable, chosen);
     }
 
-    fn load(&mut self, id: u32) -> i64 {
-        self.schedule.owed(id)
+    fn lbstatus(&mut self, id: u32) -> i64 {
+        self.lbstatus.get(id)
     }
 
     fn reset(&mut self) {
-        self.schedule.reset();
+        self.lbstatus.reset();
     }
 
     fn save(&mut self) -> Vec<u8> {
-        self.schedule.save()
+        self.lbstatus.save()
     }
 
     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
-        self.schedule.restore(blob)
+        self.lbstatus.restore(blob)
     }
 }
 
@@ -93,7 +93,7 @@ export_selector!(ByBusyness, schedule, state);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
 
     use super::*;
 
@@ -111,7 +111,7 @@ mod tests {
         method.select(
             &FakeRequest::get("/"),
             &candidates,
-            &FakeHost::with_random(0),
+            &FakeEnv::with_random(0),
         )
     }
 
@@ -127,7 +127,7 @@ mod tests {
         for (busy, chosen, lbstatus) in table {
             let members = busy.map(|busy| (100, busy));
             assert_eq!(select(&mut method, &members), Some(chosen));
-            assert_eq!([method.load(0), method.load(1)], lbstatus);
+            assert_eq!([method.lbstatus(0), method.lbstatus(1)], lbstatus);
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         let mut method = ByBusyness::default();
         select(&mut method, &[(100, 0), (100, 0)]);
         method.reset();
-        assert_eq!([method.load(0), method.load(1)], [0, 0]);
+        assert_eq!([method.lbstatus(0), method.lbstatus(1)], [0, 0]);
         assert_eq!(select(&mut method, &[(100, 0), (100, 0)]), Some(0));
     }
 
@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn settings_are_refused() {
         let mut method = ByBusyness::default();
-        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(method.configure(&PolicyConfig::default()), Ok(()));
         assert_eq!(
-            method.configure(&Setup::of([("weight", "2")])),
+            method.configure(&PolicyConfig::from_settings([("weight", "2")])),
             Err("unknown setting `weight`; there are no settings".to_owned())
         );
     }

@@ -40,18 +40,18 @@
 //! Apache httpd's mod_lbmethod_byrequests; nginx calls it smooth weighted round robin.
 
 use equipoise_sdk::{
-    Candidates, Column, Host, Request, Schedule, Selector, Setup, export_selector,
+    Candidates, Column, Env, LbStatus, PolicyConfig, Request, Selector, export_selector,
 };
 
 /// Weighted round robin, counted in requests.
 #[derive(Debug, Default)]
 pub struct ByRequests {
-    schedule: Schedule,
+    lbstatus: LbStatus,
 }
 
 impl Selector for ByRequests {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&[])
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&[])
     }
 
     fn columns() -> &'static [Column] {
@@ -62,29 +62,29 @@ impl Selector for ByRequests {
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _env: &dyn Env,
     ) -> Option<usize> {
-        self.schedule.choose(candidates.ids(), candidates.weights())
+        self.lbstatus.select(candidates.ids(), candidates.weights())
     }
 
-    fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {
-        self.schedule.charge(usable, chosen);
+    fn record_sticky(&mut self, usable: &dyn Candidates, chosen: usize) {
+        self.lbstatus.record_sticky(usable, chosen);
     }
 
-    fn load(&mut self, id: u32) -> i64 {
-        self.schedule.owed(id)
+    fn lbstatus(&mut self, id: u32) -> i64 {
+        self.lbstatus.get(id)
     }
 
     fn reset(&mut self) {
-        self.schedule.reset();
+        self.lbstatus.reset();
     }
 
     fn save(&mut self) -> Vec<u8> {
-        self.schedule.save()
+        self.lbstatus.save()
     }
 
     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
-        self.schedule.restore(blob)
+        self.lbstatus.restore(blob)
     }
 }
 
@@ -92,7 +92,7 @@ export_selector!(ByRequests, schedule, state);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
 
     use super::*;
 
@@ -105,11 +105,7 @@ mod tests {
     }
 
     fn select(method: &mut ByRequests, candidates: &FakeCandidates) -> Option<usize> {
-        method.select(
-            &FakeRequest::get("/"),
-            candidates,
-            &FakeHost::with_random(0),
-        )
+        method.select(&FakeRequest::get("/"), candidates, &FakeEnv::with_random(0))
     }
 
     #[test]
@@ -118,7 +114,7 @@ mod tests {
         let candidates = candidates(&[(0, 100), (1, 200)]);
         for (chosen, lbstatus) in [(1, [100, -100]), (0, [-100, 100]), (1, [0, 0])] {
             assert_eq!(select(&mut method, &candidates), Some(chosen));
-            assert_eq!([method.load(0), method.load(1)], lbstatus);
+            assert_eq!([method.lbstatus(0), method.lbstatus(1)], lbstatus);
         }
     }
 
@@ -135,17 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn charge_owes_everybody_but_the_taker() {
+    fn sticky_request_credits_all_but_the_member_that_took_it() {
         let mut method = ByRequests::default();
-        method.charge(&candidates(&[(4, 100), (7, 250)]), 0);
-        assert_eq!([method.load(4), method.load(7)], [-250, 250]);
+        method.record_sticky(&candidates(&[(4, 100), (7, 250)]), 0);
+        assert_eq!([method.lbstatus(4), method.lbstatus(7)], [-250, 250]);
     }
 
     #[test]
-    fn charge_of_nobody_changes_nothing() {
+    fn sticky_request_out_of_range_changes_nothing() {
         let mut method = ByRequests::default();
-        method.charge(&candidates(&[(0, 100)]), 1);
-        assert_eq!(method.load(0), 0);
+        method.record_sticky(&candidates(&[(0, 100)]), 1);
+        assert_eq!(method.lbstatus(0), 0);
     }
 
     #[test]
@@ -166,9 +162,9 @@ mod tests {
     #[test]
     fn settings_are_refused() {
         let mut method = ByRequests::default();
-        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(method.configure(&PolicyConfig::default()), Ok(()));
         assert_eq!(
-            method.configure(&Setup::of([("weight", "2")])),
+            method.configure(&PolicyConfig::from_settings([("weight", "2")])),
             Err("unknown setting `weight`; there are no settings".to_owned())
         );
     }

@@ -3,12 +3,12 @@
 //! # Idea
 //!
 //! Where requests differ in size, counting them says little about work. Here the quota is bytes: what was sent to a
-//! member and what was read from it, both divided by its weight. The member with the smallest quotient takes the next
+//! member and what was received from it, both divided by its weight. The member with the smallest quotient takes the next
 //! request; a member of weight 2 so carries twice the bytes.
 //!
 //! ```text
 //! for each candidate:
-//!     traffic = transferred / lbfactor + read / lbfactor     (two integer divisions)
+//!     traffic = bytes-sent / lbfactor + bytes-received / lbfactor     (two integer divisions)
 //!     candidate is the best so far if its traffic is strictly smaller
 //! ```
 //!
@@ -33,40 +33,43 @@
 //!
 //! Apache httpd's mod_lbmethod_bytraffic.
 
-use equipoise_sdk::{Candidates, Column, Host, Request, Selector, Setup, export_selector};
+use equipoise_sdk::{Candidates, Column, Env, PolicyConfig, Request, Selector, export_selector};
 
 /// Fewest bytes for its weight.
 #[derive(Debug, Default)]
 pub struct ByTraffic;
 
 impl Selector for ByTraffic {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&[])
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&[])
     }
 
     fn columns() -> &'static [Column] {
-        &[Column::Transferred, Column::Read, Column::Weights]
+        &[Column::BytesSent, Column::BytesReceived, Column::Weights]
     }
 
     fn select(
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _env: &dyn Env,
     ) -> Option<usize> {
-        let counts = candidates.transferred().iter().zip(candidates.read());
+        let counts = candidates
+            .bytes_sent()
+            .iter()
+            .zip(candidates.bytes_received());
         let members = candidates.weights().iter().zip(counts).enumerate();
         let mut best = None;
         // Fewer bytes than these for its weight are what a member has to have.
         let mut least = u64::MAX;
-        for (position, (&lbfactor, (&transferred, &read))) in members {
+        for (position, (&lbfactor, (&sent, &received))) in members {
             if best.is_some() && least == 0 {
                 break;
             }
-            if best.is_some() && is_more(lbfactor, transferred, read, least) {
+            if best.is_some() && is_more(lbfactor, sent, received, least) {
                 continue;
             }
-            let traffic = traffic(lbfactor, transferred, read);
+            let traffic = traffic(lbfactor, sent, received);
             if best.is_none() || traffic < least {
                 best = Some(position);
                 least = traffic;
@@ -78,39 +81,39 @@ impl Selector for ByTraffic {
 
 /// Whether there are certainly no fewer bytes than `least` for the weight. That is found out by a multiplication, which takes a
 /// fraction of the time of two divisions, and mostly is enough: these round down by less than 1 each.
-fn is_more(lbfactor: u32, transferred: u64, read: u64, least: u64) -> bool {
+fn is_more(lbfactor: u32, sent: u64, received: u64, least: u64) -> bool {
     // With these the product fits; looking whether it does takes a component longer than dividing.
     let fits = least < 1 << 50 && lbfactor < 1 << 14;
-    fits && transferred.saturating_add(read) >= (least + 1) * u64::from(lbfactor.max(1))
+    fits && sent.saturating_add(received) >= (least + 1) * u64::from(lbfactor.max(1))
 }
 
 /// Bytes for the weight. A factor of 0, which no member has, counts as 1.
-fn traffic(lbfactor: u32, transferred: u64, read: u64) -> u64 {
+fn traffic(lbfactor: u32, sent: u64, received: u64) -> u64 {
     let lbfactor = u64::from(lbfactor.max(1));
-    (transferred / lbfactor).saturating_add(read / lbfactor)
+    (sent / lbfactor).saturating_add(received / lbfactor)
 }
 
 export_selector!(ByTraffic);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
 
     use super::*;
 
     /// Members as factor, bytes to, bytes from.
     fn select(members: &[(u32, u64, u64)]) -> Option<usize> {
-        let candidate = |(id, &(lbfactor, transferred, read))| FakeCandidate {
+        let candidate = |(id, &(lbfactor, sent, received))| FakeCandidate {
             weight: lbfactor,
-            transferred,
-            read,
+            bytes_sent: sent,
+            bytes_received: received,
             ..FakeCandidate::new(id)
         };
         let candidates: FakeCandidates = (0..).zip(members).map(candidate).collect();
         ByTraffic.select(
             &FakeRequest::get("/"),
             &candidates,
-            &FakeHost::with_random(0),
+            &FakeEnv::with_random(0),
         )
     }
 
@@ -153,9 +156,9 @@ mod tests {
             let members: Vec<_> = (0..6)
                 .map(|_| (1 + draw(300) as u32, draw(most), draw(most)))
                 .collect();
-            let traffic = |&(lbfactor, transferred, read): &(u32, u64, u64)| {
+            let traffic = |&(lbfactor, sent, received): &(u32, u64, u64)| {
                 let lbfactor = u64::from(lbfactor);
-                transferred / lbfactor + read / lbfactor
+                sent / lbfactor + received / lbfactor
             };
             let least = members.iter().map(traffic).min();
             let first = members.iter().position(|it| Some(traffic(it)) == least);
@@ -171,9 +174,9 @@ mod tests {
     #[test]
     fn settings_are_refused() {
         let mut method = ByTraffic;
-        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(method.configure(&PolicyConfig::default()), Ok(()));
         assert_eq!(
-            method.configure(&Setup::of([("weight", "2")])),
+            method.configure(&PolicyConfig::from_settings([("weight", "2")])),
             Err("unknown setting `weight`; there are no settings".to_owned())
         );
     }

@@ -1,6 +1,6 @@
 //! Checks of a member: how many in a row it passed or failed.
 
-use equipoise_sdk::health::{Failure, Probe};
+use equipoise_sdk::health::{CheckResult, Failure};
 
 /// The checks of one member.
 #[derive(Debug)]
@@ -39,15 +39,15 @@ impl Checks {
         self.fails = fails.max(1);
     }
 
-    pub(crate) fn count(&mut self, probe: &Probe) {
-        let passed = probe.expected;
+    pub(crate) fn count(&mut self, result: &CheckResult) {
+        let passed = result.passed;
         self.row = match passed == self.row_passed {
             true => self.row.saturating_add(1),
             false => 1,
         };
         self.row_passed = passed;
         if !passed {
-            self.last_failure = describe(probe);
+            self.last_failure = describe(result);
         }
         self.have_recovered = false;
         if self.are_failed && passed && self.row >= self.passes {
@@ -110,12 +110,12 @@ impl Checks {
     }
 }
 
-fn describe(probe: &Probe) -> String {
-    match &probe.outcome {
-        Ok(answer) => format!("status {}, not as expected", answer.status),
+fn describe(result: &CheckResult) -> String {
+    match &result.response {
+        Ok(response) => format!("status {}, not as expected", response.status),
         Err(Failure::Unreachable) => "no connection".to_owned(),
         Err(Failure::TimedOut) => "no answer in time".to_owned(),
-        Err(Failure::BrokenOff) => "the connection broke off".to_owned(),
-        Err(Failure::Unintelligible) => "what came is no answer".to_owned(),
+        Err(Failure::Reset) => "the connection broke off".to_owned(),
+        Err(Failure::InvalidResponse) => "what came is no answer".to_owned(),
     }
 }

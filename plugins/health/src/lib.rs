@@ -31,8 +31,8 @@ mod settings;
 
 use std::collections::BTreeMap;
 
-use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
-use equipoise_sdk::{Host, Setup, export_judge};
+use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
+use equipoise_sdk::{Env, PolicyConfig, export_health};
 
 use checks::Checks;
 use outliers::{Outliers, Traffic};
@@ -54,36 +54,37 @@ struct Member {
     is_unhealthy: bool,
 }
 
-impl Judge for Health {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        self.outliers = Outliers::new(Settings::read(setup)?);
-        let members = setup.members.iter();
+impl HealthPolicy for Health {
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        self.outliers = Outliers::new(Settings::read(config)?);
+        let members = config.members.iter();
         self.members = members
-            .map(|peer| {
-                let mut member = self.members.remove(&peer.id).unwrap_or_default();
-                member.checks.configure(peer.passes, peer.fails);
-                (peer.id, member)
+            .map(|configured| {
+                let mut member = self.members.remove(&configured.id).unwrap_or_default();
+                let (passes, fails) = (configured.passes, configured.fails);
+                member.checks.configure(passes, fails);
+                (configured.id, member)
             })
             .collect();
         Ok(())
     }
 
-    fn judge_probes(&mut self, probes: &[Probe], host: &dyn Host) -> Vec<Transition> {
-        for probe in probes {
-            if let Some(member) = self.members.get_mut(&probe.member) {
-                member.checks.count(probe);
+    fn on_checks(&mut self, results: &[CheckResult], env: &dyn Env) -> Vec<Transition> {
+        for result in results {
+            if let Some(member) = self.members.get_mut(&result.member) {
+                member.checks.count(result);
             }
         }
-        self.conclude(host.now_ms())
+        self.conclude(env.now_ms())
     }
 
-    fn judge_exchanges(&mut self, exchanges: &[Exchange], host: &dyn Host) -> Vec<Transition> {
-        let now = host.now_ms();
-        for exchange in exchanges {
-            if let Some(member) = self.members.get_mut(&exchange.member) {
-                self.outliers.count(&mut member.traffic, exchange);
+    fn on_requests(&mut self, outcomes: &[RequestOutcome], env: &dyn Env) -> Vec<Transition> {
+        let now = env.now_ms();
+        for outcome in outcomes {
+            if let Some(member) = self.members.get_mut(&outcome.member) {
+                self.outliers.count(&mut member.traffic, outcome);
                 if let Some(reason) = self.outliers.reason(&member.traffic, now) {
-                    self.eject(exchange.member, &reason, now);
+                    self.eject(outcome.member, &reason, now);
                 }
             }
         }
@@ -183,7 +184,7 @@ fn transition(member: u32, state: State, reason: String) -> Transition {
     }
 }
 
-export_judge!(Health, state);
+export_health!(Health, state);
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Members whose live requests fail.
 
-use equipoise_sdk::health::Exchange;
+use equipoise_sdk::health::RequestOutcome;
 
 use crate::settings::Settings;
 
@@ -44,12 +44,12 @@ impl Outliers {
     }
 
     /// Counts a request.
-    pub(crate) fn count(&self, traffic: &mut Traffic, exchange: &Exchange) {
-        if !self.settings.is_on() || traffic.is_ejected(exchange.at_ms) {
+    pub(crate) fn count(&self, traffic: &mut Traffic, outcome: &RequestOutcome) {
+        if !self.settings.is_on() || traffic.is_ejected(outcome.at_ms) {
             // What ends during an ejection began before it, and was judged.
             return;
         }
-        let failed = match exchange.outcome {
+        let failed = match outcome.status {
             Ok(status) => self.settings.is_failure(status),
             Err(_) => true,
         };
@@ -58,7 +58,7 @@ impl Outliers {
             false => 0,
         };
         if self.settings.failure_rate > 0 {
-            self.count_in_window(traffic, exchange.at_ms, failed);
+            self.count_in_window(traffic, outcome.at_ms, failed);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use equipoise_sdk::Setup;
+use equipoise_sdk::PolicyConfig;
 
-/// The settings of the outlier rule, by the names they have in `Setup::settings`; times in milliseconds.
+/// The settings of the outlier rule, by the names they have in `PolicyConfig::settings`; times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// `consecutive-failures`: so many in a row eject a member. Default 0: the rule does not look at rows.
@@ -57,24 +57,24 @@ const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 impl Settings {
     /// # Errors
     /// A setting that is not known, or whose value is not in its range.
-    pub(crate) fn read(setup: &Setup) -> Result<Self, String> {
-        setup.allow(KEYS)?;
+    pub(crate) fn read(config: &PolicyConfig) -> Result<Self, String> {
+        config.deny_unknown(KEYS)?;
         let default = Self::default();
-        let statuses = setup.setting("statuses").map(statuses).transpose()?;
+        let statuses = config.setting("statuses").map(statuses).transpose()?;
         Ok(Self {
             consecutive_failures: whole(
-                setup,
+                config,
                 "consecutive-failures",
                 0,
                 default.consecutive_failures,
             )?,
-            failure_rate: percent(setup, "failure-rate", default.failure_rate)?,
-            min_requests: whole(setup, "min-requests", 1, default.min_requests)?,
-            window_ms: time(setup, "window-ms", default.window_ms)?,
+            failure_rate: percent(config, "failure-rate", default.failure_rate)?,
+            min_requests: whole(config, "min-requests", 1, default.min_requests)?,
+            window_ms: time(config, "window-ms", default.window_ms)?,
             statuses: statuses.unwrap_or(default.statuses),
-            eject_ms: time(setup, "eject-ms", default.eject_ms)?,
-            max_eject_ms: time(setup, "max-eject-ms", default.max_eject_ms)?,
-            max_ejected: percent(setup, "max-ejected", default.max_ejected)?,
+            eject_ms: time(config, "eject-ms", default.eject_ms)?,
+            max_eject_ms: time(config, "max-eject-ms", default.max_eject_ms)?,
+            max_ejected: percent(config, "max-ejected", default.max_ejected)?,
         })
     }
 
@@ -88,16 +88,16 @@ impl Settings {
     }
 }
 
-fn whole(setup: &Setup, key: &str, least: u32, default: u32) -> Result<u32, String> {
-    let Some(text) = setup.setting(key) else {
+fn whole(config: &PolicyConfig, key: &str, least: u32, default: u32) -> Result<u32, String> {
+    let Some(text) = config.setting(key) else {
         return Ok(default);
     };
     let number = text.parse().ok().filter(|&number| number >= least);
     number.ok_or_else(|| format!("`{key}` must be a whole number from {least}, not `{text}`"))
 }
 
-fn percent(setup: &Setup, key: &str, default: u32) -> Result<u32, String> {
-    let number = whole(setup, key, 0, default)?;
+fn percent(config: &PolicyConfig, key: &str, default: u32) -> Result<u32, String> {
+    let number = whole(config, key, 0, default)?;
     match number {
         0..=100 => Ok(number),
         _ => Err(format!(
@@ -106,8 +106,8 @@ fn percent(setup: &Setup, key: &str, default: u32) -> Result<u32, String> {
     }
 }
 
-fn time(setup: &Setup, key: &str, default: u64) -> Result<u64, String> {
-    let Some(text) = setup.setting(key) else {
+fn time(config: &PolicyConfig, key: &str, default: u64) -> Result<u64, String> {
+    let Some(text) = config.setting(key) else {
         return Ok(default);
     };
     let number = text

@@ -1,6 +1,6 @@
-use equipoise_sdk::Peer;
-use equipoise_sdk::health::{Answer, Failure};
-use equipoise_sdk::testing::FakeHost;
+use equipoise_sdk::MemberConfig;
+use equipoise_sdk::health::{CheckResponse, Failure};
+use equipoise_sdk::testing::FakeEnv;
 
 use super::*;
 
@@ -14,7 +14,7 @@ impl Court {
     fn new(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> Self {
         let mut health = Health::default();
         health
-            .configure(&setup(members, passes, fails, settings))
+            .configure(&config(members, passes, fails, settings))
             .unwrap();
         Self {
             health,
@@ -22,62 +22,62 @@ impl Court {
         }
     }
 
-    fn host(&self) -> FakeHost {
-        FakeHost {
+    fn env(&self) -> FakeEnv {
+        FakeEnv {
             now_ms: self.now,
-            ..FakeHost::default()
+            ..FakeEnv::default()
         }
     }
 
     /// A check of member 0; what changes, in words.
     fn check(&mut self, passed: bool) -> String {
-        let probe = Probe {
+        let result = CheckResult {
             member: 0,
             at_ms: self.now,
             latency_us: 100,
-            outcome: match passed {
-                true => Ok(Answer {
+            response: match passed {
+                true => Ok(CheckResponse {
                     status: 200,
                     headers: Vec::new(),
                     body: Vec::new(),
                 }),
                 false => Err(Failure::Unreachable),
             },
-            expected: passed,
+            passed,
         };
-        words(&self.health.judge_probes(&[probe], &self.host()))
+        words(&self.health.on_checks(&[result], &self.env()))
     }
 
     /// A request to a member; what changes, in words.
-    fn request(&mut self, member: u32, outcome: Result<u16, Failure>) -> String {
-        let exchange = Exchange {
+    fn request(&mut self, member: u32, status: Result<u16, Failure>) -> String {
+        let outcome = RequestOutcome {
             member,
             at_ms: self.now,
             latency_us: 100,
-            outcome,
-            transferred: 1,
-            read: 1,
+            status,
+            bytes_sent: 1,
+            bytes_received: 1,
         };
-        words(&self.health.judge_exchanges(&[exchange], &self.host()))
+        words(&self.health.on_requests(&[outcome], &self.env()))
     }
 
     /// So much later, without requests.
     fn wait(&mut self, milliseconds: u64) -> String {
         self.now += milliseconds;
-        words(&self.health.judge_exchanges(&[], &self.host()))
+        words(&self.health.on_requests(&[], &self.env()))
     }
 }
 
-fn setup(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> Setup {
-    let member = |id| Peer {
+fn config(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> PolicyConfig {
+    let member = |id| MemberConfig {
         id,
         passes,
         fails,
-        ..Peer::default()
+        ..MemberConfig::default()
     };
-    Setup {
+    PolicyConfig {
         members: (0..members).map(member).collect(),
-        ..Setup::of(settings.iter().copied())
+        ..PolicyConfig::from_settings(settings.iter().copied())
     }
 }
 
@@ -117,7 +117,7 @@ fn one_check_is_enough_by_default() {
 fn requests_eject_nobody_by_default() {
     let mut court = Court::new(2, 1, 1, &[]);
     for _ in 0..100 {
-        assert_eq!(court.request(0, Err(Failure::BrokenOff)), "");
+        assert_eq!(court.request(0, Err(Failure::Reset)), "");
     }
 }
 
@@ -158,7 +158,7 @@ fn answer_in_between_begins_the_row_anew() {
         Ok(499),
         Ok(599),
         Ok(200),
-        Err(Failure::BrokenOff),
+        Err(Failure::Reset),
         Ok(404),
     ] {
         assert_eq!(court.request(0, outcome), "");
@@ -284,7 +284,7 @@ fn what_is_saved_goes_on_in_another_instance() {
         health: Health::default(),
         now: court.now,
     };
-    next.health.configure(&setup(3, 2, 3, &settings)).unwrap();
+    next.health.configure(&config(3, 2, 3, &settings)).unwrap();
     next.health.restore(&saved).unwrap();
     for court in [&mut court, &mut next] {
         assert!(court.check(false).starts_with("-0"));
@@ -322,7 +322,7 @@ fn wrong_settings_are_refused_with_what_would_be_right() {
     ];
     for (setting, complaint) in table {
         let error = Health::default()
-            .configure(&setup(1, 1, 1, &[setting]))
+            .configure(&config(1, 1, 1, &[setting]))
             .unwrap_err();
         assert!(error.contains(complaint), "{error}");
     }

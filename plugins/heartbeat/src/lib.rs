@@ -32,7 +32,7 @@
 //! Apache httpd's mod_lbmethod_heartbeat, without three of its traps: there a just started member with fewer than 4 ready
 //! slots gets nothing, a pick on a boundary goes to the later member, and without heartbeats every request is refused.
 
-use equipoise_sdk::{Candidates, Column, Host, Request, Selector, Setup, export_selector};
+use equipoise_sdk::{Candidates, Column, Env, PolicyConfig, Request, Selector, export_selector};
 
 /// A heartbeat of this age is too old to go by.
 const STALE_AFTER_MS: u32 = 10_000;
@@ -42,8 +42,8 @@ const STALE_AFTER_MS: u32 = 10_000;
 pub struct Heartbeat;
 
 impl Selector for Heartbeat {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&[])
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&[])
     }
 
     fn columns() -> &'static [Column] {
@@ -58,7 +58,7 @@ impl Selector for Heartbeat {
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        host: &dyn Host,
+        env: &dyn Env,
     ) -> Option<usize> {
         let reports = Reports {
             ready: candidates.ready_slots(),
@@ -75,7 +75,7 @@ impl Selector for Heartbeat {
         if open == 0 {
             return None;
         }
-        let pick = below(open, host.random());
+        let pick = below(open, env.random());
         let mut end = 0;
         let stretch = sums.iter().position(|sum| {
             end += sum;
@@ -147,7 +147,7 @@ export_selector!(Heartbeat);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
 
     use super::*;
 
@@ -167,7 +167,7 @@ mod tests {
         Heartbeat.select(
             &FakeRequest::get("/"),
             &candidates,
-            &FakeHost::with_random(random),
+            &FakeEnv::with_random(random),
         )
     }
 
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn settings_are_refused() {
         let mut method = Heartbeat;
-        assert_eq!(method.configure(&Setup::default()), Ok(()));
+        assert_eq!(method.configure(&PolicyConfig::default()), Ok(()));
         assert_eq!(
-            method.configure(&Setup::of([("weight", "2")])),
+            method.configure(&PolicyConfig::from_settings([("weight", "2")])),
             Err("unknown setting `weight`; there are no settings".to_owned())
         );
     }

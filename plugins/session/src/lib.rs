@@ -47,7 +47,7 @@
 
 use std::collections::BTreeSet;
 
-use equipoise_sdk::{Affinity, Host, Request, SessionReader, Setup, cookie, export_session};
+use equipoise_sdk::{Affinity, Env, PolicyConfig, Request, SessionReader, cookie, export_session};
 
 /// The longest route that is read, in bytes.
 const LONGEST_ROUTE: usize = 4096;
@@ -82,18 +82,18 @@ impl Default for Session {
 
 impl Session {
     /// What the settings say.
-    fn of(setup: &Setup) -> Result<Self, String> {
-        setup.allow(&["cookie", "parameter", "separator", "semicolon-ends"])?;
-        let cookie = setup
+    fn of(config: &PolicyConfig) -> Result<Self, String> {
+        config.deny_unknown(&["cookie", "parameter", "separator", "semicolon-ends"])?;
+        let cookie = config
             .setting("cookie")
             .ok_or("`cookie` is missing: set it to the cookie's name, such as `JSESSIONID`")?;
-        let parameter = setup.setting("parameter").unwrap_or(cookie);
+        let parameter = config.setting("parameter").unwrap_or(cookie);
         Ok(Self {
             cookie: cookie_name(cookie)?.to_owned(),
             parameter: parameter_name(parameter)?.to_owned(),
-            separator: separator(setup.setting("separator").unwrap_or("."))?,
-            semicolon_ends: switch(setup.setting("semicolon-ends").unwrap_or("false"))?,
-            routes: setup.routes(),
+            separator: separator(config.setting("separator").unwrap_or("."))?,
+            semicolon_ends: switch(config.setting("semicolon-ends").unwrap_or("false"))?,
+            routes: config.routes(),
         })
     }
 
@@ -176,12 +176,12 @@ impl Session {
 
 impl SessionReader for Session {
     /// A mistake leaves everything as it was.
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        *self = Self::of(setup)?;
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        *self = Self::of(config)?;
         Ok(())
     }
 
-    fn read(&self, request: &dyn Request, _host: &dyn Host) -> Option<Affinity> {
+    fn read(&self, request: &dyn Request, _env: &dyn Env) -> Option<Affinity> {
         self.route(request).map(Affinity::Route)
     }
 }
@@ -232,7 +232,7 @@ export_session!(Session);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::Peer;
+    use equipoise_sdk::MemberConfig;
     use equipoise_sdk::testing::FakeRequest;
 
     use super::*;
@@ -383,7 +383,7 @@ mod tests {
 
     fn configured(settings: &[(&str, &str)]) -> Result<Session, String> {
         let mut session = Session::default();
-        session.configure(&Setup::of(settings.iter().copied()))?;
+        session.configure(&PolicyConfig::from_settings(settings.iter().copied()))?;
         Ok(session)
     }
 
@@ -415,18 +415,18 @@ mod tests {
 
     #[test]
     fn routes_are_those_of_the_members() {
-        let member = |route: Option<&str>| Peer {
+        let member = |route: Option<&str>| MemberConfig {
             route: route.map(str::to_owned),
-            ..Peer::default()
+            ..MemberConfig::default()
         };
-        let setup = Setup {
+        let config = PolicyConfig {
             members: [Some("r2"), None, Some("r1"), Some("r2")]
                 .map(member)
                 .into(),
-            ..Setup::of([("cookie", "SID")])
+            ..PolicyConfig::from_settings([("cookie", "SID")])
         };
         let mut session = Session::default();
-        assert_eq!(session.configure(&setup), Ok(()));
+        assert_eq!(session.configure(&config), Ok(()));
         assert_eq!(session.routes, ["r1", "r2"].map(str::to_owned).into());
     }
 
@@ -467,7 +467,7 @@ mod tests {
     fn a_mistake_leaves_the_settings_before() {
         let mut session = session();
         let before = session.clone();
-        assert!(session.configure(&Setup::default()).is_err());
+        assert!(session.configure(&PolicyConfig::default()).is_err());
         assert_eq!(session, before);
     }
 }

@@ -1,59 +1,61 @@
-//! The interface `health`, answered by a [`Judge`].
+//! The interface `health`, implemented by a [`HealthPolicy`].
 
 use super::Instance;
-use super::ambient::Ambient;
 use super::bindings::health::exports::equipoise::balancer::health as contract;
-use super::bindings::imports::equipoise::balancer::types::{Entry, Member};
-use crate::Setup;
-use crate::health::{Answer, Exchange, Failure, Judge, Probe, State, Transition};
+use super::bindings::imports::equipoise::balancer::types::{Entry, MemberConfig as Member};
+use super::call_context::CallContext;
+use crate::PolicyConfig;
+use crate::health::{
+    CheckResponse, CheckResult, Failure, HealthPolicy, RequestOutcome, State, Transition,
+};
 
-impl<I: Instance<Policy: Judge>> contract::Guest for I {
+impl<I: Instance<Policy: HealthPolicy>> contract::Guest for I {
     fn configure(settings: Vec<Entry>, members: Vec<Member>) -> Result<(), String> {
-        I::with(|policy| policy.configure(&Setup::received(settings, members)))
+        I::with(|policy| policy.configure(&PolicyConfig::received(settings, members)))
     }
 
-    fn judge_probes(probes: Vec<contract::Probe>) -> Vec<contract::Transition> {
-        let probes: Vec<_> = probes.into_iter().map(probe).collect();
-        answer(I::with(|policy| {
-            policy.judge_probes(&probes, &Ambient::default())
+    fn on_checks(results: Vec<contract::CheckResult>) -> Vec<contract::Transition> {
+        let results: Vec<_> = results.into_iter().map(check_result).collect();
+        lower(I::with(|policy| {
+            policy.on_checks(&results, &CallContext::default())
         }))
     }
 
-    fn judge_exchanges(exchanges: Vec<contract::Exchange>) -> Vec<contract::Transition> {
-        let exchanges: Vec<_> = exchanges.into_iter().map(exchange).collect();
-        answer(I::with(|policy| {
-            policy.judge_exchanges(&exchanges, &Ambient::default())
+    fn on_requests(outcomes: Vec<contract::RequestOutcome>) -> Vec<contract::Transition> {
+        let outcomes: Vec<_> = outcomes.into_iter().map(request_outcome).collect();
+        lower(I::with(|policy| {
+            policy.on_requests(&outcomes, &CallContext::default())
         }))
     }
 }
 
-fn probe(probe: contract::Probe) -> Probe {
-    let answer = |answer: contract::Answer| Answer {
-        status: answer.status,
-        headers: answer
+fn check_result(result: contract::CheckResult) -> CheckResult {
+    let response = |response: contract::CheckResponse| CheckResponse {
+        status: response.status,
+        headers: response
             .headers
             .into_iter()
             .map(|header| (header.key, header.value))
             .collect(),
-        body: answer.body,
+        body: response.body,
     };
-    Probe {
-        member: probe.member,
-        at_ms: probe.at_ms,
-        latency_us: probe.latency_us,
-        outcome: probe.outcome.map(answer).map_err(failure),
-        expected: probe.expected,
+    CheckResult {
+        member: result.member,
+        at_ms: result.at_ms,
+        latency_us: result.latency_us,
+        response: result.response.map(response).map_err(failure),
+        passed: result.passed,
     }
 }
 
-fn exchange(exchange: contract::Exchange) -> Exchange {
-    Exchange {
-        member: exchange.member,
-        at_ms: exchange.at_ms,
-        latency_us: exchange.latency_us,
-        outcome: exchange.outcome.map_err(failure),
-        transferred: exchange.transferred,
-        read: exchange.read,
+fn request_outcome(outcome: contract::RequestOutcome) -> RequestOutcome {
+    RequestOutcome {
+        member: outcome.member,
+        at_ms: outcome.at_ms,
+        latency_us: outcome.latency_us,
+        status: outcome.status.map_err(failure),
+        bytes_sent: outcome.bytes_sent,
+        bytes_received: outcome.bytes_received,
     }
 }
 
@@ -61,12 +63,13 @@ fn failure(failure: contract::Failure) -> Failure {
     match failure {
         contract::Failure::Unreachable => Failure::Unreachable,
         contract::Failure::TimedOut => Failure::TimedOut,
-        contract::Failure::BrokenOff => Failure::BrokenOff,
-        contract::Failure::Unintelligible => Failure::Unintelligible,
+        contract::Failure::Reset => Failure::Reset,
+        contract::Failure::InvalidResponse => Failure::InvalidResponse,
     }
 }
 
-fn answer(transitions: Vec<Transition>) -> Vec<contract::Transition> {
+/// The contract's transitions.
+fn lower(transitions: Vec<Transition>) -> Vec<contract::Transition> {
     let transition = |transition: Transition| contract::Transition {
         member: transition.member,
         state: match transition.state {

@@ -1,16 +1,16 @@
-//! The one policy of a component.
+//! The policy instance of a component.
 
-/// Where a component keeps its policy, which is made when it is first asked for.
+/// Where a component keeps its policy, which is made on the first call.
 pub trait Instance {
     /// The author's type.
     type Policy;
 
-    /// Asks the policy. A guest has one thread and is not entered while it is being asked.
-    fn with<R>(ask: impl FnOnce(&mut Self::Policy) -> R) -> R;
+    /// Calls the policy. A component has one thread and is not re-entered during a call.
+    fn with<R>(call: impl FnOnce(&mut Self::Policy) -> R) -> R;
 
-    /// What the policy remembers, by the trait it is exported for.
+    /// The policy's state, by the trait it is exported for.
     fn save() -> Vec<u8>;
 
-    /// Hands the policy what another instance remembered, by the trait it is exported for.
+    /// Hands the policy another instance's state, by the trait it is exported for.
     fn restore(blob: &[u8]) -> Result<(), String>;
 }

@@ -1,21 +1,21 @@
-//! The interfaces `selector`, `prefetch` and `schedule`, answered by a [`Selector`].
+//! The interfaces `selector`, `prefetch` and `schedule`, implemented by a [`Selector`].
 
 use super::Instance;
-use super::ambient::{Ambient, position};
-use super::bindings::imports::equipoise::balancer::types::{Entry, Member};
+use super::bindings::imports::equipoise::balancer::types::{Entry, MemberConfig as Member};
 use super::bindings::prefetch::exports::equipoise::balancer::prefetch;
 use super::bindings::schedule::exports::equipoise::balancer::schedule;
 use super::bindings::selector::exports::equipoise::balancer::selector;
-use crate::{Selector, Setup};
+use super::call_context::{CallContext, position};
+use crate::{PolicyConfig, Selector};
 
 impl<I: Instance<Policy: Selector>> selector::Guest for I {
     fn configure(settings: Vec<Entry>, members: Vec<Member>) -> Result<(), String> {
-        I::with(|policy| policy.configure(&Setup::received(settings, members)))
+        I::with(|policy| policy.configure(&PolicyConfig::received(settings, members)))
     }
 
     fn select(count: u32) -> Option<u32> {
-        let ambient = Ambient::with_candidates(count);
-        I::with(|policy| policy.select(&ambient, &ambient, &ambient)).map(position)
+        let context = CallContext::with_candidates(count);
+        I::with(|policy| policy.select(&context, &context, &context)).map(position)
     }
 }
 
@@ -25,19 +25,19 @@ impl<I: Instance<Policy: Selector>> prefetch::Guest for I {
         columns.map(|column| column.name().to_owned()).collect()
     }
 
-    fn select(count: u32, random: u32, numbers: Vec<u32>) -> Option<u32> {
-        let ambient = Ambient::with_columns(count, random, I::Policy::columns(), &numbers);
-        I::with(|policy| policy.select(&ambient, &ambient, &ambient)).map(position)
+    fn select(count: u32, random: u32, values: Vec<u32>) -> Option<u32> {
+        let context = CallContext::with_columns(count, random, I::Policy::columns(), &values);
+        I::with(|policy| policy.select(&context, &context, &context)).map(position)
     }
 }
 
 impl<I: Instance<Policy: Selector>> schedule::Guest for I {
-    fn charge(chosen: u32) {
-        I::with(|policy| policy.charge(&Ambient::default(), chosen as usize));
+    fn record_sticky(chosen: u32) {
+        I::with(|policy| policy.record_sticky(&CallContext::default(), chosen as usize));
     }
 
-    fn load(id: u32) -> i64 {
-        I::with(|policy| policy.load(id))
+    fn lbstatus(id: u32) -> i64 {
+        I::with(|policy| policy.lbstatus(id))
     }
 
     fn reset() {

@@ -1,4 +1,4 @@
-//! The interface `state`, answered by a policy of any role.
+//! The interface `state`, implemented by a policy of any role.
 
 use super::Instance;
 use super::bindings::state::exports::equipoise::balancer::state;

@@ -373,12 +373,12 @@ pub fn endless(what: &str) -> String {
     format!("(loop $forever {what} (br $forever)) unreachable")
 }
 
-/// A body that narrows the candidates to these positions and answers none.
-pub fn narrow(positions: &[u32]) -> String {
+/// A body that restricts the fallback to these positions and returns none.
+pub fn restrict_fallback(positions: &[u32]) -> String {
     let bytes: Vec<u8> = positions.iter().flat_map(|it| it.to_le_bytes()).collect();
     let store = store(&bytes);
     let length = positions.len();
-    format!("{store} (call $narrow (i32.const {TEXT}) (i32.const {length})) call $none")
+    format!("{store} (call $restrict-fallback (i32.const {TEXT}) (i32.const {length})) call $none")
 }
 
 /// A body that puts text into memory, its address and length on the stack, and goes on as `then` says: `call $route`.

@@ -4,8 +4,8 @@
 //! test can show that the fault stays with the request that met it.
 
 use super::component::{
-    Component, answer, endless, endless_loop, narrow, none, trap, with_long_text, with_text,
-    with_texts,
+    Component, answer, endless, endless_loop, none, restrict_fallback, trap, with_long_text,
+    with_text, with_texts,
 };
 
 /// The header field that asks for a fault. Its value is the function's name here.
@@ -37,8 +37,8 @@ pub const SELECT_FAULTS: [Fixture; 18] = [
     ("log_flood", log_flood),
     ("position_of_count", position_of_count),
     ("position_of_max", position_of_max),
-    ("narrow_to_count", narrow_to_count),
-    ("narrow_to_giant_list", narrow_to_giant_list),
+    ("restrict_to_count", restrict_to_count),
+    ("restrict_to_giant_list", restrict_to_giant_list),
     ("bogus_answer", bogus_answer),
 ];
 
@@ -95,8 +95,8 @@ pub fn answering_none() -> Component {
 }
 
 /// Leaves the requests to the fallback, which may choose among these positions.
-pub fn narrowing(positions: &[u32]) -> Component {
-    Component::selector(&narrow(positions))
+pub fn restricting(positions: &[u32]) -> Component {
+    Component::selector(&restrict_fallback(positions))
 }
 
 /// Answers by this body, which is handed these columns with the question, at `$numbers`; traps when it is not.
@@ -247,20 +247,20 @@ pub fn position_of_max() -> Component {
 }
 
 /// Narrows the candidates to the position behind the last.
-pub fn narrow_to_count() -> Component {
+pub fn restrict_to_count() -> Component {
     faulty(
-        "narrow_to_count",
+        "restrict_to_count",
         "(i32.store (i32.const 1024) (local.get $count))
-        (call $narrow (i32.const 1024) (i32.const 1))
+        (call $restrict-fallback (i32.const 1024) (i32.const 1))
         call $none",
     )
 }
 
 /// Narrows the candidates to a list of 2³¹ positions, more than its memory holds.
-pub fn narrow_to_giant_list() -> Component {
+pub fn restrict_to_giant_list() -> Component {
     faulty(
-        "narrow_to_giant_list",
-        "(call $narrow (i32.const 64) (i32.const 0x80000000)) call $none",
+        "restrict_to_giant_list",
+        "(call $restrict-fallback (i32.const 64) (i32.const 0x80000000)) call $none",
     )
 }
 

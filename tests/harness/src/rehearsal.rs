@@ -20,7 +20,7 @@ struct World {
     limits: StoreLimits,
     /// The value of the header field that asks for a fault.
     fault: &'static str,
-    narrowed: Vec<u32>,
+    restricted_to: Vec<u32>,
     logged: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl Stage {
             World {
                 limits: limits.table_elements(10_000).build(),
                 fault: "",
-                narrowed: Vec::new(),
+                restricted_to: Vec::new(),
                 logged: Vec::new(),
             },
         );
@@ -106,14 +106,14 @@ fn linker(engine: &Engine) -> Result<Linker<World>> {
     )?;
     let mut candidates = linker.instance("equipoise:balancer/candidates@0.1.0")?;
     candidates.func_wrap(
-        "narrow",
+        "restrict-fallback",
         |mut store: StoreContextMut<'_, World>, (positions,): (Vec<u32>,)| {
-            store.data_mut().narrowed = positions;
+            store.data_mut().restricted_to = positions;
             Ok(())
         },
     )?;
-    let mut host = linker.instance("equipoise:balancer/host@0.1.0")?;
-    host.func_new("log", |mut store, _, parameters, _| {
+    let mut env = linker.instance("equipoise:balancer/env@0.1.0")?;
+    env.func_new("log", |mut store, _, parameters, _| {
         let Val::String(message) = &parameters[1] else {
             unreachable!("a level and a text");
         };
@@ -166,7 +166,7 @@ fn a_select_fault_comes_when_it_is_asked_for_only() {
             "out_of_bounds" => "out of bounds memory access",
             "deep_recursion" => "call stack exhausted",
             "bogus_answer" => "pointer out of bounds of memory",
-            "narrow_to_giant_list" => "list",
+            "restrict_to_giant_list" => "list",
             "position_of_count" => {
                 assert_eq!(faulted.expect(name), position(3));
                 continue;
@@ -175,9 +175,9 @@ fn a_select_fault_comes_when_it_is_asked_for_only() {
                 assert_eq!(faulted.expect(name), position(u32::MAX));
                 continue;
             }
-            "narrow_to_count" => {
+            "restrict_to_count" => {
                 assert_eq!(faulted.expect(name), NONE);
-                assert_eq!(stage.store.data().narrowed, [3]);
+                assert_eq!(stage.store.data().restricted_to, [3]);
                 continue;
             }
             _ => "all fuel consumed",
@@ -309,9 +309,9 @@ fn a_proper_fixture_answers_as_told() {
     assert_eq!(stage.configure().expect("no trap"), Val::Result(Ok(None)));
     assert_eq!(stage.select("").expect("no trap"), NONE);
 
-    let mut stage = Stage::open(&fixtures::narrowing(&[0, 2])).expect("a component");
+    let mut stage = Stage::open(&fixtures::restricting(&[0, 2])).expect("a component");
     assert_eq!(stage.select("").expect("no trap"), NONE);
-    assert_eq!(stage.store.data().narrowed, [0, 2]);
+    assert_eq!(stage.store.data().restricted_to, [0, 2]);
 
     let mut stage = Stage::open(&fixtures::forging_log()).expect("a component");
     assert_eq!(stage.select("").expect("no trap"), position(0));

@@ -88,7 +88,7 @@ fn judges(slow: &str) -> Vec<Content> {
         ("the rule".to_owned(), exported("health")),
     ];
     let doing = |name: &str, body: &str| {
-        let judge = silent_judge().function("health#judge-exchanges", body);
+        let judge = silent_judge().function("health#on-requests", body);
         (name.to_owned(), judge.build())
     };
     let nothing = "(call $list (i32.const 0) (i32.const 0))";

@@ -1,4 +1,4 @@
-// Sends a user to the same member every time, and everybody else to the least busy one.
+// Sends a user to the same member every time, and other requests to the least busy one.
 //
 // selector_plugin.h is written by wit-bindgen from the contract in wit/.
 
@@ -7,10 +7,10 @@
 
 #include "selector_plugin.h"
 
-// The header field that names the user. The setting `header` says another.
+// The header field that names the user: the setting `header`.
 static selector_plugin_string_t header;
 
-// Takes over a copy of the text, for what the host hands over is given back at the end of the call.
+// Copies the text: the host's arguments are freed at the end of the call.
 static void name_header(const char *text, size_t length) {
     free(header.ptr);
     header.ptr = malloc(length);
@@ -22,10 +22,10 @@ static bool equals(const selector_plugin_string_t *text, const char *other) {
     return text->len == strlen(other) && memcmp(text->ptr, other, text->len) == 0;
 }
 
-// Answers whether the settings are right; where they are not, `error` says why.
+// Returns whether the settings are valid; if not, `error` says why.
 bool exports_equipoise_balancer_selector_configure(
     exports_equipoise_balancer_selector_list_entry_t *settings,
-    exports_equipoise_balancer_selector_list_member_t *members,
+    exports_equipoise_balancer_selector_list_member_config_t *members,
     selector_plugin_string_t *error)
 {
     bool known = true;
@@ -38,14 +38,14 @@ bool exports_equipoise_balancer_selector_configure(
         }
     }
     exports_equipoise_balancer_selector_list_entry_free(settings);
-    exports_equipoise_balancer_selector_list_member_free(members);
+    exports_equipoise_balancer_selector_list_member_config_free(members);
     if (!known) {
         selector_plugin_string_dup(error, "unknown setting; the only one is `header`");
     }
     return known;
 }
 
-// Answers whether there is a position: always, as count is never 0.
+// Returns whether there is a position: always, as count is never 0.
 bool exports_equipoise_balancer_selector_select(uint32_t count, uint32_t *position) {
     uint32_t hash;
     if (equipoise_balancer_request_header_hash(&header, &hash)) {

@@ -1,9 +1,9 @@
-// Sends a user to the same member every time, and everybody else to the least busy one.
+// Sends a user to the same member every time, and other requests to the least busy one.
 
 import { headerHash } from "equipoise:balancer/request@0.1.0";
 import { busy } from "equipoise:balancer/candidates@0.1.0";
 
-// The header field that names the user. The setting `header` says another.
+// The header field that names the user: the setting `header`.
 let header = "x-user";
 
 export const selector = {
@@ -24,10 +24,10 @@ export const selector = {
       // The hash is unsigned, but arrives as a signed number.
       return (hash >>> 0) % count;
     }
-    const load = busy();
+    const requests = busy();
     let least = 0;
-    for (let i = 1; i < load.length; i++) {
-      if (load[i] < load[least]) {
+    for (let i = 1; i < requests.length; i++) {
+      if (requests[i] < requests[least]) {
         least = i;
       }
     }

@@ -1,27 +1,27 @@
-//! A judge: a member is healthy while a field of its health answer says so, and while its answers are fast.
+//! A health policy: a member is healthy while a field of its check response says so, and while its responses are fast.
 //!
-//! The answer to a check is a JSON document such as `{"status": "up", "queue": 3}`. Settings:
+//! The response to a check is a JSON document such as `{"status": "up", "queue": 3}`. Settings:
 //!
 //! | setting | default | meaning |
 //! |---|---|---|
-//! | `field` | `status` | the field of the document that is looked at |
-//! | `value` | `up` | what it must say; a number or a switch is compared as it is written |
-//! | `p99-ms` | none | the longest that 99 of 100 answers to clients may take |
+//! | `field` | `status` | the field of the document that is read |
+//! | `value` | `up` | its value for a healthy member; numbers and booleans are compared as they are written |
+//! | `p99-ms` | none | the highest 99th percentile of latency of client requests |
 //!
-//! The 99th percentile is that of the last 200 answers, and there is none with fewer than 100. A member that is too slow is
-//! left out until a check passes: without traffic it cannot show that it is faster now, so its latencies are forgotten.
+//! The 99th percentile is that of the last 200 responses, and there is none with fewer than 100. A member that is too slow is
+//! unhealthy until a check passes: without traffic it cannot show that it is faster now, so its latencies are dropped then.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
-use equipoise_sdk::{Host, Setup, export_judge};
+use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
+use equipoise_sdk::{Env, PolicyConfig, export_health};
 use serde_json::Value;
 
-/// How many latencies of a member are looked at, at most and at least.
-const MOST: usize = 200;
-const LEAST: usize = 100;
+/// Latencies of a member that its 99th percentile is of.
+const MAX_SAMPLES: usize = 200;
+const MIN_SAMPLES: usize = 100;
 
-/// The judge.
+/// The policy.
 #[derive(Default)]
 pub struct ReadyAndFast {
     field: String,
@@ -37,49 +37,49 @@ struct Member {
     is_unhealthy: bool,
 }
 
-impl Judge for ReadyAndFast {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&["field", "value", "p99-ms"])?;
-        self.field = setup.setting("field").unwrap_or("status").to_owned();
-        self.value = setup.setting("value").unwrap_or("up").to_owned();
-        self.p99 = setup.setting("p99-ms").map(microseconds).transpose()?;
-        self.members = setup
+impl HealthPolicy for ReadyAndFast {
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&["field", "value", "p99-ms"])?;
+        self.field = config.setting("field").unwrap_or("status").to_owned();
+        self.value = config.setting("value").unwrap_or("up").to_owned();
+        self.p99 = config.setting("p99-ms").map(microseconds).transpose()?;
+        self.members = config
             .members
             .iter()
-            .map(|peer| (peer.id, Member::default()))
+            .map(|member| (member.id, Member::default()))
             .collect();
         Ok(())
     }
 
-    fn judge_probes(&mut self, probes: &[Probe], _: &dyn Host) -> Vec<Transition> {
+    fn on_checks(&mut self, results: &[CheckResult], _: &dyn Env) -> Vec<Transition> {
         let mut transitions = Vec::new();
-        for probe in probes {
-            let complaint = self.complaint(probe);
-            if let Some(member) = self.members.get_mut(&probe.member) {
-                if complaint.is_none() && member.is_unhealthy {
+        for result in results {
+            let problem = self.problem(result);
+            if let Some(member) = self.members.get_mut(&result.member) {
+                if problem.is_none() && member.is_unhealthy {
                     member.latencies.clear();
                 }
-                transitions.extend(member.told(probe.member, complaint));
+                transitions.extend(member.set_problem(result.member, problem));
             }
         }
         transitions
     }
 
-    fn judge_exchanges(&mut self, exchanges: &[Exchange], _: &dyn Host) -> Vec<Transition> {
+    fn on_requests(&mut self, outcomes: &[RequestOutcome], _: &dyn Env) -> Vec<Transition> {
         let mut transitions = Vec::new();
-        for exchange in exchanges {
-            let Some(member) = self.members.get_mut(&exchange.member) else {
+        for outcome in outcomes {
+            let Some(member) = self.members.get_mut(&outcome.member) else {
                 continue;
             };
-            if member.latencies.len() == MOST {
+            if member.latencies.len() == MAX_SAMPLES {
                 member.latencies.pop_front();
             }
-            member.latencies.push_back(exchange.latency_us);
+            member.latencies.push_back(outcome.latency_us);
             if let (Some(bound), Some(p99)) = (self.p99, member.p99())
                 && p99 > bound
             {
-                let complaint = format!("99 of 100 answers take up to {} ms", p99 / 1000);
-                transitions.extend(member.told(exchange.member, Some(complaint)));
+                let problem = format!("99th percentile of latency is {} ms", p99 / 1000);
+                transitions.extend(member.set_problem(outcome.member, Some(problem)));
             }
         }
         transitions
@@ -88,42 +88,42 @@ impl Judge for ReadyAndFast {
 
 impl ReadyAndFast {
     /// What is wrong with the result of a check.
-    fn complaint(&self, probe: &Probe) -> Option<String> {
-        let Ok(answer) = &probe.outcome else {
-            return Some("no answer".to_owned());
+    fn problem(&self, result: &CheckResult) -> Option<String> {
+        let Ok(response) = &result.response else {
+            return Some("no response".to_owned());
         };
-        let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else {
-            return Some("the answer is no JSON".to_owned());
+        let Ok(document) = serde_json::from_slice::<Value>(&response.body) else {
+            return Some("the response is not JSON".to_owned());
         };
-        let said = match document.get(&self.field) {
+        let value = match document.get(&self.field) {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
-            None => return Some(format!("the answer has no field {}", self.field)),
+            None => return Some(format!("the response has no field {}", self.field)),
         };
-        (said != self.value).then(|| format!("{} is {said}", self.field))
+        (value != self.value).then(|| format!("{} is {value}", self.field))
     }
 }
 
 impl Member {
-    /// What changes by a complaint, or by there being none.
-    fn told(&mut self, member: u32, complaint: Option<String>) -> Option<Transition> {
-        if self.is_unhealthy == complaint.is_some() {
+    /// The transition that a problem causes, or the absence of one.
+    fn set_problem(&mut self, member: u32, problem: Option<String>) -> Option<Transition> {
+        if self.is_unhealthy == problem.is_some() {
             return None;
         }
-        self.is_unhealthy = complaint.is_some();
+        self.is_unhealthy = problem.is_some();
         Some(Transition {
             member,
-            state: match complaint {
+            state: match problem {
                 Some(_) => State::Unhealthy,
                 None => State::Healthy,
             },
-            reason: complaint.unwrap_or_else(|| "it says that it is ready".to_owned()),
+            reason: problem.unwrap_or_else(|| "passed its check".to_owned()),
         })
     }
 
-    /// The latency that 99 of 100 answers do not exceed.
+    /// The 99th percentile of latency, in microseconds.
     fn p99(&self) -> Option<u32> {
-        if self.latencies.len() < LEAST {
+        if self.latencies.len() < MIN_SAMPLES {
             return None;
         }
         let mut sorted: Vec<u32> = self.latencies.iter().copied().collect();
@@ -141,52 +141,52 @@ fn microseconds(milliseconds: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("`p99-ms` must be whole milliseconds from 1, not `{milliseconds}`"))
 }
 
-export_judge!(ReadyAndFast);
+export_health!(ReadyAndFast);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::Peer;
-    use equipoise_sdk::health::{Answer, Failure};
-    use equipoise_sdk::testing::FakeHost;
+    use equipoise_sdk::MemberConfig;
+    use equipoise_sdk::health::{CheckResponse, Failure};
+    use equipoise_sdk::testing::FakeEnv;
 
     use super::*;
 
-    fn judge(settings: &[(&str, &str)]) -> ReadyAndFast {
-        let mut judge = ReadyAndFast::default();
-        let setup = Setup {
-            members: vec![Peer::default()],
-            ..Setup::of(settings.iter().copied())
+    fn policy(settings: &[(&str, &str)]) -> ReadyAndFast {
+        let mut policy = ReadyAndFast::default();
+        let config = PolicyConfig {
+            members: vec![MemberConfig::default()],
+            ..PolicyConfig::from_settings(settings.iter().copied())
         };
-        judge.configure(&setup).unwrap();
-        judge
+        policy.configure(&config).unwrap();
+        policy
     }
 
-    fn check(judge: &mut ReadyAndFast, outcome: Result<&str, Failure>) -> Vec<String> {
-        let answer = |body: &str| Answer {
+    fn check(policy: &mut ReadyAndFast, response: Result<&str, Failure>) -> Vec<String> {
+        let with_body = |body: &str| CheckResponse {
             status: 200,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         };
-        let probe = Probe {
+        let result = CheckResult {
             member: 0,
             at_ms: 0,
             latency_us: 1,
-            outcome: outcome.map(answer),
-            expected: true,
+            response: response.map(with_body),
+            passed: true,
         };
-        words(judge.judge_probes(&[probe], &FakeHost::default()))
+        words(policy.on_checks(&[result], &FakeEnv::default()))
     }
 
-    fn request(judge: &mut ReadyAndFast, latency_us: u32) -> Vec<String> {
-        let exchange = Exchange {
+    fn request(policy: &mut ReadyAndFast, latency_us: u32) -> Vec<String> {
+        let outcome = RequestOutcome {
             member: 0,
             at_ms: 0,
             latency_us,
-            outcome: Ok(200),
-            transferred: 1,
-            read: 1,
+            status: Ok(200),
+            bytes_sent: 1,
+            bytes_received: 1,
         };
-        words(judge.judge_exchanges(&[exchange], &FakeHost::default()))
+        words(policy.on_requests(&[outcome], &FakeEnv::default()))
     }
 
     fn words(transitions: Vec<Transition>) -> Vec<String> {
@@ -195,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn field_of_the_answer_decides() {
-        let mut judge = judge(&[]);
+    fn field_of_the_response_decides() {
+        let mut policy = policy(&[]);
         let table = [
             (Ok("{\"status\": \"up\"}"), None),
             (
@@ -204,56 +204,53 @@ mod tests {
                 Some("Unhealthy: status is down"),
             ),
             (Ok("{}"), None),
-            (
-                Ok("{\"status\": \"up\"}"),
-                Some("Healthy: it says that it is ready"),
-            ),
-            (Ok("<html>"), Some("Unhealthy: the answer is no JSON")),
-            (
-                Ok("{\"status\": \"up\"}"),
-                Some("Healthy: it says that it is ready"),
-            ),
-            (Err(Failure::TimedOut), Some("Unhealthy: no answer")),
+            (Ok("{\"status\": \"up\"}"), Some("Healthy: passed its check")),
+            (Ok("<html>"), Some("Unhealthy: the response is not JSON")),
+            (Ok("{\"status\": \"up\"}"), Some("Healthy: passed its check")),
+            (Err(Failure::TimedOut), Some("Unhealthy: no response")),
         ];
         for (outcome, change) in table {
-            let told = check(&mut judge, outcome);
-            assert_eq!(told.first().map(String::as_str), change, "{outcome:?}");
+            let changes = check(&mut policy, outcome);
+            assert_eq!(changes.first().map(String::as_str), change, "{outcome:?}");
         }
     }
 
     #[test]
-    fn numbers_and_switches_are_compared_as_they_are_written() {
-        let mut judge = judge(&[("field", "ready"), ("value", "true")]);
-        assert_eq!(check(&mut judge, Ok("{\"ready\": true}")), [""; 0]);
+    fn numbers_and_booleans_are_compared_as_they_are_written() {
+        let mut policy = policy(&[("field", "ready"), ("value", "true")]);
+        assert_eq!(check(&mut policy, Ok("{\"ready\": true}")), [""; 0]);
         assert_eq!(
-            check(&mut judge, Ok("{\"ready\": 1}")),
+            check(&mut policy, Ok("{\"ready\": 1}")),
             ["Unhealthy: ready is 1"]
         );
     }
 
     #[test]
     fn slow_member_is_left_out_until_its_next_check() {
-        let mut judge = judge(&[("p99-ms", "100")]);
+        let mut policy = policy(&[("p99-ms", "100")]);
         for _ in 0..99 {
-            assert_eq!(request(&mut judge, 50_000), [""; 0]);
+            assert_eq!(request(&mut policy, 50_000), [""; 0]);
         }
-        assert_eq!(request(&mut judge, 50_000), [""; 0]);
-        let told: Vec<_> = (0..10).flat_map(|_| request(&mut judge, 300_000)).collect();
-        assert_eq!(told, ["Unhealthy: 99 of 100 answers take up to 300 ms"]);
+        assert_eq!(request(&mut policy, 50_000), [""; 0]);
+        let changes: Vec<_> = (0..10)
+            .flat_map(|_| request(&mut policy, 300_000))
+            .collect();
+        assert_eq!(changes, ["Unhealthy: 99th percentile of latency is 300 ms"]);
         assert_eq!(
-            check(&mut judge, Ok("{\"status\": \"up\"}")),
-            ["Healthy: it says that it is ready"]
+            check(&mut policy, Ok("{\"status\": \"up\"}")),
+            ["Healthy: passed its check"]
         );
         assert_eq!(
-            request(&mut judge, 300_000),
+            request(&mut policy, 300_000),
             [""; 0],
-            "the old ones are forgotten"
+            "latencies before are dropped"
         );
     }
 
     #[test]
-    fn bound_that_is_none_is_refused() {
-        let refused = ReadyAndFast::default().configure(&Setup::of([("p99-ms", "0")]));
+    fn zero_bound_is_refused() {
+        let refused =
+            ReadyAndFast::default().configure(&PolicyConfig::from_settings([("p99-ms", "0")]));
         assert!(refused.unwrap_err().contains("milliseconds from 1"));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use equipoise_balancer::{AttemptOutcome, NoMember, PickArgs, PickReason, Selection};
 use equipoise_sdk::Affinity;
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use proptest::prelude::*;
 
 use crate::site::{Site, args, settings};
@@ -83,7 +83,7 @@ impl Twin {
         random: u32,
         lasts: bool,
     ) -> Decision {
-        let (request, host) = (FakeRequest::get("/"), FakeHost::with_random(random));
+        let (request, host) = (FakeRequest::get("/"), FakeEnv::with_random(random));
         let args = PickArgs {
             session: of,
             tried,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use equipoise_balancer::{
     BalancerSettings, Eligibility, Explanation, NoMember, PickReason, Selection,
 };
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
-use equipoise_sdk::{Affinity, Candidates, Host, Request, Selector};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
+use equipoise_sdk::{Affinity, Candidates, Env, Request, Selector};
 
 use crate::site::{Site, args, session_of, settings};
 
@@ -263,7 +263,7 @@ fn refusal_of_a_session_is_explained_with_its_member() {
 #[test]
 fn key_is_explained() {
     let site = Site::new(&["status=D", ""]);
-    let (request, host) = (free(), FakeHost::default());
+    let (request, host) = (free(), FakeEnv::default());
     let key = Affinity::Key("k".to_owned());
     let explained = site.balancer.explain(&equipoise_balancer::PickArgs {
         session: Some(&key),
@@ -306,9 +306,9 @@ impl Selector for Narrowing {
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _host: &dyn Env,
     ) -> Option<usize> {
-        candidates.narrow(self.0);
+        candidates.restrict_fallback(self.0);
         None
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use equipoise_balancer::{HealthEvaluator, PluginHealthPolicy};
-use equipoise_sdk::Host;
-use equipoise_sdk::health::{Exchange, Judge, Probe, State, Transition};
-use equipoise_sdk::testing::FakeHost;
+use equipoise_sdk::Env;
+use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
+use equipoise_sdk::testing::FakeEnv;
 
 /// What a policy returns next; none for a fault.
 type Script = Arc<Mutex<Option<Vec<Transition>>>>;
@@ -18,12 +18,12 @@ impl Scripted {
     }
 }
 
-impl Judge for Scripted {
-    fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Vec<Transition> {
+impl HealthPolicy for Scripted {
+    fn on_checks(&mut self, _: &[CheckResult], _: &dyn Env) -> Vec<Transition> {
         self.result().unwrap_or_default()
     }
 
-    fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Vec<Transition> {
+    fn on_requests(&mut self, _: &[RequestOutcome], _: &dyn Env) -> Vec<Transition> {
         self.result().unwrap_or_default()
     }
 }
@@ -31,11 +31,11 @@ impl Judge for Scripted {
 struct ScriptedPlugin(Scripted);
 
 impl PluginHealthPolicy for ScriptedPlugin {
-    fn judge_probes(&mut self, _: &[Probe], _: &dyn Host) -> Option<Vec<Transition>> {
+    fn on_checks(&mut self, _: &[CheckResult], _: &dyn Env) -> Option<Vec<Transition>> {
         self.0.result()
     }
 
-    fn judge_exchanges(&mut self, _: &[Exchange], _: &dyn Host) -> Option<Vec<Transition>> {
+    fn on_requests(&mut self, _: &[RequestOutcome], _: &dyn Env) -> Option<Vec<Transition>> {
         self.0.result()
     }
 
@@ -79,7 +79,7 @@ fn evaluate(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
     for (round, (by_rule, by_plugin, changes)) in rounds.iter().enumerate() {
         *rule.lock().unwrap() = Some(transitions(by_rule));
         *plugin.lock().unwrap() = (*by_plugin != "fault").then(|| transitions(by_plugin));
-        let transitions = evaluator.judge_exchanges(&[], &FakeHost::default());
+        let transitions = evaluator.on_requests(&[], &FakeEnv::default());
         assert_eq!(words(&transitions), *changes, "round {round}");
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use equipoise_balancer::{
     Balancer, Counters, Member, MemberSettings, NoMember, SelectorWithFallback,
 };
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
-use equipoise_sdk::{Candidates, Host, Request, Selector};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
+use equipoise_sdk::{Candidates, Env, Request, Selector};
 use proptest::prelude::*;
 
 use crate::site::{Site, args, name, settings};
@@ -21,7 +21,7 @@ impl<F: FnMut(&dyn Candidates) -> Option<usize> + Send> Selector for Method<F> {
         &mut self,
         _request: &dyn Request,
         candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _host: &dyn Env,
     ) -> Option<usize> {
         (self.0)(candidates)
     }
@@ -126,7 +126,7 @@ fn configuration_order_decides_where_the_fallback_fails_too() {
     };
     let balancer = Balancer::new(settings(), vec![member(1), member(2)], None, [methods]);
     let request = FakeRequest::get("/");
-    let selection = balancer.choose(&args(&request, &FakeHost::default()));
+    let selection = balancer.choose(&args(&request, &FakeEnv::default()));
     assert!(!selection.as_ref().unwrap().route_changed);
     assert_eq!(name(selection), "b1");
 }
@@ -156,8 +156,8 @@ fn method_sees_the_eligible_members_and_what_they_count() {
                 candidates.weights(),
                 candidates.busy(),
                 candidates.elected(),
-                candidates.transferred(),
-                candidates.read(),
+                candidates.bytes_sent(),
+                candidates.bytes_received(),
                 candidates.ready_slots(),
                 candidates.busy_slots(),
                 candidates.heartbeat_age_ms(),

@@ -14,7 +14,7 @@ use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
 use equipoise_sdk::Selector;
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use equipoise_session::Session;
 
 /// Apache's defaults.
@@ -141,7 +141,7 @@ impl Site {
         tried: &[&str],
         random: u32,
     ) -> Result<Selection, NoMember> {
-        let host = FakeHost::with_random(random);
+        let host = FakeEnv::with_random(random);
         let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
         self.balancer.choose(&PickArgs {
@@ -158,7 +158,7 @@ impl Site {
         request: &FakeRequest,
         tried: &[&str],
     ) -> (Result<Selection, NoMember>, Explanation) {
-        let host = FakeHost::with_random(0);
+        let host = FakeEnv::with_random(0);
         let session = self.balancer.session(request, &host);
         let tried: Vec<u32> = tried.iter().map(|name| self.member(name).id).collect();
         self.balancer.explain(&PickArgs {
@@ -240,7 +240,7 @@ fn balancer<'words>(
 /// The first try of a request without a session, at the origin of time.
 pub(crate) fn args<'request>(
     request: &'request FakeRequest,
-    host: &'request FakeHost,
+    host: &'request FakeEnv,
 ) -> PickArgs<'request> {
     PickArgs {
         worker: 0,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use equipoise_balancer::{BalancerSettings, NoMember};
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use equipoise_sdk::{Affinity, SessionReader};
 use equipoise_session::Session;
 use proptest::prelude::*;
@@ -234,7 +234,7 @@ proptest! {
             routes: routes.into_iter().collect(),
         };
         let request = FakeRequest::get(&target).with_header("Cookie", &cookie);
-        let session = session.read(&request, &FakeHost::default());
+        let session = session.read(&request, &FakeEnv::default());
         prop_assert!(session.is_none_or(|session| session != Affinity::Route(String::new())));
     }
 
@@ -253,7 +253,7 @@ proptest! {
             routes: routes.into_iter().collect(),
         };
         let request = FakeRequest::get(&target).with_header("Cookie", &cookie);
-        let session = session.read(&request, &FakeHost::default());
+        let session = session.read(&request, &FakeEnv::default());
         prop_assert!(session.is_none_or(|session| session != Affinity::Route(String::new())));
     }
 }

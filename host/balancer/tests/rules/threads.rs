@@ -3,7 +3,7 @@
 use std::thread;
 
 use equipoise_balancer::{Balancer, Selection};
-use equipoise_sdk::testing::{FakeHost, FakeRequest};
+use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 
 use crate::site::{Site, args};
 
@@ -21,7 +21,7 @@ fn on_all_threads(site: &Site, work: impl Fn(&Balancer) + Sync) {
 
 fn choose(balancer: &Balancer) -> Selection {
     balancer
-        .choose(&args(&FakeRequest::get("/"), &FakeHost::default()))
+        .choose(&args(&FakeRequest::get("/"), &FakeEnv::default()))
         .expect("a member is eligible")
 }
 

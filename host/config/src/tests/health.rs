@@ -1,7 +1,7 @@
 //! What belongs to health: `panic-threshold`, `slow-start`, `drain-timeout`, `outlier` and `health`.
 
-use equipoise_sdk::Setup;
-use equipoise_sdk::health::Judge as _;
+use equipoise_sdk::PolicyConfig;
+use equipoise_sdk::health::HealthPolicy as _;
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn rule_accepts_what_the_configuration_accepts() {
         ..Outlier::default()
     };
     for outlier in [Outlier::default(), widest, narrowest] {
-        let setup = Setup {
+        let setup = PolicyConfig {
             settings: outlier.settings(),
             members: Vec::new(),
         };

@@ -63,6 +63,6 @@ fn failure(outcome: AttemptOutcome) -> Option<health::Failure> {
         AttemptOutcome::Connected | AttemptOutcome::Responded(_) => None,
         AttemptOutcome::Unreachable => Some(health::Failure::Unreachable),
         AttemptOutcome::TimedOut => Some(health::Failure::TimedOut),
-        AttemptOutcome::ResponseFailed => Some(health::Failure::BrokenOff),
+        AttemptOutcome::ResponseFailed => Some(health::Failure::Reset),
     }
 }

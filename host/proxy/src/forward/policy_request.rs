@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use equipoise_http::{Head, Known, Name};
-use equipoise_sdk::{Host, Level, Request};
+use equipoise_sdk::{Env, LogLevel, Request};
 
 use super::retry::RetryState;
 use super::target;
@@ -97,7 +97,7 @@ impl PolicyEnv {
     }
 }
 
-impl Host for PolicyEnv {
+impl Env for PolicyEnv {
     fn random(&self) -> u32 {
         fastrand::u32(..)
     }
@@ -114,12 +114,12 @@ impl Host for PolicyEnv {
         })
     }
 
-    fn log(&self, level: Level, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         match level {
-            Level::Error => tracing::error!("{message}"),
-            Level::Warn => tracing::warn!("{message}"),
-            Level::Info => tracing::info!("{message}"),
-            Level::Debug => tracing::debug!("{message}"),
+            LogLevel::Error => tracing::error!("{message}"),
+            LogLevel::Warn => tracing::warn!("{message}"),
+            LogLevel::Info => tracing::info!("{message}"),
+            LogLevel::Debug => tracing::debug!("{message}"),
         }
     }
 }

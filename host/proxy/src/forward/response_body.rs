@@ -49,7 +49,7 @@ impl Ended {
     pub(super) fn failure(&self) -> Option<health::Failure> {
         match self {
             Self::Whole | Self::ByClient(_) | Self::AsTunnel => None,
-            Self::ByMember(Truncation::Fault(_)) => Some(health::Failure::BrokenOff),
+            Self::ByMember(Truncation::Fault(_)) => Some(health::Failure::Reset),
             Self::ByMember(Truncation::Stalled(_)) => Some(health::Failure::TimedOut),
         }
     }

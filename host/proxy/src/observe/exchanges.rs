@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use equipoise_sdk::health::{Exchange, Failure};
+use equipoise_sdk::health::{Failure, RequestOutcome};
 
 use crate::upstream::Traffic;
 
@@ -14,8 +14,8 @@ const MOST_WAITING: usize = 16 * 1024;
 
 /// Exchanges of one balancer that the judge has not seen yet. What does not fit is left out, and counted.
 pub struct Exchanges {
-    sender: SyncSender<Exchange>,
-    receiver: Mutex<Receiver<Exchange>>,
+    sender: SyncSender<RequestOutcome>,
+    receiver: Mutex<Receiver<RequestOutcome>>,
     left_out: AtomicU64,
 }
 
@@ -32,14 +32,14 @@ impl Default for Exchanges {
 
 impl Exchanges {
     /// An exchange ended. Never waits.
-    pub(crate) fn put(&self, exchange: Exchange) {
+    pub(crate) fn put(&self, exchange: RequestOutcome) {
         if self.sender.try_send(exchange).is_err() {
             self.left_out.fetch_add(1, Relaxed);
         }
     }
 
     /// So many of those that wait, oldest first.
-    pub fn take(&self, most: usize) -> Vec<Exchange> {
+    pub fn take(&self, most: usize) -> Vec<RequestOutcome> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
         receiver.try_iter().take(most).collect()
     }
@@ -61,15 +61,15 @@ pub struct OutcomeContext {
 
 impl OutcomeContext {
     /// An exchange that brought no answer.
-    pub(crate) fn failed(&self, failure: Failure) -> Exchange {
+    pub(crate) fn failed(&self, failure: Failure) -> RequestOutcome {
         let now = self.origin.elapsed();
-        Exchange {
+        RequestOutcome {
             member: self.member,
             at_ms: milliseconds(now),
             latency_us: microseconds(now.saturating_sub(self.chosen)),
-            outcome: Err(failure),
-            transferred: 0,
-            read: 0,
+            status: Err(failure),
+            bytes_sent: 0,
+            bytes_received: 0,
         }
     }
 }
@@ -86,13 +86,13 @@ pub struct PendingOutcome {
 impl PendingOutcome {
     /// The exchange is over: its answer came whole, or broke off. The connection has carried `carried` for it.
     pub(crate) fn close(self, failure: Option<Failure>, carried: Traffic) {
-        self.exchanges.put(Exchange {
+        self.exchanges.put(RequestOutcome {
             member: self.context.member,
             at_ms: milliseconds(self.context.origin.elapsed()),
             latency_us: microseconds(self.latency),
-            outcome: failure.map_or(Ok(self.status), Err),
-            transferred: carried.sent,
-            read: carried.read,
+            status: failure.map_or(Ok(self.status), Err),
+            bytes_sent: carried.sent,
+            bytes_received: carried.read,
         });
     }
 }
@@ -118,7 +118,7 @@ mod tests {
             chosen: Duration::ZERO,
         };
         for _ in 0..MOST_WAITING + 3 {
-            exchanges.put(context.failed(Failure::BrokenOff));
+            exchanges.put(context.failed(Failure::Reset));
         }
         assert_eq!(exchanges.take_left_out(), 3);
         assert_eq!(exchanges.take_left_out(), 0);

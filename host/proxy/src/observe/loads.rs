@@ -70,7 +70,7 @@ mod tests {
         BalancerSettings, Counters, Member, MemberSettings, SelectorWithFallback,
     };
     use equipoise_byrequests::ByRequests;
-    use equipoise_sdk::{Candidates, Host, Request, Selector};
+    use equipoise_sdk::{Candidates, Env, Request, Selector};
 
     use super::*;
 
@@ -96,11 +96,11 @@ mod tests {
     struct Slow(i64);
 
     impl Selector for Slow {
-        fn select(&mut self, _: &dyn Request, _: &dyn Candidates, _: &dyn Host) -> Option<usize> {
+        fn select(&mut self, _: &dyn Request, _: &dyn Candidates, _: &dyn Env) -> Option<usize> {
             None
         }
 
-        fn loads(&mut self, ids: &[u32]) -> Vec<i64> {
+        fn lbstatuses(&mut self, ids: &[u32]) -> Vec<i64> {
             let told = ids.iter().take(2).map(|_| {
                 self.0 += 1;
                 self.0

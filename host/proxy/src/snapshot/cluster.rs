@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use equipoise_balancer::{
     Balancer, Counters, HealthEvaluator, Member, MemberSettings, SelectorWithFallback,
 };
-use equipoise_sdk::{Peer, SessionReader};
+use equipoise_sdk::{MemberConfig, SessionReader};
 
 use super::aside::{Aside, OnRefusal};
 use super::recipe::{Kitchen, Recipes};
@@ -93,7 +93,7 @@ impl Cluster {
 
     /// The members as plugins are told of them.
     #[cfg(test)]
-    pub(super) fn peers(&self) -> &[Peer] {
+    pub(super) fn peers(&self) -> &[MemberConfig] {
         self.recipes.judge.members()
     }
 
@@ -431,13 +431,13 @@ fn drain_until(
 }
 
 /// A member as plugins are told of it.
-fn peer((identity, member): (&Identity, &config::Member)) -> Peer {
+fn peer((identity, member): (&Identity, &config::Member)) -> MemberConfig {
     let (settings, check) = (&member.settings, member.check.as_ref());
-    Peer {
+    MemberConfig {
         id: identity.id,
         url: settings.name.clone(),
         weight: settings.lbfactor,
-        set: settings.lbset.into(),
+        lbset: settings.lbset.into(),
         route: settings.route.clone(),
         passes: check.map_or(1, |check| check.passes),
         fails: check.map_or(1, |check| check.fails),

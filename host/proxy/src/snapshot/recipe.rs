@@ -11,8 +11,10 @@ use equipoise_bybusyness::ByBusyness;
 use equipoise_byrequests::ByRequests;
 use equipoise_bytraffic::ByTraffic;
 use equipoise_heartbeat::Heartbeat;
-use equipoise_sdk::health::Judge as _;
-use equipoise_sdk::{Candidates, Host, Peer, Request, Selector, SessionReader, Setup};
+use equipoise_sdk::health::HealthPolicy as _;
+use equipoise_sdk::{
+    Candidates, Env, MemberConfig, PolicyConfig, Request, Selector, SessionReader,
+};
 use equipoise_session::Session;
 
 use super::aside::OnRefusal;
@@ -60,7 +62,7 @@ pub(super) enum SessionRecipe {
 #[derive(Clone, PartialEq)]
 pub(super) struct JudgeRecipe {
     /// What the built-in rule is told.
-    rule: Setup,
+    rule: PolicyConfig,
     plugin: Option<Guest>,
 }
 
@@ -70,7 +72,7 @@ pub(super) struct Guest {
     name: String,
     /// `None` while it is not loaded.
     version: Option<Arc<dyn PluginVersion>>,
-    setup: Arc<Setup>,
+    setup: Arc<PolicyConfig>,
     /// How many of it.
     instances: usize,
     /// Why it is set aside, where it is.
@@ -157,7 +159,7 @@ impl Recipes {
 
 impl Kitchen<'_> {
     /// How the policies of a balancer with these members are made.
-    pub(super) fn recipes(self, balancer: &config::Balancer, members: &[Peer]) -> Recipes {
+    pub(super) fn recipes(self, balancer: &config::Balancer, members: &[MemberConfig]) -> Recipes {
         let guest = |plugin| self.guest(plugin, members);
         let (builtin, plugin) = match balancer.method {
             Method::Builtin(builtin) => (builtin, None),
@@ -173,7 +175,7 @@ impl Kitchen<'_> {
             methods: MethodRecipe { builtin, plugin },
             session,
             judge: JudgeRecipe {
-                rule: Setup {
+                rule: PolicyConfig {
                     settings: outlier.map(Outlier::settings).unwrap_or_default(),
                     members: members.to_vec(),
                 },
@@ -182,12 +184,12 @@ impl Kitchen<'_> {
         }
     }
 
-    fn guest(self, plugin: usize, members: &[Peer]) -> Guest {
+    fn guest(self, plugin: usize, members: &[MemberConfig]) -> Guest {
         let config = &self.config.plugins[plugin];
         Guest {
             name: config.name.clone(),
             version: self.versions[plugin].clone(),
-            setup: Arc::new(Setup {
+            setup: Arc::new(PolicyConfig {
                 settings: config.settings.clone(),
                 members: members.to_vec(),
             }),
@@ -301,7 +303,7 @@ impl JudgeRecipe {
 
     /// Whom it judges.
     #[cfg(test)]
-    pub(super) fn members(&self) -> &[Peer] {
+    pub(super) fn members(&self) -> &[MemberConfig] {
         &self.rule.members
     }
 
@@ -334,7 +336,7 @@ impl Selector for Undecided {
         &mut self,
         _request: &dyn Request,
         _candidates: &dyn Candidates,
-        _host: &dyn Host,
+        _host: &dyn Env,
     ) -> Option<usize> {
         None
     }

@@ -22,10 +22,10 @@ fn legible(message: &str) -> String {
 fn a_line_bears_its_level_and_the_name_of_the_plugin() {
     let lines = heard(DEBUG, || {
         let voice = Voice::new("by region");
-        voice.say(Level::Error, "one");
-        voice.say(Level::Warn, "two");
-        voice.say(Level::Info, "three");
-        voice.say(Level::Debug, "four");
+        voice.say(LogLevel::Error, "one");
+        voice.say(LogLevel::Warn, "two");
+        voice.say(LogLevel::Info, "three");
+        voice.say(LogLevel::Debug, "four");
     });
     assert_eq!(
         lines,
@@ -57,7 +57,7 @@ fn a_message_cannot_forge_a_line_or_command_a_terminal() {
         assert_eq!(legible(message), shown);
     }
     let lines = heard(DEBUG, || {
-        Voice::new("p").say(Level::Info, "a\nb\r\x1b[31mc\u{2028}d");
+        Voice::new("p").say(LogLevel::Info, "a\nb\r\x1b[31mc\u{2028}d");
     });
     assert_eq!(lines, [r#"INFO a\nb\r\u{1b}[31mc\u{2028}d plugin="p""#]);
 }
@@ -76,7 +76,7 @@ fn dropped_lines_are_counted_before_the_next_line_or_at_the_end() {
     let lines = heard(DEBUG, || {
         let voice = Voice::new("p");
         voice.limit.dropped.store(3, Ordering::Relaxed);
-        voice.say(Level::Info, "again");
+        voice.say(LogLevel::Info, "again");
         voice.limit.dropped.store(1, Ordering::Relaxed);
     });
     assert_eq!(
@@ -94,9 +94,9 @@ fn lines_that_nobody_would_see_use_up_nothing() {
     let lines = heard(LevelFilter::INFO, || {
         let voice = Voice::new("p");
         for _ in 0..1000 {
-            voice.say(Level::Debug, "unseen");
+            voice.say(LogLevel::Debug, "unseen");
         }
-        voice.say(Level::Info, "seen");
+        voice.say(LogLevel::Info, "seen");
     });
     assert_eq!(lines, [r#"INFO seen plugin="p""#]);
 }
@@ -106,7 +106,7 @@ fn a_plugin_that_says_too_much_is_heard_in_part() {
     let lines = heard(DEBUG, || {
         let voice = Voice::new("p");
         for _ in 0..10_000 {
-            voice.say(Level::Info, "again");
+            voice.say(LogLevel::Info, "again");
         }
     });
     // The burst, and what a slow machine lets through meanwhile.

@@ -1,8 +1,8 @@
-//! Sends a user to the same member every time, and everybody else to the least busy one.
+//! Sends a user to the same member every time, and other requests to the least busy one.
 
-use equipoise_sdk::{Candidates, Host, Request, Selector, Setup, export_selector};
+use equipoise_sdk::{Candidates, Env, PolicyConfig, Request, Selector, export_selector};
 
-/// The policy. Which header field names the user, the setting `header` says.
+/// The policy. The setting `header` names the header field of the user.
 struct HashOrLeastBusy {
     header: String,
 }
@@ -16,10 +16,10 @@ impl Default for HashOrLeastBusy {
 }
 
 impl Selector for HashOrLeastBusy {
-    fn configure(&mut self, setup: &Setup) -> Result<(), String> {
-        setup.allow(&["header"])?;
+    fn configure(&mut self, config: &PolicyConfig) -> Result<(), String> {
+        config.deny_unknown(&["header"])?;
         *self = Self::default();
-        if let Some(header) = setup.setting("header") {
+        if let Some(header) = config.setting("header") {
             header.clone_into(&mut self.header);
         }
         Ok(())
@@ -29,7 +29,7 @@ impl Selector for HashOrLeastBusy {
         &mut self,
         request: &dyn Request,
         candidates: &dyn Candidates,
-        _: &dyn Host,
+        _: &dyn Env,
     ) -> Option<usize> {
         if let Some(hash) = request.header_hash(&self.header) {
             return Some(hash as usize % candidates.len());
@@ -45,7 +45,7 @@ export_selector!(HashOrLeastBusy);
 
 #[cfg(test)]
 mod tests {
-    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeHost, FakeRequest};
+    use equipoise_sdk::testing::{FakeCandidate, FakeCandidates, FakeEnv, FakeRequest};
 
     use super::*;
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     fn select(policy: &mut HashOrLeastBusy, request: &FakeRequest, busy: &[u32]) -> Option<usize> {
-        policy.select(request, &candidates(busy), &FakeHost::default())
+        policy.select(request, &candidates(busy), &FakeEnv::default())
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_in_particular_goes_to_the_first_of_the_least_busy() {
+    fn request_without_a_user_goes_to_the_first_of_the_least_busy() {
         let mut policy = HashOrLeastBusy::default();
         let request = FakeRequest::get("/");
         for (busy, least) in [([2, 1, 1], 1), ([0, 0, 0], 0), ([3, 2, 1], 2)] {
@@ -96,8 +96,8 @@ mod tests {
     #[test]
     fn the_setting_names_the_header_field() {
         let mut policy = HashOrLeastBusy::default();
-        let setup = Setup::of([("header", "x-tenant")]);
-        assert_eq!(policy.configure(&setup), Ok(()));
+        let config = PolicyConfig::from_settings([("header", "x-tenant")]);
+        assert_eq!(policy.configure(&config), Ok(()));
         let request = FakeRequest::get("/").with_header("x-user", "ada");
         assert_eq!(select(&mut policy, &request, &[1, 1, 0]), Some(2));
         let expected = equipoise_sdk::hash::bytes(b"acme") as usize % 3;
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused() {
-        let setup = Setup::of([("headr", "x-user")]);
-        let refused = HashOrLeastBusy::default().configure(&setup);
+        let config = PolicyConfig::from_settings([("headr", "x-user")]);
+        let refused = HashOrLeastBusy::default().configure(&config);
         assert!(refused.is_err_and(|reason| reason.contains("headr")));
     }
 }

@@ -1,40 +1,41 @@
-//! What a policy is configured with.
+//! The configuration of a policy: its settings and the balancer's members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Settings and members, handed over before the first question and again when they change.
+/// The parameters of `configure`, which is called before anything else and again when they change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Setup {
+pub struct PolicyConfig {
     /// `settings` of the plugin, as configured; empty for the built-in methods.
     pub settings: BTreeMap<String, String>,
     /// The members of the balancer in configuration order, whatever their state.
-    pub members: Vec<Peer>,
+    pub members: Vec<MemberConfig>,
 }
 
 /// A member of the balancer, as configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peer {
-    /// Its identity in the balancer: what [`Candidates::ids`](crate::Candidates::ids) speaks of.
+pub struct MemberConfig {
+    /// The id in [`Candidates::ids`](crate::Candidates::ids): small, unique within the balancer, stable for as long as the member
+    /// exists.
     pub id: u32,
     /// Its URL, such as `http://127.0.0.1:9001`.
     pub url: String,
     /// `loadfactor` in hundredths, 100..=10 000.
     pub weight: u32,
-    /// `lbset`, 0..=99: a lower set is asked first.
-    pub set: u32,
-    /// What its sticky sessions carry.
+    /// `lbset`, 0..=99: lower sets are tried first.
+    pub lbset: u32,
+    /// `route`: what its sticky sessions carry.
     pub route: Option<String>,
-    /// `hcpasses`: checks in a row that it must pass to be well again; at least 1.
+    /// `hcpasses`: passed checks in a row that make it healthy again; at least 1.
     pub passes: u32,
-    /// `hcfails`: checks in a row that it must fail to be ill; at least 1.
+    /// `hcfails`: failed checks in a row that make it unhealthy; at least 1.
     pub fails: u32,
     /// `metadata` of the member.
     pub metadata: BTreeMap<String, String>,
 }
 
-impl Setup {
+impl PolicyConfig {
     /// Only these settings and no members: for tests.
-    pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn from_settings<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let settings = settings.into_iter();
         Self {
             settings: settings
@@ -58,11 +59,11 @@ impl Setup {
         routes.collect()
     }
 
-    /// Refuses settings other than these, which are mistakes more often than not.
+    /// Refuses settings other than these: most often typing errors.
     ///
     /// # Errors
-    /// Names the first setting that is not known, and those that are.
-    pub fn allow(&self, keys: &[&str]) -> Result<(), String> {
+    /// Names the first unknown setting, and the known ones.
+    pub fn deny_unknown(&self, keys: &[&str]) -> Result<(), String> {
         match self.settings.keys().find(|key| !keys.contains(&&***key)) {
             None => Ok(()),
             Some(key) if keys.is_empty() => {

@@ -1,29 +1,29 @@
-//! What a policy may know, asked of the host when it is needed.
+//! The request, candidates and environment of a call, fetched from the host on demand.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::bindings::imports::equipoise::balancer::{candidates, host, request};
+use super::bindings::imports::equipoise::balancer::{candidates, env, request};
 use crate::halves::joined;
-use crate::{Candidates, Column, Host, Level, Request};
+use crate::{Candidates, Column, Env, LogLevel, Request};
 
-/// The request, the candidates and the host of the call under way.
+/// The request, the candidates and the environment of the current call.
 ///
-/// A column that did not come with the call is fetched when it is first asked for. It is kept to the end of the call.
+/// A column that was not passed with the call is fetched when it is first read, and kept to the end of the call.
 #[derive(Default)]
-pub(super) struct Ambient<'a> {
-    /// How many candidates there are, where the call says so.
+pub(super) struct CallContext<'a> {
+    /// The number of candidates, where the call passes it.
     count: Option<usize>,
-    /// A random number that came with the call, and was not asked for yet.
+    /// A random number passed with the call, and not used yet.
     random: Cell<Option<u32>>,
     tried: OnceCell<Vec<u32>>,
     ids: OnceCell<Cow<'a, [u32]>>,
     weights: OnceCell<Cow<'a, [u32]>>,
     busy: OnceCell<Cow<'a, [u32]>>,
     elected: OnceCell<Cow<'a, [u64]>>,
-    transferred: OnceCell<Cow<'a, [u64]>>,
-    read: OnceCell<Cow<'a, [u64]>>,
+    bytes_sent: OnceCell<Cow<'a, [u64]>>,
+    bytes_received: OnceCell<Cow<'a, [u64]>>,
     latency_us: OnceCell<Cow<'a, [u32]>>,
     consecutive_failures: OnceCell<Cow<'a, [u32]>>,
     ready_slots: OnceCell<Cow<'a, [u32]>>,
@@ -31,8 +31,8 @@ pub(super) struct Ambient<'a> {
     heartbeat_age_ms: OnceCell<Cow<'a, [u32]>>,
 }
 
-impl<'a> Ambient<'a> {
-    /// A call that says how many candidates there are.
+impl<'a> CallContext<'a> {
+    /// A call that passes the number of candidates.
     pub(super) fn with_candidates(count: u32) -> Self {
         Self {
             count: Some(count as usize),
@@ -40,30 +40,30 @@ impl<'a> Ambient<'a> {
         }
     }
 
-    /// A call that hands over a random number and columns, whose numbers follow each other.
+    /// A call that passes a random number and columns, one after the other in `values`.
     #[inline]
     pub(super) fn with_columns(
         count: u32,
         random: u32,
         columns: &[Column],
-        numbers: &'a [u32],
+        values: &'a [u32],
     ) -> Self {
-        let mut ambient = Self::with_candidates(count);
-        ambient.random.set(Some(random));
-        let mut rest = numbers;
+        let mut context = Self::with_candidates(count);
+        context.random.set(Some(random));
+        let mut rest = values;
         for column in columns {
             let length = count as usize * column.width();
             let Some((own, after)) = rest.split_at_checked(length) else {
                 break;
             };
-            ambient.fill(*column, own);
+            context.set_column(*column, own);
             rest = after;
         }
-        ambient
+        context
     }
 
     #[inline]
-    fn fill(&mut self, column: Column, numbers: &'a [u32]) {
+    fn set_column(&mut self, column: Column, numbers: &'a [u32]) {
         let narrow = || OnceCell::from(Cow::Borrowed(numbers));
         let wide = || OnceCell::from(joined(numbers));
         match column {
@@ -71,8 +71,8 @@ impl<'a> Ambient<'a> {
             Column::Weights => self.weights = narrow(),
             Column::Busy => self.busy = narrow(),
             Column::Elected => self.elected = wide(),
-            Column::Transferred => self.transferred = wide(),
-            Column::Read => self.read = wide(),
+            Column::BytesSent => self.bytes_sent = wide(),
+            Column::BytesReceived => self.bytes_received = wide(),
             Column::LatencyUs => self.latency_us = narrow(),
             Column::ConsecutiveFailures => self.consecutive_failures = narrow(),
             Column::ReadySlots => self.ready_slots = narrow(),
@@ -82,7 +82,7 @@ impl<'a> Ambient<'a> {
     }
 }
 
-/// The numbers of a column, which are fetched unless they are there.
+/// The values of a column, fetched unless they are there.
 fn column<'c, N: Clone>(
     cell: &'c OnceCell<Cow<'_, [N]>>,
     fetch: impl FnOnce() -> Vec<N>,
@@ -90,7 +90,7 @@ fn column<'c, N: Clone>(
     cell.get_or_init(|| Cow::Owned(fetch()))
 }
 
-impl Request for Ambient<'_> {
+impl Request for CallContext<'_> {
     fn method(&self) -> Cow<'_, str> {
         Cow::Owned(request::method())
     }
@@ -134,7 +134,7 @@ impl Request for Ambient<'_> {
     }
 }
 
-impl Candidates for Ambient<'_> {
+impl Candidates for CallContext<'_> {
     fn len(&self) -> usize {
         self.count.unwrap_or_else(|| self.ids().len())
     }
@@ -155,12 +155,12 @@ impl Candidates for Ambient<'_> {
         column(&self.elected, candidates::elected)
     }
 
-    fn transferred(&self) -> &[u64] {
-        column(&self.transferred, candidates::transferred)
+    fn bytes_sent(&self) -> &[u64] {
+        column(&self.bytes_sent, candidates::bytes_sent)
     }
 
-    fn read(&self) -> &[u64] {
-        column(&self.read, candidates::read)
+    fn bytes_received(&self) -> &[u64] {
+        column(&self.bytes_received, candidates::bytes_received)
     }
 
     fn latency_us(&self) -> &[u32] {
@@ -183,33 +183,33 @@ impl Candidates for Ambient<'_> {
         column(&self.heartbeat_age_ms, candidates::heartbeat_age_ms)
     }
 
-    fn narrow(&self, positions: &[usize]) {
+    fn restrict_fallback(&self, positions: &[usize]) {
         let positions: Vec<u32> = positions.iter().copied().map(position).collect();
-        candidates::narrow(&positions);
+        candidates::restrict_fallback(&positions);
     }
 }
 
-impl Host for Ambient<'_> {
+impl Env for CallContext<'_> {
     fn random(&self) -> u32 {
-        self.random.take().unwrap_or_else(host::random)
+        self.random.take().unwrap_or_else(env::random)
     }
 
     fn now_ms(&self) -> u64 {
-        host::now_ms()
+        env::now_ms()
     }
 
     fn unix_ms(&self) -> u64 {
-        host::unix_ms()
+        env::unix_ms()
     }
 
-    fn log(&self, level: Level, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         let level = match level {
-            Level::Error => host::Level::Error,
-            Level::Warn => host::Level::Warn,
-            Level::Info => host::Level::Info,
-            Level::Debug => host::Level::Debug,
+            LogLevel::Error => env::LogLevel::Error,
+            LogLevel::Warn => env::LogLevel::Warn,
+            LogLevel::Info => env::LogLevel::Info,
+            LogLevel::Debug => env::LogLevel::Debug,
         };
-        host::log(level, message);
+        env::log(level, message);
     }
 }
 

@@ -1,26 +1,26 @@
-//! What `configure` is given, out of the contract's lists.
+//! The parameters of `configure`, from the contract's lists.
 
 use std::collections::BTreeMap;
 
-use super::bindings::imports::equipoise::balancer::types::{Entry, Member};
-use crate::{Peer, Setup};
+use super::bindings::imports::equipoise::balancer::types::{Entry, MemberConfig as Member};
+use crate::{MemberConfig, PolicyConfig};
 
-impl Setup {
+impl PolicyConfig {
     pub(super) fn received(settings: Vec<Entry>, members: Vec<Member>) -> Self {
         Self {
             settings: map(settings),
-            members: members.into_iter().map(Peer::received).collect(),
+            members: members.into_iter().map(MemberConfig::received).collect(),
         }
     }
 }
 
-impl Peer {
+impl MemberConfig {
     fn received(member: Member) -> Self {
         Self {
             id: member.id,
             url: member.url,
             weight: member.weight,
-            set: member.set,
+            lbset: member.lbset,
             route: member.route,
             passes: member.passes,
             fails: member.fails,

@@ -1,33 +1,33 @@
-//! What each member is owed: the memory of the weighted methods.
+//! Smooth weighted round robin: the `lbstatus` of each member.
 
 use crate::Candidates;
 
 /// Apache's `lbstatus` of every member, keyed by member id; 0 for a member not seen before.
 ///
-/// A choice credits every candidate its weight and debits the chosen one the sum of them, so that what is owed always
-/// adds up to 0 and whoever was passed over longest for its weight is owed most.
+/// A selection credits every candidate its weight and debits the chosen one the sum of them, so that the `lbstatus` of all
+/// members always adds up to 0, and the one passed over longest for its weight has the greatest.
 #[derive(Debug, Clone, Default)]
-pub struct Schedule {
+pub struct LbStatus {
     /// Indexed by id: ids are small.
-    owed: Vec<i64>,
+    by_id: Vec<i64>,
 }
 
-/// So many candidates are credited at once. Most often their ids follow one another, and then so do their entries, which a
-/// processor adds to several at a time.
-const STRETCH: usize = 32;
+/// Candidates credited at once. Their ids are mostly consecutive, and then so are their entries, which a processor adds to
+/// several at a time.
+const CHUNK: usize = 32;
 
-impl Schedule {
-    /// Makes a choice: owes everybody their weight more, and the one that is owed most then, the first of equals, the sum of all
-    /// weights less. Answers its position; `None` without candidates.
+impl LbStatus {
+    /// Selects a candidate: credits each its weight, and debits the one with the greatest `lbstatus`, the first of equals, the
+    /// sum of all weights. Returns its position; `None` without candidates.
     ///
     /// `ids` and `weights` are the columns of the candidates.
     #[inline]
-    pub fn choose(&mut self, ids: &[u32], weights: &[u32]) -> Option<usize> {
+    pub fn select(&mut self, ids: &[u32], weights: &[u32]) -> Option<usize> {
         let (mut chosen, mut most) = (None, i64::MIN);
-        let total = self.credit_all(ids, weights, |start, owed| {
-            let top = greatest(owed);
+        let total = self.credit_all(ids, weights, |start, lbstatus| {
+            let top = greatest(lbstatus);
             if chosen.is_none() || top > most {
-                let place = owed.iter().position(|&owed| owed == top);
+                let place = lbstatus.iter().position(|&lbstatus| lbstatus == top);
                 chosen = place.map(|place| start + place);
                 most = top;
             }
@@ -36,26 +36,26 @@ impl Schedule {
         chosen
     }
 
-    /// The same among those only of which a third column, such as that of requests in flight, has the least.
+    /// As [`select`](Self::select), but among those with the least value in a third column, such as requests in flight.
     #[inline]
-    pub fn choose_least(&mut self, ids: &[u32], weights: &[u32], numbers: &[u32]) -> Option<usize> {
+    pub fn select_least(&mut self, ids: &[u32], weights: &[u32], numbers: &[u32]) -> Option<usize> {
         // A component looks at one at a time anyway.
         if cfg!(target_family = "wasm") {
-            return self.choose_one_by_one(ids, weights, numbers);
+            return self.select_one_by_one(ids, weights, numbers);
         }
         let (mut chosen, mut least, mut most) = (None, u32::MAX, i64::MIN);
-        let total = self.credit_all(ids, weights, |start, owed| {
+        let total = self.credit_all(ids, weights, |start, lbstatus| {
             let numbers = numbers.get(start..).unwrap_or_default();
-            let numbers = &numbers[..numbers.len().min(owed.len())];
+            let numbers = &numbers[..numbers.len().min(lbstatus.len())];
             let fewest = numbers.iter().fold(u32::MAX, |fewest, &it| fewest.min(it));
-            let is_worse = fewest > least || (fewest == least && greatest(owed) <= most);
+            let is_worse = fewest > least || (fewest == least && greatest(lbstatus) <= most);
             if chosen.is_some() && is_worse {
                 return;
             }
-            for ((position, &owed), &number) in (start..).zip(owed).zip(numbers) {
-                let is_better = number < least || (number == least && owed > most);
+            for ((position, &lbstatus), &number) in (start..).zip(lbstatus).zip(numbers) {
+                let is_better = number < least || (number == least && lbstatus > most);
                 if chosen.is_none() || is_better {
-                    (chosen, least, most) = (Some(position), number, owed);
+                    (chosen, least, most) = (Some(position), number, lbstatus);
                 }
             }
         });
@@ -63,8 +63,8 @@ impl Schedule {
         chosen
     }
 
-    /// The same by its definition, one candidate after the other.
-    fn choose_one_by_one(
+    /// [`select_least`](Self::select_least) by its definition, one candidate after the other.
+    fn select_one_by_one(
         &mut self,
         ids: &[u32],
         weights: &[u32],
@@ -74,12 +74,12 @@ impl Schedule {
         let mut best: Option<(usize, u32, i64)> = None;
         let candidates = ids.iter().zip(weights).zip(numbers).enumerate();
         for (position, ((&id, &weight), &number)) in candidates {
-            let owed = self.credit(id, weight);
+            let lbstatus = self.credit(id, weight);
             total += i64::from(weight);
-            if best
-                .is_none_or(|(_, least, most)| number < least || (number == least && owed > most))
-            {
-                best = Some((position, number, owed));
+            if best.is_none_or(|(_, least, most)| {
+                number < least || (number == least && lbstatus > most)
+            }) {
+                best = Some((position, number, lbstatus));
             }
         }
         let (chosen, _, _) = best?;
@@ -87,7 +87,7 @@ impl Schedule {
         Some(chosen)
     }
 
-    /// Owes everybody their weight more, and shows what is owed then, from each position on. Answers the sum of the weights.
+    /// Credits each candidate its weight, and shows the new `lbstatus`, from each position on. Returns the sum of the weights.
     #[inline]
     fn credit_all(
         &mut self,
@@ -97,105 +97,108 @@ impl Schedule {
     ) -> i64 {
         let mut total = 0;
         let mut start = 0;
-        for (ids, weights) in ids.chunks(STRETCH).zip(weights.chunks(STRETCH)) {
+        for (ids, weights) in ids.chunks(CHUNK).zip(weights.chunks(CHUNK)) {
             total += weights.iter().copied().map(i64::from).sum::<i64>();
-            if follow_one_another(ids) {
-                let owed = self.entries(ids);
-                for (owed, &weight) in owed.iter_mut().zip(weights) {
-                    *owed += i64::from(weight);
+            if are_consecutive(ids) {
+                let lbstatus = self.entries(ids);
+                for (lbstatus, &weight) in lbstatus.iter_mut().zip(weights) {
+                    *lbstatus += i64::from(weight);
                 }
-                show(start, owed);
+                show(start, lbstatus);
             } else {
-                let mut owed = [0; STRETCH];
-                for ((owed, &id), &weight) in owed.iter_mut().zip(ids).zip(weights) {
-                    *owed = self.credit(id, weight);
+                let mut lbstatus = [0; CHUNK];
+                for ((lbstatus, &id), &weight) in lbstatus.iter_mut().zip(ids).zip(weights) {
+                    *lbstatus = self.credit(id, weight);
                 }
-                show(start, &owed[..ids.len()]);
+                show(start, &lbstatus[..ids.len()]);
             }
             start += ids.len();
         }
         total
     }
 
-    /// Owes the member `weight` more, and tells what it is owed now.
+    /// Adds `weight` to the member's `lbstatus`, and returns the new one.
     #[inline]
     pub fn credit(&mut self, id: u32, weight: u32) -> i64 {
-        let owed = self.entry(id);
-        *owed += i64::from(weight);
-        *owed
+        let lbstatus = self.entry(id);
+        *lbstatus += i64::from(weight);
+        *lbstatus
     }
 
-    /// Owes the member `total` less.
+    /// Subtracts `total` from the member's `lbstatus`.
     pub fn debit(&mut self, id: u32, total: i64) {
         *self.entry(id) -= total;
     }
 
-    /// Accounts for a choice that was made without asking: see [`Selector::charge`](crate::Selector::charge).
+    /// Accounts for a sticky session's request: see [`Selector::record_sticky`](crate::Selector::record_sticky).
     ///
     /// A `chosen` outside `usable` changes nothing.
-    pub fn charge(&mut self, usable: &dyn Candidates, chosen: usize) {
+    pub fn record_sticky(&mut self, usable: &dyn Candidates, chosen: usize) {
         let ids = usable.ids();
-        let Some(&taker) = ids.get(chosen) else {
+        let Some(&id) = ids.get(chosen) else {
             return;
         };
         let total = self.credit_all(ids, usable.weights(), |_, _| {});
-        self.debit(taker, total);
+        self.debit(id, total);
     }
 
-    /// Owes everybody nothing again.
+    /// Sets the `lbstatus` of all members to 0.
     pub fn reset(&mut self) {
-        self.owed.clear();
+        self.by_id.clear();
     }
 
-    /// What the member is owed: positive when it should be chosen soon, negative when it was chosen just now.
-    pub fn owed(&self, id: u32) -> i64 {
-        self.owed.get(id as usize).copied().unwrap_or(0)
+    /// The member's `lbstatus`: positive when it is due soon, negative when it was chosen recently.
+    pub fn get(&self, id: u32) -> i64 {
+        self.by_id.get(id as usize).copied().unwrap_or(0)
     }
 
-    /// What everybody is owed, to be handed to [`restore`](Self::restore): 8 bytes a member id, little-endian.
+    /// The state for [`restore`](Self::restore): 8 bytes a member id, little-endian.
     pub fn save(&self) -> Vec<u8> {
-        self.owed
+        self.by_id
             .iter()
-            .flat_map(|owed| owed.to_le_bytes())
+            .flat_map(|lbstatus| lbstatus.to_le_bytes())
             .collect()
     }
 
-    /// Takes over what [`save`](Self::save) answered.
+    /// Takes over what [`save`](Self::save) returned.
     ///
     /// # Errors
     /// It is not that, which changes nothing.
     pub fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
-        let (owed, rest) = blob.as_chunks();
+        let (lbstatus, rest) = blob.as_chunks();
         if !rest.is_empty() {
-            return Err(format!("{} bytes are no schedule", blob.len()));
+            return Err(format!(
+                "{} bytes are not a saved lbstatus: 8 for each member id are expected",
+                blob.len()
+            ));
         }
-        self.owed = owed.iter().copied().map(i64::from_le_bytes).collect();
+        self.by_id = lbstatus.iter().copied().map(i64::from_le_bytes).collect();
         Ok(())
     }
 
     #[inline]
     fn entry(&mut self, id: u32) -> &mut i64 {
         let index = id as usize;
-        if index >= self.owed.len() {
-            self.owed.resize(index + 1, 0);
+        if index >= self.by_id.len() {
+            self.by_id.resize(index + 1, 0);
         }
-        &mut self.owed[index]
+        &mut self.by_id[index]
     }
 
-    /// The entries of ids that follow one another.
+    /// The entries of consecutive ids.
     #[inline]
     fn entries(&mut self, ids: &[u32]) -> &mut [i64] {
         let start = ids.first().map_or(0, |&first| first as usize);
         let end = start + ids.len();
-        if end > self.owed.len() {
-            self.owed.resize(end, 0);
+        if end > self.by_id.len() {
+            self.by_id.resize(end, 0);
         }
-        &mut self.owed[start..end]
+        &mut self.by_id[start..end]
     }
 }
 
 #[inline]
-fn follow_one_another(ids: &[u32]) -> bool {
+fn are_consecutive(ids: &[u32]) -> bool {
     let first = ids.first().copied().unwrap_or(0);
     let expected = (0..).map(|place| first.wrapping_add(place));
     // All of them: that is done for several at a time, while stopping at the first would not.
@@ -221,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stretches_of_ids_change_no_choice() {
+    fn chunks_of_ids_change_no_selection() {
         let lists: [Vec<u32>; 7] = [
             vec![],
             vec![7],
@@ -233,7 +236,7 @@ mod tests {
         ];
         for ids in lists {
             let weights: Vec<u32> = ids.iter().map(|id| 100 + id * 37 % 250).collect();
-            let (mut one, mut other) = (Schedule::default(), Schedule::default());
+            let (mut one, mut other) = (LbStatus::default(), LbStatus::default());
             for round in 0..500 {
                 let number = |id: &u32| match round % 3 {
                     0 => 0,
@@ -241,10 +244,10 @@ mod tests {
                 };
                 let numbers: Vec<u32> = ids.iter().map(number).collect();
                 let chosen = match round % 3 {
-                    0 => one.choose(&ids, &weights),
-                    _ => one.choose_least(&ids, &weights, &numbers),
+                    0 => one.select(&ids, &weights),
+                    _ => one.select_least(&ids, &weights, &numbers),
                 };
-                let expected = other.choose_one_by_one(&ids, &weights, &numbers);
+                let expected = other.select_one_by_one(&ids, &weights, &numbers);
                 assert_eq!(chosen, expected, "round {round} of {ids:?}");
                 assert_eq!(one.save(), other.save());
             }

@@ -10,7 +10,7 @@ use equipoise_session::Session;
 use crate::heartbeat::Beat;
 use equipoise_config::Config;
 use equipoise_proxy::path;
-use equipoise_proxy::proxy_header::{self, Reading};
+use equipoise_proxy::proxy_protocol::{self, Parsed};
 
 /// A configuration is read, or what is wrong is told.
 pub fn configuration(bytes: &[u8]) {
@@ -78,14 +78,14 @@ pub fn heartbeats(bytes: &[u8]) {
 
 /// A PROXY header is found whole or not at all, and only where it ends.
 pub fn proxy_headers(bytes: &[u8]) {
-    match proxy_header::read(bytes) {
-        Reading::Header { length, .. } => {
+    match proxy_protocol::parse(bytes) {
+        Parsed::Header { length, .. } => {
             assert!((1..=bytes.len()).contains(&length), "{length}");
             for end in 0..length {
-                assert_eq!(proxy_header::read(&bytes[..end]), Reading::Incomplete);
+                assert_eq!(proxy_protocol::parse(&bytes[..end]), Parsed::Incomplete);
             }
         }
-        Reading::Incomplete => assert!(bytes.len() < 4096, "it is waited for ever"),
-        Reading::Malformed(_) => {}
+        Parsed::Incomplete => assert!(bytes.len() < 4096, "it is waited for ever"),
+        Parsed::Malformed(_) => {}
     }
 }

@@ -1,10 +1,10 @@
-//! A connection of HTTP/2: one socket, one engine, and many streams, for either role.
+//! An HTTP/2 connection multiplexed over one socket: one engine and many streams, for either role.
 //!
-//! One task owns the connection: it reads the socket, has events told, and writes what is to be written. What has come by a
-//! stream waits here until those who hold its [`Stream`] take it, bounded by the stream's flow-control window; a stream is
-//! woken when something has come or when it may send more.
+//! One task owns the connection: it reads the socket, dispatches events, and writes. What a stream has received waits in its buffer
+//! until the holder of the [`Stream`] takes it, bounded by the stream's flow-control window; that holder's task is woken when
+//! something is received or more may be sent.
 
-mod inbound;
+mod receive_buffer;
 mod stream;
 mod tunnel;
 
@@ -20,68 +20,70 @@ use equipoise_http::http2::{Connection, Event, Options, Role, StreamId, Unsent};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use self::inbound::{Answer, Inbounds};
-pub(crate) use self::stream::{Stream, StreamFault};
-use crate::wire::{Buffer, COPIED, Readiness, Tally};
+use self::receive_buffer::{ReceiveBuffers, ReceivedHead};
+pub(crate) use self::stream::{Stream, StreamError};
+use crate::wire::{Buffer, ByteCounter, MAX_COPIED, Readiness};
 
-/// Heads that are kept for the next responses, and how large one may be, in bytes.
-const SPARE: usize = 64;
-const LARGEST_SPARE: usize = 16 * 1024;
+/// How many heads are kept for the next responses.
+const MAX_SPARE_HEADS: usize = 64;
+
+/// The largest head that is kept, in bytes.
+const MAX_SPARE_HEAD_SIZE: usize = 16 * 1024;
 
 /// A connection, as all of its streams share it.
-pub(crate) type Shared<S, T> = Rc<RefCell<Mux<S, T>>>;
+pub(crate) type SharedMux<S, T> = Rc<RefCell<Mux<S, T>>>;
 
 /// A connection of HTTP/2.
 pub(crate) struct Mux<S, T> {
     socket: S,
     pub(crate) tally: T,
     pub(crate) engine: Connection,
-    inbox: Buffer,
-    streams: Inbounds,
-    /// Heads that are used up. They are handed on in their boxes, since they are large.
+    read_buffer: Buffer,
+    streams: ReceiveBuffers,
+    /// Heads for the next responses. They are passed on in their boxes, since they are large.
     #[expect(clippy::vec_box, reason = "what is moved to and fro is their boxes")]
-    spare: Vec<Box<Head>>,
+    spare_heads: Vec<Box<Head>>,
     /// Bytes that were written to the socket.
     written: u64,
-    /// Bytes that were used up since the last event that was told of.
+    /// Bytes consumed since the last event of a stream.
     used: usize,
     /// Whether the socket may hold back what was written.
     is_unflushed: bool,
     /// Whether the socket took no more when it was written to last.
     is_blocked: bool,
-    /// The task that owns the connection, where others hold its streams: woken when there is something to write.
+    /// The task that owns the connection, if others hold its streams: woken when there is something to write.
     owner: Option<Waker>,
-    /// Whether that was woken, and has yet to look.
+    /// Whether that was woken, and has not been polled since.
     is_owner_woken: bool,
     /// Set when the connection is over.
-    over: Option<StreamFault>,
+    error: Option<StreamError>,
 }
 
-/// A stream, and where what comes by it is kept.
+/// A stream, and the index of its buffer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Held {
+pub(crate) struct StreamKey {
     id: StreamId,
-    place: usize,
+    index: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
-    /// A connection that begins now, of which these bytes have come.
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
+    /// A new connection, of which `first` was read already.
     pub(crate) fn new(role: Role, options: Options, socket: S, tally: T, first: Vec<u8>) -> Self {
         tally.received(first.len());
         Self {
             socket,
             tally,
             engine: Connection::new(role, options, Instant::now().into_std()),
-            inbox: Buffer::of(first),
-            streams: Inbounds::default(),
-            spare: Vec::new(),
+            read_buffer: Buffer::of(first),
+            streams: ReceiveBuffers::default(),
+            spare_heads: Vec::new(),
             written: 0,
             used: 0,
             is_unflushed: false,
             is_blocked: false,
             owner: None,
             is_owner_woken: false,
-            over: None,
+            error: None,
         }
     }
 
@@ -89,41 +91,41 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         &mut self.socket
     }
 
-    /// Why nothing more comes or leaves, if so.
-    pub(crate) fn over(&self) -> Option<StreamFault> {
-        self.over
+    /// Why the connection is over, if it is.
+    pub(crate) fn error(&self) -> Option<StreamError> {
+        self.error
     }
 
     /// Reads what has come. 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.socket.poll_readable(context));
-        let read = self.inbox.poll_read(&mut self.socket, context);
+        let read = self.read_buffer.poll_read(&mut self.socket, context);
         if read.is_pending() {
-            self.inbox.release();
+            self.read_buffer.release();
         }
         let read = ready!(read)?;
         self.tally.received(read);
         Poll::Ready(Ok(read))
     }
 
-    /// What comes next that is not for the holder of a stream; [`Event::More`] where that is nothing. The heads of requests are in
+    /// The next event that is not for the holder of a stream; [`Event::More`] if there is none. The heads of requests are in
     /// `head`.
     pub(crate) fn next(&mut self, now: Instant, head: &mut Box<Head>) -> Event {
         loop {
-            let (used, event) = self
-                .engine
-                .receive(self.inbox.unread(), now.into_std(), head);
+            let (used, event) =
+                self.engine
+                    .receive(self.read_buffer.unread(), now.into_std(), head);
             self.used += used;
-            let told = self.hand_over(event, head);
-            self.inbox.consume(used);
+            let told = self.dispatch(event, head);
+            self.read_buffer.consume(used);
             if let Some(event) = told {
                 return event;
             }
         }
     }
 
-    /// Hands what has come to the holder of its stream.
-    fn hand_over(&mut self, event: Event, head: &mut Box<Head>) -> Option<Event> {
+    /// Dispatches an event to the holder of its stream; returns others.
+    fn dispatch(&mut self, event: Event, head: &mut Box<Head>) -> Option<Event> {
         match event {
             Event::Data {
                 stream,
@@ -131,34 +133,34 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 ends,
             } => {
                 let received = self.received();
-                let payload = self.inbox.unread().get(range).unwrap_or_default();
+                let payload = self.read_buffer.unread().get(range).unwrap_or_default();
                 match self.streams.find(stream) {
-                    Some(inbound) => {
-                        inbound.received += received;
-                        inbound.data.append(payload);
-                        inbound.has_ended |= ends;
-                        inbound.wake();
+                    Some(buffer) => {
+                        buffer.received += received;
+                        buffer.data.append(payload);
+                        buffer.has_ended |= ends;
+                        buffer.wake();
                     }
                     None => self.engine.consume(stream, payload.len()),
                 }
             }
             Event::Trailers { stream } => {
                 let received = self.received();
-                if let Some(inbound) = self.streams.find(stream) {
-                    inbound.received += received;
-                    let spare = self.spare.pop().unwrap_or_default();
-                    inbound.trailers = Some(std::mem::replace(head, spare));
-                    inbound.has_ended = true;
-                    inbound.wake();
+                if let Some(buffer) = self.streams.find(stream) {
+                    buffer.received += received;
+                    let spare_heads = self.spare_heads.pop().unwrap_or_default();
+                    buffer.trailers = Some(std::mem::replace(head, spare_heads));
+                    buffer.has_ended = true;
+                    buffer.wake();
                 }
             }
-            Event::Interim { stream } => self.answered(stream, None, false, head),
+            Event::Interim { stream } => self.receive_head(stream, None, false, head),
             Event::Response {
                 stream,
                 response,
                 ends,
-            } => self.answered(stream, Some(response.framing), ends, head),
-            Event::Reset { stream, code } => self.fail_stream(stream, StreamFault::Reset(code)),
+            } => self.receive_head(stream, Some(response.framing), ends, head),
+            Event::Reset { stream, code } => self.fail_stream(stream, StreamError::Reset(code)),
             Event::Refused {
                 stream,
                 violation,
@@ -167,14 +169,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
                 if is_answerable && self.streams.find(stream).is_none() {
                     return Some(event);
                 }
-                self.fail_stream(stream, StreamFault::Violation(violation));
+                self.fail_stream(stream, StreamError::Violation(violation));
             }
             Event::Over(error) => {
-                self.fail(StreamFault::Connection(error));
+                self.fail(StreamError::Connection(error));
                 return Some(event);
             }
             Event::More => {
-                // What is whole and told of no stream was the connection's.
+                // Frames that were no event of a stream were the connection's.
                 if self.engine.incomplete_since().is_none() {
                     self.used = 0;
                 }
@@ -185,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         None
     }
 
-    fn answered(
+    fn receive_head(
         &mut self,
         stream: StreamId,
         framing: Option<Framing>,
@@ -193,47 +195,47 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         head: &mut Box<Head>,
     ) {
         let received = self.received();
-        let Some(inbound) = self.streams.find(stream) else {
+        let Some(buffer) = self.streams.find(stream) else {
             return;
         };
-        let spare = self.spare.pop().unwrap_or_default();
-        inbound.received += received;
-        inbound.answers.push_back(Answer {
-            head: std::mem::replace(head, spare),
+        let spare_heads = self.spare_heads.pop().unwrap_or_default();
+        buffer.received += received;
+        buffer.heads.push_back(ReceivedHead {
+            head: std::mem::replace(head, spare_heads),
             framing,
         });
-        inbound.has_ended |= ends;
-        inbound.forget_interims();
-        inbound.wake();
+        buffer.has_ended |= ends;
+        buffer.drop_old_interims();
+        buffer.wake();
     }
 
-    /// The bytes of what is told: those that were used up since the last event, be some of them the connection's.
+    /// The bytes of an event: those consumed since the last one, the connection's among them.
     fn received(&mut self) -> u64 {
         std::mem::take(&mut self.used) as u64
     }
 
-    fn fail_stream(&mut self, id: StreamId, fault: StreamFault) {
-        if let Some(inbound) = self.streams.find(id) {
-            inbound.fail(fault);
+    fn fail_stream(&mut self, id: StreamId, error: StreamError) {
+        if let Some(buffer) = self.streams.find(id) {
+            buffer.fail(error);
         }
     }
 
-    /// The connection is over: all who hold its streams are told.
-    pub(crate) fn fail(&mut self, fault: StreamFault) {
-        self.over.get_or_insert(fault);
-        self.streams.fail(fault);
+    /// The connection is over: fails all streams.
+    pub(crate) fn fail(&mut self, error: StreamError) {
+        self.error.get_or_insert(error);
+        self.streams.fail(error);
     }
 
-    /// Wakes those whose turn it is to send.
+    /// Wakes the streams whose turn it is to send.
     pub(crate) fn wake_senders(&mut self) {
         while let Some(id) = self.engine.next_writable() {
-            if let Some(inbound) = self.streams.find(id) {
-                inbound.wake();
+            if let Some(buffer) = self.streams.find(id) {
+                buffer.wake();
             }
         }
     }
 
-    /// Writes all that is to be written.
+    /// Writes all that is queued.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.engine.output().is_empty() {
             let written = Pin::new(&mut self.socket).poll_write(context, self.engine.output());
@@ -266,20 +268,20 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         self.written
     }
 
-    /// Bytes that were to be written up to now, all in all.
+    /// Bytes that were written to the socket or are queued.
     pub(crate) fn queued(&self) -> u64 {
         self.written + self.engine.output().len() as u64
     }
 
-    /// Has the task that owns the connection woken when a stream's holder has something to write. It looks now, and has all of it
-    /// written before it waits.
-    pub(crate) fn own(&mut self, context: &mut Context<'_>) {
+    /// Registers the task that owns the connection, to be woken when a stream has something to write. It writes all of it before
+    /// it waits again.
+    pub(crate) fn register_owner(&mut self, context: &mut Context<'_>) {
         self.is_owner_woken = false;
-        inbound::keep(&mut self.owner, context);
+        receive_buffer::store_waker(&mut self.owner, context);
     }
 
-    /// Something may have to be written.
-    pub(crate) fn touch(&mut self) {
+    /// Wakes the task that owns the connection if something is to be written.
+    pub(crate) fn wake_owner(&mut self) {
         let is_needed = self.is_unflushed || !self.engine.output().is_empty();
         if is_needed
             && !self.is_owner_woken
@@ -290,8 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         }
     }
 
-    /// Sends payload of a stream; says how much was taken. A large piece is written from where it is, unless the socket is full:
-    /// then its owner waits for that, whose place the holder of a stream must not take.
+    /// Sends payload of a stream; says how much was taken. A large piece is written without a copy, unless the socket is full: then
+    /// the owner waits for that, and only one task can.
     fn send(
         &mut self,
         id: StreamId,
@@ -299,12 +301,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         ends: bool,
         context: &mut Context<'_>,
     ) -> Result<usize, Unsent> {
-        if payload.len() <= COPIED || self.is_blocked {
+        if payload.len() <= MAX_COPIED || self.is_blocked {
             return self.engine.send_data(id, payload, ends);
         }
         let (socket, mut written) = (&mut self.socket, 0);
         let write = |slices: &[IoSlice<'_>]| {
-            // What breaks here breaks again where the rest is written.
+            // An error comes again when the rest is written.
             if let Poll::Ready(Ok(bytes)) = Pin::new(socket).poll_write_vectored(context, slices) {
                 written = bytes;
             }
@@ -317,26 +319,26 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Mux<S, T> {
         taken
     }
 
-    /// Has what comes by a stream kept from now on, for the [`Stream`] that is made of this.
-    pub(crate) fn hold(&mut self, id: StreamId) -> Held {
-        let place = self.streams.hold(id, self.over);
-        Held { id, place }
+    /// Buffers what a stream receives from now on, for the [`Stream`] made with this key.
+    pub(crate) fn register(&mut self, id: StreamId) -> StreamKey {
+        let index = self.streams.register(id, self.error);
+        StreamKey { id, index }
     }
 
-    /// Keeps the memory of a head that is used up, if it is not much.
-    fn keep_spare(&mut self, head: Box<Head>) {
-        if self.spare.len() < SPARE && head.capacity() <= LARGEST_SPARE {
-            self.spare.push(head);
+    /// Keeps a head for the next response, unless it is large.
+    fn recycle_head(&mut self, head: Box<Head>) {
+        if self.spare_heads.len() < MAX_SPARE_HEADS && head.capacity() <= MAX_SPARE_HEAD_SIZE {
+            self.spare_heads.push(head);
         }
     }
 
-    /// Gives memory back that is not needed while nothing is under way.
+    /// Frees memory that is not needed while the connection is idle.
     pub(crate) fn shrink(&mut self) {
         self.engine.shrink();
-        self.inbox.release();
+        self.read_buffer.release();
         if self.streams.is_empty() {
-            self.streams = Inbounds::default();
-            self.spare = Vec::new();
+            self.streams = ReceiveBuffers::default();
+            self.spare_heads = Vec::new();
         }
     }
 }

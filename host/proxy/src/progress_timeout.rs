@@ -1,34 +1,33 @@
-//! How long a client may leave us waiting.
+//! The progress timeout: a peer has to send or take something within a time, and at a minimum rate.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
-use crate::rate::Rate;
+use crate::lazy_timer::LazyTimer;
+use crate::min_rate::MinRate;
 
-/// Waits for a client that is to send or to take something: not longer than a time at once, and not longer than what it
-/// sends or takes is worth at the least rate. As long as nothing is waited for, it costs nothing, not even a look at the
-/// clock.
+/// Expires when a peer sends or takes nothing for `timeout`, or less than the minimum rate on average. As long as the peer is not
+/// waited for, it costs nothing, not even a clock reading.
 #[derive(Debug)]
 pub struct ProgressTimeout {
     timeout: Duration,
-    deadline: Deadline,
-    rate: Rate,
+    deadline: LazyTimer,
+    rate: MinRate,
 }
 
 impl ProgressTimeout {
-    /// Waits for `timeout` at once, and for `least` bytes a second on average; 0 is for any rate.
-    pub fn new(timeout: Duration, least: usize) -> Self {
+    /// `min_rate` is in bytes a second; 0 is for any.
+    pub fn new(timeout: Duration, min_rate: usize) -> Self {
         Self {
             timeout,
-            deadline: Deadline::default(),
-            rate: Rate::new(least),
+            deadline: LazyTimer::default(),
+            rate: MinRate::new(min_rate),
         }
     }
 
-    /// Nothing has come yet: ready when patience is at its end.
+    /// Polled while nothing has passed: ready when it has expired.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.rate.is_waiting() {
             let now = Instant::now();
@@ -40,10 +39,10 @@ impl ProgressTimeout {
         self.deadline.poll(context)
     }
 
-    /// So many bytes have come or gone.
-    pub fn pass(&mut self, bytes: usize) {
+    /// So many bytes have passed.
+    pub fn record_progress(&mut self, bytes: usize) {
         if self.rate.is_waiting() {
-            self.rate.pass(bytes, Instant::now());
+            self.rate.record(bytes, Instant::now());
             self.deadline.clear();
         }
     }

@@ -1,7 +1,6 @@
-//! A connection of HTTP/1 in bytes: what has come and is not used yet, what is to be written, and one system call for as much of it
-//! as there is.
+//! HTTP/1 I/O: the read and write buffers of a connection, and as few system calls as they allow.
 //!
-//! Buffers belong to the thread: a connection that waits for nothing in particular holds none.
+//! Buffers come from a pool of the thread: an idle connection holds none.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -22,63 +21,63 @@ use tokio_util::io::poll_read_buf;
 
 use crate::forward::Piece;
 
-/// A buffer as it begins: most heads and small bodies.
-const SMALL: usize = 16 * 1024;
+/// The capacity of a buffer at first, in bytes: room for most heads and small bodies.
+const SMALL_BUFFER: usize = 16 * 1024;
 
-/// A buffer of a body that keeps filling it.
-const LARGE: usize = 128 * 1024;
+/// The capacity of a buffer that a body keeps filling, in bytes.
+const LARGE_BUFFER: usize = 128 * 1024;
 
-/// Small buffers that a thread keeps for the next connections.
-const KEPT: usize = 256;
+/// How many small buffers a thread keeps.
+const MAX_POOLED_SMALL: usize = 256;
 
-/// Large buffers that a thread keeps for the next bodies.
-const KEPT_LARGE: usize = 16;
+/// How many large buffers a thread keeps.
+const MAX_POOLED_LARGE: usize = 16;
 
-/// The largest piece of payload that is copied to leave with others, in bytes.
-pub(crate) const COPIED: usize = 2 * 1024;
+/// The largest piece of payload that is copied into the write buffer, in bytes; larger ones are written from where they are.
+pub(crate) const MAX_COPIED: usize = 2 * 1024;
 
-/// Room for what belongs around a piece of payload, in bytes.
-const FRAMING: usize = 32;
+/// Room for the framing of a piece of payload, in bytes.
+const FRAMING_ROOM: usize = 32;
 
 thread_local! {
-    static SPARE: RefCell<Spare> = const { RefCell::new(Spare::NONE) };
+    static POOL: RefCell<BufferPool> = const { RefCell::new(BufferPool::NONE) };
 }
 
-/// Memory that no connection of a thread holds now.
-struct Spare {
+/// Buffers that no connection of the thread holds now.
+struct BufferPool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
 }
 
-impl Spare {
+impl BufferPool {
     const NONE: Self = Self {
         small: Vec::new(),
         large: Vec::new(),
     };
 
-    /// A small buffer with nothing in it.
+    /// An empty small buffer.
     #[inline]
     fn take() -> Vec<u8> {
-        let spare = SPARE.with_borrow_mut(|spare| spare.small.pop());
-        spare.unwrap_or_else(|| Vec::with_capacity(SMALL))
+        let pool = POOL.with_borrow_mut(|pool| pool.small.pop());
+        pool.unwrap_or_else(|| Vec::with_capacity(SMALL_BUFFER))
     }
 
-    /// A large one.
+    /// An empty large buffer.
     fn take_large() -> Vec<u8> {
-        let spare = SPARE.with_borrow_mut(|spare| spare.large.pop());
-        spare.unwrap_or_else(|| Vec::with_capacity(LARGE))
+        let pool = POOL.with_borrow_mut(|pool| pool.large.pop());
+        pool.unwrap_or_else(|| Vec::with_capacity(LARGE_BUFFER))
     }
 
-    /// Keeps a buffer that is not used any more, if it is of a usual size and there is room.
+    /// Puts a buffer back, if it is of a usual size and there is room.
     #[inline]
     fn put(mut bytes: Vec<u8>) {
-        if bytes.capacity() != SMALL {
+        if bytes.capacity() != SMALL_BUFFER {
             return Self::put_other(bytes);
         }
         bytes.clear();
-        SPARE.with_borrow_mut(|spare| {
-            if spare.small.len() < KEPT {
-                spare.small.push(bytes);
+        POOL.with_borrow_mut(|pool| {
+            if pool.small.len() < MAX_POOLED_SMALL {
+                pool.small.push(bytes);
             }
         });
     }
@@ -86,19 +85,19 @@ impl Spare {
     #[cold]
     fn put_other(mut bytes: Vec<u8>) {
         bytes.clear();
-        SPARE.with_borrow_mut(|spare| {
-            if bytes.capacity() == LARGE && spare.large.len() < KEPT_LARGE {
-                spare.large.push(bytes);
+        POOL.with_borrow_mut(|pool| {
+            if bytes.capacity() == LARGE_BUFFER && pool.large.len() < MAX_POOLED_LARGE {
+                pool.large.push(bytes);
             }
         });
     }
 }
 
-/// Bytes in the order in which they came; its memory is the thread's, and is held only while there are some, or some are awaited.
+/// A queue of bytes. Its memory comes from the thread's pool, and is held only while there are bytes, or they are awaited.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    /// Where those begin that are not used yet.
+    /// Where unread bytes begin.
     start: usize,
     /// Whether the last read filled it.
     was_filled: bool,
@@ -114,14 +113,14 @@ impl Buffer {
         }
     }
 
-    /// What is in it, as far as it is not used yet.
+    /// The unread bytes.
     pub(crate) fn into_vec(mut self) -> Vec<u8> {
         self.bytes.drain(..self.start);
         self.start = 0;
         std::mem::take(&mut self.bytes)
     }
 
-    /// Those that are not used yet.
+    /// The unread bytes.
     #[inline]
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..]
@@ -135,7 +134,7 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// The next so many are used.
+    /// Removes so many bytes from the front.
     #[inline]
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.start += bytes;
@@ -145,10 +144,10 @@ impl Buffer {
         }
     }
 
-    /// Where to append.
+    /// The memory, to append to.
     pub(crate) fn vec(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = Spare::take();
+            self.bytes = BufferPool::take();
         }
         &mut self.bytes
     }
@@ -156,33 +155,36 @@ impl Buffer {
     /// Appends bytes; a large buffer is taken for those for which a small one has no room.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let needed = self.bytes.len() + bytes.len();
-        if self.bytes.capacity() < needed && needed > SMALL && self.bytes.capacity() < LARGE {
-            let mut larger = Spare::take_large();
+        if self.bytes.capacity() < needed
+            && needed > SMALL_BUFFER
+            && self.bytes.capacity() < LARGE_BUFFER
+        {
+            let mut larger = BufferPool::take_large();
             larger.extend_from_slice(self.unread());
             self.start = 0;
-            Spare::put(std::mem::replace(&mut self.bytes, larger));
+            BufferPool::put(std::mem::replace(&mut self.bytes, larger));
         }
         self.vec().extend_from_slice(bytes);
     }
 
-    /// Throws everything away that is in it, and gives the memory back.
+    /// Discards everything, and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.start = self.bytes.len();
         self.release();
     }
 
-    /// Gives the memory back to the thread, if nothing is in it.
+    /// Gives the memory back to the pool, if nothing is in it.
     #[inline]
     pub(crate) fn release(&mut self) {
         if self.is_empty() && self.bytes.capacity() > 0 {
             (self.start, self.was_filled) = (0, false);
-            Spare::put(std::mem::take(&mut self.bytes));
+            BufferPool::put(std::mem::take(&mut self.bytes));
         }
     }
 
-    /// Takes the memory of another in which nothing is, if it has none.
+    /// Takes the memory of another, empty buffer, if it has none.
     #[inline]
-    fn take_over(&mut self, other: &mut Self) {
+    fn take_memory(&mut self, other: &mut Self) {
         if self.bytes.capacity() == 0 {
             std::mem::swap(&mut self.bytes, &mut other.bytes);
         }
@@ -197,7 +199,7 @@ impl Buffer {
     ) -> Poll<io::Result<usize>> {
         self.make_room();
         let room = self.bytes.capacity() - self.bytes.len();
-        // One that always has more to read leaves time for others.
+        // A connection that always has more to read yields to others.
         let budget = ready!(poll_proceed(context));
         let read = match stream.read_now(&mut self.bytes) {
             Some(read) => {
@@ -218,18 +220,18 @@ impl Buffer {
     fn make_room(&mut self) {
         let capacity = self.bytes.capacity();
         if capacity == 0 {
-            self.bytes = Spare::take();
+            self.bytes = BufferPool::take();
         } else if self.was_filled || self.bytes.len() > capacity / 4 * 3 {
             self.make_more_room();
         }
     }
 
     fn make_more_room(&mut self) {
-        if self.was_filled && self.bytes.capacity() < LARGE {
-            let mut larger = Spare::take_large();
+        if self.was_filled && self.bytes.capacity() < LARGE_BUFFER {
+            let mut larger = BufferPool::take_large();
             larger.extend_from_slice(self.unread());
             self.start = 0;
-            Spare::put(std::mem::replace(&mut self.bytes, larger));
+            BufferPool::put(std::mem::replace(&mut self.bytes, larger));
         } else if self.bytes.len() > self.bytes.capacity() / 4 * 3 {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -246,17 +248,17 @@ impl Drop for Buffer {
     }
 }
 
-/// A stream that can tell without a buffer that nothing has come.
+/// A stream that can tell without a buffer whether something can be read.
 pub(crate) trait Readiness {
-    /// Ready once a read may bring something; until then, the task is woken when it may.
+    /// Ready when a read may return something; until then, the task is woken when it may.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()>;
 
-    /// The same for now, as far as the runtime has heard: no task is woken.
+    /// Whether a read may return something now, as far as the runtime knows; wakes no task.
     fn is_readable(&self) -> bool {
         true
     }
 
-    /// Reads what has come into the room that a buffer has, if that can be done without a poll.
+    /// Reads into the spare capacity of a buffer, if that can be done without a poll.
     fn read_now(&self, _: &mut Vec<u8>) -> Option<io::Result<usize>> {
         None
     }
@@ -267,20 +269,20 @@ pub(crate) trait Readiness {
     }
 }
 
-/// Reads from a socket; an error that says so where it is empty now.
+/// Reads from a socket; [`io::ErrorKind::WouldBlock`] if it is drained, so that the runtime waits for readiness next.
 fn receive(socket: impl AsFd, buffer: &mut Vec<u8>, read: &mut Option<usize>) -> io::Result<()> {
     let room = buffer.capacity() - buffer.len();
     let bytes = rustix::io::read(socket, spare_capacity(buffer))?;
     *read = Some(bytes);
     match (1..room).contains(&bytes) {
-        // The next read waits to be told, and does not ask the kernel in vain.
+        // The next read waits for readiness instead of asking the kernel in vain.
         true => Err(io::ErrorKind::WouldBlock.into()),
         false => Ok(()),
     }
 }
 
-/// What was tried, if it could be done.
-fn unless_blocked<T>(tried: io::Result<T>) -> Option<io::Result<T>> {
+/// `None` for [`io::ErrorKind::WouldBlock`].
+fn none_if_blocked<T>(tried: io::Result<T>) -> Option<io::Result<T>> {
     match tried {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         tried => Some(tried),
@@ -290,7 +292,7 @@ fn unless_blocked<T>(tried: io::Result<T>) -> Option<io::Result<T>> {
 impl Readiness for TcpStream {
     #[inline]
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        // The read brings the error again.
+        // The read returns the error again.
         self.poll_read_ready(context).map(|_| ())
     }
 
@@ -303,12 +305,12 @@ impl Readiness for TcpStream {
     fn read_now(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
         let mut read = None;
         let tried = self.try_io(Interest::READABLE, || receive(self, buffer, &mut read));
-        read.map(Ok).or_else(|| unless_blocked(tried.map(|()| 0)))
+        read.map(Ok).or_else(|| none_if_blocked(tried.map(|()| 0)))
     }
 
     #[inline]
     fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        unless_blocked(self.try_write(bytes))
+        none_if_blocked(self.try_write(bytes))
     }
 }
 
@@ -325,15 +327,15 @@ impl Readiness for UnixStream {
     fn read_now(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
         let mut read = None;
         let tried = self.try_io(Interest::READABLE, || receive(self, buffer, &mut read));
-        read.map(Ok).or_else(|| unless_blocked(tried.map(|()| 0)))
+        read.map(Ok).or_else(|| none_if_blocked(tried.map(|()| 0)))
     }
 
     fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        unless_blocked(self.try_write(bytes))
+        none_if_blocked(self.try_write(bytes))
     }
 }
 
-/// What is closed: the end is there to be read.
+/// A closed stream: its end can be read.
 impl Readiness for Empty {
     fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
@@ -374,7 +376,7 @@ impl<L: Readiness, R: Readiness> Readiness for Either<L, R> {
     }
 }
 
-/// What TLS has decrypted already is told by a read alone.
+/// Only a read tells what TLS has decrypted already.
 impl<S> Readiness for Box<server::TlsStream<S>> {
     fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
@@ -387,46 +389,46 @@ impl<S> Readiness for Box<client::TlsStream<S>> {
     }
 }
 
-/// Who counts the bytes of a connection.
-pub(crate) trait Tally {
-    /// So many came.
+/// Counts the bytes of a connection.
+pub(crate) trait ByteCounter {
+    /// So many bytes were received.
     fn received(&self, bytes: usize);
-    /// So many went.
+    /// So many bytes were sent.
     fn sent(&self, bytes: usize);
 }
 
-/// A connection of HTTP/1.
+/// An HTTP/1 connection.
 pub(crate) struct Wire<S, T> {
     pub(crate) stream: S,
     pub(crate) tally: T,
-    /// What has come and is not used yet.
-    pub(crate) inbox: Buffer,
-    /// What is to be written.
-    pub(crate) outbox: Buffer,
+    /// Received and not consumed yet.
+    pub(crate) read_buffer: Buffer,
+    /// To be written.
+    pub(crate) write_buffer: Buffer,
     encoder: Encoder,
-    /// Payload of a piece that has been begun and is not copied.
-    direct: usize,
-    /// Whether a line end belongs behind that.
+    /// Bytes of a piece of payload that are to be written from where they are.
+    unbuffered: usize,
+    /// Whether the end of a chunk belongs behind that.
     has_chunk_end: bool,
     /// Whether the stream may hold back what was written.
     is_unflushed: bool,
-    /// Whether the runtime has been told to wake the task once something comes, and nothing was read since.
+    /// Whether the runtime wakes the task once the stream is readable, and nothing was read since.
     is_watched: bool,
     /// Bytes written since this number was taken.
     pub(crate) written: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
-    /// A connection of which these bytes have come.
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Wire<S, T> {
+    /// A connection of which `first` was read already.
     pub(crate) fn new(stream: S, tally: T, first: Vec<u8>) -> Self {
         tally.received(first.len());
         Self {
             stream,
             tally,
-            inbox: Buffer::of(first),
-            outbox: Buffer::default(),
+            read_buffer: Buffer::of(first),
+            write_buffer: Buffer::default(),
             encoder: Encoder::new(Framing::None),
-            direct: 0,
+            unbuffered: 0,
             has_chunk_end: false,
             is_unflushed: false,
             is_watched: false,
@@ -438,23 +440,26 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     #[inline]
     pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.is_watched = false;
-        if self.outbox.is_empty() {
-            // What was written from is read into.
-            self.inbox.take_over(&mut self.outbox);
+        if self.write_buffer.is_empty() {
+            // The memory of the write buffer is read into.
+            self.read_buffer.take_memory(&mut self.write_buffer);
         }
-        let read = ready!(self.inbox.poll_read(&mut self.stream, context))?;
+        let read = ready!(self.read_buffer.poll_read(&mut self.stream, context))?;
         self.tally.received(read);
         Poll::Ready(Ok(read))
     }
 
-    /// The same where nothing is expected to have come: that is found out without a buffer.
+    /// The same where nothing is expected to have come: takes no buffer before the stream is readable.
     #[inline]
-    pub(crate) fn poll_fill_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill_when_readable(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         ready!(self.stream.poll_readable(context));
         self.poll_fill(context)
     }
 
-    /// The same where one task has the connection to itself: the runtime is not told again to wake it.
+    /// The same where only one task polls the connection: its waker is not registered again and again.
     #[inline]
     pub(crate) fn poll_fill_watched(
         &mut self,
@@ -463,93 +468,96 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
         if self.is_watched && !self.stream.is_readable() {
             return Poll::Pending;
         }
-        let filled = self.poll_fill_late(context);
-        // A task that has used up its budget comes again, and is not told of the stream.
+        let filled = self.poll_fill_when_readable(context);
+        // A task that has used up its budget is polled again, but its waker was not registered.
         self.is_watched = filled.is_pending() && has_budget_remaining();
         filled
     }
 
-    /// Gives back buffers that nothing is in.
+    /// Gives back empty buffers.
     pub(crate) fn release(&mut self) {
-        self.inbox.release();
-        self.outbox.release();
+        self.read_buffer.release();
+        self.write_buffer.release();
     }
 
-    /// A body like this follows behind what was appended to the outbox.
+    /// Begins a body, behind what was appended to the write buffer.
     pub(crate) fn begin_body(&mut self, framing: Framing) {
         self.encoder = Encoder::new(framing);
-        self.direct = 0;
+        self.unbuffered = 0;
     }
 
-    /// Whether all of the body has been taken.
+    /// Whether all of the body was taken.
     pub(crate) fn is_body_over(&self) -> bool {
-        self.encoder.is_over() && self.direct == 0
+        self.encoder.is_over() && self.unbuffered == 0
     }
 
-    /// Takes payload, at least a byte of it. What was begun has to come again until all of it was taken.
+    /// Takes payload, at least a byte of it. The rest of a piece is to be passed again until all of it was taken.
     ///
     /// # Errors
-    /// The stream's, or [`io::ErrorKind::InvalidInput`] for more payload than the head has told.
+    /// The stream's, or [`io::ErrorKind::InvalidInput`] for more payload than `Content-Length`.
     pub(crate) fn poll_payload(
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.direct == 0 {
-            let is_small = payload.len() <= COPIED;
-            if is_small && self.outbox.len() + payload.len() + FRAMING <= SMALL {
-                // Copied, so that several pieces leave in one write; more is written from where it is.
-                let out = self.outbox.vec();
-                self.encoder.write(payload, out).map_err(too_much)?;
+        if self.unbuffered == 0 {
+            let is_small = payload.len() <= MAX_COPIED;
+            if is_small && self.write_buffer.len() + payload.len() + FRAMING_ROOM <= SMALL_BUFFER {
+                // Copied, so that several pieces leave in one write.
+                let out = self.write_buffer.vec();
+                self.encoder.write(payload, out).map_err(too_much_payload)?;
                 return Poll::Ready(Ok(payload.len()));
             }
-            let head = self.encoder.begin(payload.len()).map_err(too_much)?;
+            let head = self
+                .encoder
+                .begin(payload.len())
+                .map_err(too_much_payload)?;
             self.has_chunk_end = head.is_some();
             if let Some(head) = head {
-                self.outbox.vec().extend_from_slice(head.as_ref());
+                self.write_buffer.vec().extend_from_slice(head.as_ref());
             }
-            self.direct = payload.len();
+            self.unbuffered = payload.len();
         }
-        let part = &payload[..self.direct.min(payload.len())];
+        let part = &payload[..self.unbuffered.min(payload.len())];
         loop {
-            let waiting = self.outbox.len();
+            let waiting = self.write_buffer.len();
             let written = ready!(self.poll_write(context, part))?;
-            self.outbox.consume(written.min(waiting));
+            self.write_buffer.consume(written.min(waiting));
             let taken = written.saturating_sub(waiting);
             if taken > 0 {
-                self.direct -= taken;
-                if self.direct == 0 && self.has_chunk_end {
-                    self.outbox.vec().extend_from_slice(CHUNK_END);
+                self.unbuffered -= taken;
+                if self.unbuffered == 0 && self.has_chunk_end {
+                    self.write_buffer.vec().extend_from_slice(CHUNK_END);
                 }
                 return Poll::Ready(Ok(taken));
             }
         }
     }
 
-    /// The body is over; trailers follow where the framing has a place for them.
+    /// Ends the body, with trailers if it is chunked.
     ///
     /// # Errors
-    /// More payload should have come.
+    /// There was less payload than `Content-Length`.
     pub(crate) fn end_body(&mut self, trailers: Option<&Fields>) -> Result<(), WrongLength> {
-        self.encoder.end(trailers, self.outbox.vec())
+        self.encoder.end(trailers, self.write_buffer.vec())
     }
 
-    /// Whether nothing is to be written, nor held back by the stream.
+    /// Whether all was written and flushed.
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && !self.is_unflushed
+        self.write_buffer.is_empty() && !self.is_unflushed
     }
 
-    /// Writes all that is to be written.
+    /// Writes and flushes everything.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let (stream, waiting) = (Pin::new(&mut self.stream), self.outbox.unread());
+        while !self.write_buffer.is_empty() {
+            let (stream, waiting) = (Pin::new(&mut self.stream), self.write_buffer.unread());
             let written = match stream.write_now(waiting) {
                 Some(written) => written?,
                 None => ready!(stream.poll_write(context, waiting))?,
             };
             self.note_written(written)?;
-            self.outbox.consume(written);
+            self.write_buffer.consume(written);
         }
         if self.is_unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
@@ -558,17 +566,17 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads of what has become a tunnel: first what has come already.
+    /// Reads from a tunnel: first what is buffered.
     pub(crate) fn poll_read(
         &mut self,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.inbox.is_empty() {
-            let bytes = self.inbox.len().min(buffer.remaining());
-            buffer.put_slice(&self.inbox.unread()[..bytes]);
-            self.inbox.consume(bytes);
-            self.inbox.release();
+        if !self.read_buffer.is_empty() {
+            let bytes = self.read_buffer.len().min(buffer.remaining());
+            buffer.put_slice(&self.read_buffer.unread()[..bytes]);
+            self.read_buffer.consume(bytes);
+            self.read_buffer.release();
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -577,22 +585,22 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes to what has become a tunnel.
+    /// Writes to a tunnel.
     pub(crate) fn poll_write_raw(
         &mut self,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        while !self.outbox.is_empty() {
+        while !self.write_buffer.is_empty() {
             ready!(self.poll_flush(context))?;
         }
         self.poll_write(context, bytes)
     }
 
-    /// Writes the outbox and what comes behind it, in one call.
+    /// Writes the write buffer and what comes behind it, in one call.
     #[inline]
     fn poll_write(&mut self, context: &mut Context<'_>, behind: &[u8]) -> Poll<io::Result<usize>> {
-        let (stream, waiting) = (Pin::new(&mut self.stream), self.outbox.unread());
+        let (stream, waiting) = (Pin::new(&mut self.stream), self.write_buffer.unread());
         let written = match (waiting, behind) {
             ([], behind) => ready!(stream.poll_write(context, behind))?,
             (waiting, behind) => {
@@ -617,36 +625,36 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Wire<S, T> {
     }
 }
 
-fn too_much(error: WrongLength) -> io::Error {
+fn too_much_payload(error: WrongLength) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// A body on its way in: its payload stays at the beginning of the inbox until it is taken.
+/// Reads a body: its payload stays at the front of the read buffer until it is consumed.
 #[derive(Debug, Default)]
-pub(crate) struct Body {
-    /// Bytes of payload that are not taken yet.
+pub(crate) struct BodyReader {
+    /// Bytes of payload that are not consumed yet.
     length: usize,
     /// Framing behind it, in bytes.
     behind: usize,
     trailers: Fields,
 }
 
-impl Body {
-    /// What comes next of it in what has come, as `read` of an engine's reader tells; `None` if more has to come first. Payload is
-    /// taken before more is read.
+impl BodyReader {
+    /// What comes next of it, as `read` of an engine's reader finds; `None` if more has to be received first. Payload is to be consumed
+    /// before more is read.
     #[inline]
     pub(crate) fn next(
         &mut self,
-        inbox: &mut Buffer,
+        read_buffer: &mut Buffer,
         read: impl FnOnce(&[u8], &mut Fields) -> (usize, BodyEvent),
     ) -> Option<Result<Piece, Violation>> {
         if self.length > 0 {
             return Some(Ok(Piece::Data));
         }
-        let (used, event) = read(inbox.unread(), &mut self.trailers);
+        let (used, event) = read(read_buffer.unread(), &mut self.trailers);
         let piece = match event {
             BodyEvent::Data(data) => {
-                inbox.consume(data.start);
+                read_buffer.consume(data.start);
                 (self.length, self.behind) = (data.len(), used - data.end);
                 return Some(Ok(Piece::Data));
             }
@@ -655,32 +663,32 @@ impl Body {
             BodyEvent::End => Some(Ok(Piece::End)),
             BodyEvent::More => None,
         };
-        inbox.consume(used);
+        read_buffer.consume(used);
         piece
     }
 
-    /// The payload that has come and is not taken.
+    /// The payload that is not consumed yet.
     #[inline]
-    pub(crate) fn payload<'b>(&self, inbox: &'b Buffer) -> &'b [u8] {
-        &inbox.unread()[..self.length]
+    pub(crate) fn payload<'b>(&self, read_buffer: &'b Buffer) -> &'b [u8] {
+        &read_buffer.unread()[..self.length]
     }
 
-    /// So many bytes of it are taken.
+    /// Consumes so many bytes of it.
     #[inline]
-    pub(crate) fn consume(&mut self, inbox: &mut Buffer, bytes: usize) {
+    pub(crate) fn consume(&mut self, read_buffer: &mut Buffer, bytes: usize) {
         self.length -= bytes;
-        inbox.consume(bytes);
+        read_buffer.consume(bytes);
         if self.length == 0 {
-            inbox.consume(std::mem::take(&mut self.behind));
+            read_buffer.consume(std::mem::take(&mut self.behind));
         }
     }
 
-    /// The trailers, once they have come.
+    /// The trailers, once they are received.
     pub(crate) fn trailers(&self) -> &Fields {
         &self.trailers
     }
 
-    /// Another body follows.
+    /// Begins the next body.
     pub(crate) fn begin(&mut self) {
         (self.length, self.behind) = (0, 0);
     }
@@ -708,7 +716,7 @@ mod tests {
         sent: Cell<usize>,
     }
 
-    impl Tally for Sums {
+    impl ByteCounter for Sums {
         fn received(&self, bytes: usize) {
             self.received.update(|sum| sum + bytes);
         }
@@ -756,7 +764,7 @@ mod tests {
             let taken = taken.expect("room in the body");
             assert!(taken > 0);
             piece = &piece[taken..];
-            most = most.max(wire.outbox.bytes.capacity());
+            most = most.max(wire.write_buffer.bytes.capacity());
         }
         most
     }
@@ -768,7 +776,7 @@ mod tests {
         runtime.expect("a runtime").block_on(async {
             let (mut wire, mut theirs) = pair(room);
             let sending = async move {
-                wire.outbox.vec().extend_from_slice(b"head;");
+                wire.write_buffer.vec().extend_from_slice(b"head;");
                 wire.begin_body(framing);
                 let mut most = 0;
                 for piece in pieces {
@@ -811,7 +819,16 @@ mod tests {
     }
 
     /// Sizes of pieces around all bounds.
-    const SIZES: [usize; 8] = [1, 2, 100, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL, LARGE + 1];
+    const SIZES: [usize; 8] = [
+        1,
+        2,
+        100,
+        SMALL_BUFFER - 1,
+        SMALL_BUFFER,
+        SMALL_BUFFER + 1,
+        3 * SMALL_BUFFER,
+        LARGE_BUFFER + 1,
+    ];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -819,7 +836,7 @@ mod tests {
         #[test]
         fn a_body_arrives_whole_however_it_is_cut_and_however_slowly_it_is_taken(
             sizes in proptest::collection::vec(proptest::sample::select(&SIZES[..]), 0..8),
-            room in proptest::sample::select(&[7, 1000, SMALL, 1 << 20][..]),
+            room in proptest::sample::select(&[7, 1000, SMALL_BUFFER, 1 << 20][..]),
         ) {
             let body = pattern(sizes.iter().sum());
             let (mut pieces, mut rest) = (Vec::new(), &body[..]);
@@ -831,11 +848,11 @@ mod tests {
             for framing in [Framing::Length(body.len() as u64), Framing::Close] {
                 let (arrived, most) = sent(&pieces, framing, room);
                 prop_assert!(arrived == body);
-                prop_assert!(most <= 4 * SMALL, "{} bytes wait", most);
+                prop_assert!(most <= 4 * SMALL_BUFFER, "{} bytes wait", most);
             }
             let (arrived, most) = sent(&pieces, Framing::Chunked, room);
             prop_assert!(payload_of(&arrived) == body);
-            prop_assert!(most <= 4 * SMALL, "{} bytes wait", most);
+            prop_assert!(most <= 4 * SMALL_BUFFER, "{} bytes wait", most);
         }
 
         #[test]
@@ -852,14 +869,14 @@ mod tests {
                     let (mut read, mut most) = (Vec::new(), 0);
                     while poll_fn(|context| wire.poll_fill(context)).await.unwrap() > 0 {
                         // A buffer that has grown for what was there stays for what follows.
-                        most = most.max(wire.inbox.len());
+                        most = most.max(wire.read_buffer.len());
                         // Some of it waits, as the rest of a line does.
-                        let used = used.min(wire.inbox.len());
-                        read.extend_from_slice(&wire.inbox.unread()[..used]);
-                        wire.inbox.consume(used);
-                        assert!(wire.inbox.bytes.capacity() <= LARGE.max(4 * most));
+                        let used = used.min(wire.read_buffer.len());
+                        read.extend_from_slice(&wire.read_buffer.unread()[..used]);
+                        wire.read_buffer.consume(used);
+                        assert!(wire.read_buffer.bytes.capacity() <= LARGE_BUFFER.max(4 * most));
                     }
-                    read.extend_from_slice(wire.inbox.unread());
+                    read.extend_from_slice(wire.read_buffer.unread());
                     assert_eq!(wire.tally.received.get(), length);
                     read
                 };
@@ -876,7 +893,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_not_over_while_payload_of_it_is_awaited() {
         let (mut wire, mut theirs) = pair(100);
-        let body = pattern(2 * SMALL);
+        let body = pattern(2 * SMALL_BUFFER);
         wire.begin_body(Framing::Length(body.len() as u64));
         let taken = poll_fn(|context| wire.poll_payload(context, &body)).await;
         assert_eq!(taken.unwrap(), 100);
@@ -891,19 +908,19 @@ mod tests {
 
     #[tokio::test]
     async fn more_or_less_payload_than_was_told_is_an_error_and_never_sent() {
-        for size in [5, SMALL + 5] {
+        for size in [5, SMALL_BUFFER + 5] {
             let (mut wire, _theirs) = pair(1 << 20);
             let body = pattern(size);
             wire.begin_body(Framing::Length(size as u64 - 1));
             let taken = poll_fn(|context| wire.poll_payload(context, &body)).await;
             assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::InvalidInput);
             assert_eq!(wire.end_body(None), Err(WrongLength));
-            assert_eq!((wire.written, wire.outbox.len()), (0, 0));
+            assert_eq!((wire.written, wire.write_buffer.len()), (0, 0));
         }
     }
 
     #[tokio::test]
-    async fn the_outbox_waits_for_one_that_takes_nothing() {
+    async fn the_write_buffer_is_bounded_if_the_peer_takes_nothing() {
         let (mut wire, _theirs) = pair(1);
         wire.begin_body(Framing::Chunked);
         let mut taken = 0;
@@ -914,8 +931,11 @@ mod tests {
             Poll::Ready(())
         })
         .await;
-        assert!((SMALL / 2..2 * SMALL).contains(&taken), "{taken}");
-        assert!(wire.outbox.len() < 3 * SMALL);
+        assert!(
+            (SMALL_BUFFER / 2..2 * SMALL_BUFFER).contains(&taken),
+            "{taken}"
+        );
+        assert!(wire.write_buffer.len() < 3 * SMALL_BUFFER);
     }
 
     #[tokio::test]
@@ -935,53 +955,55 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_wire_holds_no_memory_and_the_thread_has_it_for_the_next() {
-        let spare = || SPARE.with_borrow(|spare| spare.small.len());
+        let pool = || POOL.with_borrow(|pool| pool.small.len());
         let (mut wire, mut theirs) = pair(1000);
         theirs.write_all(b"request").await.unwrap();
         poll_fn(|context| wire.poll_fill(context)).await.unwrap();
-        wire.inbox.consume(6);
-        wire.outbox.vec().extend_from_slice(b"response");
-        let before = spare();
+        wire.read_buffer.consume(6);
+        wire.write_buffer.vec().extend_from_slice(b"response");
+        let before = pool();
         wire.release();
-        assert_eq!(spare(), before, "what is in use stays");
-        assert_eq!(wire.inbox.unread(), b"t");
-        wire.inbox.consume(1);
+        assert_eq!(pool(), before, "what is in use stays");
+        assert_eq!(wire.read_buffer.unread(), b"t");
+        wire.read_buffer.consume(1);
         poll_fn(|context| wire.poll_flush(context)).await.unwrap();
         wire.release();
-        assert_eq!(spare(), before + 2);
+        assert_eq!(pool(), before + 2);
         let held = |buffer: &Buffer| buffer.bytes.capacity();
-        assert_eq!((held(&wire.inbox), held(&wire.outbox)), (0, 0));
+        assert_eq!((held(&wire.read_buffer), held(&wire.write_buffer)), (0, 0));
         theirs.write_all(b"next").await.unwrap();
         poll_fn(|context| wire.poll_fill(context)).await.unwrap();
-        assert_eq!(spare(), before + 1);
+        assert_eq!(pool(), before + 1);
         drop(wire);
-        assert_eq!(spare(), before + 2, "also where the connection ends within");
+        assert_eq!(pool(), before + 2, "also where the connection ends within");
     }
 
     #[tokio::test]
     async fn a_thread_keeps_buffers_of_two_sizes_and_not_too_many() {
         let mut odd = Buffer::default();
-        odd.vec().reserve(3 * SMALL);
-        let before = SPARE.with_borrow(|spare| spare.small.len());
+        odd.vec().reserve(3 * SMALL_BUFFER);
+        let before = POOL.with_borrow(|pool| pool.small.len());
         odd.release();
-        assert_eq!(SPARE.with_borrow(|spare| spare.small.len()), before);
-        let mut many: Vec<_> = (0..KEPT + 10).map(|_| Buffer::default()).collect();
+        assert_eq!(POOL.with_borrow(|pool| pool.small.len()), before);
+        let mut many: Vec<_> = (0..MAX_POOLED_SMALL + 10)
+            .map(|_| Buffer::default())
+            .collect();
         for buffer in &mut many {
             buffer.vec();
         }
         drop(many);
-        assert_eq!(SPARE.with_borrow(|spare| spare.small.len()), KEPT);
+        assert_eq!(POOL.with_borrow(|pool| pool.small.len()), MAX_POOLED_SMALL);
     }
 
     #[tokio::test]
     async fn a_body_that_keeps_filling_a_buffer_gets_a_large_one() {
-        let (mut wire, mut theirs) = pair(LARGE);
-        theirs.write_all(&pattern(LARGE)).await.unwrap();
+        let (mut wire, mut theirs) = pair(LARGE_BUFFER);
+        theirs.write_all(&pattern(LARGE_BUFFER)).await.unwrap();
         let read = poll_fn(|context| wire.poll_fill(context)).await.unwrap();
-        assert_eq!(read, SMALL);
-        wire.inbox.consume(read);
+        assert_eq!(read, SMALL_BUFFER);
+        wire.read_buffer.consume(read);
         let read = poll_fn(|context| wire.poll_fill(context)).await.unwrap();
-        assert_eq!(read, LARGE - SMALL);
+        assert_eq!(read, LARGE_BUFFER - SMALL_BUFFER);
     }
 
     /// The two ends of a connection.
@@ -1042,7 +1064,7 @@ mod tests {
     async fn a_tunnel_begins_with_what_has_come_in_any_pieces() {
         let (ours, mut theirs) = duplex(1000);
         let mut wire = Wire::new(ours, Sums::default(), b"hello ".to_vec());
-        wire.outbox.vec().extend_from_slice(b"101;");
+        wire.write_buffer.vec().extend_from_slice(b"101;");
         theirs.write_all(b"world").await.unwrap();
         let mut read = Vec::new();
         while read.len() < 11 {
@@ -1064,20 +1086,20 @@ mod tests {
 
     #[test]
     fn payload_is_taken_bit_by_bit_and_then_its_framing() {
-        let mut inbox = Buffer::of(b"5\r\nhello\r\nnext".to_vec());
-        let mut body = Body::default();
+        let mut read_buffer = Buffer::of(b"5\r\nhello\r\nnext".to_vec());
+        let mut body = BodyReader::default();
         let found = |_: &[u8], _: &mut Fields| (10, BodyEvent::Data(3..8));
-        assert_eq!(body.next(&mut inbox, found), Some(Ok(Piece::Data)));
-        assert_eq!(body.payload(&inbox), b"hello");
-        body.consume(&mut inbox, 2);
-        assert_eq!(body.payload(&inbox), b"llo");
+        assert_eq!(body.next(&mut read_buffer, found), Some(Ok(Piece::Data)));
+        assert_eq!(body.payload(&read_buffer), b"hello");
+        body.consume(&mut read_buffer, 2);
+        assert_eq!(body.payload(&read_buffer), b"llo");
         let unread = |_: &[u8], _: &mut Fields| unreachable!("payload is taken before");
-        assert_eq!(body.next(&mut inbox, unread), Some(Ok(Piece::Data)));
-        body.consume(&mut inbox, 3);
+        assert_eq!(body.next(&mut read_buffer, unread), Some(Ok(Piece::Data)));
+        body.consume(&mut read_buffer, 3);
         let more = |input: &[u8], _: &mut Fields| {
             assert_eq!(input, b"next");
             (0, BodyEvent::More)
         };
-        assert_eq!(body.next(&mut inbox, more), None);
+        assert_eq!(body.next(&mut read_buffer, more), None);
     }
 }

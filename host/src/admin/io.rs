@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::{HEAD_PATIENCE, HEADER_SIZE, PATIENCE};
-use equipoise_proxy::deadline::Deadline;
 use equipoise_proxy::downstream::LingeringClose;
+use equipoise_proxy::lazy_timer::LazyTimer;
 use equipoise_proxy::progress_timeout::ProgressTimeout;
 
 /// The least that a client has to take of an answer on average, in bytes a second, after the first ten seconds.
@@ -38,7 +38,7 @@ pub(super) struct AdminIo<S> {
     trailers: Fields,
     /// Set when nothing more may be read.
     refusal: Option<Violation>,
-    reading: Deadline,
+    reading: LazyTimer,
     /// What `reading` was set for; none where the client has to be given time anew.
     awaited: Option<Phase>,
     writing: ProgressTimeout,
@@ -48,7 +48,7 @@ pub(super) struct AdminIo<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
     /// A stream whose first head is awaited from now on.
     pub(super) fn new(stream: S) -> Self {
-        let mut reading = Deadline::default();
+        let mut reading = LazyTimer::default();
         reading.set(Instant::now() + HEAD_PATIENCE);
         let limits = Limits {
             head: SECTION,
@@ -166,7 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AdminIo<S> {
             ready!(self.writing.poll(context));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         };
-        self.writing.pass(*written.as_ref().unwrap_or(&0));
+        self.writing
+            .record_progress(*written.as_ref().unwrap_or(&0));
         Poll::Ready(written)
     }
 

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::stream::ClientStream;
-use crate::proxy_header::{self, Reading};
+use crate::proxy_protocol::{self, Parsed};
 use crate::wire::Buffer;
 use equipoise_config::{self as config, Limits, ServerTls};
 use equipoise_tls::{self as tls, Contents};
@@ -184,16 +184,16 @@ async fn read_proxy_header(stream: &mut TcpStream, from: SocketAddr) -> io::Resu
         }
         let before = header.len();
         header.extend_from_slice(&peeked[..seen]);
-        match proxy_header::read(&header) {
+        match proxy_protocol::parse(&header) {
             // All of it belongs to the header.
-            Reading::Incomplete => {
+            Parsed::Incomplete => {
                 stream.read_exact(&mut peeked[..seen]).await?;
             }
-            Reading::Header { length, client } => {
+            Parsed::Header { length, client } => {
                 stream.read_exact(&mut peeked[..length - before]).await?;
                 return Ok(client.unwrap_or(from));
             }
-            Reading::Malformed(reason) => {
+            Parsed::Malformed(reason) => {
                 tracing::debug!(%from, reason, "malformed PROXY header");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }

@@ -19,10 +19,10 @@ use super::date::add_date;
 use super::lingering_close::LingeringClose;
 use super::stream::{ClientStream, socket_error};
 use super::write_timeout::WriteTimeout;
-use crate::deadline::Deadline;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, Workspace};
+use crate::lazy_timer::LazyTimer;
 use crate::observe::meters::Desk;
-use crate::wire::{Body, Wire};
+use crate::wire::{BodyReader, Wire};
 use equipoise_config::Limits;
 
 /// About how many bytes are read ahead while a response is awaited: more waits in the kernel.
@@ -41,11 +41,11 @@ pub(super) struct Http1 {
     client: Rc<Client>,
     limits: Arc<Limits>,
     /// When the client has to have sent what is awaited; while a response is awaited, when to check for a reset.
-    deadline: Deadline,
+    deadline: LazyTimer,
     /// How slowly the client may take a response.
     write_timeout: WriteTimeout,
     /// The body of the request.
-    body: Body,
+    body: BodyReader,
     /// Whether the client waits for `100 Continue`.
     expects_continue: bool,
     /// Whether the client speaks HTTP/1.0.
@@ -111,9 +111,9 @@ impl Http1 {
         Self {
             wire: Wire::new(stream, client.worker.meters.clone(), first),
             reader: RequestReader::new(limits.of_messages()),
-            deadline: Deadline::default(),
+            deadline: LazyTimer::default(),
             write_timeout: WriteTimeout::new(&limits),
-            body: Body::default(),
+            body: BodyReader::default(),
             expects_continue: false,
             is_http10: false,
             keep_alive: true,
@@ -129,7 +129,7 @@ impl Http1 {
         let is_first = self.deadline.is_set();
         let mut is_woken = false;
         let has_come = poll_fn(|context| {
-            if !self.wire.inbox.is_empty() {
+            if !self.wire.read_buffer.is_empty() {
                 return Poll::Ready(true);
             }
             if self.half_closed.is_some() || self.client.guard.drain().is_forced() {
@@ -163,8 +163,8 @@ impl Http1 {
     async fn read_head(&mut self, request: &mut Head) -> HeadResult {
         let result = poll_fn(|context| {
             loop {
-                let (used, event) = self.reader.head(self.wire.inbox.unread(), request);
-                self.wire.inbox.consume(used);
+                let (used, event) = self.reader.head(self.wire.read_buffer.unread(), request);
+                self.wire.read_buffer.consume(used);
                 match event {
                     HeadEvent::Head | HeadEvent::Interim => {
                         return Poll::Ready(HeadResult::Request);
@@ -194,7 +194,7 @@ impl Http1 {
         self.keep_alive = self.reader.keeps_alive();
         self.expects_continue = self.reader.phase() == Phase::Body
             && !self.is_http10
-            && self.wire.inbox.is_empty()
+            && self.wire.read_buffer.is_empty()
             && request.expectation() == Expectation::Continue;
         result
     }
@@ -255,7 +255,7 @@ impl Http1 {
         if self.is_lost {
             return;
         }
-        let is_sending = self.reader.phase() != Phase::Idle || !self.wire.inbox.is_empty();
+        let is_sending = self.reader.phase() != Phase::Idle || !self.wire.read_buffer.is_empty();
         let mut lingering = LingeringClose::default();
         let mut is_shut = false;
         poll_fn(|context| {
@@ -342,7 +342,7 @@ impl Http1 {
         };
         self.keep_alive
             && is_body_short
-            && (self.half_closed.is_none() || !self.wire.inbox.is_empty())
+            && (self.half_closed.is_none() || !self.wire.read_buffer.is_empty())
             && !self.client.guard.drain().is_draining()
     }
 }
@@ -356,13 +356,16 @@ impl Downstream for Http1 {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
-            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+            if let Some(piece) = self.body.next(&mut self.wire.read_buffer, read) {
                 return Poll::Ready(piece.map_err(ClientError::Malformed));
             }
             if std::mem::take(&mut self.expects_continue) {
-                self.wire.outbox.vec().extend_from_slice(http1::CONTINUE);
+                self.wire
+                    .write_buffer
+                    .vec()
+                    .extend_from_slice(http1::CONTINUE);
             }
-            if !self.wire.outbox.is_empty() {
+            if !self.wire.write_buffer.is_empty() {
                 // What is not written now is written with what comes behind.
                 if let Poll::Ready(Err(fault)) = self.poll_flush(context) {
                     return Poll::Ready(Err(fault));
@@ -377,12 +380,12 @@ impl Downstream for Http1 {
 
     #[inline]
     fn payload(&self) -> &[u8] {
-        self.body.payload(&self.wire.inbox)
+        self.body.payload(&self.wire.read_buffer)
     }
 
     #[inline]
     fn consume(&mut self, bytes: usize) {
-        self.body.consume(&mut self.wire.inbox, bytes);
+        self.body.consume(&mut self.wire.read_buffer, bytes);
     }
 
     fn trailers(&self) -> &Fields {
@@ -390,7 +393,7 @@ impl Downstream for Http1 {
     }
 
     fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<ClientError> {
-        while self.half_closed.is_none() && self.wire.inbox.len() < MAX_READ_AHEAD {
+        while self.half_closed.is_none() && self.wire.read_buffer.len() < MAX_READ_AHEAD {
             match self.wire.poll_fill_watched(context) {
                 Poll::Ready(Ok(0)) => {
                     self.half_closed = Some(Instant::now() + self.limits.half_close);
@@ -401,7 +404,7 @@ impl Downstream for Http1 {
                     return Poll::Ready(ClientError::Aborted(None));
                 }
                 Poll::Pending => {
-                    self.wire.inbox.release();
+                    self.wire.read_buffer.release();
                     return Poll::Pending;
                 }
             }
@@ -411,7 +414,7 @@ impl Downstream for Http1 {
 
     fn interim(&mut self, head: &Head, edit: &Edit) {
         if !self.is_http10 {
-            edit.write(head, self.wire.outbox.vec());
+            edit.write(head, self.wire.write_buffer.vec());
         }
     }
 
@@ -442,7 +445,7 @@ impl Downstream for Http1 {
         if !head.has(Known::Date) {
             add_date(edit);
         }
-        edit.write(head, self.wire.outbox.vec());
+        edit.write(head, self.wire.write_buffer.vec());
         self.wire.begin_body(framing);
     }
 
@@ -496,7 +499,7 @@ impl AsyncRead for Http1 {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.half_closed.is_some() && this.wire.inbox.is_empty() {
+        if this.half_closed.is_some() && this.wire.read_buffer.is_empty() {
             return Poll::Ready(Ok(()));
         }
         this.wire.poll_read(context, buffer)

@@ -24,9 +24,9 @@ use super::client::Client;
 use super::lingering_close::LingeringClose;
 use super::stream::ClientStream;
 use super::write_timeout::WriteTimeout;
-use crate::deadline::Deadline;
 use crate::forward::Workspace;
-use crate::mux::{Mux, Shared, StreamFault};
+use crate::lazy_timer::LazyTimer;
+use crate::mux::{Mux, SharedMux, StreamError};
 use crate::observe::meters::{Desk, Limit};
 use equipoise_config::Limits;
 
@@ -75,7 +75,7 @@ pub(super) async fn serve(
         has_unread: true,
         is_lost: false,
         written: 0,
-        incomplete_timer: Deadline::default(),
+        incomplete_timer: LazyTimer::default(),
         keepalive: Keepalive::new(limits, Instant::now()),
         write_timeout: WriteTimeout::new(limits),
     };
@@ -85,7 +85,7 @@ pub(super) async fn serve(
 
 /// A connection, as its task drives it.
 struct Session<'c, F, B> {
-    mux: Shared<ClientStream, Desk>,
+    mux: SharedMux<ClientStream, Desk>,
     /// Those in flight.
     requests: Subtasks<IncomingRequest, F, B>,
     client: &'c Client,
@@ -97,7 +97,7 @@ struct Session<'c, F, B> {
     /// Bytes written, as far as `write_timeout` has counted them.
     written: u64,
     /// When the client has to have completed a frame or head that has begun.
-    incomplete_timer: Deadline,
+    incomplete_timer: LazyTimer,
     keepalive: Keepalive,
     /// How slowly the client may take what it is sent.
     write_timeout: WriteTimeout,
@@ -145,12 +145,12 @@ where
 
     /// Reads all that has come, and begins the requests in it.
     fn poll_read(&mut self, now: Instant, context: &mut Context<'_>) {
-        while !self.is_lost && self.mux.borrow().over().is_none() {
+        while !self.is_lost && self.mux.borrow().error().is_none() {
             if !mem::take(&mut self.has_unread) {
                 let filled = self.mux.borrow_mut().poll_fill(context);
                 match filled {
                     Poll::Ready(Ok(1..)) => self.keepalive.record_received(now),
-                    Poll::Ready(_) => return self.fail(StreamFault::Closed),
+                    Poll::Ready(_) => return self.fail(StreamError::Closed),
                     Poll::Pending => return,
                 }
             }
@@ -180,10 +180,10 @@ where
                 Event::More => return,
                 _ => continue,
             };
-            let held = self.mux.borrow_mut().hold(stream);
+            let key = self.mux.borrow_mut().register(stream);
             self.add(IncomingRequest {
                 workspace: mem::replace(&mut workspace, Workspace::take()),
-                held,
+                key,
                 request,
                 ends,
             });
@@ -213,10 +213,10 @@ where
         drop(mux);
         match flushed {
             Poll::Ready(Ok(())) => self.write_timeout.record_flushed(),
-            Poll::Ready(Err(_)) => self.fail(StreamFault::Closed),
+            Poll::Ready(Err(_)) => self.fail(StreamError::Closed),
             Poll::Pending => {
                 ready!(self.write_timeout.poll_expired(context));
-                self.fail(StreamFault::TimedOut);
+                self.fail(StreamError::TimedOut);
             }
         }
         Poll::Ready(())
@@ -224,9 +224,9 @@ where
 
     /// Fails all streams: nothing more is sent.
     #[cold]
-    fn fail(&mut self, fault: StreamFault) {
+    fn fail(&mut self, error: StreamError) {
         self.is_lost = true;
-        self.mux.borrow_mut().fail(fault);
+        self.mux.borrow_mut().fail(error);
     }
 
     /// Polls the timers: for the rest of an incomplete frame or head, and of the keepalive.
@@ -257,7 +257,7 @@ where
             Due::GoAway => self.mux.borrow_mut().engine.go_away(),
             Due::Close => {
                 tracing::debug!(address = %self.client.address, "keepalive timeout: closing the client's HTTP/2 connection");
-                self.fail(StreamFault::TimedOut);
+                self.fail(StreamError::TimedOut);
             }
         }
         context.waker().wake_by_ref();

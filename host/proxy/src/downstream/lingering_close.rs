@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
+use crate::lazy_timer::LazyTimer;
 
 /// How long a client may go on sending after the response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const MAX_DISCARDED: usize = 1024 * 1024;
 /// reset, and the client could lose the end of the response before it has read it.
 #[derive(Default)]
 pub struct LingeringClose {
-    deadline: Deadline,
+    deadline: LazyTimer,
     /// How many bytes were thrown away since we said our last word.
     discarded: Option<usize>,
 }

@@ -8,7 +8,7 @@ use equipoise_config::Limits;
 
 /// Times the writes to a client: expires when it takes nothing for `client-timeout`, or less than `client-rate` on average.
 pub(super) struct WriteTimeout {
-    patience: ProgressTimeout,
+    timeout: ProgressTimeout,
     /// What was written since the stream was last flushed, in bytes.
     unflushed: usize,
 }
@@ -16,7 +16,7 @@ pub(super) struct WriteTimeout {
 impl WriteTimeout {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            patience: ProgressTimeout::new(limits.client_timeout, limits.client_rate),
+            timeout: ProgressTimeout::new(limits.client_timeout, limits.client_rate),
             unflushed: 0,
         }
     }
@@ -26,19 +26,20 @@ impl WriteTimeout {
     pub(super) fn record_written(&mut self, bytes: usize) {
         if bytes > 0 {
             self.unflushed = self.unflushed.saturating_add(bytes);
-            self.patience.pass(bytes);
+            self.timeout.record_progress(bytes);
         }
     }
 
     /// The stream was flushed.
     #[inline]
     pub(super) fn record_flushed(&mut self) {
-        self.patience.pass(std::mem::take(&mut self.unflushed));
+        self.timeout
+            .record_progress(std::mem::take(&mut self.unflushed));
     }
 
     /// Polled while nothing can be written: ready when the client is too slow.
     pub(super) fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.patience.poll(context)
+        self.timeout.poll(context)
     }
 
     /// Times a flush or shutdown: an [`io::ErrorKind::TimedOut`] error when the client is too slow.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::downstream::{ClientError, Downstream, Piece};
 use crate::progress_timeout::ProgressTimeout;
 use crate::upstream::{Connection, MemberError};
-use crate::wire::COPIED;
+use crate::wire::MAX_COPIED;
 use equipoise_config::Limits;
 
 /// The body of one request, whichever members it is sent to.
@@ -226,8 +226,9 @@ impl RequestBody {
     /// is asked. A large piece goes from where it is instead, and is given up when the member has taken some of it; until then,
     /// it is there for another member.
     fn can_keep(&self, replay: &[u8], bytes: usize, member: &Connection) -> bool {
-        let may_come_again =
-            self.is_idempotent || member.speaks_http2() || (bytes <= COPIED && !member.has_sent());
+        let may_come_again = self.is_idempotent
+            || member.speaks_http2()
+            || (bytes <= MAX_COPIED && !member.has_sent());
         !self.is_incomplete && may_come_again && replay.len() + bytes <= self.limit
     }
 
@@ -242,7 +243,7 @@ impl RequestBody {
         self.awaits_client = false;
         self.has_progressed = true;
         if let Some(timeout) = &mut self.timeout {
-            timeout.pass(bytes);
+            timeout.record_progress(bytes);
         }
     }
 

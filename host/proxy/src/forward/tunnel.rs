@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
+use crate::lazy_timer::LazyTimer;
 
 /// One end of a tunnel.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -36,7 +36,7 @@ pub(super) async fn relay(
     let activity = Rc::new(Activity::default());
     let mut client = IdleTracked::new(client, activity.clone());
     let mut member = IdleTracked::new(member, activity.clone());
-    let mut idle = Deadline::default();
+    let mut idle = LazyTimer::default();
     let ended = {
         let mut copying = pin!(copy_bidirectional(&mut client, &mut member));
         poll_fn(|context| {

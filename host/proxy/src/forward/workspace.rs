@@ -5,7 +5,7 @@ use std::mem;
 
 use equipoise_http::{Edit, Head};
 
-use crate::deadline::Deadline;
+use crate::lazy_timer::LazyTimer;
 
 /// How many a thread keeps.
 const MAX_POOLED: usize = 128;
@@ -40,7 +40,7 @@ pub(crate) struct Buffers {
     /// The payload of the request's body, as far as it may be sent again.
     pub(crate) replay: Vec<u8>,
     /// When the member has had its time.
-    pub(crate) deadline: Deadline,
+    pub(crate) deadline: LazyTimer,
 }
 
 impl Workspace {

@@ -1,4 +1,4 @@
-//! One stream of a connection, as the one who serves it holds it, or who has asked by it.
+//! One stream of a connection, held by the task that serves it or that has sent a request on it.
 
 use std::task::{Context, Poll};
 
@@ -8,13 +8,13 @@ use equipoise_http::{Fields, Head, Violation};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Held, Shared};
+use super::{SharedMux, StreamKey};
 use crate::forward::Piece;
-use crate::wire::{Buffer, Readiness, Tally};
+use crate::wire::{Buffer, ByteCounter, Readiness};
 
-/// Why nothing more comes or leaves by a stream.
+/// Why a stream is over before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum StreamFault {
+pub(crate) enum StreamError {
     /// The peer has reset it.
     #[error("the stream was reset: {0}")]
     Reset(ErrorCode),
@@ -25,62 +25,62 @@ pub(crate) enum StreamFault {
     #[error("{0}")]
     Connection(ConnectionError),
     /// The peer has sent or taken nothing for too long.
-    #[error("nothing came or left for too long")]
+    #[error("the connection timed out")]
     TimedOut,
     /// The connection was closed, or broke.
     #[error("the connection was closed")]
     Closed,
 }
 
-/// One stream, held by the one who serves it or has asked by it. Dropped before its end, it is reset.
-pub(crate) struct Stream<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> {
-    mux: Shared<S, T>,
+/// One stream. Dropped before its end, it is reset.
+pub(crate) struct Stream<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> {
+    mux: SharedMux<S, T>,
     id: StreamId,
-    pub(super) place: usize,
-    /// What was taken of what has come, and not used yet.
+    pub(super) index: usize,
+    /// Payload that was taken from the connection, and is not consumed yet.
     data: Buffer,
     trailers: Option<Box<Head>>,
-    /// Whether everything has come.
-    has_come: bool,
+    /// Whether the end was received and taken.
+    is_received: bool,
     /// Whether the end was sent.
-    has_sent: bool,
-    /// Bytes that were to be written for it, with their framing.
+    is_sent: bool,
+    /// Bytes queued for it, with their framing.
     sent: u64,
-    /// What the peer is told if it ends before its end.
+    /// The code to reset it with if it is dropped before its end.
     code: ErrorCode,
 }
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
-    /// A stream that has begun; `has_come` says that all of the peer's message has come, `has_sent` that all of ours was sent.
-    /// Dropped before its end, it is reset with this code.
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Stream<S, T> {
+    /// A stream that has begun; `is_received` says that all of the peer's message was received, `is_sent` that all of ours was
+    /// sent. Dropped before its end, it is reset with this code.
     pub(crate) fn new(
-        mux: Shared<S, T>,
-        held: Held,
-        has_come: bool,
-        has_sent: bool,
+        mux: SharedMux<S, T>,
+        key: StreamKey,
+        is_received: bool,
+        is_sent: bool,
         code: ErrorCode,
     ) -> Self {
-        let Held { id, place } = held;
+        let StreamKey { id, index } = key;
         Self {
             mux,
             id,
-            place,
+            index,
             data: Buffer::default(),
             trailers: None,
-            has_come,
-            has_sent,
+            is_received,
+            is_sent,
             sent: 0,
             code,
         }
     }
 
-    /// What becomes of a step that the engine takes for this stream.
+    /// Runs a step of the engine for this stream; counts the bytes it queues.
     pub(crate) fn with<R>(&mut self, step: impl FnOnce(&mut Connection, StreamId) -> R) -> R {
         let mut mux = self.mux.borrow_mut();
         let before = mux.queued();
         let result = step(&mut mux.engine, self.id);
         self.sent += mux.queued() - before;
-        mux.touch();
+        mux.wake_owner();
         result
     }
 
@@ -90,82 +90,81 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         step: impl FnOnce(&mut Connection, StreamId) -> Result<(), Unsent>,
         ends: bool,
     ) -> Result<(), Unsent> {
-        self.has_sent = ends;
+        self.is_sent = ends;
         self.with(step)
     }
 
-    /// Bytes that were to be written for it since it is held, and that have come by it, both with their framing. What came of the
-    /// connection itself in between is with them.
-    pub(crate) fn carried(&self) -> (u64, u64) {
+    /// Bytes sent and received, both with their framing. Frames of the connection itself in between count with those received.
+    pub(crate) fn byte_counts(&self) -> (u64, u64) {
         let mux = self.mux.borrow();
-        let inbound = mux.streams.at(self.place);
-        (self.sent, inbound.map_or(0, |it| it.received))
+        let buffer = mux.streams.at(self.index);
+        (self.sent, buffer.map_or(0, |it| it.received))
     }
 
     /// The next head of the response; interim ones come first.
-    pub(crate) fn poll_answer(
+    pub(crate) fn poll_response(
         &mut self,
         context: &mut Context<'_>,
         head: &mut Box<Head>,
-    ) -> Poll<Result<Option<Framing>, StreamFault>> {
+    ) -> Poll<Result<Option<Framing>, StreamError>> {
         let mut mux = self.mux.borrow_mut();
-        let Some(inbound) = mux.streams.at_mut(self.place) else {
-            return Poll::Ready(Err(StreamFault::Closed));
+        let Some(buffer) = mux.streams.at_mut(self.index) else {
+            return Poll::Ready(Err(StreamError::Closed));
         };
-        if let Some(answer) = inbound.answers.pop_front() {
-            mux.keep_spare(std::mem::replace(head, answer.head));
-            return Poll::Ready(Ok(answer.framing));
+        if let Some(received) = buffer.heads.pop_front() {
+            mux.recycle_head(std::mem::replace(head, received.head));
+            return Poll::Ready(Ok(received.framing));
         }
-        if let Some(fault) = inbound.fault {
-            return Poll::Ready(Err(fault));
+        if let Some(error) = buffer.error {
+            return Poll::Ready(Err(error));
         }
-        inbound.register(context);
+        buffer.register(context);
         Poll::Pending
     }
 
-    /// What comes next of the body. Payload is taken before this is asked again.
+    /// What comes next of the body. Payload is to be consumed before the next call.
     pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, StreamFault>> {
+    ) -> Poll<Result<Piece, StreamError>> {
         if !self.data.is_empty() {
             return Poll::Ready(Ok(Piece::Data));
         }
-        if self.has_come {
+        if self.is_received {
             return Poll::Ready(Ok(Piece::End));
         }
         let mut mux = self.mux.borrow_mut();
-        let Some(inbound) = mux.streams.at_mut(self.place) else {
-            return Poll::Ready(Err(StreamFault::Closed));
+        let Some(buffer) = mux.streams.at_mut(self.index) else {
+            return Poll::Ready(Err(StreamError::Closed));
         };
-        std::mem::swap(&mut self.data, &mut inbound.data);
+        std::mem::swap(&mut self.data, &mut buffer.data);
         if !self.data.is_empty() {
             return Poll::Ready(Ok(Piece::Data));
         }
-        if inbound.has_ended {
-            self.has_come = true;
-            self.trailers = inbound.trailers.take();
+        if buffer.has_ended {
+            self.is_received = true;
+            self.trailers = buffer.trailers.take();
             return Poll::Ready(Ok(match &self.trailers {
                 Some(_) => Piece::Trailers,
                 None => Piece::End,
             }));
         }
-        if let Some(fault) = inbound.fault {
-            return Poll::Ready(Err(fault));
+        if let Some(error) = buffer.error {
+            return Poll::Ready(Err(error));
         }
         self.data.release();
-        inbound.data.release();
-        inbound.register(context);
+        buffer.data.release();
+        buffer.register(context);
         Poll::Pending
     }
 
-    /// The payload that has come and is not taken yet.
+    /// The payload that is not consumed yet.
     #[inline]
     pub(crate) fn payload(&self) -> &[u8] {
         self.data.unread()
     }
 
-    /// So many bytes of it are taken: the peer may send as many more.
+    /// Consumes so many bytes of it: the peer may send as many more.
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.data.consume(bytes);
         self.with(|engine, id| engine.consume(id, bytes));
@@ -176,27 +175,26 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         self.trailers.as_ref().map_or(Fields::EMPTY, |head| head)
     }
 
-    /// Whether everything has come and was taken.
+    /// Whether everything was received and taken.
     pub(crate) fn is_over(&self) -> bool {
         self.data.is_empty()
-            && (self.has_come || {
+            && (self.is_received || {
                 let mux = self.mux.borrow();
-                let inbound = mux.streams.at(self.place);
-                inbound
-                    .is_some_and(|it| it.has_ended && it.data.is_empty() && it.trailers.is_none())
+                let buffer = mux.streams.at(self.index);
+                buffer.is_some_and(|it| it.has_ended && it.data.is_empty() && it.trailers.is_none())
             })
     }
 
-    /// Ready when nothing more comes or leaves, before its end.
-    pub(crate) fn poll_fault(&mut self, context: &mut Context<'_>) -> Poll<StreamFault> {
+    /// Ready when the stream fails before its end.
+    pub(crate) fn poll_error(&mut self, context: &mut Context<'_>) -> Poll<StreamError> {
         let mut mux = self.mux.borrow_mut();
-        let Some(inbound) = mux.streams.at_mut(self.place) else {
-            return Poll::Ready(StreamFault::Closed);
+        let Some(buffer) = mux.streams.at_mut(self.index) else {
+            return Poll::Ready(StreamError::Closed);
         };
-        match inbound.fault {
-            Some(fault) => Poll::Ready(fault),
+        match buffer.error {
+            Some(error) => Poll::Ready(error),
             None => {
-                inbound.register(context);
+                buffer.register(context);
                 Poll::Pending
             }
         }
@@ -208,26 +206,26 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         context: &mut Context<'_>,
         payload: &[u8],
         ends: bool,
-    ) -> Poll<Result<usize, StreamFault>> {
+    ) -> Poll<Result<usize, StreamError>> {
         let mut mux = self.mux.borrow_mut();
-        if let Some(fault) = mux.over {
-            return Poll::Ready(Err(fault));
+        if let Some(error) = mux.error {
+            return Poll::Ready(Err(error));
         }
         let before = mux.queued();
         let taken = mux.send(self.id, payload, ends, context);
         self.sent += mux.queued() - before;
-        mux.touch();
-        let Some(inbound) = mux.streams.at_mut(self.place) else {
-            return Poll::Ready(Err(StreamFault::Closed));
+        mux.wake_owner();
+        let Some(buffer) = mux.streams.at_mut(self.index) else {
+            return Poll::Ready(Err(StreamError::Closed));
         };
         match taken {
-            Err(_) => Poll::Ready(Err(inbound.fault.unwrap_or(StreamFault::Closed))),
+            Err(_) => Poll::Ready(Err(buffer.error.unwrap_or(StreamError::Closed))),
             Ok(0) => {
-                inbound.register(context);
+                buffer.register(context);
                 Poll::Pending
             }
             Ok(taken) => {
-                self.has_sent |= ends && taken == payload.len();
+                self.is_sent |= ends && taken == payload.len();
                 Poll::Ready(Ok(taken))
             }
         }
@@ -235,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
 
     /// Sends the end, with trailers if there are some.
     pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Unsent> {
-        if std::mem::replace(&mut self.has_sent, true) {
+        if std::mem::replace(&mut self.is_sent, true) {
             return Ok(());
         }
         self.with(|engine, id| match trailers {
@@ -244,25 +242,25 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Stream<S, T> {
         })
     }
 
-    /// Ends it before its end; nothing more comes or leaves.
+    /// Resets it; nothing more is received or sent.
     pub(crate) fn reset(&mut self, code: ErrorCode) {
         self.with(|engine, id| engine.reset(id, code));
     }
 
-    /// What the peer is told from now on if this is dropped before the stream's end.
-    pub(crate) fn set_code(&mut self, code: ErrorCode) {
+    /// The code to reset it with from now on if it is dropped before its end.
+    pub(crate) fn set_reset_code(&mut self, code: ErrorCode) {
         self.code = code;
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> Drop for Stream<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Drop for Stream<S, T> {
     fn drop(&mut self) {
         let mut mux = self.mux.borrow_mut();
         mux.engine.reset(self.id, self.code);
-        mux.touch();
+        mux.wake_owner();
         if let Some(head) = self.trailers.take() {
-            mux.keep_spare(head);
+            mux.recycle_head(head);
         }
-        mux.streams.release(self.place);
+        mux.streams.release(self.index);
     }
 }

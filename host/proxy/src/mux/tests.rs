@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::timeout;
 
-use super::inbound::WAITING;
+use super::receive_buffer::MAX_INTERIM_BYTES;
 use super::*;
 use crate::forward::Piece;
 
@@ -27,7 +27,7 @@ struct Sums {
     sent: Cell<u64>,
 }
 
-impl Tally for Sums {
+impl ByteCounter for Sums {
     fn received(&self, bytes: usize) {
         self.received.update(|sum| sum + bytes as u64);
     }
@@ -37,7 +37,7 @@ impl Tally for Sums {
     }
 }
 
-type Side = Shared<DuplexStream, Sums>;
+type Side = SharedMux<DuplexStream, Sums>;
 type TestStream = Stream<DuplexStream, Sums>;
 
 /// A connection, and what comes to the side that serves.
@@ -51,14 +51,14 @@ struct Pair {
 async fn drive(side: Side, asked: UnboundedSender<(Head, TestStream)>) {
     let mut head = Box::<Head>::default();
     poll_fn(|context| {
-        side.borrow_mut().own(context);
+        side.borrow_mut().register_owner(context);
         loop {
             let filled = side.borrow_mut().poll_fill(context);
             match filled {
                 Poll::Pending => break,
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => {
-                    side.borrow_mut().fail(StreamFault::Closed);
+                    side.borrow_mut().fail(StreamError::Closed);
                     return Poll::Ready(());
                 }
             }
@@ -90,8 +90,8 @@ fn take(
             Event::Over(error) => return Err(error),
             Event::Request { stream, ends, .. } => {
                 let code = ErrorCode::INTERNAL_ERROR;
-                let held = side.borrow_mut().hold(stream);
-                let stream = Stream::new(side.clone(), held, ends, false, code);
+                let key = side.borrow_mut().register(stream);
+                let stream = Stream::new(side.clone(), key, ends, false, code);
                 let _ = asked.send((std::mem::take(head), stream));
             }
             _ => {}
@@ -144,14 +144,14 @@ fn ask(client: &Side, path: &str, ends: bool) -> TestStream {
     let mut mux = client.borrow_mut();
     let id = mux.engine.request(&head, &Edit::new(), false, None, ends);
     let id = id.expect("room for a request");
-    let held = mux.hold(id);
-    mux.touch();
+    let key = mux.register(id);
+    mux.wake_owner();
     drop(mux);
-    Stream::new(client.clone(), held, false, ends, ErrorCode::CANCEL)
+    Stream::new(client.clone(), key, false, ends, ErrorCode::CANCEL)
 }
 
 /// Answers with this status.
-fn answer(stream: &mut TestStream, status: u16) {
+fn respond(stream: &mut TestStream, status: u16) {
     let mut head = Box::<Head>::default();
     head.begin_response(status, "", Version::Http2).unwrap();
     let interim = status < 200;
@@ -163,14 +163,14 @@ fn answer(stream: &mut TestStream, status: u16) {
 }
 
 /// The status of the next head.
-async fn status(stream: &mut TestStream) -> Result<u16, StreamFault> {
+async fn status(stream: &mut TestStream) -> Result<u16, StreamError> {
     let mut head = Box::<Head>::default();
-    poll_fn(|context| stream.poll_answer(context, &mut head)).await?;
+    poll_fn(|context| stream.poll_response(context, &mut head)).await?;
     Ok(head.status())
 }
 
 /// Sends pieces; `ends` goes with the last byte.
-async fn send(stream: &mut TestStream, pieces: &[Vec<u8>], ends: bool) -> Result<(), StreamFault> {
+async fn send(stream: &mut TestStream, pieces: &[Vec<u8>], ends: bool) -> Result<(), StreamError> {
     for (number, piece) in pieces.iter().enumerate() {
         let (mut rest, is_last) = (&piece[..], number + 1 == pieces.len());
         while !rest.is_empty() {
@@ -183,7 +183,7 @@ async fn send(stream: &mut TestStream, pieces: &[Vec<u8>], ends: bool) -> Result
 }
 
 /// Reads a body to its end, taking so many bytes at once.
-async fn read(stream: &mut TestStream, step: usize) -> Result<Vec<u8>, StreamFault> {
+async fn read(stream: &mut TestStream, step: usize) -> Result<Vec<u8>, StreamError> {
     let mut body = Vec::new();
     loop {
         match poll_fn(|context| stream.poll_body(context)).await? {
@@ -217,7 +217,7 @@ fn trailers(value: &[u8]) -> Fields {
 }
 
 /// Sizes of pieces around all bounds.
-const SIZES: [usize; 7] = [1, 9, COPIED, COPIED + 1, 16_384, 70_000, 300_000];
+const SIZES: [usize; 7] = [1, 9, MAX_COPIED, MAX_COPIED + 1, 16_384, 70_000, 300_000];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -242,7 +242,7 @@ proptest! {
                 let (_, mut stream) = pair.asked.recv().await.expect("a request");
                 let body = read(&mut stream, step).await.expect("a whole body");
                 assert!(body == up.concat());
-                answer(&mut stream, 200);
+                respond(&mut stream, 200);
                 send(&mut stream, down, false).await.expect("it listens");
                 let sum = trailers(b"1");
                 stream.end(has_trailers.then_some(&sum)).expect("it is open");
@@ -278,14 +278,14 @@ proptest! {
                     let stream = ask(&pair.client, &path, true);
                     let (head, mut far) = pair.asked.recv().await.expect("a request");
                     assert_eq!(head.target(), path.as_bytes());
-                    answer(&mut far, 200);
+                    respond(&mut far, 200);
                     let body = [pattern(5_000, number)];
                     send(&mut far, &body, dice % 2 == 0).await.expect("it listens");
                     open.push((number, stream, far));
                     most = most.max(open.len());
                 } else {
-                    let place = usize::from(dice) % open.len();
-                    let (number, mut stream, mut far) = open.swap_remove(place);
+                    let index = usize::from(dice) % open.len();
+                    let (number, mut stream, mut far) = open.swap_remove(index);
                     if dice % 2 == 0 {
                         // Given up in the middle.
                         continue;
@@ -314,7 +314,7 @@ fn a_stream_that_is_not_read_costs_itself_alone_and_its_window() {
         let mut pair = pair(1 << 16).await;
         let stalled = ask(&pair.client, "/stalled", true);
         let (_, mut endless) = pair.asked.recv().await.expect("a request");
-        answer(&mut endless, 200);
+        respond(&mut endless, 200);
         let sending = spawn_local(async move {
             let _ = send(&mut endless, &[pattern(10 << 20, 0)], true).await;
         });
@@ -322,7 +322,7 @@ fn a_stream_that_is_not_read_costs_itself_alone_and_its_window() {
         for number in 0..20 {
             let mut stream = ask(&pair.client, "/", true);
             let (_, mut far) = pair.asked.recv().await.expect("a request");
-            answer(&mut far, 200);
+            respond(&mut far, 200);
             let body = [pattern(100_000, number)];
             let sending = async { send(&mut far, &body, true).await };
             let (sent, read) = tokio::join!(sending, read(&mut stream, 1 << 20));
@@ -332,14 +332,14 @@ fn a_stream_that_is_not_read_costs_itself_alone_and_its_window() {
             .client
             .borrow()
             .streams
-            .at(stalled.place)
+            .at(stalled.index)
             .unwrap()
             .data
             .len();
         assert_eq!(waiting, 256 * 1024, "the window, and nothing beyond it");
         assert!(!sending.is_finished());
-        let held = pair.server.borrow().engine.output().len();
-        assert!(held <= 64 * 1024, "{held} bytes wait to be written");
+        let queued = pair.server.borrow().engine.output().len();
+        assert!(queued <= 64 * 1024, "{queued} bytes wait to be written");
         drop(stalled);
         sending.await.unwrap();
     });
@@ -352,18 +352,18 @@ fn either_side_ends_a_stream_early_and_says_why() {
         // Dropped by the client.
         drop(ask(&pair.client, "/", false));
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        let fault = poll_fn(|context| far.poll_fault(context)).await;
-        assert_eq!(fault, StreamFault::Reset(ErrorCode::CANCEL));
+        let error = poll_fn(|context| far.poll_error(context)).await;
+        assert_eq!(error, StreamError::Reset(ErrorCode::CANCEL));
         // Reset by the client, for a reason of its own.
         let mut stream = ask(&pair.client, "/", false);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
         stream.reset(ErrorCode::NO_ERROR);
         let body = read(&mut far, 100).await;
-        assert_eq!(body, Err(StreamFault::Reset(ErrorCode::NO_ERROR)));
+        assert_eq!(body, Err(StreamError::Reset(ErrorCode::NO_ERROR)));
         // Reset by the server behind a part of its answer, which stays.
         let mut stream = ask(&pair.client, "/", false);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        answer(&mut far, 200);
+        respond(&mut far, 200);
         send(&mut far, &[pattern(10, 0)], false).await.unwrap();
         far.reset(ErrorCode::ENHANCE_YOUR_CALM);
         settle().await;
@@ -371,16 +371,16 @@ fn either_side_ends_a_stream_early_and_says_why() {
         let piece = poll_fn(|context| stream.poll_body(context)).await;
         assert_eq!((piece, stream.payload().len()), (Ok(Piece::Data), 10));
         stream.consume(10);
-        let calm = Err(StreamFault::Reset(ErrorCode::ENHANCE_YOUR_CALM));
+        let calm = Err(StreamError::Reset(ErrorCode::ENHANCE_YOUR_CALM));
         assert_eq!(read(&mut stream, 100).await, calm);
         let sent = send(&mut stream, &[pattern(10, 0)], true).await;
         assert_eq!(sent, calm.map(|_| ()));
         // Dropped by the server, which tells what it was told to tell.
         let mut stream = ask(&pair.client, "/", false);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        far.set_code(ErrorCode::REFUSED_STREAM);
+        far.set_reset_code(ErrorCode::REFUSED_STREAM);
         drop(far);
-        let refused = Err(StreamFault::Reset(ErrorCode::REFUSED_STREAM));
+        let refused = Err(StreamError::Reset(ErrorCode::REFUSED_STREAM));
         assert_eq!(status(&mut stream).await, refused);
     });
 }
@@ -392,9 +392,9 @@ fn an_answer_that_is_followed_by_a_reset_is_whole() {
         let mut pair = pair(1_000).await;
         let mut stream = ask(&pair.client, "/", false);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        answer(&mut far, 413);
+        respond(&mut far, 413);
         send(&mut far, &[pattern(10, 0)], true).await.unwrap();
-        far.set_code(ErrorCode::NO_ERROR);
+        far.set_reset_code(ErrorCode::NO_ERROR);
         drop(far);
         settle().await;
         assert_eq!(status(&mut stream).await, Ok(413));
@@ -415,12 +415,12 @@ fn a_malformed_message_is_a_fault_of_its_stream_alone() {
         head.push(b"content-length", b"5").unwrap();
         far.with(|engine, id| engine.respond(id, &head, &Edit::new(), true))
             .unwrap();
-        let wrong = Err(StreamFault::Violation(Violation::BodyLength));
+        let wrong = Err(StreamError::Violation(Violation::BodyLength));
         assert_eq!(status(&mut stream).await, wrong);
-        answer(&mut far_other, 204);
+        respond(&mut far_other, 204);
         far_other.end(None).unwrap();
         assert_eq!(status(&mut other).await, Ok(204));
-        assert_eq!(pair.client.borrow().over(), None);
+        assert_eq!(pair.client.borrow().error(), None);
     });
 }
 
@@ -432,17 +432,17 @@ fn an_end_of_the_connection_is_told_to_all_and_also_to_those_who_come_late() {
         let mut whole = ask(&pair.client, "/", true);
         let (_, _far) = pair.asked.recv().await.expect("a request");
         let (_, mut far) = pair.asked.recv().await.expect("a request");
-        answer(&mut far, 200);
+        respond(&mut far, 200);
         send(&mut far, &[pattern(10, 0)], true).await.unwrap();
         settle().await;
-        pair.client.borrow_mut().fail(StreamFault::Closed);
+        pair.client.borrow_mut().fail(StreamError::Closed);
         let mut late = ask(&pair.client, "/", false);
         for stream in [&mut first, &mut late] {
-            assert_eq!(status(stream).await, Err(StreamFault::Closed));
+            assert_eq!(status(stream).await, Err(StreamError::Closed));
             let sent = send(stream, &[pattern(10, 0)], true).await;
-            assert_eq!(sent, Err(StreamFault::Closed));
-            let fault = poll_fn(|context| stream.poll_fault(context)).await;
-            assert_eq!(fault, StreamFault::Closed);
+            assert_eq!(sent, Err(StreamError::Closed));
+            let error = poll_fn(|context| stream.poll_error(context)).await;
+            assert_eq!(error, StreamError::Closed);
         }
         // What had come before is there.
         assert_eq!(status(&mut whole).await, Ok(200));
@@ -481,22 +481,22 @@ fn interim_responses_that_are_not_taken_are_bounded_by_what_they_hold() {
             far.with(|engine, id| engine.interim(id, &head, &Edit::new()))
                 .unwrap();
         }
-        answer(&mut far, 200);
+        respond(&mut far, 200);
         settle().await;
         let held: usize = {
             let mux = pair.client.borrow();
-            let waiting = mux.streams.at(stream.place).unwrap().answers.iter();
-            waiting.map(|answer| answer.head.capacity()).sum()
+            let waiting = mux.streams.at(stream.index).unwrap().heads.iter();
+            waiting.map(|head| head.head.capacity()).sum()
         };
-        assert!(held <= WAITING, "{held} bytes");
+        assert!(held <= MAX_INTERIM_BYTES, "{held} bytes");
         // Small ones are all there.
         while status(&mut stream).await != Ok(200) {}
         let mut stream = ask(&pair.client, "/", true);
         let (_, mut far) = pair.asked.recv().await.expect("a request");
         for _ in 0..60 {
-            answer(&mut far, 103);
+            respond(&mut far, 103);
         }
-        answer(&mut far, 200);
+        respond(&mut far, 200);
         settle().await;
         for _ in 0..60 {
             assert_eq!(status(&mut stream).await, Ok(103));
@@ -518,7 +518,7 @@ fn bytes_are_counted_by_stream() {
             let body = [pattern(size, 0)];
             let serving = async {
                 read(&mut far, 1 << 20).await.unwrap();
-                answer(&mut far, 200);
+                respond(&mut far, 200);
                 send(&mut far, &body, true).await.unwrap();
             };
             let asking = async {
@@ -532,7 +532,7 @@ fn bytes_are_counted_by_stream() {
         let mux = pair.client.borrow().tally.received.get() - handshake;
         let mut sum = 0;
         for (size, stream) in &streams {
-            let (sent, read) = stream.carried();
+            let (sent, read) = stream.byte_counts();
             let least = *size as u64 + 9;
             assert!((least..least + 200).contains(&sent), "{size}: {sent} sent");
             assert!((least..least + 200).contains(&read), "{size}: {read} read");
@@ -563,14 +563,14 @@ fn a_stream_is_woken_only_if_it_waits_for_something() {
         let waker = Waker::from(wakes.clone());
         let context = &mut Context::from_waker(&waker);
         let mut head = Box::<Head>::default();
-        assert!(stream.poll_answer(context, &mut head).is_pending());
-        answer(&mut far, 200);
+        assert!(stream.poll_response(context, &mut head).is_pending());
+        respond(&mut far, 200);
         for _ in 0..5 {
             send(&mut far, &[pattern(10, 0)], false).await.unwrap();
             settle().await;
         }
         assert_eq!(wakes.0.load(Relaxed), 1, "for the head");
-        assert!(stream.poll_answer(context, &mut head).is_ready());
+        assert!(stream.poll_response(context, &mut head).is_ready());
         assert!(stream.poll_body(context).is_ready());
         stream.consume(50);
         assert!(stream.poll_body(context).is_pending());

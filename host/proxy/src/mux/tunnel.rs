@@ -1,4 +1,4 @@
-//! A stream that has become a tunnel (RFC 8441): its bytes, both ways, under its flow control.
+//! A stream as a tunnel (RFC 8441): its bytes, both ways, under its flow control.
 
 use std::io;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Stream;
 use crate::forward::Piece;
-use crate::wire::{Readiness, Tally};
+use crate::wire::{ByteCounter, Readiness};
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> AsyncRead for Stream<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> AsyncRead for Stream<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -28,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> AsyncRead for Stre
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> AsyncWrite for Stream<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> AsyncWrite for Stream<S, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: Tally> AsyncWrite for Str
             .map_err(io::Error::other)
     }
 
-    /// What is taken is the connection's, which writes it.
+    /// The connection writes what it has taken.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dialled, Socket, dial, local_address};
 use super::{MemberStream, Upstream};
-use crate::proxy_header;
+use crate::proxy_protocol;
 use equipoise_config::Protocol;
 use equipoise_dns::Address;
 use equipoise_tls::UnusableName;
@@ -117,7 +117,7 @@ pub async fn establish(
     } = dial(upstream, options.port, deadline).await?;
     if let Some(version) = upstream.config.proxy_header {
         let local = local_address(&socket);
-        let header = proxy_header::write(version, options.client.unwrap_or(local), local);
+        let header = proxy_protocol::encode(version, options.client.unwrap_or(local), local);
         socket.write_all(&header).await?;
     }
     let protocol = upstream.config.protocol;

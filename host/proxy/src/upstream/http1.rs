@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::{MemberError, Traffic};
 use super::stream::MemberStream;
 use crate::forward::Piece;
-use crate::wire::{Body, Readiness as _, Tally, Wire};
+use crate::wire::{BodyReader, ByteCounter, Readiness as _, Wire};
 
 /// A connection to a member.
 pub(crate) struct Http1 {
     wire: Wire<MemberStream, MemberTally>,
     reader: ResponseReader,
-    body: Body,
+    body: BodyReader,
     /// What it had carried before the request under way.
     before: Traffic,
     /// Whether the request under way is written whole.
@@ -36,7 +36,7 @@ struct MemberTally {
     read: Cell<u64>,
 }
 
-impl Tally for MemberTally {
+impl ByteCounter for MemberTally {
     fn received(&self, bytes: usize) {
         self.counters.add_read(bytes as u64);
         self.read.update(|sum| sum + bytes as u64);
@@ -58,7 +58,7 @@ impl Http1 {
         Self {
             wire: Wire::new(stream, tally, Vec::new()),
             reader: ResponseReader::new(limits),
-            body: Body::default(),
+            body: BodyReader::default(),
             before: Traffic::default(),
             is_sent: true,
             is_early: false,
@@ -85,17 +85,17 @@ impl Http1 {
 
     /// Whether the exchange is over and another may follow.
     pub(super) fn is_reusable(&self) -> bool {
-        self.is_sent && self.reader.is_reusable() && self.wire.inbox.is_empty()
+        self.is_sent && self.reader.is_reusable() && self.wire.read_buffer.is_empty()
     }
 
     /// Whether something has come that is not used yet.
     pub(super) fn has_come(&self) -> bool {
-        !self.wire.inbox.is_empty()
+        !self.wire.read_buffer.is_empty()
     }
 
     /// Whether something has come behind the response.
     pub(super) fn has_more(&self) -> bool {
-        !self.wire.inbox.is_empty() && self.reader.phase() == Phase::Idle
+        !self.wire.read_buffer.is_empty() && self.reader.phase() == Phase::Idle
     }
 
     /// Whether the member has left it alone since: it neither closed it nor said something unasked. Asks the kernel only where the
@@ -109,7 +109,7 @@ impl Http1 {
         }
         let polled = self
             .wire
-            .poll_fill_late(&mut Context::from_waker(Waker::noop()));
+            .poll_fill_when_readable(&mut Context::from_waker(Waker::noop()));
         self.wire.release();
         match polled {
             Poll::Pending => Ok(()),
@@ -131,7 +131,7 @@ impl Http1 {
         self.is_early = true;
         self.body.begin();
         self.reader.asked(head.method());
-        edit.write(head, self.wire.outbox.vec());
+        edit.write(head, self.wire.write_buffer.vec());
         self.wire.begin_body(framing);
     }
 
@@ -164,9 +164,9 @@ impl Http1 {
         head: &mut Head,
     ) -> Poll<Result<(), MemberError>> {
         loop {
-            if !self.wire.inbox.is_empty() {
-                let (used, event) = self.reader.head(self.wire.inbox.unread(), head);
-                self.wire.inbox.consume(used);
+            if !self.wire.read_buffer.is_empty() {
+                let (used, event) = self.reader.head(self.wire.read_buffer.unread(), head);
+                self.wire.read_buffer.consume(used);
                 match event {
                     HeadEvent::Head | HeadEvent::Interim => return Poll::Ready(Ok(())),
                     HeadEvent::Refused(violation) => {
@@ -192,7 +192,7 @@ impl Http1 {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);
-            if let Some(piece) = self.body.next(&mut self.wire.inbox, read) {
+            if let Some(piece) = self.body.next(&mut self.wire.read_buffer, read) {
                 return Poll::Ready(piece.map_err(MemberError::Violation));
             }
             match ready!(self.poll_more(context)) {
@@ -204,12 +204,12 @@ impl Http1 {
 
     #[inline]
     pub(super) fn payload(&self) -> &[u8] {
-        self.body.payload(&self.wire.inbox)
+        self.body.payload(&self.wire.read_buffer)
     }
 
     #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.body.consume(&mut self.wire.inbox, bytes);
+        self.body.consume(&mut self.wire.read_buffer, bytes);
     }
 
     pub(super) fn trailers(&self) -> &Fields {
@@ -219,7 +219,7 @@ impl Http1 {
     #[inline]
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberError>> {
         let filled = match std::mem::take(&mut self.is_early) {
-            true => self.wire.poll_fill_late(context),
+            true => self.wire.poll_fill_when_readable(context),
             false => self.wire.poll_fill(context),
         };
         match filled {
@@ -227,7 +227,7 @@ impl Http1 {
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(MemberError::Io(error))),
             Poll::Pending => {
-                self.wire.inbox.release();
+                self.wire.read_buffer.release();
                 Poll::Pending
             }
         }

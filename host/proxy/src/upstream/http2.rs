@@ -19,7 +19,7 @@ use self::shared::{Line, MemberTally};
 pub(super) use self::shared::{MOST_STREAMS, Shared};
 use super::connection::{MemberError, NotBegun, Traffic};
 use crate::forward::{Duplex, Piece};
-use crate::mux::{Stream, StreamFault};
+use crate::mux::{Stream, StreamError};
 
 /// One request on a shared connection.
 pub(crate) struct Http2 {
@@ -55,7 +55,7 @@ impl Http2 {
         let Some(stream) = &self.stream else {
             return Traffic::default();
         };
-        let (sent, read) = stream.carried();
+        let (sent, read) = stream.byte_counts();
         let (begun, ended) = self.head;
         Traffic {
             sent: sent + ended - begun,
@@ -109,7 +109,7 @@ impl Http2 {
         let protocol = protocol.map(str::as_bytes);
         let shared = self.shared.mux();
         let mut mux = shared.borrow_mut();
-        if mux.over().is_some() {
+        if mux.error().is_some() {
             return Err(NotBegun::Taken);
         }
         let begun = mux.queued();
@@ -122,8 +122,8 @@ impl Http2 {
                 _ => NotBegun::Taken,
             })?;
         self.head = (begun, mux.queued());
-        let held = mux.hold(id);
-        mux.touch();
+        let held = mux.register(id);
+        mux.wake_owner();
         drop(mux);
         let stream = Stream::new(shared.clone(), held, false, ends, ErrorCode::CANCEL);
         self.stream = Some(stream);
@@ -169,7 +169,7 @@ impl Http2 {
         head: &mut Box<Head>,
     ) -> Poll<Result<(), MemberError>> {
         let stream = self.stream()?;
-        let framing = ready!(stream.poll_answer(context, head)).map_err(member_error)?;
+        let framing = ready!(stream.poll_response(context, head)).map_err(member_error)?;
         self.framing = match framing {
             // Interim.
             None => return Poll::Ready(Ok(())),
@@ -228,13 +228,13 @@ impl Http2 {
 }
 
 /// The same as a member's fault.
-fn member_error(fault: StreamFault) -> MemberError {
+fn member_error(fault: StreamError) -> MemberError {
     match fault {
-        StreamFault::Reset(code) => MemberError::Reset(code),
-        StreamFault::Violation(violation) => MemberError::Violation(violation),
-        StreamFault::Connection(error) => MemberError::Connection(error),
-        StreamFault::TimedOut => MemberError::Io(io::ErrorKind::TimedOut.into()),
-        StreamFault::Closed => MemberError::Closed,
+        StreamError::Reset(code) => MemberError::Reset(code),
+        StreamError::Violation(violation) => MemberError::Violation(violation),
+        StreamError::Connection(error) => MemberError::Connection(error),
+        StreamError::TimedOut => MemberError::Io(io::ErrorKind::TimedOut.into()),
+        StreamError::Closed => MemberError::Closed,
     }
 }
 

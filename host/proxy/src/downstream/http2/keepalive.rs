@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
+use crate::lazy_timer::LazyTimer;
 use equipoise_config::Limits;
 
 /// How long an idle client may take to close its connection after GOAWAY.
@@ -21,7 +21,7 @@ const SHRINK_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Keepalive {
     interval: Duration,
     ping_timeout: Duration,
-    deadline: Deadline,
+    deadline: LazyTimer,
     /// When the client last sent something, or the connection began.
     last_received: Instant,
     state: State,
@@ -58,7 +58,7 @@ impl Keepalive {
         Self {
             interval: limits.keepalive_timeout,
             ping_timeout: limits.client_timeout,
-            deadline: Deadline::default(),
+            deadline: LazyTimer::default(),
             last_received: now,
             state: State::Idle(now, false),
             goaway_sent: false,

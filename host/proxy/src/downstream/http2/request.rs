@@ -14,13 +14,13 @@ use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 
 use super::subtasks::SubtaskInput;
-use crate::deadline::Deadline;
 use crate::downstream::client::Client;
 use crate::downstream::date::add_date;
 use crate::downstream::stream::ClientStream;
 use crate::downstream::write_timeout::WriteTimeout;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, ProxyError, Workspace};
-use crate::mux::{Held, Shared, Stream, StreamFault};
+use crate::lazy_timer::LazyTimer;
+use crate::mux::{SharedMux, Stream, StreamError, StreamKey};
 use crate::observe::meters::Desk;
 use equipoise_config::Limits;
 
@@ -29,7 +29,7 @@ pub(super) struct IncomingRequest {
     /// Where its head is.
     pub(super) workspace: Workspace,
     /// Its stream.
-    pub(super) held: Held,
+    pub(super) key: StreamKey,
     /// What is known of it beside its head, or what is wrong with it.
     pub(super) request: Result<Request, Violation>,
     /// Whether nothing follows its head.
@@ -56,11 +56,11 @@ struct ServerStream {
 pub(super) async fn serve(
     client: Rc<Client>,
     limits: Arc<Limits>,
-    mux: Shared<ClientStream, Desk>,
+    mux: SharedMux<ClientStream, Desk>,
     input: Rc<SubtaskInput<IncomingRequest>>,
 ) -> Infallible {
     // The subtask's own timer: it is armed for this task already.
-    let mut deadline = Deadline::default();
+    let mut deadline = LazyTimer::default();
     loop {
         let mut incoming = input.next().await;
         mem::swap(&mut incoming.workspace.split().1.deadline, &mut deadline);
@@ -73,19 +73,19 @@ pub(super) async fn serve(
 async fn serve_one(
     client: &Client,
     limits: &Limits,
-    mux: &Shared<ClientStream, Desk>,
+    mux: &SharedMux<ClientStream, Desk>,
     incoming: &mut IncomingRequest,
 ) {
     let IncomingRequest {
         ref mut workspace,
-        held,
+        key,
         request,
         ends,
     } = *incoming;
     let (head, buffers) = workspace.split();
     let is_connect = request.is_ok_and(|request| request.is_connect);
     let mut stream = ServerStream {
-        stream: Stream::new(mux.clone(), held, ends, false, ErrorCode::INTERNAL_ERROR),
+        stream: Stream::new(mux.clone(), key, ends, false, ErrorCode::INTERNAL_ERROR),
         framing: match request {
             _ if ends || is_connect => Framing::None,
             Ok(Request {
@@ -126,7 +126,7 @@ impl ServerStream {
     /// Applies the write timeout to sending a part of the response: a client that is too slow has its stream reset.
     fn with_write_timeout(
         &mut self,
-        taken: Poll<Result<usize, StreamFault>>,
+        taken: Poll<Result<usize, StreamError>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, ClientError>> {
         match taken {
@@ -134,21 +134,21 @@ impl ServerStream {
                 self.write_timeout.record_written(bytes);
                 Poll::Ready(Ok(bytes))
             }
-            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             Poll::Pending => {
                 ready!(self.write_timeout.poll_expired(context));
-                self.stream.set_code(ErrorCode::CANCEL);
+                self.stream.set_reset_code(ErrorCode::CANCEL);
                 Poll::Ready(Err(ClientError::TimedOut))
             }
         }
     }
 
-    /// The fault of the client for a fault of its stream.
-    fn fault(&mut self, fault: StreamFault) -> ClientError {
-        if let StreamFault::Violation(violation) = fault {
+    /// The client's error for an error of its stream.
+    fn client_error(&mut self, error: StreamError) -> ClientError {
+        if let StreamError::Violation(violation) = error {
             self.is_malformed |= is_malformed(violation);
         }
-        fault.into()
+        error.into()
     }
 
     /// Sends payload, at least a byte.
@@ -156,7 +156,7 @@ impl ServerStream {
         &mut self,
         context: &mut Context<'_>,
         payload: &[u8],
-    ) -> Poll<Result<usize, StreamFault>> {
+    ) -> Poll<Result<usize, StreamError>> {
         let ends = self.left == Some(payload.len() as u64) && !self.is_malformed;
         let taken = ready!(self.stream.poll_payload(context, payload, ends))?;
         if let Some(left) = &mut self.left {
@@ -171,13 +171,13 @@ fn is_malformed(violation: Violation) -> bool {
     violation.status() == 400
 }
 
-impl From<StreamFault> for ClientError {
-    fn from(fault: StreamFault) -> Self {
-        match fault {
-            StreamFault::Reset(ErrorCode(code)) => Self::Aborted(Some(code)),
-            StreamFault::Violation(violation) => Self::Malformed(violation),
-            StreamFault::TimedOut => Self::TimedOut,
-            StreamFault::Connection(_) | StreamFault::Closed => Self::Aborted(None),
+impl From<StreamError> for ClientError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Reset(ErrorCode(code)) => Self::Aborted(Some(code)),
+            StreamError::Violation(violation) => Self::Malformed(violation),
+            StreamError::TimedOut => Self::TimedOut,
+            StreamError::Connection(_) | StreamError::Closed => Self::Aborted(None),
         }
     }
 }
@@ -192,7 +192,7 @@ impl Downstream for ServerStream {
             return Poll::Ready(Ok(Piece::End));
         }
         let piece = ready!(self.stream.poll_body(context));
-        Poll::Ready(piece.map_err(|fault| self.fault(fault)))
+        Poll::Ready(piece.map_err(|error| self.client_error(error)))
     }
 
     fn payload(&self) -> &[u8] {
@@ -211,8 +211,8 @@ impl Downstream for ServerStream {
         match self.is_broken {
             true => Poll::Ready(ClientError::Aborted(None)),
             false => {
-                let fault = ready!(self.stream.poll_fault(context));
-                Poll::Ready(self.fault(fault))
+                let error = ready!(self.stream.poll_error(context));
+                Poll::Ready(self.client_error(error))
             }
         }
     }
@@ -260,7 +260,7 @@ impl Downstream for ServerStream {
         }
         self.is_broken |= self.stream.end(trailers).is_err();
         // What may still come of the request is of no use (RFC 9113, 8.1).
-        self.stream.set_code(ErrorCode::NO_ERROR);
+        self.stream.set_reset_code(ErrorCode::NO_ERROR);
     }
 
     fn abort(&mut self) {

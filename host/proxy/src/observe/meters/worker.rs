@@ -5,7 +5,7 @@ use std::sync::Arc;
 use equipoise_http::http2::ConnectionError;
 
 use super::Meters;
-use crate::wire::Tally;
+use crate::wire::ByteCounter;
 use equipoise_metrics::Count;
 
 /// What one worker counts: alone on its lines of the cache, so that workers do not wait for each other.
@@ -101,7 +101,7 @@ impl Desk {
     }
 }
 
-impl Tally for Desk {
+impl ByteCounter for Desk {
     #[inline]
     fn received(&self, bytes: usize) {
         self.counts().received.add(bytes as u64);

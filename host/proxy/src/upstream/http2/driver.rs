@@ -11,8 +11,8 @@ use tokio::io::{AsyncWrite as _, empty};
 use tokio::time::Instant;
 
 use super::shared::{Line, MemberMux, MemberTally, News};
-use crate::deadline::Deadline;
-use crate::mux::{Mux, StreamFault};
+use crate::lazy_timer::LazyTimer;
+use crate::mux::{Mux, StreamError};
 
 /// How long a member may say nothing while requests are under way before it is asked for a sign of life, and how long that may
 /// take.
@@ -55,22 +55,22 @@ impl Future for Driver {
             vigil,
         } = &mut *self;
         let mut mux = mux.borrow_mut();
-        mux.own(context);
+        mux.register_owner(context);
         let mut ended = read(&mut mux, news, head, vigil, context);
         if ended.is_pending() {
             ended = vigil.poll(&mut mux.engine, context);
         }
-        if let Poll::Ready(fault) = ended {
-            mux.fail(fault);
+        if let Poll::Ready(error) = ended {
+            mux.fail(error);
             mux.engine.go_away();
         } else if !*has_settings && mux.engine.has_settings() {
             *has_settings = true;
             news.tell();
         }
         match mux.poll_flush(context) {
-            Poll::Ready(Err(_)) => mux.fail(StreamFault::Closed),
+            Poll::Ready(Err(_)) => mux.fail(StreamError::Closed),
             // What the member does not take at once it does not get any more, if nothing follows.
-            _ if mux.over().is_some() || mux.engine.is_done() => mux.fail(StreamFault::Closed),
+            _ if mux.error().is_some() || mux.engine.is_done() => mux.fail(StreamError::Closed),
             _ => {
                 mux.wake_senders();
                 return Poll::Pending;
@@ -91,13 +91,13 @@ pub(super) fn read(
     head: &mut Box<Head>,
     vigil: &mut Vigil,
     context: &mut Context<'_>,
-) -> Poll<StreamFault> {
+) -> Poll<StreamError> {
     loop {
         match ready!(mux.poll_fill(context)) {
-            Ok(0) => return Poll::Ready(StreamFault::Closed),
+            Ok(0) => return Poll::Ready(StreamError::Closed),
             Err(error) => {
                 tracing::debug!(%error, "a connection to a member broke");
-                return Poll::Ready(StreamFault::Closed);
+                return Poll::Ready(StreamError::Closed);
             }
             Ok(_) => {}
         }
@@ -109,7 +109,7 @@ pub(super) fn read(
                 Event::Pong(News::PING) => news.pong(),
                 Event::Over(error) => {
                     tracing::debug!(%error, "a member broke the rules of HTTP/2");
-                    return Poll::Ready(StreamFault::Connection(error));
+                    return Poll::Ready(StreamError::Connection(error));
                 }
                 Event::GoAway { code, .. } => {
                     tracing::debug!(?code, "a member wants to end a connection");
@@ -129,7 +129,7 @@ pub(super) struct Vigil {
     heard: Instant,
     /// When it was asked for a sign of life, of which there is none since.
     asked: Option<Instant>,
-    deadline: Deadline,
+    deadline: LazyTimer,
 }
 
 impl Vigil {
@@ -138,7 +138,7 @@ impl Vigil {
             patience,
             heard: Instant::now(),
             asked: None,
-            deadline: Deadline::default(),
+            deadline: LazyTimer::default(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Vigil {
     }
 
     /// Ready when it is taken for dead. Asks it before, in time.
-    fn poll(&mut self, engine: &mut Connection, context: &mut Context<'_>) -> Poll<StreamFault> {
+    fn poll(&mut self, engine: &mut Connection, context: &mut Context<'_>) -> Poll<StreamError> {
         loop {
             let incomplete = engine.incomplete_since();
             let incomplete = incomplete.map(|since| Instant::from_std(since) + self.patience);
@@ -165,7 +165,7 @@ impl Vigil {
             ready!(self.deadline.poll(context));
             if self.asked.is_some() || incomplete == Some(due) {
                 tracing::debug!("a member gives no sign of life");
-                return Poll::Ready(StreamFault::Closed);
+                return Poll::Ready(StreamError::Closed);
             }
             engine.ping(SIGN_OF_LIFE);
             self.asked = Some(Instant::now());

@@ -14,9 +14,9 @@ use tokio::task::spawn_local;
 use tokio_util::either::Either;
 
 use super::driver::Driver;
-use crate::mux::{self, Mux, StreamFault};
+use crate::mux::{self, Mux, StreamError};
 use crate::upstream::stream::MemberStream;
-use crate::wire::Tally;
+use crate::wire::ByteCounter;
 
 /// The most requests at once on one connection; fewer where the member says so.
 pub(crate) const MOST_STREAMS: usize = 100;
@@ -28,7 +28,7 @@ const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
 /// Counts what passes as the member's traffic.
 pub(in crate::upstream) struct MemberTally(Arc<Counters>);
 
-impl Tally for MemberTally {
+impl ByteCounter for MemberTally {
     fn received(&self, bytes: usize) {
         self.0.add_read(bytes as u64);
     }
@@ -42,7 +42,7 @@ impl Tally for MemberTally {
 pub(super) type Line = Either<MemberStream, Empty>;
 
 /// A connection, as all know it who have to do with it.
-pub(super) type MemberMux = mux::Shared<Line, MemberTally>;
+pub(super) type MemberMux = mux::SharedMux<Line, MemberTally>;
 
 /// A connection that many requests share. It is closed when the last that has it is dropped.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Drop for State {
         // Its driver says so, and closes it.
         let mut mux = self.mux.borrow_mut();
         mux.engine.go_away();
-        mux.touch();
+        mux.wake_owner();
     }
 }
 
@@ -128,13 +128,13 @@ impl Shared {
     /// Whether more requests may begin on it, now or when others have ended.
     pub(in crate::upstream) fn is_open(&self) -> bool {
         let mux = self.0.mux.borrow();
-        mux.over().is_none() && !mux.engine.is_leaving()
+        mux.error().is_none() && !mux.engine.is_leaving()
     }
 
     /// How many requests it takes at once; none any more where it is about to end.
     pub(in crate::upstream) fn most_streams(&self) -> usize {
         let mux = self.0.mux.borrow();
-        match (mux.over(), mux.engine.room_for_requests()) {
+        match (mux.error(), mux.engine.room_for_requests()) {
             (Some(_), _) | (_, 0) => 0,
             (None, room) => room + mux.engine.open_streams(),
         }
@@ -149,24 +149,24 @@ impl Shared {
     pub(super) fn give_up(&self) {
         let mut mux = self.0.mux.borrow_mut();
         mux.engine.go_away();
-        mux.touch();
+        mux.wake_owner();
     }
 
     /// Ready when the member has answered a PING. Those that ask at once share one.
-    pub(super) async fn ping(&self) -> Result<(), StreamFault> {
+    pub(super) async fn ping(&self) -> Result<(), StreamError> {
         let news = &self.0.news;
         let before = news.pongs.get();
         if !news.is_pinged.replace(true) {
             let mut mux = self.0.mux.borrow_mut();
             mux.engine.ping(News::PING);
-            mux.touch();
+            mux.wake_owner();
         }
         self.hear(|_| (news.pongs.get() > before).then_some(()))
             .await
     }
 
     /// Whether the member takes extended CONNECT, once it has told its settings.
-    pub(super) async fn takes_connect(&self) -> Result<bool, StreamFault> {
+    pub(super) async fn takes_connect(&self) -> Result<bool, StreamError> {
         self.hear(|mux| {
             let engine = &mux.engine;
             engine.has_settings().then(|| engine.takes_connect())
@@ -178,7 +178,7 @@ impl Shared {
     async fn hear<T>(
         &self,
         look: impl Fn(&Mux<Line, MemberTally>) -> Option<T>,
-    ) -> Result<T, StreamFault> {
+    ) -> Result<T, StreamError> {
         loop {
             // It hears of what is told from here on.
             let told = self.0.news.told.notified();
@@ -187,8 +187,8 @@ impl Shared {
                 if let Some(found) = look(&mux) {
                     return Ok(found);
                 }
-                if let Some(fault) = mux.over() {
-                    return Err(fault);
+                if let Some(error) = mux.error() {
+                    return Err(error);
                 }
             }
             told.await;

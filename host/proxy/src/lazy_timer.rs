@@ -7,21 +7,21 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A deadline that may be moved on every request at no cost: the timer behind it is armed once and, when it fires early,
-/// armed again for the rest. Only a deadline moved *nearer* touches the timer at once.
+/// A timer whose deadline is moved on every request at no cost: the runtime's timer is armed once and, when it fires early, armed
+/// again for the rest. Only a deadline moved *nearer* resets it at once.
 ///
 /// It belongs to one task: the task that polls it last is the one that is woken.
 #[derive(Debug, Default)]
-pub struct Deadline {
-    /// When to fire; `None` while nobody waits.
+pub struct LazyTimer {
+    /// When to fire; `None` while it is not set.
     at: Option<Instant>,
     /// The timer, armed for `at` or earlier.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Which task it wakes; none while that has to be told it.
+    /// Which task it wakes; `None` while no task is registered.
     wakes: Option<Waker>,
 }
 
-impl Deadline {
+impl LazyTimer {
     /// Fires at `at` and forgets any deadline set before.
     pub fn set(&mut self, at: Instant) {
         self.at = Some(at);
@@ -56,11 +56,11 @@ impl Deadline {
         self.poll_timer(at, context)
     }
 
-    /// The same where the timer has to be told whom to wake, or has fired.
+    /// The same where the task has to be registered, or the timer has fired.
     fn poll_timer(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         self.wakes = None;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        // Where the task has used up its budget, the timer would have it come again, and not be told of it.
+        // Unconstrained: for a task that has used up its budget, the timer would be pending and not register it.
         while Pin::new(&mut unconstrained(timer.as_mut()))
             .poll(context)
             .is_ready()
@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_moved_away_fires_at_the_later_time() {
         let start = Instant::now();
-        let mut deadline = Deadline::default();
+        let mut deadline = LazyTimer::default();
         deadline.set(start + SECOND);
         assert!(
             poll_fn(|context| Poll::Ready(deadline.poll(context)))
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_moved_nearer_fires_at_the_earlier_time() {
         let start = Instant::now();
-        let mut deadline = Deadline::default();
+        let mut deadline = LazyTimer::default();
         deadline.set(start + 60 * SECOND);
         assert!(
             poll_fn(|context| Poll::Ready(deadline.poll(context)))
@@ -122,8 +122,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_task_that_polls_last_is_woken_also_of_a_deadline_that_came_nearer() {
         let start = Instant::now();
-        let mut deadline = Deadline::default();
-        let pending = |deadline: &mut Deadline| {
+        let mut deadline = LazyTimer::default();
+        let pending = |deadline: &mut LazyTimer| {
             let mut context = Context::from_waker(Waker::noop());
             assert!(deadline.poll(&mut context).is_pending());
         };
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_fires_for_a_task_that_had_used_up_its_budget() {
         let start = Instant::now();
-        let mut deadline = Deadline::default();
+        let mut deadline = LazyTimer::default();
         deadline.set(start + SECOND);
         poll_fn(|context| {
             while has_budget_remaining() {
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cleared_deadline_never_fires() {
-        let mut deadline = Deadline::default();
+        let mut deadline = LazyTimer::default();
         deadline.set(Instant::now() + SECOND);
         deadline.clear();
         assert!(!deadline.is_set());

@@ -43,7 +43,7 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
                 id,
                 upstream,
                 false,
-                config.limits.of_messages(),
+                config.limits.message_limits(),
                 permits.clone(),
             ) else {
                 continue;

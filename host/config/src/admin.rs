@@ -4,17 +4,17 @@ use std::path::Path;
 
 use super::name;
 use super::table::Table;
-use super::value::{Reading, text_as};
+use super::value::{Parsed, text_as};
 use super::{Admin, AdminAddress, Token};
 use equipoise_file_watch as file_watch;
 
 pub(super) const KEYS: &[&str] = &["address", "hosts", "token-file", "persist"];
 
 /// How long a token is, in bytes.
-const LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
+const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 16..=4096;
 
 /// The largest file that a token is read from, in bytes: some white space around it is fine.
-const LARGEST: u64 = 64 * 1024;
+const MAX_TOKEN_FILE: u64 = 64 * 1024;
 
 /// Reads `[admin]` out of the file at `path`, to whose folder the token's file is relative.
 pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
@@ -30,7 +30,7 @@ pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
     let address = address?;
     let is_open = matches!(address, AdminAddress::Tcp(tcp) if !tcp.ip().is_loopback());
     if is_open && !table.has("token-file") {
-        let why = "others than this machine can ask here: write token-file = \"admin.token\", a file with a secret in it, or listen on 127.0.0.1";
+        let why = "other machines can connect here: write token-file = \"admin.token\", a file with a secret in it, or listen on 127.0.0.1";
         table.missing("token-file", why);
     }
     Some(Admin {
@@ -42,7 +42,7 @@ pub(super) fn read_admin(file: &Table<'_>, path: &Path) -> Option<Admin> {
 }
 
 /// Where to listen, in the file at `path`.
-fn address(text: &str, path: &Path) -> Reading<AdminAddress> {
+fn address(text: &str, path: &Path) -> Parsed<AdminAddress> {
     let Some(file) = text.strip_prefix("unix:") else {
         let remedy = "must be an IP address and a port, such as \"127.0.0.1:8081\", or a socket file, such as \"unix:/run/equipoise/admin.sock\"";
         return text
@@ -55,8 +55,8 @@ fn address(text: &str, path: &Path) -> Reading<AdminAddress> {
 }
 
 /// The secret in a file, without the white space around it.
-fn token(file: &Path) -> Reading<Token> {
-    let content = file_watch::read(file, LARGEST).map_err(|error| {
+fn token(file: &Path) -> Parsed<Token> {
+    let content = file_watch::read(file, MAX_TOKEN_FILE).map_err(|error| {
         format!(
             "must be a file that can be read: {}: {error}",
             file.display()
@@ -65,8 +65,8 @@ fn token(file: &Path) -> Reading<Token> {
     let content = String::from_utf8_lossy(&content.bytes);
     let token = content.trim();
     let is_plain = token.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_plain || !LENGTH.contains(&token.len()) {
-        let (least, most) = (LENGTH.start(), LENGTH.end());
+    if !is_plain || !TOKEN_LENGTH.contains(&token.len()) {
+        let (least, most) = (TOKEN_LENGTH.start(), TOKEN_LENGTH.end());
         return Err(format!(
             "must be a file with {least} to {most} characters of visible ASCII in it"
         ));

@@ -13,9 +13,11 @@ use super::outlier::read_outlier;
 use super::plugin::read_plugin_name;
 use super::sticky::{read_sticky, read_sticky_cookie};
 use super::table::Table;
-use super::value::whole;
-use super::value::{Reading, duration, integer, or_off, percent, size, some_time, switch, text};
-use super::{Balancer, Builtin, Member, Method, Plugin, RetryOn};
+use super::value::integer_in;
+use super::value::{
+    Parsed, boolean, duration, integer, or_off, percent, positive_duration, size, text,
+};
+use super::{Balancer, BuiltinMethod, Member, Method, Plugin, RetryOn};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -43,8 +45,8 @@ pub(super) const OWN_KEYS: &[&str] = &[
 
 const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
 
-/// The keys of the table that names a judge.
-pub(super) const JUDGE_KEYS: &[&str] = &["plugin"];
+/// The keys of the table that names a health plugin.
+pub(super) const HEALTH_KEYS: &[&str] = &["plugin"];
 
 /// `retry-budget` where none is written, in percent.
 const DEFAULT_RETRY_BUDGET: u8 = 20;
@@ -70,14 +72,14 @@ fn read_balancer(
     let sticky = read_sticky(table, sticky_cookie.as_ref(), plugins);
     let method = read_method(table, plugins);
     let others = members.len().saturating_sub(1);
-    let max_attempts = table.read("maxattempts", whole(0..=99));
+    let max_attempts = table.read("maxattempts", integer_in(0..=99));
     let timeout = table.read("timeout", duration(Duration::ZERO));
-    let request_timeout = table.read("request-timeout", or_off(some_time));
+    let request_timeout = table.read("request-timeout", or_off(positive_duration));
     let retry_budget = table.read("retry-budget", or_off(percent));
     let replay_buffer = table.read("replay-buffer", size(0..=16 * 1024 * 1024));
     Balancer {
         settings: read_settings(name, table),
-        method: method.unwrap_or(Method::Builtin(Builtin::Byrequests)),
+        method: method.unwrap_or(Method::Builtin(BuiltinMethod::Byrequests)),
         sticky,
         sticky_cookie,
         max_attempts: max_attempts.unwrap_or(others),
@@ -87,7 +89,7 @@ fn read_balancer(
         retry_budget: retry_budget.unwrap_or(Some(DEFAULT_RETRY_BUDGET)),
         replay_buffer: replay_buffer.unwrap_or(64 * 1024),
         outlier: read_outlier(table),
-        judge: read_judge(table, plugins),
+        health_plugin: read_health_plugin(table, plugins),
         members,
     }
 }
@@ -95,18 +97,18 @@ fn read_balancer(
 fn read_settings(name: &str, table: &Table<'_>) -> BalancerSettings {
     BalancerSettings {
         name: name.to_owned(),
-        nofailover: table.read("nofailover", switch).unwrap_or(false),
-        forcerecovery: table.read("forcerecovery", switch).unwrap_or(true),
+        nofailover: table.read("nofailover", boolean).unwrap_or(false),
+        forcerecovery: table.read("forcerecovery", boolean).unwrap_or(true),
         failonstatus: read_failonstatus(table),
-        failontimeout: table.read("failontimeout", switch).unwrap_or(false),
+        failontimeout: table.read("failontimeout", boolean).unwrap_or(false),
         panic_threshold: table.read("panic-threshold", percent).unwrap_or(10),
     }
 }
 
 /// `health = { plugin = "NAME" }`: the plugin's index.
-fn read_judge(table: &Table<'_>, plugins: &[Plugin]) -> Option<usize> {
-    let judge = table.table("health", JUDGE_KEYS)?;
-    read_plugin_name(&judge, plugins)
+fn read_health_plugin(table: &Table<'_>, plugins: &[Plugin]) -> Option<usize> {
+    let health = table.table("health", HEALTH_KEYS)?;
+    read_plugin_name(&health, plugins)
 }
 
 /// A list of numbers, or Apache's text of numbers between commas.
@@ -115,7 +117,7 @@ fn read_failonstatus(table: &Table<'_>) -> Vec<u16> {
         DeValue::String(text) => text
             .split(',')
             .map(failing_status)
-            .collect::<Reading<_>>()
+            .collect::<Parsed<_>>()
             .map(Some),
         _ => Ok(None),
     });
@@ -128,7 +130,7 @@ fn read_failonstatus(table: &Table<'_>) -> Vec<u16> {
     }
 }
 
-fn failing_status(text: &str) -> Reading<u16> {
+fn failing_status(text: &str) -> Parsed<u16> {
     let status = text.trim().parse().ok();
     status
         .filter(|status| (100..=599).contains(status))
@@ -153,7 +155,7 @@ fn read_retry_on(table: &Table<'_>) -> RetryOn {
     retry_on
 }
 
-fn reason(value: &DeValue<'_>) -> Reading<Reason> {
+fn reason(value: &DeValue<'_>) -> Parsed<Reason> {
     if text(value) == Ok("timeout") {
         return Ok(Reason::Timeout);
     }

@@ -10,17 +10,17 @@ use super::table::Table;
 use super::url::{MemberUrl, Scheme};
 use super::{Check, CheckKind, Expect, GrpcCheck, HttpCheck};
 
-mod effect;
 mod expect;
+mod ineffective_keys;
 mod method;
 mod value;
 
 #[cfg(test)]
 pub(super) use expect::KEYS as EXPECT_KEYS;
 
-use effect::{check_balancer, check_member, check_template};
 use expect::read_expect;
-use method::{Way, way};
+use ineffective_keys::{check_balancer, check_member, check_template};
+use method::{HcMethod, way};
 
 /// The keys of `[hctemplate.NAME]`.
 pub(super) const KEYS: [&str; 12] = [
@@ -60,13 +60,13 @@ pub(super) const ADDED: usize = KEYS.len() + 1;
 /// `[hctemplate.NAME]`.
 pub(super) struct Template<'d> {
     name: &'d str,
-    said: Said,
+    partial: PartialCheck,
 }
 
-/// What tables say of checks; `None` is what they do not say, or wrongly.
+/// The keys of checks that a table has; `None` where one is missing or invalid.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Said {
-    way: Option<Way>,
+pub(super) struct PartialCheck {
+    way: Option<HcMethod>,
     uri: Option<String>,
     interval: Option<Duration>,
     timeout: Option<Duration>,
@@ -84,41 +84,41 @@ pub(super) struct Said {
 pub(super) fn read_templates<'d>(file: &Table<'d>) -> Vec<Template<'d>> {
     let tables = file.named_tables("hctemplate", &KEYS, "probe");
     let read = |(name, table): (&'d str, Table<'d>)| {
-        let said = Said::read(&table);
-        check_template(&table, &said);
-        Template { name, said }
+        let partial = PartialCheck::read(&table);
+        check_template(&table, &partial);
+        Template { name, partial }
     };
     tables.into_iter().map(read).collect()
 }
 
-/// Reads what a balancer and its members say of checks; tells it for each member.
+/// Reads the keys of checks of a balancer and its members; returns those of each member.
 pub(super) fn read_checks(
     balancer: &Table<'_>,
     members: &[Table<'_>],
     templates: &[Template<'_>],
-) -> Vec<Said> {
-    let defaults = Said::read_with_template(balancer, templates);
+) -> Vec<PartialCheck> {
+    let defaults = PartialCheck::read_with_template(balancer, templates);
     let read = |member: &Table<'_>| {
-        let said = Said::read_with_template(member, templates).or(&defaults);
-        check_member(member, &said);
-        said
+        let partial = PartialCheck::read_with_template(member, templates).or(&defaults);
+        check_member(member, &partial);
+        partial
     };
     let members: Vec<_> = members.iter().map(read).collect();
     check_balancer(balancer, &defaults, &members);
     members
 }
 
-impl Said {
+impl PartialCheck {
     fn read(table: &Table<'_>) -> Self {
         let named = |key, read: &dyn Fn() -> Vec<String>| table.has(key).then(read);
         Self {
             way: way(table),
             uri: table.read("hcuri", value::uri),
             interval: table.read("hcinterval", value::interval),
-            timeout: table.read("hctimeout", super::value::some_time),
-            fails: table.read("hcfails", super::value::whole(1..=100)),
-            passes: table.read("hcpasses", super::value::whole(1..=100)),
-            port: table.read("hcport", super::value::whole(1..=u16::MAX)),
+            timeout: table.read("hctimeout", super::value::positive_duration),
+            fails: table.read("hcfails", super::value::integer_in(1..=100)),
+            passes: table.read("hcpasses", super::value::integer_in(1..=100)),
+            port: table.read("hcport", super::value::integer_in(1..=u16::MAX)),
             host: table.read("hchost", value::host),
             headers: value::read_headers(table),
             expect: read_expect(table),
@@ -127,23 +127,23 @@ impl Said {
         }
     }
 
-    /// What a table says, and what the template says that it names.
+    /// The keys of a table, and of the template that it names.
     fn read_with_template(table: &Table<'_>, templates: &[Template<'_>]) -> Self {
-        let said = Self::read(table);
+        let partial = Self::read(table);
         if !table.has("hctemplate") {
-            return said;
+            return partial;
         }
         let names = templates.iter().map(|template| template.name);
         match read_reference(table, "hctemplate", "", names) {
-            Some(template) => said.or(&templates[template].said),
+            Some(template) => partial.or(&templates[template].partial),
             None => Self {
-                way: said.way.or(Some(Way::Unknown)),
-                ..said
+                way: partial.way.or(Some(HcMethod::Unknown)),
+                ..partial
             },
         }
     }
 
-    /// What this says, and where it says nothing, what `other` says.
+    /// These keys, with those of `other` where one is missing.
     fn or(self, other: &Self) -> Self {
         Self {
             way: self.way.or(other.way),
@@ -178,10 +178,10 @@ impl Said {
 
     fn kind(self, url: &MemberUrl) -> Option<CheckKind> {
         let (method, version) = match self.way? {
-            Way::Off | Way::Unknown => return None,
-            Way::Tcp => return Some(CheckKind::Tcp),
-            Way::Grpc => return Some(CheckKind::Grpc(self.call(url))),
-            Way::Http(method, version) => (method, version),
+            HcMethod::Off | HcMethod::Unknown => return None,
+            HcMethod::Tcp => return Some(CheckKind::Tcp),
+            HcMethod::Grpc => return Some(CheckKind::Grpc(self.call(url))),
+            HcMethod::Http(method, version) => (method, version),
         };
         Some(CheckKind::Http(HttpCheck {
             method,
@@ -202,11 +202,11 @@ impl Said {
         }
     }
 
-    /// Refuses the URL of a member that cannot be asked so.
+    /// Refuses the URL of a member that this check cannot reach.
     pub(super) fn check_url(&self, table: &Table<'_>, url: &MemberUrl) {
         let speaks_http2 = matches!(url.scheme, Scheme::H2 | Scheme::H2c | Scheme::Https);
-        if self.way == Some(Way::Grpc) && !speaks_http2 {
-            let remedy = "is of HTTP/1.1, which hcmethod = \"GRPC\" cannot ask: write it with h2, h2c or https";
+        if self.way == Some(HcMethod::Grpc) && !speaks_http2 {
+            let remedy = "speaks HTTP/1.1, but hcmethod = \"GRPC\" needs HTTP/2: write it with h2, h2c or https";
             table.refuse("url", remedy);
         }
     }

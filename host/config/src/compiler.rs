@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::table::Table;
-use super::value::{DAY, Reading, duration_within, size, text_as};
+use super::value::{DAY, Parsed, duration_within, size, text_as};
 use super::{CacheFolder, Compiler, name};
 
 pub(super) const KEYS: &[&str] = &["cache", "memory", "time"];
@@ -15,7 +15,7 @@ pub(super) const KEYS: &[&str] = &["cache", "memory", "time"];
 const MEMORY: RangeInclusive<usize> = 256 << 20..=64 << 30;
 
 /// The least that `time` may be.
-const LEAST_TIME: Duration = Duration::from_secs(1);
+const MIN_TIME: Duration = Duration::from_secs(1);
 
 impl CacheFolder {
     /// The folder; `None` where compiled plugins are not kept, or there is no place for them.
@@ -47,7 +47,7 @@ pub(super) fn read_compiler(file: &Table<'_>, path: &Path) -> Compiler {
     };
     let cache = table.read("cache", text_as(|text| cache(text, path)));
     let memory = table.read("memory", size(MEMORY));
-    let time = table.read("time", duration_within(LEAST_TIME..=DAY, "s"));
+    let time = table.read("time", duration_within(MIN_TIME..=DAY, "s"));
     Compiler {
         cache: cache.unwrap_or(default.cache),
         memory: memory.unwrap_or(default.memory),
@@ -55,7 +55,7 @@ pub(super) fn read_compiler(file: &Table<'_>, path: &Path) -> Compiler {
     }
 }
 
-fn cache(text: &str, path: &Path) -> Reading<CacheFolder> {
+fn cache(text: &str, path: &Path) -> Parsed<CacheFolder> {
     match text {
         "" => Err("must be a folder's name or \"off\"".to_owned()),
         "off" => Ok(CacheFolder::Off),

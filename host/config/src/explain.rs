@@ -5,7 +5,7 @@ use http::HeaderName;
 use super::Explain;
 use super::name::is_token;
 use super::table::Table;
-use super::value::{Reading, text_as, whole};
+use super::value::{Parsed, integer_in, text_as};
 
 pub(super) const KEYS: &[&str] = &["decisions", "header"];
 
@@ -14,15 +14,15 @@ pub(super) fn read_explain(file: &Table<'_>) -> Explain {
     let Some(table) = file.table("explain", KEYS) else {
         return Explain::default();
     };
-    let decisions = table.read("decisions", whole(0..=100_000));
+    let decisions = table.read("decisions", integer_in(0..=100_000));
     Explain {
         decisions: decisions.unwrap_or_default(),
         header: table.read("header", text_as(header)),
     }
 }
 
-/// Fields of answers that others read a meaning from.
-const TAKEN: &[&str] = &[
+/// Fields of responses that have another meaning.
+const RESERVED: &[&str] = &[
     "cache-control",
     "connection",
     "content-encoding",
@@ -39,10 +39,10 @@ const TAKEN: &[&str] = &[
     "via",
 ];
 
-fn header(text: &str) -> Reading<HeaderName> {
+fn header(text: &str) -> Parsed<HeaderName> {
     let form = "must be the name of a header field, such as \"x-equipoise-decision\"";
     let name = text.to_ascii_lowercase();
-    if TAKEN.contains(&name.as_str()) {
+    if RESERVED.contains(&name.as_str()) {
         return Err(format!("{form}; `{text}` means something else"));
     }
     let is_short = name.len() <= 64;

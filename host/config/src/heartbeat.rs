@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::Heartbeat;
 use super::name;
 use super::table::Table;
-use super::value::{Reading, text_as};
+use super::value::{Parsed, text_as};
 
 pub(super) const KEYS: &[&str] = &["listen", "from", "path"];
 
@@ -29,7 +29,7 @@ pub(super) fn read_heartbeat(file: &Table<'_>) -> Option<Heartbeat> {
     })
 }
 
-/// Refuses what would hear nothing.
+/// Refuses a section that would receive nothing.
 fn check_without_admin(table: &Table<'_>) {
     if table.has("path") {
         let remedy = "is a path of the admin listener: write [admin] with its address, too";
@@ -44,7 +44,7 @@ fn read_from(table: &Table<'_>) -> Option<Vec<IpNet>> {
     if !table.has("from") {
         return None;
     }
-    // An empty list would let nobody in.
+    // An empty list would allow no sender.
     table.read(
         "from",
         not_empty(", or be left out for the members' addresses"),
@@ -53,7 +53,7 @@ fn read_from(table: &Table<'_>) -> Option<Vec<IpNet>> {
 }
 
 /// Refuses a list without networks; `or` is what else would be right.
-pub(super) fn not_empty(or: &str) -> impl Fn(&DeValue<'_>) -> Reading<()> {
+pub(super) fn not_empty(or: &str) -> impl Fn(&DeValue<'_>) -> Parsed<()> {
     move |list| match list.as_array() {
         Some(networks) if networks.is_empty() => {
             Err(format!("must name a network, such as {NETWORKS}{or}"))
@@ -67,13 +67,13 @@ pub(super) fn networks(table: &Table<'_>, key: &str) -> Vec<IpNet> {
     table.list(key, NETWORKS, text_as(network))
 }
 
-fn address(text: &str) -> Reading<SocketAddr> {
+fn address(text: &str) -> Parsed<SocketAddr> {
     let remedy = "must be the IP address of a multicast group or of this machine and a port, such as \"239.0.0.1:27999\"";
     text.parse().map_err(|_| remedy.to_owned())
 }
 
 /// `10.0.0.0/8`, or an address alone. IPv4 mapped into IPv6 is taken as IPv4, as it is in the addresses of senders.
-pub(super) fn network(text: &str) -> Reading<IpNet> {
+pub(super) fn network(text: &str) -> Parsed<IpNet> {
     let form = "must be an IP network or address, such as \"10.0.0.0/8\" or \"127.0.0.1\"";
     let address = text.parse().map(|address: IpAddr| IpNet::from(address));
     let network: IpNet = address

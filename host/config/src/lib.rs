@@ -18,10 +18,11 @@ use regex::bytes::Regex;
 
 mod access_log;
 mod admin;
-mod apache;
 mod balancer;
 mod check;
+mod collector;
 mod compiler;
+mod diagnostic;
 mod explain;
 mod heartbeat;
 mod limits;
@@ -29,21 +30,20 @@ mod listener;
 mod manager;
 mod member;
 mod method;
-mod mistake;
 mod name;
 mod outlier;
 mod plugin;
 mod read;
 mod reference;
-mod report;
 mod resolver;
 mod route;
 pub mod source;
 mod sticky;
-mod syntax;
 mod table;
 mod tls;
+mod toml_recovery;
 mod traces;
+mod unsupported_apache;
 mod upgrade;
 mod url;
 mod value;
@@ -51,9 +51,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use member::Place;
-pub use mistake::member_of_key;
-pub use mistake::{Mistake, Mistakes};
+pub use diagnostic::member_of_key;
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use member::MemberLocation;
 pub use route::{HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
 pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
@@ -73,9 +73,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where clients connect to; at least one.
     pub listeners: Vec<Listener>,
-    /// Where heartbeats come from. Default: they are not heard.
+    /// Where heartbeats come from. Default: none are received.
     pub heartbeat: Option<Heartbeat>,
-    /// Where those connect to who run the site. Default: nowhere.
+    /// The listener for operators. Default: none.
     pub admin: Option<Admin>,
     /// How members' names become addresses.
     pub resolver: Resolver,
@@ -150,10 +150,10 @@ pub struct Limits {
     pub keepalive_timeout: Duration,
     /// `client-timeout`: how long a client may stall within a body it sends or receives. Default 60 s.
     pub client_timeout: Duration,
-    /// `client-rate`: bytes a second that a client has to send of a body, or take of an answer, on average over the time that
+    /// `client-rate`: bytes a second that a client has to send of a body, or take of a response, on average over the time that
     /// we wait for it; the first 10 s are not looked at. 0 for off. Default 240.
     pub client_rate: usize,
-    /// `half-close`: how long a client that has closed its sending side still gets its answer. Default 10 s; 0 for not at all.
+    /// `half-close`: how long a client that has closed its sending side still gets its response. Default 10 s; 0 for not at all.
     pub half_close: Duration,
     /// `handshake-timeout`: how long a client may take for its PROXY header and its TLS handshake. Default 10 s.
     pub handshake_timeout: Duration,
@@ -162,8 +162,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of messages, of clients and of members.
-    pub fn of_messages(&self) -> equipoise_http::Limits {
+    /// The limits of messages, of clients and of members.
+    pub fn message_limits(&self) -> equipoise_http::Limits {
         let bytes = u32::try_from(self.header_size).unwrap_or(u32::MAX);
         let fields = u16::try_from(self.headers).unwrap_or(u16::MAX);
         equipoise_http::Limits {
@@ -199,22 +199,22 @@ pub struct Listener {
     /// `tls`: clients come by TLS. Default: they do not.
     pub tls: Option<ServerTls>,
     /// `proxy-protocol`: the networks whose connections begin with a PROXY header, version 1 or 2, which says where the client
-    /// is. Whoever else connects must not send one. Default: none.
+    /// is. Other clients must not send one. Default: none.
     pub proxy_from: Vec<IpNet>,
-    /// `https-redirect`: every request is answered with the same URL at `https` and this port. Default: none is.
+    /// `https-redirect`: every request is redirected to the same URL at `https` and this port. Default: none is.
     pub https_redirect: Option<u16>,
 }
 
 /// `[resolver]`: how members' names become addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolver {
-    /// `nameservers`: who is asked. Default: those of the system.
+    /// `nameservers`: the name servers. Default: those of the system.
     pub nameservers: Vec<SocketAddr>,
-    /// `timeout`: how long a question may take. Default 5 s.
+    /// `timeout`: how long a query may take. Default 5 s.
     pub timeout: Duration,
-    /// `min-ttl`: how long an answer counts at least. Default 1 s.
+    /// `min-ttl`: how long a record is cached at least. Default 1 s.
     pub min_ttl: Duration,
-    /// `max-ttl`: how long an answer counts at most. Default 1 h.
+    /// `max-ttl`: how long a record is cached at most. Default 1 h.
     pub max_ttl: Duration,
 }
 
@@ -229,7 +229,7 @@ impl Default for Resolver {
     }
 }
 
-/// `[heartbeat]`: how members tell of their idle slots.
+/// `[heartbeat]`: how members report their idle slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// `listen`: where datagrams come to, a multicast group or an address of this machine; port 0 takes a free one.
@@ -241,14 +241,14 @@ pub struct Heartbeat {
     pub path: String,
 }
 
-/// `[admin]`: the listener for those who run the site.
+/// `[admin]`: the listener for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Where they connect to.
     pub address: AdminAddress,
-    /// What those who ask must know: the content of `token-file`. Required where others than this machine can ask.
+    /// The bearer token: the content of `token-file`. Required unless the address is loopback.
     pub token: Option<Token>,
-    /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
+    /// `hosts`: names that requests may have in `Host`, besides addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
     /// `persist`: the file that keeps run-time changes over restarts; relative to the configuration file. Default: they last
     /// until the program ends.
@@ -278,18 +278,18 @@ impl std::fmt::Display for AdminAddress {
 pub struct Explain {
     /// `decisions`: so many are kept, the last ones. Default 0: none; up to 100 000.
     pub decisions: usize,
-    /// `header`: the field of answers that has the decision's id. Default: none.
+    /// `header`: the field of responses that has the decision's id. Default: none.
     pub header: Option<HeaderName>,
 }
 
 /// `[traces]`: requests are traced, as W3C Trace Context and OpenTelemetry have it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traces {
-    /// `endpoint`: the collector that is told of spans. Default: none, `traceparent` alone is passed on.
+    /// `endpoint`: the collector that spans are exported to. Default: none, `traceparent` alone is passed on.
     pub endpoint: Option<TraceEndpoint>,
-    /// `sample`: such a part of the traces that begin here is told of. Default 0.1; 0 to 1.
+    /// `sample`: the part of the traces that begin here that is exported. Default 0.1; 0 to 1.
     pub sample: f64,
-    /// `service`: what the collector knows us as. Default `equipoise`.
+    /// `service`: the service name in spans. Default `equipoise`.
     pub service: String,
 }
 
@@ -311,7 +311,7 @@ pub struct TraceEndpoint {
 pub struct Manager {
     /// `path`: where it is, before any route. Default `/balancer-manager`.
     pub path: String,
-    /// `hosts`: names that it may be asked by, besides addresses and `localhost`; in lower case.
+    /// `hosts`: names that requests may have in `Host`, besides addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
     /// `require`: whether clients of this machine may, whose requests no proxy has forwarded. Default: they alone.
     pub local: bool,
@@ -364,14 +364,14 @@ pub struct Route {
     pub forwarded: Forwarding,
     /// `via`: what becomes of `Via`. Default off, as Apache.
     pub via: Via,
-    /// `rewrite-location`: turn members' addresses in Location, Content-Location, URI, Link and Refresh into ours. Default true.
+    /// `rewrite-location`: turn members' addresses in Location, Content-Location, URI, Link and Refresh into the proxy's. Default true.
     pub rewrite_location: bool,
     /// `cookie-domain`: domains of members' cookies and what replaces them, besides the members' own host names.
     pub cookie_domain: Vec<(String, String)>,
     /// `cookie-path`: path prefixes of members' cookies and what replaces them, besides the member path itself.
     pub cookie_path: Vec<(String, String)>,
     /// `options-asterisk`: `OPTIONS *` for this route's hosts goes to its balancer. Only with path `/`. Default false: it is
-    /// answered without asking a member.
+    /// answered by the proxy itself.
     pub options_asterisk: bool,
 }
 
@@ -405,9 +405,9 @@ fn comma_separated(parts: &[impl ToString]) -> String {
 /// What becomes of header fields that tell members about the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forwarding {
-    /// Our part is added behind what the client sent.
+    /// The proxy's part is added behind what the client sent.
     Append,
-    /// What the client sent is dropped and our part sent.
+    /// What the client sent is dropped and the proxy's part sent.
     Replace,
     /// What the client sent passes as it is.
     Off,
@@ -418,9 +418,9 @@ pub enum Forwarding {
 /// What becomes of the fields of one client that tell about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardingAction {
-    /// Our part is added behind what the client sent.
+    /// The proxy's part is added behind what the client sent.
     Append,
-    /// What the client sent is removed and our part sent.
+    /// What the client sent is removed and the proxy's part sent.
     Replace,
     /// What the client sent is removed.
     Remove,
@@ -453,7 +453,7 @@ impl Route {
         self.forwarding_action(&self.forwarded, client)
     }
 
-    /// Where either of the two says whom to trust, nothing of others passes that tells about a client.
+    /// Where either of the two names trusted networks, other clients' fields of both kinds are removed.
     #[inline]
     fn forwarding_action(&self, forwarding: &Forwarding, client: IpAddr) -> ForwardingAction {
         let is_trusted = || self.x_forwarded.trusts(client) && self.forwarded.trusts(client);
@@ -473,7 +473,7 @@ impl Route {
 pub enum Via {
     /// It passes as it is.
     Off,
-    /// Our hop is added to requests and responses.
+    /// The proxy's hop is added to requests and responses.
     On,
     /// It is removed from requests.
     Block,
@@ -556,15 +556,15 @@ pub struct Balancer {
     pub method: Method,
     /// How sessions are found in requests: `stickysession` with `stickysessionsep` and `scolonpathdelim`.
     pub sticky: Option<Sticky>,
-    /// `sticky-cookie`: a cookie of ours that keeps the session at its member.
+    /// `sticky-cookie`: a cookie that the proxy sets to keep the session at its member.
     pub sticky_cookie: Option<StickyCookie>,
     /// `maxattempts`: how often a request is tried again after its first try. Default: members − 1.
     pub max_attempts: usize,
     /// `timeout`: how long a request waits for an eligible member. Default zero: not at all.
     pub timeout: Duration,
-    /// `retry-on`: answers and failures after which a request with an idempotent method goes to another member.
+    /// `retry-on`: responses and failures after which a request with an idempotent method goes to another member.
     pub retry_on: RetryOn,
-    /// `request-timeout`: time from a request's head to the head of its answer, over all tries. Default: no bound.
+    /// `request-timeout`: time from a request's head to the head of its response, over all tries. Default: no bound.
     pub request_timeout: Option<Duration>,
     /// `retry-budget`: retries as a part of requests, in percent. Default 20 %; `None` for no bound.
     pub retry_budget: Option<u8>,
@@ -572,8 +572,8 @@ pub struct Balancer {
     pub replay_buffer: usize,
     /// `outlier`: when members whose live requests fail are left out. Default: never.
     pub outlier: Option<Outlier>,
-    /// `health`: the plugin that judges who is healthy, as an index into [`Config::plugins`]. Default: the built-in rule.
-    pub judge: Option<usize>,
+    /// `health`: the plugin that decides which members are healthy, as an index into [`Config::plugins`]. Default: the built-in rule.
+    pub health_plugin: Option<usize>,
     /// The members in the order of the file; at least one.
     pub members: Vec<Member>,
 }
@@ -589,7 +589,7 @@ pub struct Outlier {
     pub min_requests: u32,
     /// `window`: what the rate is taken over. Default 10 s.
     pub window: Duration,
-    /// `statuses`: answers that count as failures, besides no answer at all. Default 500 to 599.
+    /// `statuses`: responses that count as failures, besides no response at all. Default 500 to 599.
     pub statuses: Vec<RangeInclusive<u16>>,
     /// `eject`: how long a member is left out the first time; twice as long each time after that. Default 30 s.
     pub eject: Duration,
@@ -603,19 +603,19 @@ pub struct Outlier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// `"byrequests"`: one of the built-in methods.
-    Builtin(Builtin),
+    Builtin(BuiltinMethod),
     /// `{ plugin = "NAME" }`: a plugin, with a method for the requests it does not decide.
     Plugin {
         /// Index into [`Config::plugins`].
         plugin: usize,
         /// `fallback`: decides where the plugin does not: when it leaves it so, and on any fault. Default byrequests.
-        fallback: Builtin,
+        fallback: BuiltinMethod,
     },
 }
 
 /// The built-in load balancing methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Builtin {
+pub enum BuiltinMethod {
     /// By the number of requests.
     Byrequests,
     /// By the bytes sent and received.
@@ -626,7 +626,7 @@ pub enum Builtin {
     Heartbeat,
 }
 
-impl Builtin {
+impl BuiltinMethod {
     /// The word for it in configurations.
     pub fn word(self) -> &'static str {
         match self {
@@ -641,14 +641,14 @@ impl Builtin {
 /// How sticky sessions work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sticky {
-    /// `stickysession`: who finds the session of a request.
+    /// `stickysession`: how the session of a request is found.
     pub source: SessionSource,
-    /// `stickysessionsep`: what stands before the route, in sessions found by their names and in the cookie of ours;
+    /// `stickysessionsep`: what stands before the route, in sessions found by their names and in `sticky-cookie`;
     /// `None` (`"Off"`): the whole value is the route. Default `.`.
     pub separator: Option<char>,
 }
 
-/// `stickysession`: who finds the session of a request.
+/// `stickysession`: how the session of a request is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionSource {
     /// `"COOKIE|parameter"`: it stands in a cookie or a URL parameter.
@@ -710,7 +710,7 @@ pub enum Secure {
 pub struct RetryOn {
     /// Response statuses.
     pub statuses: Vec<u16>,
-    /// `"timeout"`: the member did not answer in time.
+    /// `"timeout"`: the member did not respond in time.
     pub timeout: bool,
 }
 
@@ -729,7 +729,7 @@ pub struct Member {
     pub port: u16,
     /// The URL's path, without a slash at its end: `""` or `/base`.
     pub path: String,
-    /// `timeout`: how long the member may take to answer, and stall within a body. Default 60 s.
+    /// `timeout`: how long the member may take to respond, and stall within a body. Default 60 s.
     pub timeout: Duration,
     /// `connectiontimeout`. Default 1 s.
     pub connection_timeout: Duration,
@@ -817,16 +817,16 @@ pub struct Check {
 pub enum CheckKind {
     /// A connection that is made.
     Tcp,
-    /// A request that is answered as expected.
+    /// A request whose response is as expected.
     Http(HttpCheck),
     /// A service of gRPC that says that it serves.
     Grpc(GrpcCheck),
 }
 
-/// The call of a check: of `grpc.health.v1.Health/Check`. The member speaks HTTP/2, or is asked whether it does.
+/// The call of a check: of `grpc.health.v1.Health/Check`. The member speaks HTTP/2, or ALPN says whether it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrpcCheck {
-    /// `hcservice`: who is asked for. Default: the empty name, which stands for the server as a whole.
+    /// `hcservice`: the service. Default: the empty name, which stands for the server as a whole.
     pub service: String,
     /// `hchost`: the authority. Default: the member's.
     pub host: String,
@@ -834,22 +834,22 @@ pub struct GrpcCheck {
     pub headers: Vec<(String, String)>,
 }
 
-/// The request of a check, and what its answer must be.
+/// The request of a check, and what its response must be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpCheck {
     /// The method without its version.
     pub method: CheckMethod,
     /// HTTP/1.0, or HTTP/1.1 with the methods that end in `11`.
     pub version: Version,
-    /// What is asked for: the member's path and `hcuri`, or `*`.
+    /// The request target: the member's path and `hcuri`, or `*`.
     pub target: String,
     /// `hchost`: what goes into `Host`. Default: the member's authority.
     pub host: String,
     /// `hcheaders`: more fields of the request. At most 32; default none.
     pub headers: Vec<(String, String)>,
-    /// `hcexpect`: what the answer must be.
+    /// `hcexpect`: what the response must be.
     pub expect: Expect,
-    /// `hcreport`: names, in lower case, of the answer's fields that judges are handed. At most 16; default none.
+    /// `hcreport`: names, in lower case, of the response's fields that health plugins get. At most 16; default none.
     pub report: Vec<String>,
 }
 
@@ -864,7 +864,7 @@ pub enum CheckMethod {
     Get,
 }
 
-/// `hcexpect`: what an answer must be; all of it.
+/// `hcexpect`: what a response must be; all of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expect {
     /// `status`: one of these. Default 200 to 399.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Limits;
 use super::table::Table;
-use super::value::{duration, size, some_time, whole};
+use super::value::{duration, integer_in, positive_duration, size};
 
 pub(super) const KEYS: &[&str] = &[
     "connections",
@@ -20,7 +20,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// The largest `client-rate`, in bytes a second.
-const FASTEST: usize = 1 << 20;
+const MAX_CLIENT_RATE: usize = 1 << 20;
 
 /// Reads `[limits]` out of the file.
 pub(super) fn read_limits(file: &Table<'_>) -> Limits {
@@ -28,16 +28,16 @@ pub(super) fn read_limits(file: &Table<'_>) -> Limits {
     let Some(table) = file.table("limits", KEYS) else {
         return default;
     };
-    let connections = table.read("connections", whole(1..=1_000_000));
+    let connections = table.read("connections", integer_in(1..=1_000_000));
     let header_size = table.read("header-size", size(8 * 1024..=1024 * 1024));
-    let headers = table.read("headers", whole(1..=1000));
-    let header_timeout = table.read("header-timeout", some_time);
-    let keepalive_timeout = table.read("keepalive-timeout", some_time);
-    let client_timeout = table.read("client-timeout", some_time);
-    let client_rate = table.read("client-rate", size(0..=FASTEST));
+    let headers = table.read("headers", integer_in(1..=1000));
+    let header_timeout = table.read("header-timeout", positive_duration);
+    let keepalive_timeout = table.read("keepalive-timeout", positive_duration);
+    let client_timeout = table.read("client-timeout", positive_duration);
+    let client_rate = table.read("client-rate", size(0..=MAX_CLIENT_RATE));
     let half_close = table.read("half-close", duration(Duration::ZERO));
-    let handshake_timeout = table.read("handshake-timeout", some_time);
-    let streams = table.read("streams", whole(1..=10_000));
+    let handshake_timeout = table.read("handshake-timeout", positive_duration);
+    let streams = table.read("streams", integer_in(1..=10_000));
     Limits {
         connections: connections.unwrap_or(default.connections),
         header_size: header_size.unwrap_or(default.header_size),

@@ -9,7 +9,7 @@ use super::Listener;
 use super::heartbeat::{networks, not_empty};
 use super::table::Table;
 use super::tls::read_server_tls;
-use super::value::{Reading, text_as, whole};
+use super::value::{Parsed, integer_in, text_as};
 
 pub(super) const KEYS: &[&str] = &["address", "tls", "proxy-protocol", "https-redirect"];
 
@@ -19,7 +19,7 @@ pub(super) const PROXY_KEYS: &[&str] = &["from"];
 /// Reads every `[[listen]]` out of the file at `path`, to whose folder certificates are relative.
 pub(super) fn read_listeners(file: &Table<'_>, path: &Path) -> Vec<Listener> {
     let mut listeners: Vec<(Listener, usize)> = Vec::new();
-    let tables = file.some_tables("listen", KEYS, "address = \"0.0.0.0:8080\"");
+    let tables = file.required_tables("listen", KEYS, "address = \"0.0.0.0:8080\"");
     for table in tables {
         let Some(listener) = read_listener(&table, path) else {
             continue;
@@ -28,7 +28,7 @@ pub(super) fn read_listeners(file: &Table<'_>, path: &Path) -> Vec<Listener> {
         let same = listeners.iter().find(|(other, _)| other.address == address);
         match same {
             Some((_, line)) if address.port() != 0 => {
-                table.refuse("address", format!("is listened on already, by line {line}"));
+                table.refuse("address", format!("is already a listener, at line {line}"));
             }
             _ => listeners.push((listener, table.line("address"))),
         }
@@ -50,7 +50,7 @@ fn read_listener(table: &Table<'_>, path: &Path) -> Option<Listener> {
     let address = table.require("address", why, text_as(address));
     let tls = read_server_tls(table, path);
     let proxy_from = read_proxy_from(table);
-    let https_redirect = table.read("https-redirect", whole(1..=u16::MAX));
+    let https_redirect = table.read("https-redirect", integer_in(1..=u16::MAX));
     if table.has("tls") && table.has("https-redirect") {
         let remedy =
             "does nothing beside tls: write it in the [[listen]] that clients come to without TLS";
@@ -64,7 +64,7 @@ fn read_listener(table: &Table<'_>, path: &Path) -> Option<Listener> {
     })
 }
 
-/// Who sends PROXY headers.
+/// The networks that send PROXY headers.
 fn read_proxy_from(listener: &Table<'_>) -> Vec<IpNet> {
     let Some(table) = listener.table("proxy-protocol", PROXY_KEYS) else {
         return Vec::new();
@@ -76,7 +76,7 @@ fn read_proxy_from(listener: &Table<'_>) -> Vec<IpNet> {
     }
 }
 
-pub(super) fn address(text: &str) -> Reading<SocketAddr> {
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let remedy = "must be an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
     text.parse().map_err(|_| remedy.to_owned())
 }

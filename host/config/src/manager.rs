@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use super::heartbeat::network;
 use super::name;
 use super::table::Table;
-use super::value::{Reading, text, text_as};
+use super::value::{Parsed, text, text_as};
 use super::{Admin, Manager};
 
 pub(super) const KEYS: &[&str] = &["path", "hosts", "require"];
@@ -16,11 +16,11 @@ const REQUIRE: &str = "[\"local\", \"10.0.0.0/8\", \"token\"]";
 
 /// Who may use the manager.
 enum Rule {
-    /// Those of this machine.
+    /// Clients on this machine.
     Local,
-    /// Those of this network.
+    /// Clients of this network.
     Network(IpNet),
-    /// Those who know the admin token.
+    /// Clients that send the admin token.
     Token,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn read_manager(file: &Table<'_>, admin: Option<&Admin>) -> Option<Ma
     table.read("require", not_empty);
     let requires_token = rules.iter().any(|rule| matches!(rule, Rule::Token));
     if requires_token && admin.is_none_or(|admin| admin.token.is_none()) {
-        let remedy = "names a token that nobody has: write [admin] with its token-file, too";
+        let remedy = "needs an admin token: write [admin] with its token-file, too";
         table.refuse_dangling("require", remedy);
     }
     let is_local = |rule: &Rule| matches!(rule, Rule::Local);
@@ -51,22 +51,24 @@ pub(super) fn read_manager(file: &Table<'_>, admin: Option<&Admin>) -> Option<Ma
     })
 }
 
-fn not_empty(list: &DeValue<'_>) -> Reading<()> {
+fn not_empty(list: &DeValue<'_>) -> Parsed<()> {
     match list.as_array() {
-        Some(rules) if rules.is_empty() => Err(format!("must say who may, such as {REQUIRE}")),
+        Some(rules) if rules.is_empty() => Err(format!(
+            "must not be empty: write who may use the manager, such as {REQUIRE}"
+        )),
         _ => Ok(()),
     }
 }
 
 /// A path that is not the root: there have to be others.
-fn mount(text: &str) -> Reading<String> {
+fn mount(text: &str) -> Parsed<String> {
     match name::path(text)? {
         path if path == "/" => Err("must have a segment, such as \"/balancer-manager\"".to_owned()),
         path => Ok(path),
     }
 }
 
-fn rule(value: &DeValue<'_>) -> Reading<Rule> {
+fn rule(value: &DeValue<'_>) -> Parsed<Rule> {
     match text(value)? {
         "token" => Ok(Rule::Token),
         "local" => Ok(Rule::Local),

@@ -8,15 +8,15 @@ use std::time::Duration;
 use equipoise_balancer::{MemberSettings, Status};
 use toml::de::DeValue;
 
-use super::check::{self, Said, Template, read_checks};
+use super::check::{self, PartialCheck, Template, read_checks};
 use super::name;
 use super::table::{Table, TextBounds};
 use super::tls::read_client_tls;
 use super::upgrade::read_upgrade;
 use super::url::{MemberUrl, Scheme, member_url};
 use super::value::{
-    DAY, Reading, choice, duration, duration_within, integer, some_time, switch, text, text_as,
-    whole,
+    DAY, Parsed, boolean, choice, duration, duration_within, integer, integer_in,
+    positive_duration, text, text_as,
 };
 use super::{ClientTls, Member, Protocol, ProxyVersion};
 
@@ -49,13 +49,13 @@ pub(super) const OWN_KEYS: &[&str] = &[
 const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
 
 /// The most requests in flight that `max` may allow.
-const MOST_IN_FLIGHT: usize = 1_000_000;
+const MAX_IN_FLIGHT: usize = 1_000_000;
 
 const PROXY_VERSIONS: &[(&str, ProxyVersion)] =
     &[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
 
 /// Keys about addresses and ports, which a socket file has not.
-const ABOUT_TCP: [&str; 2] = ["hcport", "keepalive"];
+const TCP_KEYS: [&str; 2] = ["hcport", "keepalive"];
 
 const METADATA: TextBounds = TextBounds {
     entries: 32,
@@ -68,7 +68,7 @@ pub(super) fn read_members(
     templates: &[Template<'_>],
     path: &Path,
 ) -> Vec<Member> {
-    let tables = balancer.some_tables("member", &KEYS, "url = \"http://…\"");
+    let tables = balancer.required_tables("member", &KEYS, "url = \"http://…\"");
     let checks = read_checks(balancer, &tables, templates);
     let slow_start = balancer.read("slow-start", duration(Duration::ZERO));
     let mut members = Vec::new();
@@ -81,14 +81,14 @@ pub(super) fn read_members(
         }
         members.push((table, member));
     }
-    check_places(&members);
+    check_duplicates(&members);
     check_routes(balancer, &tables);
     members.into_iter().map(|(_, member)| member).collect()
 }
 
-/// Where a member is, and what is spoken there.
+/// The address of a member and its protocol: what identifies it across reloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place<'member> {
+pub struct MemberLocation<'member> {
     protocol: Protocol,
     is_tls: bool,
     socket: Option<&'member Path>,
@@ -103,9 +103,9 @@ impl Member {
         !self.disable_reuse && self.proxy_header.is_none()
     }
 
-    /// Where it is: members are known by that.
-    pub fn place(&self) -> Place<'_> {
-        Place {
+    /// What identifies it across reloads.
+    pub fn location(&self) -> MemberLocation<'_> {
+        MemberLocation {
             protocol: self.protocol,
             is_tls: self.is_tls(),
             socket: self.socket.as_deref(),
@@ -121,14 +121,14 @@ impl Member {
     }
 }
 
-/// Refuses members that are where another one is.
-fn check_places(members: &[(&Table<'_>, Member)]) {
+/// Refuses two members with the same location.
+fn check_duplicates(members: &[(&Table<'_>, Member)]) {
     let mut names = HashMap::new();
     for (table, member) in members {
         let name = &member.settings.name;
-        let first = names.entry(member.place()).or_insert(name);
+        let first = names.entry(member.location()).or_insert(name);
         if !std::ptr::eq(*first, name) {
-            table.refuse("url", format!("is a member already, as {first}"));
+            table.refuse("url", format!("is already a member: {first}"));
         }
     }
 }
@@ -152,31 +152,31 @@ fn check_routes(balancer: &Table<'_>, tables: &[Table<'_>]) {
     }
 }
 
-fn read_member(table: &Table<'_>, checks: Said, path: &Path) -> Option<Member> {
+fn read_member(table: &Table<'_>, checks: PartialCheck, path: &Path) -> Option<Member> {
     let why = "write where the member is, such as url = \"http://127.0.0.1:9001\"";
     let written = table.require("url", why, |value| {
         let text = text(value)?;
         Ok((text.to_owned(), member_url(text, path)?))
     });
     let timeout = table
-        .read("timeout", some_time)
+        .read("timeout", positive_duration)
         .unwrap_or(Duration::from_secs(60));
-    let connection_timeout = table.read("connectiontimeout", some_time);
+    let connection_timeout = table.read("connectiontimeout", positive_duration);
     let default_connection_timeout = timeout.min(Duration::from_secs(1));
     let acquire = table.read(
         "acquire",
         duration_within(Duration::from_millis(1)..=DAY, "ms"),
     );
     let settings = read_settings(table);
-    let ttl = table.read("ttl", some_time);
-    let ping = table.read("ping", some_time);
-    let max = table.read("max", whole(1..=MOST_IN_FLIGHT));
-    let disable_reuse = table.read("disablereuse", switch);
-    let keepalive = table.read("keepalive", switch);
+    let ttl = table.read("ttl", positive_duration);
+    let ping = table.read("ping", positive_duration);
+    let max = table.read("max", integer_in(1..=MAX_IN_FLIGHT));
+    let disable_reuse = table.read("disablereuse", boolean);
+    let keepalive = table.read("keepalive", boolean);
     let drain_timeout = table.read("drain-timeout", duration(Duration::ZERO));
     let metadata = table.texts("metadata", "{ zone = \"a\" }", &METADATA);
     let upgrade = read_upgrade(table);
-    let tunnel_timeout = table.read("tunnel-timeout", some_time);
+    let tunnel_timeout = table.read("tunnel-timeout", positive_duration);
     let proxy_header = table.read("proxy-protocol", choice(PROXY_VERSIONS));
     let tls = read_tls(table, written.as_ref().map(|(_, url)| url.scheme), path);
     let (name, url) = written?;
@@ -222,7 +222,7 @@ fn read_member(table: &Table<'_>, checks: Said, path: &Path) -> Option<Member> {
     })
 }
 
-/// How the member is spoken to by TLS, where its scheme says so.
+/// TLS of the member, where its scheme says so.
 fn read_tls(table: &Table<'_>, scheme: Option<Scheme>, path: &Path) -> Option<ClientTls> {
     let tls = read_client_tls(table, path);
     let is_tls = scheme?.is_tls();
@@ -237,7 +237,7 @@ fn read_tls(table: &Table<'_>, scheme: Option<Scheme>, path: &Path) -> Option<Cl
 
 /// Refuses what does nothing for a member at a socket file.
 fn check_socket(table: &Table<'_>, url: &MemberUrl) {
-    let useless = ABOUT_TCP.into_iter().filter(|key| table.has(key));
+    let useless = TCP_KEYS.into_iter().filter(|key| table.has(key));
     for key in useless.filter(|_| url.socket.is_some()) {
         table.refuse(
             key,
@@ -250,7 +250,7 @@ fn check_socket(table: &Table<'_>, url: &MemberUrl) {
 fn read_settings(table: &Table<'_>) -> MemberSettings {
     let default = MemberSettings::named("");
     let lbfactor = table.read("loadfactor", loadfactor);
-    let lbset = table.read("lbset", whole(0..=99));
+    let lbset = table.read("lbset", integer_in(0..=99));
     let status = table.read("status", text_as(status));
     let retry = table.read("retry", duration(Duration::ZERO));
     let slow_start = table.read("slow-start", duration(Duration::ZERO));
@@ -267,7 +267,7 @@ fn read_settings(table: &Table<'_>) -> MemberSettings {
 }
 
 /// A weight from 1 to 100, in hundredths.
-fn loadfactor(value: &DeValue<'_>) -> Reading<u32> {
+fn loadfactor(value: &DeValue<'_>) -> Parsed<u32> {
     let number = match value {
         DeValue::Integer(_) => integer(value).map(|number| number as f64),
         DeValue::Float(number) => number.as_str().parse().ok(),
@@ -279,7 +279,7 @@ fn loadfactor(value: &DeValue<'_>) -> Reading<u32> {
         .ok_or_else(|| "must be a number from 1 to 100, such as 2 or 1.5".to_owned())
 }
 
-fn status(text: &str) -> Reading<Status> {
+fn status(text: &str) -> Parsed<Status> {
     let status = text.parse::<Status>();
     status.map_err(|error| format!("{error}, such as \"+H\""))
 }

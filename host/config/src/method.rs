@@ -4,17 +4,17 @@ use toml::de::DeValue;
 
 use super::plugin::read_plugin_name;
 use super::table::Table;
-use super::value::{Reading, choice};
-use super::{Builtin, Method, Plugin};
+use super::value::{Parsed, choice};
+use super::{BuiltinMethod, Method, Plugin};
 
 /// The keys of the table that names a plugin.
 pub(super) const KEYS: &[&str] = &["plugin", "fallback"];
 
-const BUILTINS: &[(&str, Builtin)] = &[
-    ("byrequests", Builtin::Byrequests),
-    ("bytraffic", Builtin::Bytraffic),
-    ("bybusyness", Builtin::Bybusyness),
-    ("heartbeat", Builtin::Heartbeat),
+const BUILTINS: &[(&str, BuiltinMethod)] = &[
+    ("byrequests", BuiltinMethod::Byrequests),
+    ("bytraffic", BuiltinMethod::Bytraffic),
+    ("bybusyness", BuiltinMethod::Bybusyness),
+    ("heartbeat", BuiltinMethod::Heartbeat),
 ];
 
 /// Reads `lbmethod`; `None` where it is missing or wrong.
@@ -27,12 +27,12 @@ pub(super) fn read_method(balancer: &Table<'_>, plugins: &[Plugin]) -> Option<Me
     let fallback = table.read("fallback", choice(BUILTINS));
     Some(Method::Plugin {
         plugin: read_plugin_name(&table, plugins)?,
-        fallback: fallback.unwrap_or(Builtin::Byrequests),
+        fallback: fallback.unwrap_or(BuiltinMethod::Byrequests),
     })
 }
 
-/// A built-in method's word. Whoever wrote a plugin's name, or no word at all, is told how plugins are named.
-fn builtin(value: &DeValue<'_>, plugins: &[Plugin]) -> Reading<Builtin> {
+/// The name of a built-in method. For the name of a plugin, or no name at all, the error says how plugins are named.
+fn builtin(value: &DeValue<'_>, plugins: &[Plugin]) -> Parsed<BuiltinMethod> {
     choice(BUILTINS)(value).map_err(|remedy| match value.as_str() {
         Some(name) if plugins.iter().any(|plugin| plugin.name == name) => {
             format!("is no built-in method but a plugin: write {{ plugin = {name:?} }}")

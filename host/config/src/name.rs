@@ -4,24 +4,24 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::value::Reading;
+use super::value::Parsed;
 
 /// The longest path of a socket file, in bytes: what the system takes.
-const LONGEST_SOCKET: usize = 107;
+const MAX_SOCKET_PATH: usize = 107;
 
 /// A host: a name, an IPv4 address or an IPv6 address in brackets. In lower case and IPv6's short form.
-pub(super) fn host(text: &str) -> Reading<String> {
+pub(super) fn host(text: &str) -> Parsed<String> {
     let host = text.to_ascii_lowercase();
     if let Some(address) = host.strip_prefix('[') {
         let address = address.strip_suffix(']').unwrap_or_default();
         return match address.parse::<Ipv6Addr>() {
             Ok(address) => Ok(format!("[{address}]")),
-            Err(_) => Err("must hold an IPv6 address between [ and ], such as [::1]".to_owned()),
+            Err(_) => Err("must contain an IPv6 address between [ and ], such as [::1]".to_owned()),
         };
     }
     if looks_like_ipv4(&host) && host.parse::<Ipv4Addr>().is_err() {
         return Err(format!(
-            "`{text}` is no IPv4 address: four numbers from 0 to 255"
+            "`{text}` is not an IPv4 address: write four numbers from 0 to 255"
         ));
     }
     if is_host_name(&host) {
@@ -35,7 +35,7 @@ pub(super) fn host(text: &str) -> Reading<String> {
 }
 
 /// A domain of cookies: a host name. A dot before it means nothing and is dropped.
-pub(super) fn domain(text: &str) -> Reading<String> {
+pub(super) fn domain(text: &str) -> Parsed<String> {
     host(text.strip_prefix('.').unwrap_or(text))
 }
 
@@ -52,7 +52,7 @@ fn is_host_name(host: &str) -> bool {
 }
 
 /// A path: starts with `/`, runs of slashes count as one, one at the end is dropped except in `/` itself.
-pub(super) fn path(text: &str) -> Reading<String> {
+pub(super) fn path(text: &str) -> Parsed<String> {
     if !text.starts_with('/') {
         return Err(format!("must start with a slash: \"/{text}\""));
     }
@@ -63,7 +63,7 @@ pub(super) fn path(text: &str) -> Reading<String> {
     }
     if let Some(illegal) = text.chars().find(|part| !is_path_character(*part)) {
         return Err(format!(
-            "must not hold {illegal:?} as it stands: write it percent-encoded"
+            "must not contain {illegal:?} as it stands: write it percent-encoded"
         ));
     }
     if has_broken_escape(text) {
@@ -78,7 +78,7 @@ pub(super) fn path(text: &str) -> Reading<String> {
         .any(|segment| matches!(*segment, "." | ".."))
     {
         return Err(
-            "must not hold `.` or `..` as a segment: write the path they lead to".to_owned(),
+            "must not contain `.` or `..` as a segment: write the path they lead to".to_owned(),
         );
     }
     Ok(format!("/{}", segments.join("/")))
@@ -112,7 +112,7 @@ pub(super) fn is_token(text: &str) -> bool {
 }
 
 /// The name of a header field, in lower case.
-pub(super) fn field(text: &str) -> Reading<String> {
+pub(super) fn field(text: &str) -> Parsed<String> {
     if is_token(text) {
         Ok(text.to_ascii_lowercase())
     } else {
@@ -121,7 +121,7 @@ pub(super) fn field(text: &str) -> Reading<String> {
 }
 
 /// A cookie's name: a token of RFC 9110.
-pub(super) fn cookie_name(text: &str) -> Reading<String> {
+pub(super) fn cookie_name(text: &str) -> Parsed<String> {
     if is_token(text) {
         Ok(text.to_owned())
     } else {
@@ -133,10 +133,10 @@ pub(super) fn cookie_name(text: &str) -> Reading<String> {
 }
 
 /// A member's route: what a cookie's value may hold, up to 63 bytes as in Apache.
-pub(super) fn route(text: &str) -> Reading<String> {
+pub(super) fn route(text: &str) -> Parsed<String> {
     match text.chars().find(|part| !is_cookie_character(*part)) {
         Some(illegal) => Err(format!(
-            "must not hold {illegal:?}: it stands in a cookie's value"
+            "must not contain {illegal:?}: it stands in a cookie's value"
         )),
         None if (1..64).contains(&text.len()) => Ok(text.to_owned()),
         None => Err(format!("must have 1 to 63 characters, not {}", text.len())),
@@ -154,7 +154,7 @@ pub(super) fn beside(configuration: &Path, file: &str) -> PathBuf {
 }
 
 /// A file that the configuration file names and that is read; `example` stands in the mistake.
-pub(super) fn file(configuration: &Path, file: &str, example: &str) -> Reading<PathBuf> {
+pub(super) fn file(configuration: &Path, file: &str, example: &str) -> Parsed<PathBuf> {
     if file.is_empty() || file.contains('\0') {
         return Err(format!("must be a file's name, such as {example}"));
     }
@@ -162,15 +162,15 @@ pub(super) fn file(configuration: &Path, file: &str, example: &str) -> Reading<P
 }
 
 /// A socket file that the configuration file names; `example` stands in the mistake.
-pub(super) fn socket(configuration: &Path, file: &str, example: &str) -> Reading<PathBuf> {
+pub(super) fn socket(configuration: &Path, file: &str, example: &str) -> Parsed<PathBuf> {
     if file.is_empty() || file.contains('\0') {
         return Err(format!("must name a file, such as {example}"));
     }
     let file = beside(configuration, file);
     match file.as_os_str().as_bytes().len() {
-        ..=LONGEST_SOCKET => Ok(file),
+        ..=MAX_SOCKET_PATH => Ok(file),
         length => Err(format!(
-            "must be a path of {LONGEST_SOCKET} bytes at most, not {length}: the system takes no longer ones for sockets"
+            "must be a path of {MAX_SOCKET_PATH} bytes at most, not {length}: the system takes no longer ones for sockets"
         )),
     }
 }

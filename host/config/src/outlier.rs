@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Outlier;
 use super::table::Table;
-use super::value::{DAY, Reading, duration_within, percent, text_as, whole};
+use super::value::{DAY, Parsed, duration_within, integer_in, percent, text_as};
 
 pub(super) const KEYS: &[&str] = &[
     "consecutive-failures",
@@ -38,7 +38,7 @@ impl Default for Outlier {
 }
 
 impl Outlier {
-    /// The rule's settings, as the judge is given them.
+    /// The settings that the health rule is given.
     pub fn settings(&self) -> BTreeMap<String, String> {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let statuses = self.statuses.iter();
@@ -69,9 +69,9 @@ impl Outlier {
 pub(super) fn read_outlier(balancer: &Table<'_>) -> Option<Outlier> {
     let table = balancer.table("outlier", KEYS)?;
     let default = Outlier::default();
-    let consecutive_failures = table.read("consecutive-failures", whole(0..=10_000));
+    let consecutive_failures = table.read("consecutive-failures", integer_in(0..=10_000));
     let failure_rate = table.read("failure-rate", percent);
-    let min_requests = table.read("min-requests", whole(1..=1_000_000));
+    let min_requests = table.read("min-requests", integer_in(1..=1_000_000));
     let window = table.read("window", duration_within(TIME, "s"));
     let statuses = table.read("statuses", text_as(statuses));
     let eject = table.read("eject", duration_within(TIME, "s"));
@@ -91,14 +91,14 @@ pub(super) fn read_outlier(balancer: &Table<'_>) -> Option<Outlier> {
         table.refuse("max-eject", "must be no shorter than `eject`");
     }
     if outlier.consecutive_failures == 0 && outlier.failure_rate == 0 {
-        let remedy = "finds nothing with both consecutive-failures and failure-rate off: set one, or leave `outlier` out";
+        let remedy = "detects nothing with both consecutive-failures and failure-rate off: set one, or leave `outlier` out";
         table.refuse_whole(remedy);
     }
     Some(outlier)
 }
 
 /// Statuses and ranges of them between commas.
-pub(super) fn statuses(text: &str) -> Reading<Vec<RangeInclusive<u16>>> {
+pub(super) fn statuses(text: &str) -> Parsed<Vec<RangeInclusive<u16>>> {
     let status = |text: &str| {
         let status = text.trim().parse().ok()?;
         (100..=599).contains(&status).then_some(status)

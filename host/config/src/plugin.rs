@@ -11,7 +11,7 @@ use super::name;
 use super::reference::read_reference;
 use super::table::{Table, TextBounds};
 use super::value::{
-    Reading, choice, duration_within, percent_within, size, switch, text_as, whole,
+    Parsed, boolean, choice, duration_within, integer_in, percent_within, size, text_as,
 };
 use super::{Instances, Plugin};
 
@@ -38,13 +38,13 @@ const SETTINGS: TextBounds = TextBounds {
 };
 
 /// Header fields that plugins do not see unless the operator says so: what is in them lets others act as the client.
-const HIDDEN: [&str; 2] = ["authorization", "proxy-authorization"];
+const DEFAULT_HIDDEN: [&str; 2] = ["authorization", "proxy-authorization"];
 
 /// The most names in `hide-headers`.
-const MOST_HIDDEN: usize = 64;
+const MAX_HIDDEN: usize = 64;
 
 /// What `memory` may be, in bytes.
-const MEMORY: RangeInclusive<usize> = 1 << 20..=Plugin::MOST_MEMORY;
+const MEMORY: RangeInclusive<usize> = 1 << 20..=Plugin::MAX_MEMORY;
 
 /// What it may be with `memory-unlimited`.
 const UNLIMITED_MEMORY: RangeInclusive<usize> = 1 << 20..=1 << 30;
@@ -64,13 +64,13 @@ impl Plugin {
             cpu_budget: 10,
             max_faults: 5,
             instances: Instances::default(),
-            hide_headers: HIDDEN.map(str::to_owned).to_vec(),
+            hide_headers: DEFAULT_HIDDEN.map(str::to_owned).to_vec(),
         }
     }
 
     /// The most bytes that `memory` may be without `memory-unlimited`. A bulk operation on more takes longer than most
     /// deadlines.
-    pub const MOST_MEMORY: usize = 256 << 20;
+    pub const MAX_MEMORY: usize = 256 << 20;
 
     /// Whether the header field of this name, in whatever case, is hidden from the plugin.
     pub fn hides(&self, header: &str) -> bool {
@@ -105,11 +105,11 @@ pub(super) fn read_plugins(file: &Table<'_>, path: &Path) -> Vec<Plugin> {
 fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
     let why = "write which component it is, such as file = \"plugins/canary.wasm\"";
     let file = table.require("file", why, text_as(|file| component(file, path)));
-    let is_unlimited = table.read("memory-unlimited", switch).unwrap_or(false);
+    let is_unlimited = table.read("memory-unlimited", boolean).unwrap_or(false);
     let memory = table.read("memory", memory(is_unlimited));
     let deadline = table.read("deadline", duration_within(DEADLINE, "ms"));
     let cpu_budget = table.read("cpu-budget", percent_within(1..=100));
-    let max_faults = table.read("max-faults", whole(1..=1000));
+    let max_faults = table.read("max-faults", integer_in(1..=1000));
     let instances = table.read("instances", choice(INSTANCES));
     // The place of a plugin is what balancers know it by: one whose file is wrong keeps it.
     let default = Plugin::new(name, file.unwrap_or_default());
@@ -126,7 +126,7 @@ fn read_plugin(name: &str, table: &Table<'_>, path: &Path) -> Plugin {
 }
 
 /// Reads `memory`, beside a `memory-unlimited`.
-fn memory(is_unlimited: bool) -> impl Fn(&DeValue<'_>) -> Reading<usize> {
+fn memory(is_unlimited: bool) -> impl Fn(&DeValue<'_>) -> Parsed<usize> {
     move |value| match is_unlimited {
         true => size(UNLIMITED_MEMORY)(value),
         false => size(MEMORY)(value).map_err(|remedy| match size(UNLIMITED_MEMORY)(value) {
@@ -143,17 +143,17 @@ fn read_hide_headers(table: &Table<'_>) -> Option<Vec<String>> {
         return None;
     }
     let names = table.list(KEY, "[\"authorization\"]", text_as(name::field));
-    if names.len() > MOST_HIDDEN {
+    if names.len() > MAX_HIDDEN {
         let count = names.len();
         table.refuse(
             KEY,
-            format!("must have at most {MOST_HIDDEN} names, not {count}"),
+            format!("must have at most {MAX_HIDDEN} names, not {count}"),
         );
     }
     Some(names)
 }
 
-fn component(file: &str, path: &Path) -> Reading<PathBuf> {
+fn component(file: &str, path: &Path) -> Parsed<PathBuf> {
     name::file(path, file, "\"plugins/canary.wasm\"")
 }
 

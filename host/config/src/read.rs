@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use super::access_log::read_access_log;
 use super::admin::read_admin;
 use super::balancer::read_balancers;
+use super::collector::Collector;
 use super::compiler::read_compiler;
 use super::explain::read_explain;
 use super::heartbeat::read_heartbeat;
@@ -18,14 +19,13 @@ use super::limits::read_limits;
 use super::listener::read_listeners;
 use super::manager::read_manager;
 use super::plugin::read_plugins;
-use super::report::Report;
 use super::resolver::read_resolver;
 use super::route::read_routes;
-use super::syntax::sound_part;
 use super::table::Table;
+use super::toml_recovery::recover;
 use super::traces::read_traces;
-use super::value::{choice, duration, whole};
-use super::{Config, Mistakes, Start};
+use super::value::{choice, duration, integer_in};
+use super::{Config, Diagnostics, Start};
 use equipoise_file_watch::{self as file_watch, Unreadable};
 
 pub(super) const KEYS: &[&str] = &[
@@ -51,14 +51,14 @@ pub(super) const KEYS: &[&str] = &[
 const STARTS: &[(&str, Start)] = &[("at-once", Start::AtOnce), ("wait", Start::Wait)];
 
 /// The largest file that is read, in bytes.
-const LARGEST: u64 = 16 * 1024 * 1024;
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 impl Config {
     /// Reads a configuration file of up to 16 MiB.
     ///
     /// # Errors
     /// Every mistake in the file, or why it could not be read.
-    pub fn read(path: &Path) -> Result<Self, Mistakes> {
+    pub fn read(path: &Path) -> Result<Self, Diagnostics> {
         Self::parse(&Self::read_text(path)?, path)
     }
 
@@ -66,8 +66,8 @@ impl Config {
     ///
     /// # Errors
     /// Why it could not be read.
-    pub fn read_text(path: &Path) -> Result<String, Mistakes> {
-        let bytes = read_bytes(path).map_err(|error| Mistakes::unreadable(path, error))?;
+    pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
+        let bytes = read_bytes(path).map_err(|error| Diagnostics::unreadable(path, error))?;
         Self::text_of(bytes, path)
     }
 
@@ -75,9 +75,9 @@ impl Config {
     ///
     /// # Errors
     /// It is too large, or not UTF-8: where.
-    pub fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, Mistakes> {
-        if bytes.len() as u64 > LARGEST {
-            return Err(Mistakes::unreadable(path, too_large()));
+    pub fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, Diagnostics> {
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(Diagnostics::unreadable(path, too_large()));
         }
         String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))
     }
@@ -87,13 +87,13 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in the text.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
-        let mut report = Report::new(text);
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Diagnostics> {
+        let mut report = Collector::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
         let config = if errors.is_empty() {
             Some(read_document(document.get_ref(), &report, path))
         } else {
-            let sound = sound_part(text, &mut report);
+            let sound = recover(text, &mut report);
             sound.map(|sound| {
                 let (document, _) = DeTable::parse_recoverable(&sound);
                 read_document(document.get_ref(), &report, path)
@@ -106,7 +106,7 @@ impl Config {
     }
 }
 
-fn read_document(document: &DeTable<'_>, report: &Report<'_>, path: &Path) -> Config {
+fn read_document(document: &DeTable<'_>, report: &Collector<'_>, path: &Path) -> Config {
     let file = Table::file(document, report).holding(KEYS);
     read_config(&file, path)
 }
@@ -115,7 +115,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
     let plugins = read_plugins(file, path);
     let balancers = read_balancers(file, &plugins, path);
     let workers = file
-        .read("workers", whole(1..=1024))
+        .read("workers", integer_in(1..=1024))
         .and_then(NonZeroUsize::new);
     let admin = read_admin(file, path);
     let listeners = read_listeners(file, path);
@@ -146,7 +146,7 @@ fn cores() -> NonZeroUsize {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    match file_watch::read(path, LARGEST) {
+    match file_watch::read(path, MAX_FILE) {
         Ok(content) => Ok(content.bytes),
         Err(Unreadable::TooLarge { .. }) => Err(too_large()),
         Err(reason) => Err(reason.into()),
@@ -157,10 +157,10 @@ fn too_large() -> io::Error {
     io::Error::other("it is larger than 16 MiB")
 }
 
-fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Mistakes {
+fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
     let good = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
-    let mut report = Report::new(&text);
-    report.broken_off(good, "the file must be UTF-8; what stands here is not");
+    let mut report = Collector::new(&text);
+    report.unreadable_from(good, "the file must be UTF-8; what stands here is not");
     report.into_mistakes(path)
 }

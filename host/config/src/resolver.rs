@@ -7,18 +7,18 @@ use toml::de::DeValue;
 
 use super::Resolver;
 use super::table::Table;
-use super::value::{DAY, Reading, duration_within, some_time, text};
+use super::value::{DAY, Parsed, duration_within, positive_duration, text};
 
 pub(super) const KEYS: &[&str] = &["nameservers", "timeout", "min-ttl", "max-ttl"];
 
 /// The most name servers.
-const MOST_SERVERS: usize = 8;
+const MAX_SERVERS: usize = 8;
 
 /// The port of name servers where none is written.
 const PORT: u16 = 53;
 
-/// The shortest time that an answer may count: nobody is asked more often.
-const LEAST: Duration = Duration::from_millis(100);
+/// The shortest time that a record is cached: no server is queried more often.
+const MIN_TTL: Duration = Duration::from_millis(100);
 
 /// Reads `[resolver]` out of the file.
 pub(super) fn read_resolver(file: &Table<'_>) -> Resolver {
@@ -27,16 +27,16 @@ pub(super) fn read_resolver(file: &Table<'_>) -> Resolver {
         return default;
     };
     let nameservers = table.list("nameservers", "[\"10.0.0.2\", \"127.0.0.1:5353\"]", server);
-    if nameservers.len() > MOST_SERVERS {
+    if nameservers.len() > MAX_SERVERS {
         let remedy = format!(
-            "must have at most {MOST_SERVERS} servers, not {}",
+            "must have at most {MAX_SERVERS} servers, not {}",
             nameservers.len()
         );
         table.refuse("nameservers", remedy);
     }
     let (timeout, ttl) = (
-        table.read("timeout", some_time),
-        duration_within(LEAST..=DAY, "s"),
+        table.read("timeout", positive_duration),
+        duration_within(MIN_TTL..=DAY, "s"),
     );
     let (min_ttl, max_ttl) = (table.read("min-ttl", &ttl), table.read("max-ttl", &ttl));
     let max = max_ttl.unwrap_or_else(|| default.max_ttl.max(min_ttl.unwrap_or_default()));
@@ -54,7 +54,7 @@ pub(super) fn read_resolver(file: &Table<'_>) -> Resolver {
 }
 
 /// An address, with a port where it is not 53.
-fn server(value: &DeValue<'_>) -> Reading<SocketAddr> {
+fn server(value: &DeValue<'_>) -> Parsed<SocketAddr> {
     let text = text(value)?;
     let bare = text.parse::<IpAddr>();
     let bare = bare.map(|address| SocketAddr::new(address, PORT));

@@ -12,7 +12,7 @@ use super::heartbeat::{networks, not_empty};
 use super::name;
 use super::reference::read_reference;
 use super::table::Table;
-use super::value::{Reading, choice, switch, text, text_as};
+use super::value::{Parsed, boolean, choice, text, text_as};
 use super::{Balancer, Forwarding, Listener, Route, Via, listener};
 pub use host::HostPattern;
 use host::host_pattern;
@@ -56,7 +56,7 @@ pub(super) fn read_routes(
     balancers: &[Balancer],
 ) -> Vec<Route> {
     let example = "path = \"/\" and balancer = \"…\"";
-    let tables = file.some_tables("route", KEYS, example);
+    let tables = file.required_tables("route", KEYS, example);
     let read = |table| read_route(table, listeners, balancers);
     tables.iter().filter_map(read).collect()
 }
@@ -84,11 +84,11 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
         hosts: table.one_or_more("host", HOSTS, host_pattern),
         listeners: read_listeners(table, listeners),
         exclude: read_exclude(table, path.as_deref()),
-        preserve_host: table.read("preserve-host", switch).unwrap_or(false),
+        preserve_host: table.read("preserve-host", boolean).unwrap_or(false),
         x_forwarded: x_forwarded.unwrap_or(Forwarding::Append),
         forwarded: forwarded.unwrap_or(Forwarding::Off),
         via: table.read("via", choice(VIA)).unwrap_or(Via::Off),
-        rewrite_location: table.read("rewrite-location", switch).unwrap_or(true),
+        rewrite_location: table.read("rewrite-location", boolean).unwrap_or(true),
         cookie_domain: table.pairs("cookie-domain", DOMAINS, name::domain),
         cookie_path: table.pairs("cookie-path", PATHS, name::path),
         options_asterisk: read_options_asterisk(table, path.as_deref()),
@@ -116,16 +116,16 @@ fn read_forwarding(route: &Table<'_>, key: &str) -> Option<Forwarding> {
     Some(Forwarding::Trust(networks(&table, "trust")))
 }
 
-fn forwarding_word(value: &DeValue<'_>) -> Reading<Forwarding> {
+fn forwarding_word(value: &DeValue<'_>) -> Parsed<Forwarding> {
     let or_trust = |remedy| format!("{remedy}, or a table such as {{ trust = [\"10.0.0.0/8\"] }}");
     choice(FORWARDING)(value).map_err(or_trust)
 }
 
 /// `OPTIONS *` has no path, so only a route for all paths can take it.
 fn read_options_asterisk(table: &Table<'_>, path: Option<&str>) -> bool {
-    let is_on = table.read("options-asterisk", switch).unwrap_or(false);
+    let is_on = table.read("options-asterisk", boolean).unwrap_or(false);
     if is_on && (table.has("match") || path.is_some_and(|path| path != "/")) {
-        let remedy = "does nothing here: `OPTIONS *` asks about a server as a whole, so only a route with path = \"/\" can take it";
+        let remedy = "does nothing here: `OPTIONS *` is about the server as a whole, so only a route with path = \"/\" can take it";
         table.refuse("options-asterisk", remedy);
     }
     is_on

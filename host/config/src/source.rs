@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::{Config, Mistakes};
+use super::{Config, Diagnostics};
 use changes::Presence;
 pub use changes::{Changes, Edit, Settings};
 use overlay::lay_over;
@@ -51,20 +51,20 @@ pub struct Difference {
 
 /// Why a source cannot be in force.
 #[derive(Debug, Error)]
-pub enum Unusable {
+pub enum SourceError {
     /// The file has mistakes.
     #[error("{0}")]
-    File(Mistakes),
+    File(Diagnostics),
     /// With the changes laid over it, it has.
     #[error("{0}")]
-    Changed(Mistakes),
+    Changed(Diagnostics),
     /// The changes cannot be laid over it.
     #[error("{0}")]
     Unchangeable(String),
 }
 
 impl Source {
-    /// The text of the file at `path` with changes laid over it, and what that configures. Answers also what changes were
+    /// The text of the file at `path` with changes laid over it, and what that configures. Returns also what changes were
     /// about that is no longer there: those are dropped.
     ///
     /// # Errors
@@ -73,26 +73,27 @@ impl Source {
         path: &Path,
         file: &str,
         changes: &Changes,
-    ) -> Result<(Self, Config, Vec<String>), Unusable> {
-        let (source, config) = Self::of_file(path, file).map_err(Unusable::File)?;
+    ) -> Result<(Self, Config, Vec<String>), SourceError> {
+        let (source, config) = Self::from_file(path, file).map_err(SourceError::File)?;
         match changes.is_empty() {
             true => Ok((source, config, Vec::new())),
             false => source.with(changes),
         }
     }
 
-    /// The same file with these changes in place of those that are laid over it, and the same answer as of [`new`](Self::new). The
+    /// The same file with these changes in place of those that are laid over it, and the same result as of [`new`](Self::new). The
     /// file was read before, and is not read again.
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn with(&self, changes: &Changes) -> Result<(Self, Config, Vec<String>), Unusable> {
+    pub fn with(&self, changes: &Changes) -> Result<(Self, Config, Vec<String>), SourceError> {
         if changes.is_empty() {
-            let (source, config) = Self::of_file(&self.path, &self.file).map_err(Unusable::File)?;
+            let (source, config) =
+                Self::from_file(&self.path, &self.file).map_err(SourceError::File)?;
             return Ok((source, config, Vec::new()));
         }
-        let overlaid = lay_over(&self.file, changes).map_err(Unusable::Unchangeable)?;
-        let config = Config::parse(&overlaid.text, &self.path).map_err(Unusable::Changed)?;
+        let overlaid = lay_over(&self.file, changes).map_err(SourceError::Unchangeable)?;
+        let config = Config::parse(&overlaid.text, &self.path).map_err(SourceError::Changed)?;
         let source = Self {
             path: self.path.clone(),
             file: self.file.clone(),
@@ -102,14 +103,14 @@ impl Source {
             text: overlaid.text,
             since: SystemTime::now(),
         };
-        Ok((source, config, overlaid.lost))
+        Ok((source, config, overlaid.dropped))
     }
 
-    /// The text of the file at `path`, which nobody has changed, and what that configures.
+    /// The text of the file at `path` without run-time changes, and what that configures.
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn of_file(path: &Path, file: &str) -> Result<(Self, Config), Mistakes> {
+    pub fn from_file(path: &Path, file: &str) -> Result<(Self, Config), Diagnostics> {
         let config = Config::parse(file, path)?;
         let written = Arc::new(as_json(file));
         let source = Self {
@@ -129,9 +130,9 @@ impl Source {
         &self.file
     }
 
-    /// What this configuration is called: the first 12 hexadecimal digits of the hash of its text.
+    /// The revision: the first 12 hexadecimal digits of the hash of its text.
     pub fn revision(&self) -> String {
-        tag(&self.text)
+        etag(&self.text)
     }
 
     /// The keys of a balancer but for its members, as they are in force.
@@ -266,8 +267,8 @@ impl Difference {
     }
 }
 
-/// What a version of settings is called: changes whenever they do.
-pub fn tag(text: &str) -> String {
+/// The entity tag of a text: changes whenever it does.
+pub fn etag(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash[..6].iter().fold(String::new(), |mut digits, byte| {
         let _ = write!(digits, "{byte:02x}");
@@ -374,7 +375,7 @@ url = \"http://a\"
 url = \"http://b\"
 ";
 
-    fn changed(edits: impl IntoIterator<Item = Edit>) -> Result<Source, Unusable> {
+    fn changed(edits: impl IntoIterator<Item = Edit>) -> Result<Source, SourceError> {
         let edits = edits.into_iter();
         let changes = edits.fold(Changes::default(), |changes, edit| changes.with(edit));
         Source::new(Path::new("shop.toml"), FILE, &changes).map(|(source, ..)| source)
@@ -471,7 +472,10 @@ url = \"http://b\"
         ] {
             let edit = member("http://a", json!({ "metadata": { "zone": value } }));
             let refusal = changed([edit]).expect_err("no TOML");
-            assert!(matches!(refusal, Unusable::Unchangeable(_)), "{refusal:?}");
+            assert!(
+                matches!(refusal, SourceError::Unchangeable(_)),
+                "{refusal:?}"
+            );
             let expected = format!("metadata: zone: no configuration file can have {shown}: ");
             assert!(refusal.to_string().starts_with(&expected), "{refusal}");
         }
@@ -508,7 +512,7 @@ url = \"http://b\"
     #[test]
     fn mistakes_in_changes_are_found_as_in_the_file() {
         let unusable = changed([member("http://a", json!({ "loadfactor": 700 }))]).unwrap_err();
-        let Unusable::Changed(mistakes) = unusable else {
+        let SourceError::Changed(mistakes) = unusable else {
             panic!("{unusable:?}");
         };
         let mistake = mistakes.iter().next().expect("a mistake");

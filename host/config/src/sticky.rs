@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::name;
 use super::plugin::read_plugin_name;
 use super::table::Table;
-use super::value::{Reading, choice, duration_within, switch, text_as};
+use super::value::{Parsed, boolean, choice, duration_within, text_as};
 use super::{Plugin, SameSite, Secure, SessionSource, Sticky, StickyCookie};
 
 /// The keys of the table that names a plugin.
@@ -30,16 +30,16 @@ const SAME_SITE: &[(&str, SameSite)] = &[
 ];
 
 /// The longest `max-age` that browsers keep to: 400 days (RFC 6265bis, 5.5).
-const LONGEST_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// Reads how sessions are found in requests: as `stickysession` says, or by the cookie that we issue.
+/// Reads how sessions are found in requests: as `stickysession` says, or by `sticky-cookie`.
 pub(super) fn read_sticky(
     balancer: &Table<'_>,
     issued: Option<&StickyCookie>,
     plugins: &[Plugin],
 ) -> Option<Sticky> {
     let separator = balancer.read("stickysessionsep", text_as(separator));
-    let semicolon_ends = balancer.read("scolonpathdelim", switch).unwrap_or(false);
+    let semicolon_ends = balancer.read("scolonpathdelim", boolean).unwrap_or(false);
     let source = if balancer.has_table("stickysession") {
         let table = balancer.table("stickysession", PLUGIN_KEYS)?;
         SessionSource::Plugin(read_plugin_name(&table, plugins)?)
@@ -93,7 +93,7 @@ fn read_cookie(table: &Table<'_>) -> Option<StickyCookie> {
     Some(StickyCookie {
         path: path.unwrap_or_else(|| "/".to_owned()),
         domain: table.read("domain", text_as(name::domain)),
-        http_only: table.read("http-only", switch).unwrap_or(true),
+        http_only: table.read("http-only", boolean).unwrap_or(true),
         same_site: same_site.unwrap_or(SameSite::Lax),
         secure: table.read("secure", secure).unwrap_or(Secure::Auto),
         max_age: table.read("max-age", max_age),
@@ -121,7 +121,7 @@ fn check_browsers_accept(table: &Table<'_>, cookie: &StickyCookie) {
 }
 
 /// `COOKIE` or `COOKIE|parameter`.
-fn session_names(value: &DeValue<'_>) -> Reading<(String, String)> {
+fn session_names(value: &DeValue<'_>) -> Parsed<(String, String)> {
     let remedy = "must be a cookie's name, or the names of cookie and URL parameter, such as \"JSESSIONID|jsessionid\"";
     let text = value
         .as_str()
@@ -135,7 +135,7 @@ fn session_names(value: &DeValue<'_>) -> Reading<(String, String)> {
 }
 
 /// One character, or `Off` for none.
-fn separator(text: &str) -> Reading<Option<char>> {
+fn separator(text: &str) -> Parsed<Option<char>> {
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
         (Some(character), None) if name::is_cookie_character(character) => Ok(Some(character)),
@@ -147,15 +147,15 @@ fn separator(text: &str) -> Reading<Option<char>> {
     }
 }
 
-fn cookie_path(text: &str) -> Reading<String> {
+fn cookie_path(text: &str) -> Parsed<String> {
     if text.contains(';') {
-        return Err("must not hold `;`: it ends the attribute".to_owned());
+        return Err("must not contain `;`: it ends the attribute".to_owned());
     }
     // Not normalized as routes' paths are: to a browser `/shop/` and `/shop` differ.
     name::path(text).map(|_| text.to_owned())
 }
 
-fn secure(value: &DeValue<'_>) -> Reading<Secure> {
+fn secure(value: &DeValue<'_>) -> Parsed<Secure> {
     match (value.as_bool(), value.as_str()) {
         (Some(true), _) => Ok(Secure::Always),
         (Some(false), _) => Ok(Secure::Never),
@@ -164,8 +164,8 @@ fn secure(value: &DeValue<'_>) -> Reading<Secure> {
     }
 }
 
-fn max_age(value: &DeValue<'_>) -> Reading<Duration> {
-    let age = duration_within(Duration::from_secs(1)..=LONGEST_AGE, "s")(value)?;
+fn max_age(value: &DeValue<'_>) -> Parsed<Duration> {
+    let age = duration_within(Duration::from_secs(1)..=MAX_AGE, "s")(value)?;
     if age.subsec_nanos() == 0 {
         Ok(age)
     } else {

@@ -6,16 +6,16 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::apache;
-use super::report::{Report, shorten};
-use super::value::{self, Reading};
+use super::collector::{Collector, shorten};
+use super::unsupported_apache;
+use super::value::{self, Parsed};
 
 /// A table being read.
 ///
-/// Every reading method reports the mistakes it meets and returns what is left; whoever reads fills in a default and goes
+/// Every reading method reports the mistakes it meets and returns what is left; the caller fills in a default and goes
 /// on, so that all mistakes are found; what was made that way is not used.
 pub(super) struct Table<'d> {
-    report: &'d Report<'d>,
+    report: &'d Collector<'d>,
     entries: &'d DeTable<'d>,
     /// The dotted key that leads here; empty for the file itself.
     name: String,
@@ -23,7 +23,7 @@ pub(super) struct Table<'d> {
     start: usize,
 }
 
-/// Bounds on a table of texts, whose names may have up to [`LONGEST_NAME`] bytes.
+/// Bounds on a table of texts, whose names may have up to [`MAX_NAME`] bytes.
 pub(super) struct TextBounds {
     /// The most entries.
     pub(super) entries: usize,
@@ -32,7 +32,7 @@ pub(super) struct TextBounds {
 }
 
 /// The longest name in a table of texts, in bytes.
-const LONGEST_NAME: usize = 256;
+const MAX_NAME: usize = 256;
 
 /// A value and where it is written.
 struct Entry<'d> {
@@ -42,7 +42,7 @@ struct Entry<'d> {
 
 impl<'d> Table<'d> {
     /// The whole file.
-    pub(super) fn file(entries: &'d DeTable<'d>, report: &'d Report<'d>) -> Self {
+    pub(super) fn file(entries: &'d DeTable<'d>, report: &'d Collector<'d>) -> Self {
         Self {
             report,
             entries,
@@ -70,7 +70,7 @@ impl<'d> Table<'d> {
     pub(super) fn read<T>(
         &self,
         key: &str,
-        parse: impl FnOnce(&DeValue<'_>) -> Reading<T>,
+        parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>,
     ) -> Option<T> {
         let entry = self.entry(key)?;
         let reading = parse(entry.value);
@@ -82,7 +82,7 @@ impl<'d> Table<'d> {
         &self,
         key: &str,
         why: &str,
-        parse: impl FnOnce(&DeValue<'_>) -> Reading<T>,
+        parse: impl FnOnce(&DeValue<'_>) -> Parsed<T>,
     ) -> Option<T> {
         if !self.has(key) {
             self.missing(key, why);
@@ -95,7 +95,7 @@ impl<'d> Table<'d> {
         &self,
         key: &str,
         example: &str,
-        parse: impl Fn(&DeValue<'_>) -> Reading<T>,
+        parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
     ) -> Vec<T> {
         let elements = self.elements(key, &format!("must be a list such as {example}"));
         let read = |(name, element): (String, &Spanned<DeValue<'_>>)| {
@@ -112,7 +112,7 @@ impl<'d> Table<'d> {
         &self,
         key: &str,
         example: &str,
-        parse: impl Fn(&str) -> Reading<T>,
+        parse: impl Fn(&str) -> Parsed<T>,
     ) -> Vec<T> {
         let list = self.entry(key).and_then(|entry| entry.value.as_array());
         match list {
@@ -133,7 +133,7 @@ impl<'d> Table<'d> {
         &self,
         key: &str,
         example: &str,
-        parse: impl Fn(&str) -> Reading<String>,
+        parse: impl Fn(&str) -> Parsed<String>,
     ) -> Vec<(String, String)> {
         let Some(pairs) = self.open(key, &format!("must be a table such as {example}")) else {
             return Vec::new();
@@ -147,7 +147,7 @@ impl<'d> Table<'d> {
         pairs.keys().into_iter().filter_map(read).collect()
     }
 
-    /// A table of free texts by names of whoever writes it, such as `{ zone = "a" }`; empty where it is missing.
+    /// A table of free texts by free names, such as `{ zone = "a" }`; empty where it is missing.
     pub(super) fn texts(
         &self,
         key: &str,
@@ -163,7 +163,7 @@ impl<'d> Table<'d> {
         key: &str,
         example: &str,
         bounds: &TextBounds,
-        check: impl Fn(&str, &str) -> Reading<()>,
+        check: impl Fn(&str, &str) -> Parsed<()>,
     ) -> BTreeMap<String, String> {
         let Some(texts) = self.open(key, &format!("must be a table such as {example}")) else {
             return BTreeMap::new();
@@ -176,8 +176,8 @@ impl<'d> Table<'d> {
             );
         }
         let read = |name: &str| {
-            if !(1..=LONGEST_NAME).contains(&name.len()) {
-                let remedy = format!("its name must have 1 to {LONGEST_NAME} bytes");
+            if !(1..=MAX_NAME).contains(&name.len()) {
+                let remedy = format!("its name must have 1 to {MAX_NAME} bytes");
                 texts.refuse(name, remedy);
             }
             let text = texts.read(name, |value| {
@@ -217,7 +217,7 @@ impl<'d> Table<'d> {
     }
 
     /// The tables `[[key]]`, of which there has to be one; `example` is what it may hold.
-    pub(super) fn some_tables(&self, key: &str, keys: &[&str], example: &str) -> Vec<Self> {
+    pub(super) fn required_tables(&self, key: &str, keys: &[&str], example: &str) -> Vec<Self> {
         let tables = self.tables(key, keys);
         let elements = self.entry(key).map(|entry| entry.value.as_array());
         if elements.is_none_or(|list| list.is_some_and(|list| list.is_empty())) {
@@ -386,7 +386,7 @@ pub(super) fn quoted_unless_bare(key: &str) -> String {
 }
 
 fn unknown(key: &str, keys: &[&str]) -> String {
-    if let Some(remedy) = apache::remedy(key) {
+    if let Some(remedy) = unsupported_apache::remedy(key) {
         return remedy.to_owned();
     }
     let shown = shorten(key);

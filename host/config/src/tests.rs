@@ -1,4 +1,4 @@
-//! The reader as a whole: examples, documentation, every kind of mistake, and texts nobody foresaw.
+//! The reader as a whole: examples, documentation, every kind of mistake, and random texts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,7 +42,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("stickysession", sticky::PLUGIN_KEYS),
     ("sticky-cookie", sticky::COOKIE_KEYS),
     ("outlier", outlier::KEYS),
-    ("health", balancer::JUDGE_KEYS),
+    ("health", balancer::HEALTH_KEYS),
     ("[[balancer.NAME.member]]", member::OWN_KEYS),
     ("member.tls", super::tls::CLIENT_KEYS),
     ("[hctemplate.NAME]", &super::check::KEYS),
@@ -77,7 +77,7 @@ url = "http://[::1]:9002/base/"
 route = "2"
 "#;
 
-fn parse(text: &str) -> Result<Config, Mistakes> {
+fn parse(text: &str) -> Result<Config, Diagnostics> {
     Config::parse(text, Path::new("conf/c.toml"))
 }
 
@@ -204,7 +204,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
             "address = \"localhost:8080\"",
             "must be an IP address and a port, such as \"127.0.0.1:8080\"",
         ),
-        (LISTEN, "address = 8080", "must be a text in quotes"),
+        (LISTEN, "address = 8080", "must be a string in quotes"),
         (ROUTE, "path = \"app\"", "must start with a slash: \"/app\""),
         (
             ROUTE,
@@ -214,7 +214,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             ROUTE,
             "path = \"/a b\"",
-            "must not hold ' ' as it stands: write it percent-encoded",
+            "must not contain ' ' as it stands: write it percent-encoded",
         ),
         (
             ROUTE,
@@ -229,7 +229,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             ROUTE,
             "path = \"/a/../b\"",
-            "must not hold `.` or `..` as a segment",
+            "must not contain `.` or `..` as a segment",
         ),
         (ROUTE, "host = \"*\"", "leave it out for every host"),
         (
@@ -394,7 +394,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             MEMBER,
             "url = \"htp://127.0.0.1:9001\"",
-            "`htp` is no scheme known here",
+            "`htp` is not a supported scheme",
         ),
         (
             MEMBER,
@@ -422,12 +422,12 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             MEMBER,
             "url = \"http://[::x]\"",
-            "its host must hold an IPv6 address",
+            "its host must contain an IPv6 address",
         ),
         (
             MEMBER,
             "url = \"http://256.0.0.1\"",
-            "its host `256.0.0.1` is no IPv4 address",
+            "its host `256.0.0.1` is not an IPv4 address",
         ),
         (
             MEMBER,
@@ -437,7 +437,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             MEMBER,
             "url = \"http://m/a b\"",
-            "its path must not hold ' '",
+            "its path must not contain ' '",
         ),
         (
             MEMBER,
@@ -465,7 +465,7 @@ fn a_mistake_names_place_key_value_and_remedy() {
         (
             MEMBER,
             "route = \"a;b\"",
-            "must not hold ';': it stands in a cookie's value",
+            "must not contain ';': it stands in a cookie's value",
         ),
         (
             MEMBER,
@@ -551,11 +551,11 @@ fn mistakes_are_told_where_they_are() {
         ),
         (
             with(MEMBER, "url = \"http://[0::1]:9002//base\"").0,
-            "22:7: balancer.mycluster.member[1].url = \"http://[::1]:9002/base/\": is a member already, as http://[0::1]:9002//base",
+            "22:7: balancer.mycluster.member[1].url = \"http://[::1]:9002/base/\": is already a member: http://[0::1]:9002//base",
         ),
         (
             same_address,
-            "25:11: listen[1].address = \"127.0.0.1:8080\": is listened on already, by line 8",
+            "25:11: listen[1].address = \"127.0.0.1:8080\": is already a listener, at line 8",
         ),
         (
             with(ROUTE, "exclude = [\"/app/a\", \"/static\", 3]").0,
@@ -563,7 +563,7 @@ fn mistakes_are_told_where_they_are() {
         ),
         (
             with(ROUTE, "exclude = [\"/app/a\", \"/static\", 3]").0,
-            "11:33: route[0].exclude[2] = 3: must be a text in quotes",
+            "11:33: route[0].exclude[2] = 3: must be a string in quotes",
         ),
         (
             with(ROUTE, "exclude = [\"/app/\"]").0,
@@ -579,7 +579,7 @@ fn mistakes_are_told_where_they_are() {
         ),
         (
             with(ROUTE, "cookie-path = { \"a\" = \"/x\", \"/b\" = 3 }").0,
-            "11:36: route[0].cookie-path.\"/b\" = 3: must be a text in quotes",
+            "11:36: route[0].cookie-path.\"/b\" = 3: must be a string in quotes",
         ),
         (
             with(ROUTE, "cookie-domain = { \"a b\" = \"c\" }").0,
@@ -651,7 +651,7 @@ fn mistakes_are_told_where_they_are() {
         ),
         (
             with(BALANCER, "sticky-cookie = { name = \"A\", path = \"/;x\" }").0,
-            "15:38: balancer.mycluster.sticky-cookie.path = \"/;x\": must not hold `;`",
+            "15:38: balancer.mycluster.sticky-cookie.path = \"/;x\": must not contain `;`",
         ),
         (
             with(MEMBER, &format!("route = \"{}\"", "r".repeat(64))).0,
@@ -831,7 +831,7 @@ fn every_known_key_is_read() {
         for key in *keys {
             let refused = parse(&format!("{header}\n{key} = 1979-05-27\n")).expect_err(key);
             let line = header.lines().count().max(1) + 1;
-            let told = |mistake: &&Mistake| {
+            let told = |mistake: &&Diagnostic| {
                 mistake.key.as_ref().is_some_and(|name| name.ends_with(key)) && mistake.line == line
             };
             let mistake = refused.iter().find(told);
@@ -863,7 +863,7 @@ fn defaults_are_those_of_the_documentation() {
     assert!(balancer.settings.forcerecovery && !balancer.settings.nofailover);
     assert_eq!(
         (balancer.method, balancer.max_attempts),
-        (Method::Builtin(Builtin::Byrequests), 1)
+        (Method::Builtin(BuiltinMethod::Byrequests), 1)
     );
     assert_eq!(
         (balancer.timeout, balancer.replay_buffer),

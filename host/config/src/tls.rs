@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::name;
 use super::table::Table;
-use super::value::{Reading, choice, switch, text_as};
+use super::value::{Parsed, boolean, choice, text_as};
 
 /// The keys of a listener's `tls`.
 pub(super) const SERVER_KEYS: &[&str] =
@@ -33,10 +33,10 @@ const PIN: &str = "must be `sha256:` and the 64 hexadecimal digits of a certific
 /// `tls` of a listener: clients come by TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTls {
-    /// `certificates`: one is taken by the name that a client asks for, exact names before wildcards; the first is for all
+    /// `certificates`: one is chosen by SNI, exact names before wildcards; the first is for all
     /// others. At least one.
     pub certificates: Vec<Identity>,
-    /// `client-ca`: who vouches for clients' certificates, as PEM. There if `client_auth` is not off.
+    /// `client-ca`: the CA that signs clients' certificates, as PEM. There if `client_auth` is not off.
     pub client_ca: Option<PathBuf>,
     /// `client-auth`: whether clients show certificates. Default off, and required where there is a `client-ca`.
     pub client_auth: ClientAuth,
@@ -47,7 +47,7 @@ pub struct ServerTls {
 /// A certificate with its chain, and its key; files of PEM, relative to the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// `cert`: the certificate, and behind it those that vouch for it.
+    /// `cert`: the certificate, and its chain behind it.
     pub cert: PathBuf,
     /// `key`: PKCS#8, SEC1 or PKCS#1, not encrypted.
     pub key: PathBuf,
@@ -56,11 +56,11 @@ pub struct Identity {
 /// `client-auth`: whether clients show certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// They are not asked for one.
+    /// Not requested.
     Off,
-    /// They are asked, and may have none. One that nobody vouches for is refused.
+    /// Requested, but not required. One that the CA has not signed is refused.
     Optional,
-    /// They need one.
+    /// Required.
     Required,
 }
 
@@ -78,31 +78,31 @@ pub enum TlsVersion {
 pub struct ClientTls {
     /// `ca`, `pin` or `verify = false`: how the member proves who it is. Default: by the platform's roots.
     pub trust: Trust,
-    /// `server-name`: who it is to be, and the name that it is asked by (SNI). Default: the host of its URL.
+    /// `server-name`: the name that is verified, and sent as SNI. Default: the host of its URL.
     pub server_name: Option<String>,
-    /// `cert` and `key`: who we are. Default: we show no certificate.
+    /// `cert` and `key`: the client certificate. Default: none.
     pub identity: Option<Identity>,
 }
 
 /// How a member proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// By a certificate for its name that the platform's roots vouch for.
+    /// By a certificate for its name that a platform's root has signed.
     #[default]
     Platform,
-    /// `ca`: by a certificate for its name that one of these, as PEM, vouches for.
+    /// `ca`: by a certificate for its name that one of these CAs, as PEM, has signed.
     Ca(PathBuf),
-    /// `pin`: by a certificate with one of these SHA-256 hashes, whoever vouches for it, and whatever its name and dates.
+    /// `pin`: by a certificate with one of these SHA-256 hashes, whatever its issuer, names and dates.
     Pinned(Vec<[u8; 32]>),
     /// `verify = false`: not at all.
-    Nobody,
+    Insecure,
 }
 
 /// Reads `tls` of a listener; its files are relative to the folder of the file at `path`.
 pub(super) fn read_server_tls(listener: &Table<'_>, path: &Path) -> Option<ServerTls> {
     let table = listener.table("tls", SERVER_KEYS)?;
     let example = "cert = \"shop.pem\" and key = \"shop.key\"";
-    let tables = table.some_tables("certificates", CERTIFICATE_KEYS, example);
+    let tables = table.required_tables("certificates", CERTIFICATE_KEYS, example);
     let certificates: Vec<_> = tables
         .iter()
         .map(|table| read_identity(table, path))
@@ -136,7 +136,7 @@ impl ClientTls {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let ca = match &self.trust {
             Trust::Ca(ca) => Some(ca.clone()),
-            Trust::Platform | Trust::Pinned(_) | Trust::Nobody => None,
+            Trust::Platform | Trust::Pinned(_) | Trust::Insecure => None,
         };
         let identity = self.identity.iter().flat_map(Identity::files);
         identity.chain(ca).collect()
@@ -149,11 +149,11 @@ impl Identity {
     }
 }
 
-/// Clients show certificates where somebody vouches for them, and only there.
+/// Client certificates need a CA, and a CA needs client certificates.
 fn check_client_auth(table: &Table<'_>, written: Option<ClientAuth>) {
     match written {
         Some(ClientAuth::Optional | ClientAuth::Required) if !table.has("client-ca") => {
-            let why = "write who vouches for clients' certificates, such as client-ca = \"ca.pem\"";
+            let why = "write the CA of clients' certificates, such as client-ca = \"ca.pem\"";
             table.missing("client-ca", why);
         }
         Some(ClientAuth::Off) if table.has("client-ca") => {
@@ -183,12 +183,12 @@ pub(super) fn read_client_tls(member: &Table<'_>, path: &Path) -> Option<ClientT
 fn read_trust(table: &Table<'_>, path: &Path) -> Option<Trust> {
     let ca = table.read("ca", file(path, "\"internal.pem\""));
     let pins = table.list("pin", "[\"sha256:…\"]", text_as(pin));
-    let verify = table.read("verify", switch).unwrap_or(true);
+    let verify = table.read("verify", boolean).unwrap_or(true);
     let (has_ca, has_pin) = (table.has("ca"), table.has("pin"));
     if has_ca && has_pin {
         table.refuse(
             "pin",
-            "goes without ca: a pinned certificate needs nobody who vouches for it",
+            "cannot be combined with ca: a pinned certificate needs no CA",
         );
     }
     if !verify && (has_ca || has_pin) {
@@ -201,7 +201,7 @@ fn read_trust(table: &Table<'_>, path: &Path) -> Option<Trust> {
         (Some(ca), false, true) => Some(Trust::Ca(ca)),
         (None, true, true) => pinned(table, pins),
         (None, false, true) if !has_ca => Some(Trust::Platform),
-        (None, false, false) => Some(Trust::Nobody),
+        (None, false, false) => Some(Trust::Insecure),
         _ => None,
     }
 }
@@ -227,18 +227,18 @@ fn read_identity(table: &Table<'_>, path: &Path) -> Option<Identity> {
 }
 
 /// A file's name.
-fn file(path: &Path, example: &'static str) -> impl Fn(&DeValue<'_>) -> Reading<PathBuf> {
+fn file(path: &Path, example: &'static str) -> impl Fn(&DeValue<'_>) -> Parsed<PathBuf> {
     text_as(move |text| name::file(path, text, example))
 }
 
 /// A host name or an IP address, without brackets.
-fn server_name(text: &str) -> Reading<String> {
+fn server_name(text: &str) -> Parsed<String> {
     let host = name::host(text)?;
     Ok(host.trim_matches(['[', ']']).to_owned())
 }
 
 /// `sha256:` and hexadecimal digits in either case, perhaps with colons between them.
-fn pin(text: &str) -> Reading<[u8; 32]> {
+fn pin(text: &str) -> Parsed<[u8; 32]> {
     let digits = text.strip_prefix("sha256:").unwrap_or_default();
     let digits: Vec<u8> = digits.bytes().filter(|byte| *byte != b':').collect();
     let nibble = |digit: u8| char::from(digit).to_digit(16);

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::table::Table;
 use super::url::http_url;
-use super::value::{Reading, free_text, integer, text_as};
+use super::value::{Parsed, free_text, integer, text_as};
 use super::{TraceEndpoint, Traces};
 
 pub(super) const KEYS: &[&str] = &["endpoint", "sample", "service"];
@@ -24,7 +24,7 @@ pub(super) fn read_traces(file: &Table<'_>) -> Option<Traces> {
 }
 
 /// A collector's address, which has the form of a member's.
-fn endpoint(text: &str) -> Reading<TraceEndpoint> {
+fn endpoint(text: &str) -> Parsed<TraceEndpoint> {
     let url = http_url(text)?;
     Ok(TraceEndpoint {
         authority: url.authority,
@@ -35,7 +35,7 @@ fn endpoint(text: &str) -> Reading<TraceEndpoint> {
 }
 
 /// A part of a whole, such as 0.1.
-fn part(value: &DeValue<'_>) -> Reading<f64> {
+fn part(value: &DeValue<'_>) -> Parsed<f64> {
     let number = match value {
         DeValue::Integer(_) => integer(value).map(|number| number as f64),
         DeValue::Float(number) => number.as_str().parse().ok(),

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use super::Upgrade;
 use super::name;
 use super::table::Table;
-use super::value::Reading;
+use super::value::Parsed;
 
 const FORM: &str =
     "must name protocols, such as \"websocket\" or [\"websocket\"], or be \"ANY\" or \"NONE\"";
@@ -25,7 +25,7 @@ pub(super) fn read_upgrade(member: &Table<'_>) -> Option<Upgrade> {
     })
 }
 
-fn of_text(text: &str) -> Reading<Upgrade> {
+fn of_text(text: &str) -> Parsed<Upgrade> {
     match text.trim() {
         any if any.eq_ignore_ascii_case("any") => return Ok(Upgrade::Any),
         none if none.eq_ignore_ascii_case("none") => return Ok(Upgrade::Never),
@@ -37,11 +37,11 @@ fn of_text(text: &str) -> Reading<Upgrade> {
         return Err(FORM.to_owned());
     }
     let protocols = words.into_iter().map(protocol);
-    protocols.collect::<Reading<_>>().map(Upgrade::To)
+    protocols.collect::<Parsed<_>>().map(Upgrade::To)
 }
 
 /// A protocol as `Upgrade` names it (RFC 9110, 7.8), in lower case.
-fn protocol(text: &str) -> Reading<String> {
+fn protocol(text: &str) -> Parsed<String> {
     let name = text.to_ascii_lowercase();
     match &*name {
         "any" | "none" => return Err(format!("`{text}` stands alone: write upgrade = \"{text}\"")),

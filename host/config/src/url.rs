@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::uri::Authority;
 
 use super::name;
-use super::value::Reading;
+use super::value::Parsed;
 use super::{Protocol, Upgrade};
 
 /// The example that mistakes show.
@@ -62,7 +62,7 @@ impl Scheme {
         ("wss", Self::Wss),
     ];
 
-    fn read(text: &str) -> Reading<Self> {
+    fn read(text: &str) -> Parsed<Self> {
         let lower = text.to_ascii_lowercase();
         let known = Self::ALL.iter().find(|(name, _)| *name == lower);
         known
@@ -72,7 +72,7 @@ impl Scheme {
                     format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss")
                 }
                 _ => format!(
-                    "`{text}` is no scheme known here: must be {FORM}, or https, h2, h2c, ws, wss"
+                    "`{text}` is not a supported scheme: must be {FORM}, or https, h2, h2c, ws, wss"
                 ),
             })
     }
@@ -106,7 +106,7 @@ impl Scheme {
 }
 
 /// Reads the URL of a member; a socket file is relative to the folder of the file at `path`.
-pub(super) fn member_url(text: &str, path: &Path) -> Reading<MemberUrl> {
+pub(super) fn member_url(text: &str, path: &Path) -> Parsed<MemberUrl> {
     let Some(("unix", rest)) = text.split_once(':') else {
         let url = url(text)?;
         check_service(text, &url)?;
@@ -128,7 +128,7 @@ fn is_service(host: &str) -> bool {
 }
 
 /// Refuses a port that nothing would go by.
-fn check_service(text: &str, url: &MemberUrl) -> Reading<()> {
+fn check_service(text: &str, url: &MemberUrl) -> Parsed<()> {
     let authority = text.split('/').nth(2).unwrap_or_default();
     match authority.split_once(':') {
         Some((host, port)) if is_service(&url.host) => Err(format!(
@@ -139,14 +139,14 @@ fn check_service(text: &str, url: &MemberUrl) -> Reading<()> {
 }
 
 /// Reads an `http` URL of the same form.
-pub(super) fn http_url(text: &str) -> Reading<MemberUrl> {
+pub(super) fn http_url(text: &str) -> Parsed<MemberUrl> {
     match url(text)? {
         url if url.scheme == Scheme::Http => Ok(url),
         _ => Err(format!("must be {FORM}")),
     }
 }
 
-fn url(text: &str) -> Reading<MemberUrl> {
+fn url(text: &str) -> Parsed<MemberUrl> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or_else(|| format!("must be {FORM}"))?;
@@ -170,7 +170,7 @@ fn url(text: &str) -> Reading<MemberUrl> {
 }
 
 /// Refuses what other URLs have and a member's has not.
-fn check_parts(rest: &str) -> Reading<()> {
+fn check_parts(rest: &str) -> Parsed<()> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some((user, _)) = authority.rsplit_once('@') {
         return Err(format!("must not name a user: leave out `{user}@`"));
@@ -191,7 +191,7 @@ fn check_parts(rest: &str) -> Reading<()> {
 }
 
 /// A host and perhaps a port, as they go into `Host`.
-pub(super) fn host_field(text: &str) -> Reading<String> {
+pub(super) fn host_field(text: &str) -> Parsed<String> {
     let default = Scheme::Http.port();
     let (host, port) = split_port(text, default)?;
     let host = name::host(host)?;
@@ -199,7 +199,7 @@ pub(super) fn host_field(text: &str) -> Reading<String> {
 }
 
 /// The host as it is written and the port.
-fn split_port(authority: &str, default: u16) -> Reading<(&str, u16)> {
+fn split_port(authority: &str, default: u16) -> Parsed<(&str, u16)> {
     if authority.parse::<Ipv6Addr>().is_ok() {
         return Err(format!(
             "an IPv6 address stands in brackets: write [{authority}]"
@@ -220,7 +220,7 @@ fn split_port(authority: &str, default: u16) -> Reading<(&str, u16)> {
     }
 }
 
-fn as_authority(host: &str, port: u16, default: u16) -> Reading<Authority> {
+fn as_authority(host: &str, port: u16, default: u16) -> Parsed<Authority> {
     let text = match port {
         port if port == default => host.to_owned(),
         port => format!("{host}:{port}"),

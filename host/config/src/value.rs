@@ -1,6 +1,6 @@
 //! Values: numbers, words, durations, sizes and texts, each with what would be right where one is wrong.
 //!
-//! The functions here either are a parser, `fn(&DeValue) -> Reading<T>`, or make one from a range or a choice.
+//! The functions here either are a parser, `fn(&DeValue) -> Parsed<T>`, or make one from a range or a choice.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// A value, or what would be right instead: the predicate of a sentence whose subject is the key.
-pub(crate) type Reading<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, String>;
 
 /// The upper bound of durations in general.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest text to look for words near it, in bytes: the cost grows with its length.
-const LONGEST_MISSPELT: usize = 100;
+const MAX_MISSPELT: usize = 100;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -30,22 +30,20 @@ const EXAMPLES: &[(&str, Duration)] = &[
 const SIZE_EXAMPLES: &[(&str, usize)] = &[("64KiB", 64 << 10), ("16MiB", 16 << 20)];
 
 /// A text as it stands.
-pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Reading<&'v str> {
+pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Parsed<&'v str> {
     let text = value.as_str();
-    text.ok_or_else(|| "must be a text in quotes".to_owned())
+    text.ok_or_else(|| "must be a string in quotes".to_owned())
 }
 
 /// A text that `parse` understands.
-pub(super) fn text_as<T>(
-    parse: impl Fn(&str) -> Reading<T>,
-) -> impl Fn(&DeValue<'_>) -> Reading<T> {
+pub(super) fn text_as<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&DeValue<'_>) -> Parsed<T> {
     move |value| parse(text(value)?)
 }
 
-/// A text of up to `longest` bytes that means nothing to us; what is written without quotes is suggested in them.
-pub(super) fn free_text(longest: usize) -> impl Fn(&DeValue<'_>) -> Reading<String> {
+/// A free text of up to `longest` bytes; what is written without quotes is suggested in them.
+pub(super) fn free_text(longest: usize) -> impl Fn(&DeValue<'_>) -> Parsed<String> {
     move |value| {
-        let quoted = |written: &dyn Display| format!("must be a text: write \"{written}\"");
+        let quoted = |written: &dyn Display| format!("must be a string: write \"{written}\"");
         match value {
             DeValue::String(text) if text.len() <= longest => Ok(text.to_string()),
             DeValue::String(text) => Err(format!(
@@ -56,13 +54,13 @@ pub(super) fn free_text(longest: usize) -> impl Fn(&DeValue<'_>) -> Reading<Stri
             DeValue::Float(number) => Err(quoted(number)),
             DeValue::Boolean(switch) => Err(quoted(switch)),
             DeValue::Datetime(time) => Err(quoted(time)),
-            DeValue::Array(_) | DeValue::Table(_) => Err("must be a text in quotes".to_owned()),
+            DeValue::Array(_) | DeValue::Table(_) => Err("must be a string in quotes".to_owned()),
         }
     }
 }
 
 /// `true` or `false`.
-pub(super) fn switch(value: &DeValue<'_>) -> Reading<bool> {
+pub(super) fn boolean(value: &DeValue<'_>) -> Parsed<bool> {
     let written = value.as_str().unwrap_or_default().to_ascii_lowercase();
     value.as_bool().ok_or_else(|| match written.as_str() {
         "on" | "true" | "yes" => "must be true or false: write `true`, without quotes".to_owned(),
@@ -72,9 +70,9 @@ pub(super) fn switch(value: &DeValue<'_>) -> Reading<bool> {
 }
 
 /// A whole number within `range`.
-pub(super) fn whole<N: TryFrom<i64> + PartialOrd + Display>(
+pub(super) fn integer_in<N: TryFrom<i64> + PartialOrd + Display>(
     range: RangeInclusive<N>,
-) -> impl Fn(&DeValue<'_>) -> Reading<N> {
+) -> impl Fn(&DeValue<'_>) -> Parsed<N> {
     move |value| {
         let (least, most) = (range.start(), range.end());
         integer(value)
@@ -93,7 +91,7 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
 /// One of a few words.
 pub(super) fn choice<T: Clone>(
     words: &'static [(&'static str, T)],
-) -> impl Fn(&DeValue<'_>) -> Reading<T> {
+) -> impl Fn(&DeValue<'_>) -> Parsed<T> {
     move |value| {
         let written = value.as_str();
         let chosen = words.iter().find(|(word, _)| Some(*word) == written);
@@ -108,14 +106,14 @@ pub(super) fn choice<T: Clone>(
 }
 
 /// A duration of up to 24 hours, at least `least`.
-pub(super) fn duration(least: Duration) -> impl Fn(&DeValue<'_>) -> Reading<Duration> {
+pub(super) fn duration(least: Duration) -> impl Fn(&DeValue<'_>) -> Parsed<Duration> {
     duration_within(least..=DAY, "s")
 }
 
 /// What `parse` reads, or `"off"` for none.
 pub(super) fn or_off<T>(
-    parse: impl Fn(&DeValue<'_>) -> Reading<T>,
-) -> impl Fn(&DeValue<'_>) -> Reading<Option<T>> {
+    parse: impl Fn(&DeValue<'_>) -> Parsed<T>,
+) -> impl Fn(&DeValue<'_>) -> Parsed<Option<T>> {
     move |value| match value.as_str() {
         Some("off") => Ok(None),
         _ => match parse(value) {
@@ -126,7 +124,7 @@ pub(super) fn or_off<T>(
 }
 
 /// A duration longer than nothing, up to 24 hours.
-pub(super) fn some_time(value: &DeValue<'_>) -> Reading<Duration> {
+pub(super) fn positive_duration(value: &DeValue<'_>) -> Parsed<Duration> {
     duration(MILLISECOND)(value)
 }
 
@@ -134,7 +132,7 @@ pub(super) fn some_time(value: &DeValue<'_>) -> Reading<Duration> {
 pub(super) fn duration_within(
     range: RangeInclusive<Duration>,
     usual_unit: &'static str,
-) -> impl Fn(&DeValue<'_>) -> Reading<Duration> {
+) -> impl Fn(&DeValue<'_>) -> Parsed<Duration> {
     move |value| {
         let bare = without_unit(value);
         if let Some(number) = bare {
@@ -152,12 +150,12 @@ pub(super) fn duration_within(
 }
 
 /// A part of a whole, such as `"50%"`, in percent.
-pub(super) fn percent(value: &DeValue<'_>) -> Reading<u8> {
+pub(super) fn percent(value: &DeValue<'_>) -> Parsed<u8> {
     percent_within(0..=100)(value)
 }
 
 /// The same within a range.
-pub(super) fn percent_within(range: RangeInclusive<u8>) -> impl Fn(&DeValue<'_>) -> Reading<u8> {
+pub(super) fn percent_within(range: RangeInclusive<u8>) -> impl Fn(&DeValue<'_>) -> Parsed<u8> {
     move |value| {
         let written = value.as_str().and_then(|text| text.strip_suffix('%'));
         let number = written.and_then(|number| number.trim().parse().ok());
@@ -188,7 +186,7 @@ pub(super) fn no_regex(error: &regex::Error, example: &str) -> String {
 }
 
 /// A number of bytes within `range`.
-pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Reading<usize> {
+pub(super) fn size(range: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Parsed<usize> {
     move |value| {
         if let Some(number) = without_unit(value) {
             return Err(format!(
@@ -217,7 +215,7 @@ fn fitting<T>(examples: &[(&str, T)], fits: impl Fn(&(&str, T)) -> bool) -> Stri
 
 /// The one of `words` that `written` may have meant.
 pub(super) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
-    if written.len() > LONGEST_MISSPELT {
+    if written.len() > MAX_MISSPELT {
         return None;
     }
     let written = written.to_lowercase().replace('_', "-");

@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::control::Refusal;
-use equipoise_config::Mistakes;
+use equipoise_config::Diagnostics;
 use equipoise_text::bounded;
 
 /// An answer that is known as a whole.
@@ -140,8 +140,8 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-fn views(mistakes: &Mistakes) -> Vec<MistakeView> {
-    let view = |mistake: &equipoise_config::Mistake| MistakeView {
+fn views(mistakes: &Diagnostics) -> Vec<MistakeView> {
+    let view = |mistake: &equipoise_config::Diagnostic| MistakeView {
         line: mistake.line,
         column: mistake.column,
         key: mistake.key.clone(),

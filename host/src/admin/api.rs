@@ -127,7 +127,7 @@ impl Api {
                 (json(ok, &view), Resource::Configuration)
             }
         };
-        Ok(tagged(answer, resource.tag(snapshot)))
+        Ok(tagged(answer, resource.etag(snapshot)))
     }
 }
 

@@ -197,7 +197,7 @@ impl<'snapshot> BalancerView<'snapshot> {
                 SessionSource::Plugin(reader) => Some(plugin(*reader)),
                 SessionSource::Names { .. } => None,
             }),
-            health_plugin: config.judge.map(plugin),
+            health_plugin: config.health_plugin.map(plugin),
             set_aside: cluster
                 .aside()
                 .map(|aside| AsideView {

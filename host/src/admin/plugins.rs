@@ -163,5 +163,5 @@ fn names(config: &config::Balancer, plugin: usize) -> bool {
         matches!(config.method, Method::Plugin { plugin: chooser, .. } if chooser == plugin);
     let source = config.sticky.as_ref().map(|sticky| &sticky.source);
     let reads = matches!(source, Some(SessionSource::Plugin(reader)) if *reader == plugin);
-    chooses || reads || config.judge == Some(plugin)
+    chooses || reads || config.health_plugin == Some(plugin)
 }

@@ -40,7 +40,7 @@ impl Subject {
         let shown = self.file.display().to_string();
         let memory = self.memory;
         ensure!(
-            self.memory_unlimited || memory <= Plugin::MOST_MEMORY,
+            self.memory_unlimited || memory <= Plugin::MAX_MEMORY,
             "--memory may be up to 256MiB, or up to 1GiB with --memory-unlimited"
         );
         let plugin = Plugin {

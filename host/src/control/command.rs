@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::members::NewMember;
 use super::terms::{LeftOut, Terms};
-use equipoise_config::Mistakes;
-use equipoise_config::source::Unusable;
+use equipoise_config::Diagnostics;
+use equipoise_config::source::SourceError;
 use equipoise_config::source::{Edit, Settings};
 use equipoise_file_watch::Content;
 use equipoise_text::sanitize;
@@ -68,11 +68,13 @@ impl Command {
     }
 }
 
-impl From<Unusable> for Refusal {
-    fn from(unusable: Unusable) -> Self {
+impl From<SourceError> for Refusal {
+    fn from(unusable: SourceError) -> Self {
         match unusable {
-            Unusable::File(mistakes) | Unusable::Changed(mistakes) => Self::Mistaken(mistakes),
-            Unusable::Unchangeable(reason) => Self::Unfit(reason),
+            SourceError::File(mistakes) | SourceError::Changed(mistakes) => {
+                Self::Mistaken(mistakes)
+            }
+            SourceError::Unchangeable(reason) => Self::Unfit(reason),
         }
     }
 }
@@ -138,7 +140,7 @@ pub(super) struct Order {
 pub(crate) enum Refusal {
     /// The configuration that it asks for has mistakes.
     #[error("{0}")]
-    Mistaken(Mistakes),
+    Mistaken(Diagnostics),
     /// The configuration file was refused.
     #[error("{0}")]
     Refused(Arc<Self>),

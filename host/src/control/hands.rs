@@ -199,7 +199,7 @@ impl Hands {
         let before = self.live.load();
         aside::check_names(&terms.set_aside, &before)?;
         if let Some((resource, tag)) = &terms.expected
-            && resource.tag(&before).is_some_and(|now| now != *tag)
+            && resource.etag(&before).is_some_and(|now| now != *tag)
         {
             return Err(Refusal::Stale.into());
         }

@@ -12,7 +12,7 @@ use super::hands::Hands;
 use super::parked::Halt;
 use super::terms::{LeftOut, Terms};
 use equipoise_config::source::{Edit, Settings};
-use equipoise_config::{Mistakes, member_of_key};
+use equipoise_config::{Diagnostics, member_of_key};
 
 /// A member to be added.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +159,7 @@ fn blamed(refusal: &Refusal, balancer: &str, known: usize) -> BTreeMap<usize, Re
         Refusal::Mistaken(mistakes) => {
             let places = mistakes.iter().filter_map(|it| place(it.key.as_deref()?));
             let places: BTreeSet<_> = places.collect();
-            let only = |number: usize| -> Mistakes {
+            let only = |number: usize| -> Diagnostics {
                 mistakes.filtered(|it| it.key.as_deref().and_then(place) == Some(number))
             };
             let reason = |number| (number, Refusal::Mistaken(only(number)));

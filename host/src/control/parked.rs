@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::command::{Order, Refusal};
 use equipoise_config::Plugin;
-use equipoise_config::source::Unusable;
+use equipoise_config::source::SourceError;
 use equipoise_file_watch::{Content, Hash};
 
 /// How many commands may wait for plugins.
@@ -31,8 +31,8 @@ impl From<Refusal> for Halt {
     }
 }
 
-impl From<Unusable> for Halt {
-    fn from(unusable: Unusable) -> Self {
+impl From<SourceError> for Halt {
+    fn from(unusable: SourceError) -> Self {
         Self::Refused(unusable.into())
     }
 }

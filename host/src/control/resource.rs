@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use equipoise_config::source::tag;
+use equipoise_config::source::etag;
 use equipoise_proxy::snapshot::Snapshot;
 use equipoise_wasm::Version;
 
@@ -21,18 +21,20 @@ pub(crate) enum Resource {
 impl Resource {
     /// What changes whenever the resource does, and only then; `None` where there is no such resource. Counters and states
     /// are no part of it.
-    pub(crate) fn tag(&self, snapshot: &Snapshot) -> Option<String> {
+    pub(crate) fn etag(&self, snapshot: &Snapshot) -> Option<String> {
         let source = &snapshot.source;
         match self {
             Self::Configuration => Some(source.revision()),
             Self::Balancer(name) => {
                 snapshot.cluster(name)?;
-                Some(tag(&Value::from(source.balancer(name)).to_string()))
+                Some(etag(&Value::from(source.balancer(name)).to_string()))
             }
             Self::Member(balancer, id) => {
                 let (_, cluster) = snapshot.cluster(balancer)?;
                 let (place, _) = cluster.member(*id)?;
-                Some(tag(&Value::from(source.member(balancer, place)).to_string()))
+                Some(etag(
+                    &Value::from(source.member(balancer, place)).to_string(),
+                ))
             }
             Self::Plugin(name) => {
                 let plugins = &snapshot.config.plugins;

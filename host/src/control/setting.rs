@@ -11,7 +11,7 @@ use super::startup::persist;
 use crate::span_exporter;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Source;
-use equipoise_config::{self as config, Config, Mistakes, Plugin};
+use equipoise_config::{self as config, Config, Diagnostics, Plugin};
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
@@ -33,7 +33,7 @@ impl Setting {
     ///
     /// # Errors
     /// Every mistake in the file.
-    pub fn read(path: &Path) -> Result<Self, Mistakes> {
+    pub fn read(path: &Path) -> Result<Self, Diagnostics> {
         let text = Config::read_text(path)?;
         let mut setting = Self::parse(&text, path)?;
         setting.is_file = true;
@@ -70,8 +70,8 @@ impl Setting {
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, Mistakes> {
-        let (source, config) = Source::of_file(path, text)?;
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Diagnostics> {
+        let (source, config) = Source::from_file(path, text)?;
         Ok(Self {
             wanted: Fixed::of(&config),
             config: Arc::new(config),

@@ -68,8 +68,8 @@ impl Checks {
         let snapshot = self.view.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         for cluster in &snapshot.clusters {
-            let limits = snapshot.limits.of_messages();
-            let is_judged = cluster.config.judge.is_some();
+            let limits = snapshot.limits.message_limits();
+            let is_judged = cluster.config.health_plugin.is_some();
             for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
                 let check = upstream.config.check.as_ref();
                 let Some(check) = check.filter(|_| !member.settings.status.stopped) else {
@@ -101,8 +101,8 @@ impl Checks {
         upstream: &Arc<Upstream>,
         id: u32,
     ) -> Option<AbortHandle> {
-        let is_judged = cluster.config.judge.is_some();
-        let limits = snapshot.limits.of_messages();
+        let is_judged = cluster.config.health_plugin.is_some();
+        let limits = snapshot.limits.message_limits();
         let target = Target::new(
             id,
             upstream.clone(),

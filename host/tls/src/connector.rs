@@ -134,7 +134,7 @@ fn client(tls: &ClientTls, contents: &Contents) -> Result<ClientConfig> {
             let leaf = Arc::new(Leaf::pinned(pins));
             client.dangerous().with_custom_certificate_verifier(leaf)
         }
-        Trust::Nobody => {
+        Trust::Insecure => {
             let leaf = Arc::new(Leaf::of_anybody());
             client.dangerous().with_custom_certificate_verifier(leaf)
         }

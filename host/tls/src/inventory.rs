@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::server::server;
 use super::{Connector, Contents};
-use equipoise_config::{Balancer, ClientTls, Config, Listener, Member, Place};
+use equipoise_config::{Balancer, ClientTls, Config, Listener, Member, MemberLocation};
 
 /// All files for TLS that a configuration names.
 pub fn files(config: &Config) -> BTreeSet<PathBuf> {
@@ -27,7 +27,7 @@ pub fn unusable(config: &Config, contents: &Contents, before: Option<&Config>) -
     let known: HashMap<_, _> = before.map(tls_of_members).into_iter().flatten().collect();
     let members = members(config).filter(|(_, _, member)| member.is_tls());
     let members = members.filter(|(balancer, _, member)| {
-        let before = known.get(&(&*balancer.settings.name, member.place()));
+        let before = known.get(&(&*balancer.settings.name, member.location()));
         before != Some(&member.tls.as_ref())
     });
     let members = members.filter_map(|(balancer, place, member)| {
@@ -56,10 +56,10 @@ fn has(config: &Config, listener: &Listener) -> bool {
 /// The TLS of each member that has some, by its balancer and where it is.
 fn tls_of_members(
     config: &Config,
-) -> impl Iterator<Item = ((&str, Place<'_>), Option<&ClientTls>)> {
+) -> impl Iterator<Item = ((&str, MemberLocation<'_>), Option<&ClientTls>)> {
     let members = members(config).filter(|(_, _, member)| member.is_tls());
     members.map(|(balancer, _, member)| {
-        let key = (&*balancer.settings.name, member.place());
+        let key = (&*balancer.settings.name, member.location());
         (key, member.tls.as_ref())
     })
 }

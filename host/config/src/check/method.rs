@@ -4,14 +4,14 @@ use http::Version;
 
 use crate::CheckMethod;
 use crate::table::Table;
-use crate::value::{Reading, nearest, text_as};
+use crate::value::{Parsed, nearest, text_as};
 
-/// What `hcmethod` says.
+/// The value of `hcmethod`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum HcMethod {
     /// `none`: no checks.
     Off,
-    /// Something that is a mistake, so that nobody can tell which other keys go with it.
+    /// Invalid, so that it is not known which other keys go with it.
     Unknown,
     /// A connection.
     Tcp,
@@ -21,42 +21,48 @@ pub(super) enum Way {
     Grpc,
 }
 
-const WAYS: &[(&str, Way)] = &[
-    ("none", Way::Off),
-    ("TCP", Way::Tcp),
-    ("OPTIONS", Way::Http(CheckMethod::Options, Version::HTTP_10)),
-    ("HEAD", Way::Http(CheckMethod::Head, Version::HTTP_10)),
-    ("GET", Way::Http(CheckMethod::Get, Version::HTTP_10)),
+const HC_METHODS: &[(&str, HcMethod)] = &[
+    ("none", HcMethod::Off),
+    ("TCP", HcMethod::Tcp),
+    (
+        "OPTIONS",
+        HcMethod::Http(CheckMethod::Options, Version::HTTP_10),
+    ),
+    ("HEAD", HcMethod::Http(CheckMethod::Head, Version::HTTP_10)),
+    ("GET", HcMethod::Http(CheckMethod::Get, Version::HTTP_10)),
     (
         "OPTIONS11",
-        Way::Http(CheckMethod::Options, Version::HTTP_11),
+        HcMethod::Http(CheckMethod::Options, Version::HTTP_11),
     ),
-    ("HEAD11", Way::Http(CheckMethod::Head, Version::HTTP_11)),
-    ("GET11", Way::Http(CheckMethod::Get, Version::HTTP_11)),
-    ("GRPC", Way::Grpc),
+    (
+        "HEAD11",
+        HcMethod::Http(CheckMethod::Head, Version::HTTP_11),
+    ),
+    ("GET11", HcMethod::Http(CheckMethod::Get, Version::HTTP_11)),
+    ("GRPC", HcMethod::Grpc),
 ];
 
 /// Reads `hcmethod`; `None` where it is not written.
-pub(super) fn way(table: &Table<'_>) -> Option<Way> {
+pub(super) fn way(table: &Table<'_>) -> Option<HcMethod> {
     let way = table.read("hcmethod", text_as(parse));
-    table.has("hcmethod").then_some(way.unwrap_or(Way::Unknown))
+    table
+        .has("hcmethod")
+        .then_some(way.unwrap_or(HcMethod::Unknown))
 }
 
 /// One of Apache's words, in either case of letters.
-fn parse(text: &str) -> Reading<Way> {
-    let same = |(word, _): &&(&str, Way)| word.eq_ignore_ascii_case(text);
-    if let Some((_, way)) = WAYS.iter().find(same) {
+fn parse(text: &str) -> Parsed<HcMethod> {
+    let same = |(word, _): &&(&str, HcMethod)| word.eq_ignore_ascii_case(text);
+    if let Some((_, way)) = HC_METHODS.iter().find(same) {
         return Ok(*way);
     }
     if text.eq_ignore_ascii_case("CPING") {
-        return Err(
-            "asks by AJP, which members here do not speak: use \"TCP\" or \"GET\"".to_owned(),
-        );
+        return Err("uses AJP, which is not supported: use \"TCP\" or \"GET\"".to_owned());
     }
     if text.eq_ignore_ascii_case("PROVIDER") {
         return Err("means nothing in Apache either: use \"TCP\" or \"GET\"".to_owned());
     }
-    let words: Vec<_> = WAYS.iter().map(|(word, _)| *word).collect();
+    let words: Vec<_> = HC_METHODS.iter().map(|(word, _)| *word).collect();
     let near = nearest(text, &words);
     let near = near.map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
     Err(format!("must be one of {}{near}", words.join(", ")))

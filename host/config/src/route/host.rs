@@ -1,7 +1,7 @@
 //! `host` of a route: which hosts it is for.
 
 use crate::name;
-use crate::value::Reading;
+use crate::value::Parsed;
 
 /// Hosts that a route is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl std::fmt::Display for HostPattern {
 }
 
 /// `shop.example.com` or `*.example.com`.
-pub(super) fn host_pattern(text: &str) -> Reading<HostPattern> {
+pub(super) fn host_pattern(text: &str) -> Parsed<HostPattern> {
     if text == "*" {
         return Err("leave it out for every host".to_owned());
     }

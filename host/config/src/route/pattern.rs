@@ -5,13 +5,13 @@ use regex::{Regex, RegexBuilder};
 use super::template::{Scope, Template};
 use crate::name;
 use crate::table::Table;
-use crate::value::{Reading, no_regex, text_as};
+use crate::value::{Parsed, no_regex, text_as};
 
 /// The longest regular expression, in bytes.
-const LONGEST: usize = 4096;
+const MAX_LENGTH: usize = 4096;
 
 /// The most memory that a regular expression may take compiled, in bytes; and as much again for its cache.
-const LARGEST: usize = 256 * 1024;
+const MAX_COMPILED: usize = 256 * 1024;
 
 /// `match`, and `member-path` beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,17 +68,17 @@ pub(super) fn read_pattern(table: &Table<'_>) -> Option<Box<PathPattern>> {
     Some(Box::new(PathPattern { regex, member_path }))
 }
 
-fn regex(text: &str) -> Reading<PathRegex> {
-    if text.len() > LONGEST {
+fn regex(text: &str) -> Parsed<PathRegex> {
+    if text.len() > MAX_LENGTH {
         return Err(format!(
-            "must have at most {LONGEST} bytes, not {}",
+            "must have at most {MAX_LENGTH} bytes, not {}",
             text.len()
         ));
     }
     let mut builder = RegexBuilder::new(text);
     builder
-        .size_limit(LARGEST)
-        .dfa_size_limit(LARGEST)
+        .size_limit(MAX_COMPILED)
+        .dfa_size_limit(MAX_COMPILED)
         .dot_matches_new_line(true);
     let regex = builder.build();
     regex
@@ -87,7 +87,7 @@ fn regex(text: &str) -> Reading<PathRegex> {
 }
 
 /// A path of texts and captures.
-fn member_path(text: &str, scope: &Scope) -> Reading<Template> {
+fn member_path(text: &str, scope: &Scope) -> Parsed<Template> {
     let template = Template::parse(text, scope)?;
     name::path(&template.filled("x"))?;
     Ok(template)

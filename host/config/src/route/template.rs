@@ -1,6 +1,6 @@
 //! Texts with variables in them, such as `https://www.example.com${path}`.
 
-use crate::value::{Reading, nearest};
+use crate::value::{Parsed, nearest};
 
 /// A text with variables in it.
 ///
@@ -92,7 +92,7 @@ pub(super) struct Scope {
 
 impl Template {
     /// A text as it is written.
-    pub(super) fn parse(text: &str, scope: &Scope) -> Reading<Self> {
+    pub(super) fn parse(text: &str, scope: &Scope) -> Parsed<Self> {
         let (mut pieces, mut literal) = (Vec::new(), String::new());
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('$') {
@@ -132,7 +132,7 @@ impl Template {
 }
 
 /// The piece that begins behind a dollar, and the text behind it.
-fn piece<'text>(text: &'text str, scope: &Scope) -> Reading<(Piece, &'text str)> {
+fn piece<'text>(text: &'text str, scope: &Scope) -> Parsed<(Piece, &'text str)> {
     if let Some(digit) = text.chars().next().and_then(|it| it.to_digit(10)) {
         return Ok((capture(digit as usize, scope)?, &text[1..]));
     }
@@ -153,7 +153,7 @@ fn piece<'text>(text: &'text str, scope: &Scope) -> Reading<(Piece, &'text str)>
     Ok((Piece::Variable(*variable), behind))
 }
 
-fn capture(number: usize, scope: &Scope) -> Reading<Piece> {
+fn capture(number: usize, scope: &Scope) -> Parsed<Piece> {
     match scope.captures {
         None => Err(format!(
             "has `${number}`, which stands for a part of the path by `match`, and only in `member-path` and `redirect`; write `$$` for a dollar"
@@ -182,7 +182,7 @@ fn variables(scope: &Scope) -> &'static [(&'static str, Variable)] {
 
 fn unknown(name: &str, scope: &Scope) -> String {
     let names: Vec<_> = variables(scope).iter().map(|(name, _)| *name).collect();
-    let shown = crate::report::shorten(name);
+    let shown = crate::collector::shorten(name);
     if let Some(near) = nearest(name, &names) {
         return format!("has the unknown variable `${{{shown}}}`; did you mean `${{{near}}}`?");
     }

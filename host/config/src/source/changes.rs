@@ -152,7 +152,7 @@ impl fmt::Display for Edit {
     }
 }
 
-/// A text of somebody's fit for a log line.
+/// A foreign text made fit for a log line.
 fn shown(text: &str) -> String {
     let shown = text.chars().take(300);
     shown

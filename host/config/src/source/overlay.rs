@@ -9,13 +9,13 @@ use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike,
 
 use super::changes::{BalancerChanges, Changes, MemberChanges, Presence, Settings};
 
-/// What comes of laying changes over a text.
+/// The outcome of laying changes over a text.
 pub(super) struct Overlaid {
     pub(super) text: String,
     /// The changes that apply.
     pub(super) changes: Changes,
-    /// What others were about that is not in the text: a balancer, or a member of one.
-    pub(super) lost: Vec<String>,
+    /// What the other changes were for, which is not in the text: a balancer, or a member of one.
+    pub(super) dropped: Vec<String>,
 }
 
 /// Lays changes over a text.
@@ -32,14 +32,14 @@ pub(super) fn lay_over(text: &str, changes: &Changes) -> Result<Overlaid, String
     Ok(Overlaid {
         text: document.to_string(),
         changes: overlay.changes,
-        lost: overlay.lost,
+        dropped: overlay.dropped,
     })
 }
 
 #[derive(Default)]
 struct Overlay {
     changes: Changes,
-    lost: Vec<String>,
+    dropped: Vec<String>,
 }
 
 impl Overlay {
@@ -49,21 +49,21 @@ impl Overlay {
         name: &str,
         changes: &BalancerChanges,
     ) -> Result<(), String> {
-        let is_there = balancers.contains_key(name);
+        let exists = balancers.contains_key(name);
         let mut applied = changes.clone();
         match changes.presence {
-            Presence::Removed if is_there => {
+            Presence::Removed if exists => {
                 balancers.remove(name);
                 self.changes.balancers.insert(name.to_owned(), applied);
                 return Ok(());
             }
-            Presence::Configured if is_there => {}
+            Presence::Configured if exists => {}
             Presence::Added => {
                 balancers.insert(name, Item::Table(Table::new()));
             }
             Presence::Removed => return Ok(()),
             Presence::Configured => {
-                self.lost.push(format!("balancer {name}"));
+                self.dropped.push(format!("balancer {name}"));
                 return Ok(());
             }
         }
@@ -76,16 +76,16 @@ impl Overlay {
             let members = table.entry("member").or_insert_with(empty_list);
             applied.members = self.members(as_tables(members)?, name, &changes.members)?;
         }
-        let says_something = applied.presence == Presence::Added
+        let has_changes = applied.presence == Presence::Added
             || !applied.settings.is_empty()
             || !applied.members.is_empty();
-        if says_something {
+        if has_changes {
             self.changes.balancers.insert(name.to_owned(), applied);
         }
         Ok(())
     }
 
-    /// Lays changes over a list of members; answers those that apply.
+    /// Lays changes over a list of members; returns those that apply.
     fn members(
         &mut self,
         members: &mut ArrayOfTables,
@@ -117,7 +117,7 @@ impl Overlay {
                 }
                 (Presence::Removed, None) => continue,
                 (Presence::Configured, None) => {
-                    self.lost
+                    self.dropped
                         .push(format!("member {} of balancer {balancer}", change.url));
                     continue;
                 }
@@ -386,12 +386,12 @@ url = \"http://b\"
             },
         ];
         let Overlaid {
-            lost,
+            dropped,
             changes,
             text,
         } = overlaid(FILE, edits);
         assert_eq!(
-            lost,
+            dropped,
             ["balancer gone", "member http://gone of balancer shop"]
         );
         assert!(changes.is_empty());

@@ -226,17 +226,14 @@ fn a_mistake_in_a_check_names_value_and_remedy() {
     let many_names = format!("hcreport = [{}]", names.join(", "));
     let too_many = many(33);
     let table = [
-        (
-            "hcmethod = \"CPING\"",
-            "asks by AJP, which members here do not speak",
-        ),
+        ("hcmethod = \"CPING\"", "uses AJP, which is not supported"),
         ("hcmethod = \"Provider\"", "means nothing in Apache either"),
         (
             "hcmethod = \"PUT\"",
             "must be one of none, TCP, OPTIONS, HEAD, GET,",
         ),
         ("hcmethod = \"GETT\"", "did you mean \"GET\"?"),
-        ("hcmethod = true", "must be a text in quotes"),
+        ("hcmethod = true", "must be a string in quotes"),
         ("hcinterval = 30", "write \"30s\""),
         (
             "hcinterval = \"99ms\"",
@@ -250,11 +247,14 @@ fn a_mistake_in_a_check_names_value_and_remedy() {
         ("hcuri = \"\"", "must be a path such as \"/health\""),
         (
             "hcuri = \"http://m/health\"",
-            "where the member is, its url says",
+            "the member's host is in its url",
         ),
-        ("hcuri = \"/a b\"", "must not hold ' ' as it stands"),
-        ("hcuri = \"/a\\r\\nb\"", "must not hold '\\r' as it stands"),
-        ("hcuri = \"/a#b\"", "must not hold '#'"),
+        ("hcuri = \"/a b\"", "must not contain ' ' as it stands"),
+        (
+            "hcuri = \"/a\\r\\nb\"",
+            "must not contain '\\r' as it stands",
+        ),
+        ("hcuri = \"/a#b\"", "must not contain '#'"),
         ("hcuri = \"/%zz\"", "two hexadecimal digits"),
         ("hchost = \"a b\"", "must be a host and perhaps a port"),
         (
@@ -277,7 +277,7 @@ fn a_mistake_in_a_check_names_value_and_remedy() {
             "is called `hcexpect` here, such as hcexpect =",
         ),
         ("hctemplate = \"wbe\"", "did you mean \"web\"?"),
-        ("hctemplate = 3", "must be a text in quotes"),
+        ("hctemplate = 3", "must be a string in quotes"),
         ("hcurl = \"/health\"", "did you mean `hcuri`?"),
     ];
     for (line, remedy) in table {
@@ -307,15 +307,15 @@ fn mistakes_within_a_check_are_told_where_they_are() {
         ),
         (
             "hcheaders = { Connection = \"close\" }",
-            "is about the connection, which is ours",
+            "is a header field of the connection, which Equipoise sets",
         ),
         (
             "hcheaders = { x = \"a\\r\\nb\" }",
-            "must not hold line breaks",
+            "must not contain line breaks",
         ),
         (
             "hcheaders = { x = 1 }",
-            "hcheaders.x = 1: must be a text: write \"1\"",
+            "hcheaders.x = 1: must be a string: write \"1\"",
         ),
         (
             "hcreport = [\"x-load\", \"a:\"]",
@@ -352,7 +352,7 @@ fn mistakes_within_a_check_are_told_where_they_are() {
         ),
         (
             "hcexpect = { body = true }",
-            "hcexpect.body = true: must be a text in quotes",
+            "hcexpect.body = true: must be a string in quotes",
         ),
         ("hcexpect = { stauts = 200 }", "did you mean `status`?"),
     ];
@@ -368,7 +368,7 @@ fn keys_of_checks_that_do_nothing_are_mistakes() {
     let nothing = "does nothing without hcmethod: write hcmethod = \"GET\" beside it";
     let off = "does nothing with hcmethod = \"none\"";
     let tcp = "does nothing with hcmethod = \"TCP\", which only connects";
-    let head = "an answer to HEAD has no body, which hcexpect asks for";
+    let head = "a response to HEAD has no body, but hcexpect expects one";
     let table = [
         ("", "hcinterval = \"1s\"", "member[0].hcinterval", nothing),
         ("", "hcuri = \"/h\"", "member[0].hcuri", nothing),

@@ -104,7 +104,7 @@ fn a_mistake_says_what_would_be_right() {
         ),
         (
             "outlier = { consecutive-failures = 0, failure-rate = \"0%\" }",
-            "finds nothing",
+            "detects nothing",
         ),
         ("outlier = { failures = 3 }", "unknown key `failures`"),
     ];
@@ -121,5 +121,5 @@ fn a_mistake_says_what_would_be_right() {
 fn plugin_that_judges_is_found() {
     let (text, _) = with(BALANCER, "health = { plugin = \"judge\" }");
     let config = good(&format!("{text}\n[plugin.judge]\nfile = \"judge.wasm\"\n"));
-    assert_eq!(config.balancers[0].judge, Some(0));
+    assert_eq!(config.balancers[0].health_plugin, Some(0));
 }

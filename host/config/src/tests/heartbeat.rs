@@ -153,7 +153,7 @@ fn mistakes_are_told_with_their_remedies() {
     let network = "must be an IP network or address, such as \"10.0.0.0/8\" or \"127.0.0.1\"";
     let table = [
         ("listen", "\"239.0.0.1\"", "", "and a port, such as"),
-        ("listen", "27999", "", "must be a text in quotes"),
+        ("listen", "27999", "", "must be a string in quotes"),
         (
             "listen",
             "\"heart.example.com:27999\"",

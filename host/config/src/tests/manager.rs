@@ -37,12 +37,15 @@ fn who_may_use_the_manager_is_read_as_written() {
 fn mistakes_about_the_manager_say_what_would_be_right() {
     let table = [
         ("path = \"/\"", "must have a segment"),
-        ("require = []", "must say who may"),
+        (
+            "require = []",
+            "must not be empty: write who may use the manager",
+        ),
         (
             "require = [\"everybody\"]",
             "must be \"local\", \"token\", or an IP network",
         ),
-        ("require = [\"token\"]", "names a token that nobody has"),
+        ("require = [\"token\"]", "needs an admin token"),
         ("hosts = [\"a b\"]", "must be a host name"),
         ("colour = 1", "unknown key `colour`"),
     ];

@@ -112,15 +112,15 @@ fn a_method_is_a_word_or_a_plugin_with_a_fallback() {
     };
     assert_eq!(
         method("lbmethod = \"bybusyness\""),
-        Method::Builtin(Builtin::Bybusyness)
+        Method::Builtin(BuiltinMethod::Bybusyness)
     );
     assert_eq!(
         method("lbmethod = { plugin = \"canary\" }"),
-        plugin(Builtin::Byrequests)
+        plugin(BuiltinMethod::Byrequests)
     );
     assert_eq!(
         method("lbmethod = { plugin = \"canary\", fallback = \"heartbeat\" }"),
-        plugin(Builtin::Heartbeat)
+        plugin(BuiltinMethod::Heartbeat)
     );
 }
 
@@ -194,7 +194,7 @@ fn metadata_is_read_as_written() {
 #[test]
 fn a_mistake_in_a_value_names_it_and_the_remedy() {
     let table = [
-        (PLUGIN, "file = 3", "must be a text in quotes"),
+        (PLUGIN, "file = 3", "must be a string in quotes"),
         (
             PLUGIN,
             "file = \"\"",
@@ -306,7 +306,7 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
     let table = [
         (
             method("{ plugin = 3 }"),
-            "15:23: balancer.mycluster.lbmethod.plugin = 3: must be a text in quotes",
+            "15:23: balancer.mycluster.lbmethod.plugin = 3: must be a string in quotes",
         ),
         (
             method("{ plugin = \"canray\" }"),
@@ -354,27 +354,27 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
         ),
         (
             settings("{ percent = 5 }"),
-            "27:24: plugin.canary.settings.percent = 5: must be a text: write \"5\"",
+            "27:24: plugin.canary.settings.percent = 5: must be a string: write \"5\"",
         ),
         (
             settings("{ share = 0.5 }"),
-            "27:22: plugin.canary.settings.share = 0.5: must be a text: write \"0.5\"",
+            "27:22: plugin.canary.settings.share = 0.5: must be a string: write \"0.5\"",
         ),
         (
             settings("{ mask = 0xff }"),
-            "27:21: plugin.canary.settings.mask = 0xff: must be a text: write \"0xff\"",
+            "27:21: plugin.canary.settings.mask = 0xff: must be a string: write \"0xff\"",
         ),
         (
             settings("{ strict = true }"),
-            "27:23: plugin.canary.settings.strict = true: must be a text: write \"true\"",
+            "27:23: plugin.canary.settings.strict = true: must be a string: write \"true\"",
         ),
         (
             settings("{ since = 1979-05-27 }"),
-            "27:22: plugin.canary.settings.since = 1979-05-27: must be a text: write \"1979-05-27\"",
+            "27:22: plugin.canary.settings.since = 1979-05-27: must be a string: write \"1979-05-27\"",
         ),
         (
             settings("{ names = [\"a\"] }"),
-            "27:22: plugin.canary.settings.names = [\"a\"]: must be a text in quotes",
+            "27:22: plugin.canary.settings.names = [\"a\"]: must be a string in quotes",
         ),
         (
             with_canary(PLUGIN, "hide-headers = [\"cookie\", \"a:\"]").0,
@@ -386,7 +386,7 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
         ),
         (
             with_canary(PLUGIN, "hide-headers = [1]").0,
-            "27:17: plugin.canary.hide-headers[0] = 1: must be a text in quotes",
+            "27:17: plugin.canary.hide-headers[0] = 1: must be a string in quotes",
         ),
         (
             settings("{ \"\" = \"a\" }"),
@@ -394,7 +394,7 @@ fn a_mistake_within_a_table_is_told_where_it_is() {
         ),
         (
             metadata("{ version = 2 }"),
-            "18:24: balancer.mycluster.member[0].metadata.version = 2: must be a text: write \"2\"",
+            "18:24: balancer.mycluster.member[0].metadata.version = 2: must be a string: write \"2\"",
         ),
         (
             format!("{GOOD}\n[plugin.canary]\n"),
@@ -478,7 +478,7 @@ fn a_plugin_with_a_mistake_is_still_known_by_its_name() {
     let found = mistakes(&text.replace("file = \"plugins/canary.wasm\"", "file = 3"));
     assert_eq!(
         found,
-        ["conf/c.toml:26:8: plugin.canary.file = 3: must be a text in quotes"]
+        ["conf/c.toml:26:8: plugin.canary.file = 3: must be a string in quotes"]
     );
 }
 

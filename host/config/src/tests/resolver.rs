@@ -7,7 +7,7 @@ fn resolver(lines: &str) -> Resolver {
 }
 
 #[test]
-fn system_is_asked_unless_somebody_else_is_named() {
+fn nameservers_default_to_those_of_the_system() {
     assert_eq!(good(GOOD).resolver, Resolver::default());
     assert_eq!(resolver(""), Resolver::default());
     let read = resolver(
@@ -19,9 +19,9 @@ fn system_is_asked_unless_somebody_else_is_named() {
     assert_eq!(read.timeout, Duration::from_secs(2));
 }
 
-/// What is written, and within which times an answer counts then.
+/// The keys as written, and the TTL bounds that they make.
 #[test]
-fn times_that_answers_count_stay_in_order() {
+fn ttl_bounds_stay_in_order() {
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
     for (lines, min, max) in [
         ("min-ttl = \"100ms\"", second / 10, hour),

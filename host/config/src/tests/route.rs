@@ -120,7 +120,7 @@ fn a_pattern_that_cannot_be_is_refused() {
         ),
         (
             "match = \"^/(a)\"\nmember-path = \"/../$1\"",
-            "must not hold `.` or `..`",
+            "must not contain `.` or `..`",
         ),
         ("match = \"^/(a)\"\nmember-path = \"/b?$1\"", "without `?`"),
         (

@@ -55,7 +55,7 @@ fn tls_may_be_written_in_sections() {
 }
 
 #[test]
-fn clients_need_a_certificate_where_somebody_vouches_for_them_and_nothing_else_is_said() {
+fn client_certificates_are_required_where_a_ca_is_named_and_nothing_else() {
     let table = [
         ("", ClientAuth::Required),
         (", client-auth = \"required\"", ClientAuth::Required),
@@ -168,7 +168,7 @@ fn members_are_told_apart_by_where_they_are_and_what_is_spoken() {
         for (other_place, other) in members.iter().enumerate() {
             let (a, b) = (urls[place], urls[other_place]);
             assert_eq!(
-                one.place() == other.place(),
+                one.location() == other.location(),
                 place == other_place,
                 "{a} {b}"
             );
@@ -181,7 +181,7 @@ fn members_are_told_apart_by_where_they_are_and_what_is_spoken() {
     ];
     for (one, other) in same {
         assert!(
-            member(one, "").place() == member(other, "").place(),
+            member(one, "").location() == member(other, "").location(),
             "{one} {other}"
         );
     }
@@ -197,7 +197,7 @@ fn a_member_by_tls_proves_who_it_is_to_the_platform_s_roots_unless_it_says_other
         tls("tls = { ca = \"ca.pem\", verify = true }").trust,
         Trust::Ca(PathBuf::from("conf/ca.pem"))
     );
-    assert_eq!(tls("tls = { verify = false }").trust, Trust::Nobody);
+    assert_eq!(tls("tls = { verify = false }").trust, Trust::Insecure);
     let read = tls("tls = { server-name = \"App.Internal\", cert = \"c.pem\", key = \"c.key\" }");
     assert_eq!(read.server_name.as_deref(), Some("app.internal"));
     assert_eq!(read.identity, Some(identity("c.pem", "c.key")));
@@ -281,7 +281,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         LISTEN,
         "tls = { certificates = [{ cert = \"a\", key = \"b\" }], client-auth = \"optional\" }",
-        "listen[0].tls.client-ca: is missing; write who vouches for clients' certificates",
+        "listen[0].tls.client-ca: is missing; write the CA of clients' certificates",
     ),
     (
         LISTEN,
@@ -352,7 +352,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         MEMBER,
         "url = \"https://a\"\ntls = { ca = \"a\", pin = [\"sha256:00\"] }",
-        "goes without ca",
+        "cannot be combined with ca",
     ),
     (
         MEMBER,

@@ -110,7 +110,7 @@ impl Http1 {
     fn new(stream: ClientStream, first: Vec<u8>, client: Rc<Client>, limits: Arc<Limits>) -> Self {
         Self {
             wire: Wire::new(stream, client.worker.meters.clone(), first),
-            reader: RequestReader::new(limits.of_messages()),
+            reader: RequestReader::new(limits.message_limits()),
             deadline: LazyTimer::default(),
             write_timeout: WriteTimeout::new(&limits),
             body: BodyReader::default(),

@@ -50,7 +50,7 @@ fn options(limits: &Limits) -> Options {
         stream_window: STREAM_WINDOW,
         connection_window: CONNECTION_WINDOW,
         takes_connect: true,
-        limits: limits.of_messages(),
+        limits: limits.message_limits(),
     }
 }
 

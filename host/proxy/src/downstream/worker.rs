@@ -303,7 +303,8 @@ mod tests {
             )
         };
         let setting = |limits| {
-            let (source, config) = Source::of_file(Path::new("test.toml"), &text(limits)).unwrap();
+            let (source, config) =
+                Source::from_file(Path::new("test.toml"), &text(limits)).unwrap();
             Inputs::of(Arc::new(config), Arc::new(source))
         };
         let live = Live::new(Snapshot::new(setting(""), |_| Ok(())).unwrap());

@@ -640,7 +640,7 @@ mod tests {
     fn a_body_of_no_bytes_is_none() {
         let limits = Limits::default();
         let mut head = Head::new();
-        let mut reader = RequestReader::new(limits.of_messages());
+        let mut reader = RequestReader::new(limits.message_limits());
         reader.head(
             b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
             &mut head,

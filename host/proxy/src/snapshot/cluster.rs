@@ -225,7 +225,7 @@ impl Changed {
         let retry_budget = before.map_or_else(Arc::default, |before| before.retry_budget.clone());
         let (upstreams, members) = (self.upstreams(), self.members(now));
         let settings = self.config.settings.clone();
-        let cares = self.config.outlier.is_some() || self.config.judge.is_some();
+        let cares = self.config.outlier.is_some() || self.config.health_plugin.is_some();
         self.inherit_judgement();
         let (balancer, exchanges, chronicle) = match self.policies {
             Policies::First { methods, session } => {
@@ -362,12 +362,12 @@ fn identify(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec<Id
         let members = before.balancer.members().iter().zip(&before.upstreams);
         for (place, (member, upstream)) in members.enumerate() {
             let (id, place) = (member.id, Some(place));
-            known.insert(upstream.config.place(), Identity { id, place });
+            known.insert(upstream.config.location(), Identity { id, place });
         }
     }
     let mut members = Vec::with_capacity(config.members.len());
     for member in &config.members {
-        let identity = known.remove(&member.place());
+        let identity = known.remove(&member.location());
         members.push(identity.unwrap_or_else(|| {
             let id = next_id;
             next_id = next_id.saturating_add(1);
@@ -403,7 +403,7 @@ fn connectors(
 fn warn_of_anybody(member: &config::Member, before: Option<&config::Member>) {
     let is_anybody = |member: &config::Member| {
         let tls = member.tls.as_ref();
-        tls.is_some_and(|tls| tls.trust == Trust::Nobody)
+        tls.is_some_and(|tls| tls.trust == Trust::Insecure)
     };
     if is_anybody(member) && !before.is_some_and(is_anybody) {
         let url = &member.settings.name;

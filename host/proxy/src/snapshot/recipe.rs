@@ -19,7 +19,7 @@ use equipoise_session::Session;
 
 use super::aside::OnRefusal;
 use equipoise_config::{
-    self as config, Builtin, Config, Instances, Method, Outlier, SessionSource, Sticky,
+    self as config, BuiltinMethod, Config, Instances, Method, Outlier, SessionSource, Sticky,
 };
 use equipoise_text::bounded;
 use equipoise_tls::Contents;
@@ -46,7 +46,7 @@ pub(super) struct Recipes {
 #[derive(Clone, PartialEq)]
 pub(super) struct MethodRecipe {
     /// What chooses, or stands behind the plugin.
-    builtin: Builtin,
+    builtin: BuiltinMethod,
     plugin: Option<Guest>,
 }
 
@@ -179,7 +179,7 @@ impl Kitchen<'_> {
                     settings: outlier.map(Outlier::settings).unwrap_or_default(),
                     members: members.to_vec(),
                 },
-                plugin: balancer.judge.map(guest),
+                plugin: balancer.health_plugin.map(guest),
             },
         }
     }
@@ -319,12 +319,12 @@ impl JudgeRecipe {
     }
 }
 
-fn builtin(method: Builtin) -> Box<dyn Selector> {
+fn builtin(method: BuiltinMethod) -> Box<dyn Selector> {
     match method {
-        Builtin::Byrequests => Box::<ByRequests>::default(),
-        Builtin::Bytraffic => Box::<ByTraffic>::default(),
-        Builtin::Bybusyness => Box::<ByBusyness>::default(),
-        Builtin::Heartbeat => Box::<Heartbeat>::default(),
+        BuiltinMethod::Byrequests => Box::<ByRequests>::default(),
+        BuiltinMethod::Bytraffic => Box::<ByTraffic>::default(),
+        BuiltinMethod::Bybusyness => Box::<ByBusyness>::default(),
+        BuiltinMethod::Heartbeat => Box::<Heartbeat>::default(),
     }
 }
 

@@ -14,7 +14,7 @@ fn setting(keys: &str, members: &[&str]) -> Inputs {
         "listen = [{{ address = \"127.0.0.1:0\" }}]\nroute = [{{ path = \"/\", balancer = \"b\" }}]\n\
          [balancer.b]\n{keys}\n{members}"
     );
-    let (source, config) = Source::of_file(Path::new("test.toml"), &text).unwrap();
+    let (source, config) = Source::from_file(Path::new("test.toml"), &text).unwrap();
     Inputs::of(Arc::new(config), Arc::new(source))
 }
 

@@ -138,7 +138,7 @@ impl Connection {
             is_idle: Cell::new(false),
             is_shared: speaks_http2,
         });
-        let limits = limits.of_messages();
+        let limits = limits.message_limits();
         if !speaks_http2 {
             let http1 = Http1::new(stream, counters, limits);
             return Ok((Self::new(Exchange::Http1(Box::new(http1)), link), None));

@@ -140,7 +140,7 @@ fn a_pinned_certificate_is_of_no_use_without_its_key() {
             .with_no_client_auth()
             .with_cert_resolver(posing.clone());
         let server = Arc::new(server);
-        for trust in [Trust::Pinned(vec![pin]), Trust::Nobody] {
+        for trust in [Trust::Pinned(vec![pin]), Trust::Insecure] {
             let client = client(&site, trust);
             let wrong = error(&client, "shop.example", &server);
             assert_eq!(
@@ -156,7 +156,7 @@ fn anybody_may_pose_as_a_member_that_is_not_verified() {
     let site = Site::new();
     let identity = site.identity("shop", &["shop.example"]);
     let server = server(&of(&[&identity])).unwrap();
-    let client = client(&site, Trust::Nobody);
+    let client = client(&site, Trust::Insecure);
     shake(&client, "other.example", &server).unwrap();
 }
 

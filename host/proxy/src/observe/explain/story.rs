@@ -13,7 +13,7 @@ use crate::downstream::Client;
 use crate::forward::{ProxyError, target};
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
-use equipoise_config::{Builtin, Method};
+use equipoise_config::{BuiltinMethod, Method};
 use equipoise_text::sanitize;
 
 /// Members that a decision tells of; the one that was chosen is told of in any case.
@@ -216,7 +216,7 @@ impl Story {
             Method::Builtin(method) => {
                 let name = method.word().to_owned();
                 let why = format!("{name} chose nobody");
-                (name, Builtin::Byrequests, why)
+                (name, BuiltinMethod::Byrequests, why)
             }
             Method::Plugin { plugin, fallback } => {
                 let name = snapshot.plugin_name(plugin).to_owned();

@@ -137,12 +137,12 @@ impl BalancerMeters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use equipoise_config::Builtin;
+    use equipoise_config::BuiltinMethod;
 
     #[test]
     fn every_way_to_find_a_member_has_its_word() {
-        let builtin = Method::Builtin(Builtin::Byrequests);
-        let (plugin, fallback) = (0, Builtin::Byrequests);
+        let builtin = Method::Builtin(BuiltinMethod::Byrequests);
+        let (plugin, fallback) = (0, BuiltinMethod::Byrequests);
         let plugin = Method::Plugin { plugin, fallback };
         let words = PickReason::ALL.map(|by| policy(by, builtin));
         let expected = ["session", "redirect", "key", "method", "fallback", "order"];

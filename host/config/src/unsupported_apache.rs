@@ -1,6 +1,6 @@
-//! Parameters of Apache's that have no key here, and what to do instead.
+//! Apache parameters that are not supported, and what to do instead.
 
-/// What to do about `key` where Apache has it and we do not.
+/// What to do instead of `key`, if it is a parameter of Apache that is not supported here.
 pub(super) fn remedy(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_lowercase();
     let known = PARAMETERS.iter().find(|(name, _)| *name == key);
@@ -46,7 +46,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "responsefieldsize",
-        "the bound on heads, ours and members', is `header-size` in [limits]",
+        "the bound on request and response heads is `header-size` in [limits]",
     ),
     (
         "growth",
@@ -58,7 +58,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "hcexpr",
-        "what an answer must be is called `hcexpect` here, such as hcexpect = { status = \"200-399\", body = \"ok\" }",
+        "what a response must be is called `hcexpect` here, such as hcexpect = { status = \"200-399\", body = \"ok\" }",
     ),
     (
         "proxypreservehost",

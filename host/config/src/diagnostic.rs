@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file, said so that it can be put right.
+//! Diagnostics of a configuration file: what is wrong, where, and what would be right.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use super::table::quoted_unless_bare;
 
 /// One mistake: where it is, what is written there and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     /// The line, counted from 1; never beyond the file's last.
     pub line: usize,
     /// The column in characters, counted from 1.
@@ -22,7 +22,7 @@ pub struct Mistake {
     pub remedy: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.line, self.column)?;
         match (&self.key, &self.value) {
@@ -40,7 +40,7 @@ impl fmt::Display for Mistake {
 /// Displays one line for each, with the file's name, line and column first. Of more than a hundred, it has the first, and how
 /// many more there are.
 #[derive(Debug)]
-pub struct Mistakes {
+pub struct Diagnostics {
     file: PathBuf,
     cause: Cause,
 }
@@ -49,13 +49,13 @@ pub struct Mistakes {
 enum Cause {
     Unreadable(io::Error),
     Found {
-        first: Vec<Mistake>,
+        first: Vec<Diagnostic>,
         /// How many more there are.
         more: usize,
     },
 }
 
-impl Mistakes {
+impl Diagnostics {
     pub(super) fn unreadable(file: &Path, error: io::Error) -> Self {
         Self {
             file: file.to_owned(),
@@ -64,7 +64,7 @@ impl Mistakes {
     }
 
     /// The first mistakes, and how many more there are.
-    pub(super) fn found(file: &Path, first: Vec<Mistake>, more: usize) -> Self {
+    pub(super) fn found(file: &Path, first: Vec<Diagnostic>, more: usize) -> Self {
         Self {
             file: file.to_owned(),
             cause: Cause::Found { first, more },
@@ -72,7 +72,7 @@ impl Mistakes {
     }
 
     /// Those of the mistakes that are told for which this holds.
-    pub fn filtered(&self, holds: impl Fn(&Mistake) -> bool) -> Self {
+    pub fn filtered(&self, holds: impl Fn(&Diagnostic) -> bool) -> Self {
         let kept = self.iter().filter(|mistake| holds(mistake));
         Self::found(&self.file, kept.cloned().collect(), 0)
     }
@@ -86,7 +86,7 @@ impl Mistakes {
     }
 
     /// The mistakes found in the file, of which up to 100 are told; none where it could not be read at all.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         match &self.cause {
             Cause::Unreadable(_) => [].iter(),
             Cause::Found { first, .. } => first.iter(),
@@ -94,7 +94,7 @@ impl Mistakes {
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         if let Cause::Unreadable(error) = &self.cause {
@@ -112,7 +112,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for Diagnostics {}
 
 /// The place of the member of a balancer that a mistake is about, by its key or by a line that begins with that: 3 for
 /// `balancer.NAME.member[3].url`.

@@ -1,17 +1,17 @@
-//! The mistakes of one file, gathered while it is read.
+//! Collects the diagnostics of one file while it is read.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
-use super::mistake::{Mistake, Mistakes};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use equipoise_text::bounded::{self, LIST};
 
 /// How much of a value a mistake shows, in characters.
-const SHOWN: usize = 60;
+const MAX_VALUE_CHARS: usize = 60;
 
-/// Gathers mistakes by their place in the text: as many as are shown, so that a bad file costs no more than a good one.
-pub(super) struct Report<'t> {
+/// Collects diagnostics by their offset in the text, only as many as are shown, so that a bad file costs no more than a good one.
+pub(super) struct Collector<'t> {
     text: &'t str,
     /// Where each line starts.
     lines: Vec<usize>,
@@ -24,13 +24,13 @@ pub(super) struct Report<'t> {
 #[derive(Default)]
 struct Found {
     /// The first mistakes in the order of the text, no more than are shown, with the place each is at.
-    first: Vec<(usize, Mistake)>,
+    first: Vec<(usize, Diagnostic)>,
     /// How many there are behind them.
     more: usize,
 }
 
-impl<'t> Report<'t> {
-    /// An empty report on `text`.
+impl<'t> Collector<'t> {
+    /// A collector for `text`, with no diagnostic yet.
     pub(super) fn new(text: &'t str) -> Self {
         let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         let starts = ends.filter(|start| *start < text.len());
@@ -43,13 +43,13 @@ impl<'t> Report<'t> {
     }
 
     /// The text is not TOML at `offset`, within `line`.
-    pub(super) fn not_toml(&mut self, offset: usize, line: &str, remedy: &str) {
+    pub(super) fn invalid_toml(&mut self, offset: usize, line: &str, remedy: &str) {
         self.incomplete = true;
         self.push(offset, None, Some(line), remedy);
     }
 
     /// The text cannot be read from `offset` on.
-    pub(super) fn broken_off(&mut self, offset: usize, remedy: &str) {
+    pub(super) fn unreadable_from(&mut self, offset: usize, remedy: &str) {
         self.incomplete = true;
         self.push(offset, None, None, remedy);
     }
@@ -65,7 +65,7 @@ impl<'t> Report<'t> {
         self.push(offset, Some(key), None, remedy);
     }
 
-    /// The section that begins at `offset` lacks something; nothing is said where it may just not be understood.
+    /// The section that begins at `offset` lacks something; not reported where it may be in an invalid line.
     pub(super) fn missing(&self, offset: usize, key: String, remedy: &str) {
         if !self.incomplete {
             self.push(offset, Some(key), None, remedy);
@@ -93,24 +93,24 @@ impl<'t> Report<'t> {
         self.found.borrow().first.is_empty()
     }
 
-    /// Whether so many mistakes were found that no more are told; others need only be counted.
+    /// Whether the list is full: further mistakes are only counted.
     pub(super) fn is_full(&self) -> bool {
         self.found.borrow().first.len() == LIST
     }
 
-    /// A mistake was found that is not told.
+    /// Counts a mistake that is not shown.
     pub(super) fn count(&self) {
         self.found.borrow_mut().more += 1;
     }
 
     /// The mistakes in the order of the text, which is that of `file`.
-    pub(super) fn into_mistakes(self, file: &Path) -> Mistakes {
+    pub(super) fn into_mistakes(self, file: &Path) -> Diagnostics {
         let Found { mut first, more } = self.found.take();
         for (offset, mistake) in &mut first {
             (mistake.line, mistake.column) = self.place(*offset);
         }
         let first = first.into_iter().map(|(_, mistake)| mistake);
-        Mistakes::found(file, first.collect(), more)
+        Diagnostics::found(file, first.collect(), more)
     }
 
     /// The line and the column of an offset, both counted from 1.
@@ -132,7 +132,7 @@ impl<'t> Report<'t> {
             }
             found.first.pop();
         }
-        let mistake = Mistake {
+        let mistake = Diagnostic {
             // Looking for the place takes as long as the line is: that is for those that stay.
             line: 0,
             column: 0,
@@ -148,7 +148,7 @@ impl<'t> Report<'t> {
 pub(super) fn shorten(written: &str) -> String {
     let written = written.trim();
     let line = written.lines().next().unwrap_or_default();
-    let shown: String = line.chars().take(SHOWN).collect();
+    let shown: String = line.chars().take(MAX_VALUE_CHARS).collect();
     let rest = if shown.len() < written.len() {
         "…"
     } else {

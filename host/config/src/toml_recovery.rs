@@ -1,31 +1,31 @@
-//! What can be read of a text that is not TOML everywhere.
+//! Error recovery for invalid TOML: reports the invalid lines, and reads the others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, Error};
 
-use super::report::Report;
+use super::collector::Collector;
 
 /// How many lines that are not TOML are reported. A file with more is no configuration, and nothing else is read of it.
-const MOST_BROKEN: usize = 100;
+const MAX_INVALID_LINES: usize = 100;
 
 /// Reports the lines of `text` that are not TOML and returns the text without them. They become blank, so that every
 /// other character keeps its place. `None` where nothing can be made of the rest.
 ///
 /// The first broken line is taken out, and the rest parsed again, and so on: later errors may only follow from the first.
-/// A broken header takes along what follows up to the next one, for nobody can tell where that belongs.
-pub(super) fn sound_part<'t>(text: &'t str, report: &mut Report<'_>) -> Option<Cow<'t, str>> {
-    let broken = broken_lines(text);
-    if broken.len() > MOST_BROKEN {
-        for (start, error) in broken.iter().take(MOST_BROKEN) {
+/// A broken header takes along what follows up to the next one, since its section is not known.
+pub(super) fn recover<'t>(text: &'t str, report: &mut Collector<'_>) -> Option<Cow<'t, str>> {
+    let invalid = invalid_lines(text);
+    if invalid.len() > MAX_INVALID_LINES {
+        for (start, error) in invalid.iter().take(MAX_INVALID_LINES) {
             report_line(text, *start, error, report);
         }
         return None;
     }
     let mut rest = Cow::Borrowed(text);
-    for _ in 0..MOST_BROKEN {
-        let Some((start, error)) = broken_lines(&rest).pop_first() else {
+    for _ in 0..MAX_INVALID_LINES {
+        let Some((start, error)) = invalid_lines(&rest).pop_first() else {
             return Some(rest);
         };
         if is_blank(&rest, start) && !is_blank(text, start) {
@@ -37,19 +37,19 @@ pub(super) fn sound_part<'t>(text: &'t str, report: &mut Report<'_>) -> Option<C
     None
 }
 
-fn report_line(text: &str, start: usize, error: &Error, report: &mut Report<'_>) {
+fn report_line(text: &str, start: usize, error: &Error, report: &mut Collector<'_>) {
     let offset = error.span().map_or(start, |span| span.start);
-    report.not_toml(offset, line_at(text, start), &remedy(text, error));
+    report.invalid_toml(offset, line_at(text, start), &remedy(text, error));
 }
 
 /// Where the lines start that are not TOML, each with the first error in it: the others mostly follow from that.
-fn broken_lines(text: &str) -> BTreeMap<usize, Error> {
-    let mut broken = BTreeMap::new();
+fn invalid_lines(text: &str) -> BTreeMap<usize, Error> {
+    let mut invalid = BTreeMap::new();
     for error in DeTable::parse_recoverable(text).1 {
         let offset = error.span().map_or(0, |span| span.start);
-        broken.entry(start_of_line(text, offset)).or_insert(error);
+        invalid.entry(start_of_line(text, offset)).or_insert(error);
     }
-    broken
+    invalid
 }
 
 /// Where the line starts that `offset` is in; the last line where it is behind the text.
@@ -70,7 +70,7 @@ fn is_blank(text: &str, start: usize) -> bool {
 
 /// Makes the line that starts at `start` blank, and where it is a header, all lines up to the next.
 fn blank(text: &mut String, start: usize) {
-    let span = start..end_of_damage(text, start);
+    let span = start..end_of_invalid(text, start);
     let blank = |part: char| match part {
         '\n' => "\n",
         // Characters have up to four bytes, and each keeps its length.
@@ -80,7 +80,7 @@ fn blank(text: &mut String, start: usize) {
     text.replace_range(span, &blank);
 }
 
-fn end_of_damage(text: &str, start: usize) -> usize {
+fn end_of_invalid(text: &str, start: usize) -> usize {
     let mut lines = text[start..].split_inclusive('\n');
     let first = lines.next().unwrap_or_default();
     let mut end = start + first.len();

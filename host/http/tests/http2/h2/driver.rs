@@ -1,11 +1,13 @@
 //! What a program has around the engine: a pipe, and what is to be sent by each stream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use bytes::{Buf, Bytes};
 use equipoise_http::http2::{Connection, ErrorCode, Event, StreamId};
 use equipoise_http::{Edit, Fields, Head, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
+use tokio::task::yield_now;
 
 /// A message that has come, or comes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -20,20 +22,36 @@ pub(crate) struct Message {
     pub(crate) reset: Option<ErrorCode>,
 }
 
+/// What a turn did.
+enum Done {
+    Wrote(usize),
+    Read(usize),
+    Waited,
+}
+
 /// A connection of the engine and its pipe.
 pub(crate) struct Driver {
     pub(crate) connection: Connection,
     pub(crate) messages: HashMap<u32, Message>,
+    /// Streams of which the head of a request has come.
+    pub(crate) begun: Vec<StreamId>,
     /// Streams of which the message is over.
     pub(crate) whole: Vec<StreamId>,
     /// Streams whose requests are malformed.
     pub(crate) refused: Vec<StreamId>,
     pub(crate) pongs: usize,
     pub(crate) goaway: Option<(u32, ErrorCode)>,
+    /// As long as what is read at once.
+    pub(crate) buffer: Vec<u8>,
+    /// Whether a turn does not wait for anything to come.
+    pub(crate) hurries: bool,
+    /// Whether payload is consumed later than it comes: one piece a turn.
+    pub(crate) consumes_late: bool,
+    unconsumed: VecDeque<(StreamId, usize)>,
     reader: ReadHalf<DuplexStream>,
     writer: WriteHalf<DuplexStream>,
     head: Head,
-    sending: HashMap<u32, (Vec<u8>, bool)>,
+    sending: HashMap<u32, (Bytes, bool)>,
 }
 
 impl Driver {
@@ -42,10 +60,15 @@ impl Driver {
         Self {
             connection,
             messages: HashMap::new(),
+            begun: Vec::new(),
             whole: Vec::new(),
             refused: Vec::new(),
             pongs: 0,
             goaway: None,
+            buffer: vec![0; 5_000],
+            hurries: false,
+            consumes_late: false,
+            unconsumed: VecDeque::new(),
             reader,
             writer,
             head: Head::new(),
@@ -55,8 +78,20 @@ impl Driver {
 
     /// Begins to send the body of a message whose head was sent.
     pub(crate) fn send(&mut self, stream: StreamId, body: Vec<u8>, has_trailers: bool) {
+        let body = Bytes::from(body);
         self.sending.insert(stream.number(), (body, has_trailers));
         self.send_more(stream);
+    }
+
+    /// Whether a body that was handed in is not sent to its end.
+    pub(crate) fn is_sending(&self, stream: StreamId) -> bool {
+        self.sending.contains_key(&stream.number())
+    }
+
+    /// Ends a stream.
+    pub(crate) fn reset(&mut self, stream: StreamId, code: ErrorCode) {
+        self.sending.remove(&stream.number());
+        self.connection.reset(stream, code);
     }
 
     fn send_more(&mut self, stream: StreamId) {
@@ -64,7 +99,7 @@ impl Driver {
             return;
         };
         let sent = self.connection.send_data(stream, body, !*has_trailers);
-        body.drain(..sent.unwrap_or(body.len()));
+        body.advance(sent.unwrap_or(body.len()));
         if body.is_empty() {
             if *has_trailers {
                 let mut trailers = Fields::default();
@@ -80,22 +115,31 @@ impl Driver {
         while let Some(stream) = self.connection.next_writable() {
             self.send_more(stream);
         }
-        let output = self.connection.output().to_vec();
-        let mut buffer = [0; 5_000];
-        tokio::select! {
-            biased;
-            written = self.writer.write(&output), if !output.is_empty() => {
-                self.connection.note_written(written.unwrap_or(output.len()));
-                true
-            }
-            read = self.reader.read(&mut buffer), if output.len() < 200_000 => match read {
-                Ok(0) | Err(_) => false,
-                Ok(length) => {
-                    self.receive(&buffer[..length]);
-                    true
-                }
-            },
+        if let Some((stream, bytes)) = self.unconsumed.pop_front() {
+            self.connection.consume(stream, bytes);
         }
+        let output = self.connection.output();
+        let done = tokio::select! {
+            biased;
+            written = self.writer.write(output), if !output.is_empty() => {
+                Done::Wrote(written.unwrap_or(output.len()))
+            }
+            read = self.reader.read(&mut self.buffer), if output.len() < 200_000 => {
+                Done::Read(read.unwrap_or(0))
+            }
+            () = yield_now(), if self.hurries || !self.unconsumed.is_empty() => Done::Waited,
+        };
+        match done {
+            Done::Wrote(bytes) => self.connection.note_written(bytes),
+            Done::Read(0) => return false,
+            Done::Waited => {}
+            Done::Read(bytes) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.receive(&buffer[..bytes]);
+                self.buffer = buffer;
+            }
+        }
+        true
     }
 
     fn receive(&mut self, mut input: &[u8]) {
@@ -115,6 +159,9 @@ impl Driver {
     fn take(&mut self, event: Event, used: &[u8]) {
         match event {
             Event::Request { stream, ends, .. } | Event::Response { stream, ends, .. } => {
+                if self.head.is_request() {
+                    self.begun.push(stream);
+                }
                 let message = self.messages.entry(stream.number()).or_default();
                 message.read_head(&self.head);
                 self.end(stream, ends);
@@ -130,7 +177,10 @@ impl Driver {
             } => {
                 let message = self.messages.entry(stream.number()).or_default();
                 message.body.extend_from_slice(&used[range.clone()]);
-                self.connection.consume(stream, range.len());
+                match self.consumes_late {
+                    true => self.unconsumed.push_back((stream, range.len())),
+                    false => self.connection.consume(stream, range.len()),
+                }
                 self.end(stream, ends);
             }
             Event::Trailers { stream } => {
@@ -171,6 +221,11 @@ impl Message {
         };
         let fields = head.iter();
         self.fields = fields.map(|it| (text(it.name), text(it.value))).collect();
+    }
+
+    /// Names and values of its head.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        self.fields.clone()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

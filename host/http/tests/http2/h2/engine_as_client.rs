@@ -11,13 +11,15 @@ use http::{HeaderMap, Request, Response};
 use tokio::io::duplex;
 use tokio::task::spawn_local;
 
+use super::LENGTHS;
 use super::driver::{Driver, Message};
-use super::{LENGTHS, body, read, run, send};
+use super::peer::{body, read, run, send};
 
 /// Answers a request with what came by it, behind an interim response.
 async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let (parts, incoming) = request.into_parts();
-    let (back, has_trailers) = read(incoming).await.unwrap();
+    let (back, has_trailers) = read(incoming, 0).await;
+    let has_trailers = has_trailers.unwrap();
     let interim = Response::builder().status(103).body(()).unwrap();
     respond.send_informational(interim).unwrap();
     let mut response = Response::new(());
@@ -29,8 +31,8 @@ async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     }
     fields.insert("x-path", parts.uri.to_string().parse().unwrap());
     *response.headers_mut() = fields;
-    let stream = respond.send_response(response, false).unwrap();
-    send(stream, back, has_trailers).await;
+    let mut stream = respond.send_response(response, false).unwrap();
+    let _ = send(&mut stream, back, has_trailers, 0).await;
 }
 
 /// The engine, and a server of h2 that answers it.

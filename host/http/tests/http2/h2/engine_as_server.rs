@@ -8,8 +8,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::io::duplex;
 use tokio::task::{spawn_local, yield_now};
 
+use super::LENGTHS;
 use super::driver::{Driver, respond, response};
-use super::{LENGTHS, body, read, run, send};
+use super::peer::{body, read, run, send};
 
 /// Answers all requests with what came by them, behind an interim response; ends when the client does.
 async fn echo(mut driver: Driver) -> Driver {
@@ -61,17 +62,18 @@ fn post(field: &str) -> Request<()> {
 /// One request with a body, and what comes back.
 async fn exchange(client: &Client, length: usize, has_trailers: bool, field: &str) {
     let mut client = client.clone().ready().await.unwrap();
-    let (mut response, stream) = client.send_request(post(field), false).unwrap();
-    spawn_local(send(stream, body(length), has_trailers));
+    let (mut response, mut stream) = client.send_request(post(field), false).unwrap();
+    let sent = body(length);
+    spawn_local(async move { send(&mut stream, sent, has_trailers, 0).await });
     let interim = std::future::poll_fn(|context| response.poll_informational(context));
     assert_eq!(interim.await.unwrap().unwrap().status().as_u16(), 103);
     let response = response.await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["x-path"], "POST /path?query");
     assert_eq!(response.headers()["x-field"], field);
-    let (back, is_trailed) = read(response.into_body()).await.unwrap();
+    let (back, is_trailed) = read(response.into_body(), 0).await;
     assert!(back == body(length), "{length}");
-    assert_eq!(is_trailed, has_trailers);
+    assert_eq!(is_trailed.unwrap(), has_trailers);
 }
 
 /// Many at once, each with another length.
@@ -254,7 +256,7 @@ fn a_malformed_request_is_answered() {
             let (response, _body) = ready.send_request(request, false).unwrap();
             let response = response.await.unwrap();
             assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-            assert_eq!(read(response.into_body()).await.unwrap().0, b"no");
+            assert_eq!(read(response.into_body(), 0).await.0, b"no");
         }
         drop(client);
         server.await.unwrap();

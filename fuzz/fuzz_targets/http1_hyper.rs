@@ -77,7 +77,7 @@ fn seen(bytes: &[u8]) -> Vec<Seen> {
     let connection = http1::Builder::new().half_close(true).serve_connection(Stream(bytes), service);
     let mut connection = pin!(connection);
     let mut context = Context::from_waker(Waker::noop());
-    // Nothing is ever waited for, so whoever is not ready has woken itself.
+    // Nothing is ever waited for, so a future that is not ready has woken itself.
     for _ in 0..bytes.len() + 100 {
         if connection.as_mut().poll(&mut context).is_ready() {
             break;
@@ -172,7 +172,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     // What hyper sees behind that, we refuse for a reason that it has not.
     if let Some(seen) = theirs.next() {
-        let violation = ours.refused.expect("a request that nobody but hyper sees");
+        let violation = ours.refused.expect("a request that only hyper sees");
         assert!(is_ours_alone(violation), "{violation}: {seen:?}");
     }
 });

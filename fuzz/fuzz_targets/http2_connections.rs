@@ -1,4 +1,4 @@
-//! What comes by a connection of HTTP/2 is told and answered alike, wherever reads are cut, and leaves no stream behind.
+//! An HTTP/2 connection has the same events and output wherever reads are cut, and leaves no stream behind.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ mod spoken;
 use equipoise_http::http2::Role;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    // The first two bytes say which side this is, by which bounds, where reads are cut, and where everything is answered.
+    // The first two bytes say which side this is, by which bounds, where reads are cut, and where everything is responded to.
     let [how, half, bytes @ ..] = bytes else {
         return;
     };

@@ -123,7 +123,7 @@ impl Case {
     }
 
     fn response(&mut self, bytes: &[u8]) {
-        self.responses.asked(Method::Head);
+        self.responses.expect_response_to(Method::Head);
         let (used, event) = self.responses.head(bytes, &mut self.head);
         assert!(used == bytes.len() && event == HeadEvent::Head);
     }

@@ -164,7 +164,7 @@ impl Case {
 
     fn write(&mut self) {
         let bytes = black_box(self.connection.output()).len();
-        self.connection.note_written(bytes);
+        self.connection.record_written(bytes);
     }
 
     /// Reads what the peer sends; says by which stream.

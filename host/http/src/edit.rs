@@ -1,4 +1,4 @@
-//! How a head is passed on: fields left out, replaced, added, and another start line (RFC 9110, 7.6).
+//! Edits of a head that is passed on: fields left out, replaced, added, and another start line (RFC 9110, 7.6).
 //!
 //! An [`Edit`] says what is different, and the head stays as it is: so it can be passed on again, to another member. Writing it
 //! copies what is between two differences in one piece. A field with odd white space is never among that: it is written anew,
@@ -15,8 +15,7 @@ use crate::known::{Known, KnownSet};
 use crate::syntax::{is_keep_alive, is_token, target_end};
 use crate::violation::Violation;
 
-/// Fields that concern one connection only (RFC 9110, 7.6.1), with those that say where a body ends: whoever passes a message
-/// on says that anew.
+/// Hop-by-hop fields (RFC 9110, 7.6.1), with those that say where a body ends: each hop writes its own.
 pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
@@ -27,7 +26,7 @@ pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Http2Settings,
 ]);
 
-/// Fields that nobody may have left out by naming them in `Connection`: whoever is behind decides by them.
+/// Fields that are not left out when `Connection` names them: members rely on them.
 pub const PROTECTED: KnownSet = KnownSet::of(&[
     Known::Authorization,
     Known::CacheControl,

@@ -223,7 +223,7 @@ impl Fields {
             .any(|it| it.eq_ignore_ascii_case(element.as_bytes()))
     }
 
-    /// Adds a field, as HTTP/2 and answers of our own have them.
+    /// Adds a field, as HTTP/2 and our own responses have them.
     ///
     /// # Errors
     /// The name is no token, the value has control bytes, or there would be more than 16 MiB or 60,000 fields; then it is not

@@ -139,12 +139,12 @@ impl<'t> Target<'t> {
     }
 }
 
-/// What a client wants to know before it sends its body (RFC 9110, 10.1.1).
+/// What a client expects before it sends its body: `Expect` (RFC 9110, 10.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
     /// Nothing.
     None,
-    /// `100 Continue`, or the answer at once.
+    /// `100 Continue`, or the response at once.
     Continue,
     /// Something that is not known: 417, or left to the member.
     Unknown,
@@ -295,7 +295,7 @@ impl Head {
         self.fields.get(Known::ContentLength).and_then(decimal)
     }
 
-    /// What the client wants to know before it sends its body.
+    /// What the client expects before it sends its body.
     pub fn expectation(&self) -> Expectation {
         if !self.fields.has(Known::Expect) {
             return Expectation::None;

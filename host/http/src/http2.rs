@@ -7,10 +7,10 @@
 //! A message that is malformed is refused with its [`Violation`](crate::Violation), as one of HTTP/1 is, and the connection goes
 //! on; what breaks the connection's own state is a [`ConnectionError`].
 
-mod budget;
 mod code;
 mod connection;
 mod error;
+mod flood_guard;
 mod flow;
 mod frame;
 pub mod hpack;
@@ -23,7 +23,7 @@ mod stream;
 mod streams;
 
 pub use code::ErrorCode;
-pub use connection::{Connection, Event, Options, Role, Unsent};
+pub use connection::{Connection, Event, Options, Role, SendError};
 pub use error::ConnectionError;
 pub use priority::Priority;
 pub use stream::StreamId;

@@ -2,7 +2,7 @@
 //!
 //! - [`head`]: a message's [`Head`] is its bytes as they came and a table of its [`Fields`]; the same whether it came by HTTP/1 or
 //!   by HTTP/2.
-//! - [`edit`]: how a head is passed on; what nobody touches is copied in one piece.
+//! - [`edit`]: how a head is passed on; what is not changed is copied in one piece.
 //! - [`http1`]: reading and writing HTTP/1, strict as RFC 9110 and RFC 9112 demand of an edge. Where two readers of the same bytes
 //!   could disagree, the bytes are refused, for behind a proxy there is always a second reader.
 //! - [`http2`]: reading and writing HTTP/2, as strict.

@@ -1,4 +1,4 @@
-//! Bounds on what is read.
+//! Limits of messages that are read.
 
 use crate::violation::Violation;
 
@@ -35,7 +35,7 @@ pub struct Limits {
     pub empty_lines: u8,
     /// Interim responses to one request.
     pub interims: u16,
-    /// Bytes of the line before a chunk, its end included: a size, and extensions of no use to anybody.
+    /// Bytes of the line before a chunk, its end included: its size and extensions.
     pub chunk_line: u16,
     /// Bytes of all extensions of one body's chunks.
     pub extensions: u16,

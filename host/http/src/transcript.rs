@@ -73,7 +73,7 @@ pub fn responses(bytes: &[u8], cut: usize, limits: Limits, methods: &[Method]) -
             return used;
         }
         if !is_asked && let Some(method) = methods.next() {
-            reader.asked(*method);
+            reader.expect_response_to(*method);
         }
         is_asked = true;
         let (used, event) = reader.head(input, &mut head);

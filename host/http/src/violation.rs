@@ -1,4 +1,4 @@
-//! What must not pass, and what the one who sent it is told.
+//! Violations of HTTP that are refused, with their status and their name in metrics.
 
 use thiserror::Error;
 
@@ -91,7 +91,7 @@ pub enum Violation {
     Reason,
     #[error("too many interim responses")]
     TooManyInterims,
-    #[error("it was not asked for")]
+    #[error("it was not requested")]
     Unasked,
     #[error("it ends before its end")]
     Truncated,
@@ -196,7 +196,7 @@ impl Violation {
         Self::Increment,
     ];
 
-    /// The status of the answer to a request that has it: 414, 431, 501, 505, or 400.
+    /// The status of the response to a request that has it: 414, 431, 501, 505, or 400.
     pub const fn status(self) -> u16 {
         match self {
             Self::TargetTooLong => 414,

@@ -15,7 +15,7 @@ fn request(bytes: &str) -> Head {
 
 fn response(bytes: &str) -> Head {
     let (mut reader, mut head) = (ResponseReader::new(Limits::default()), Head::new());
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     let read = reader.head(bytes.as_bytes(), &mut head);
     assert_eq!(read, (bytes.len(), HeadEvent::Head), "{bytes:?}");
     head

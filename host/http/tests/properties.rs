@@ -215,7 +215,7 @@ proptest! {
         let mut out = Vec::new();
         Edit::new().write(&head, &mut out);
         let (mut reader, mut read) = (ResponseReader::new(Limits::default()), Head::new());
-        reader.asked(Method::Get);
+        reader.expect_response_to(Method::Get);
         prop_assert_eq!(reader.head(&out, &mut read), (out.len(), HeadEvent::Head));
         prop_assert_eq!((read.status(), read.reason()), (status, reason.as_bytes()));
         prop_assert_eq!(collected(&read), collected(&head));

@@ -16,8 +16,8 @@ fn read_within(bytes: &[u8], method: Method, limits: Limits) -> Transcript {
 }
 
 #[track_caller]
-fn read(answer: &str) -> Transcript {
-    read_within(answer.as_bytes(), Method::Get, Limits::default())
+fn read(response: &str) -> Transcript {
+    read_within(response.as_bytes(), Method::Get, Limits::default())
 }
 
 #[test]
@@ -144,22 +144,22 @@ fn answers_as_the_rfc_wants_them_pass() {
             true,
         ),
     ];
-    for (answer, start, framing, body, is_reusable) in table {
-        let read = read(answer);
-        assert_eq!(read.refused, Option::None, "{answer:?}");
+    for (response, start, framing, body, is_reusable) in table {
+        let read = read(response);
+        assert_eq!(read.refused, Option::None, "{response:?}");
         let [message] = &read.messages[..] else {
-            panic!("{answer:?}: {read:?}");
+            panic!("{response:?}: {read:?}");
         };
         assert_eq!(
             (&message.start[..], message.framing),
             (start, Some(framing)),
-            "{answer:?}"
+            "{response:?}"
         );
-        assert_eq!(message.body, body.as_bytes(), "{answer:?}");
+        assert_eq!(message.body, body.as_bytes(), "{response:?}");
         assert_eq!(
             (message.is_whole, message.is_reusable),
             (true, is_reusable),
-            "{answer:?}"
+            "{response:?}"
         );
     }
 }
@@ -167,15 +167,15 @@ fn answers_as_the_rfc_wants_them_pass() {
 #[test]
 fn the_request_says_whether_there_is_a_body() {
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked", "X: 1"] {
-        let answer = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
-        let read = read_within(answer.as_bytes(), Method::Head, Limits::default());
+        let response = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
+        let read = read_within(response.as_bytes(), Method::Head, Limits::default());
         let message = &read.messages[0];
         assert_eq!(
             (message.framing, message.is_reusable),
             (Some(Framing::None), true)
         );
         assert_eq!((message.is_whole, read.refused), (true, None), "{framing}");
-        let read = read_within(answer.as_bytes(), Method::Connect, Limits::default());
+        let read = read_within(response.as_bytes(), Method::Connect, Limits::default());
         assert_eq!(read.messages[0].framing, Some(Framing::Tunnel));
     }
     let refusal = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno";
@@ -315,18 +315,18 @@ fn what_is_no_response_is_refused() {
             CodingInHttp10,
         ),
     ];
-    for (answer, violation) in table {
-        let read = read(answer);
-        assert_eq!(read.refused, Some(violation), "{answer:?}");
-        assert!(read.messages.is_empty(), "{answer:?}");
+    for (response, violation) in table {
+        let read = read(response);
+        assert_eq!(read.refused, Some(violation), "{response:?}");
+        assert!(read.messages.is_empty(), "{response:?}");
     }
 }
 
 /// A reader behind us may see a body there.
 #[test]
 fn a_response_without_a_body_has_no_two_framings_either() {
-    let answer = b"HTTP/1.1 204 No\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let read = read_within(answer, Method::Head, Limits::default());
+    let response = b"HTTP/1.1 204 No\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let read = read_within(response, Method::Head, Limits::default());
     assert_eq!(read.refused, Some(Violation::LengthAndCoding));
 }
 
@@ -392,7 +392,7 @@ fn trailers_that_must_not_pass_are_left_out() {
 
 #[test]
 fn what_ends_early_is_truncated() {
-    for answer in [
+    for response in [
         "",
         "HTTP/1.1 200 OK\r\n",
         "HTTP/1.1 100 Continue\r\n\r\n",
@@ -402,22 +402,22 @@ fn what_ends_early_is_truncated() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
     ] {
         assert_eq!(
-            read(answer).refused,
+            read(response).refused,
             Some(Violation::Truncated),
-            "{answer:?}"
+            "{response:?}"
         );
     }
 }
 
 #[test]
 fn what_was_not_asked_for_is_refused_and_the_response_is_not() {
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     for extra in [
         "\r\n",
         "x",
         "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled",
     ] {
-        let read = read(&[answer, extra].concat());
+        let read = read(&[response, extra].concat());
         assert_eq!(read.refused, Some(Violation::Unasked), "{extra:?}");
         assert_eq!(
             (read.messages.len(), &read.messages[0].body[..]),
@@ -439,7 +439,7 @@ fn what_was_not_asked_for_is_refused_and_the_response_is_not() {
         (0, HeadEvent::Refused(Violation::Unasked))
     );
     assert!(!reader.is_reusable());
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     assert_eq!(
         reader.head(b"H", &mut head),
         (0, HeadEvent::Refused(Violation::Unasked))
@@ -449,9 +449,9 @@ fn what_was_not_asked_for_is_refused_and_the_response_is_not() {
 #[test]
 fn a_response_has_to_be_over_before_the_next_is_asked_for() {
     let (mut reader, mut head) = (ResponseReader::new(Limits::default()), Head::new());
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     assert!(!reader.is_reusable());
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     let refused = HeadEvent::Refused(Violation::Unasked);
     assert_eq!(
         reader.head(b"HTTP/1.1 204 No\r\n\r\n", &mut head).1,
@@ -461,24 +461,24 @@ fn a_response_has_to_be_over_before_the_next_is_asked_for() {
     // One that ends with the connection has no next.
     let mut reader = ResponseReader::new(Limits::default());
     let mut trailers = Fields::default();
-    reader.asked(Method::Get);
-    let answer = b"HTTP/1.1 200 OK\r\n\r\n";
+    reader.expect_response_to(Method::Get);
+    let response = b"HTTP/1.1 200 OK\r\n\r\n";
     assert_eq!(
-        reader.head(answer, &mut head),
-        (answer.len(), HeadEvent::Head)
+        reader.head(response, &mut head),
+        (response.len(), HeadEvent::Head)
     );
     assert_eq!(
         reader.body(b"ok", &mut trailers),
         (2, BodyEvent::Data(0..2))
     );
     assert_eq!(reader.end(), Ok(()));
-    reader.asked(Method::Get);
-    assert_eq!(reader.head(answer, &mut head).1, refused);
+    reader.expect_response_to(Method::Get);
+    assert_eq!(reader.head(response, &mut head).1, refused);
 }
 
 #[test]
 fn limits_hold_to_the_byte() {
-    let answer = |value: usize, fields: usize| {
+    let response = |value: usize, fields: usize| {
         let (value, fields) = ("y".repeat(value), "a: b\r\n".repeat(fields));
         format!("HTTP/1.1 204 No\r\nX: {value}\r\n{fields}\r\n").into_bytes()
     };
@@ -490,24 +490,24 @@ fn limits_hold_to_the_byte() {
         },
         ..Limits::default()
     };
-    let least = answer(0, 0).len();
+    let least = response(0, 0).len();
     let table = [
         (
             limits(least + 50, 1000, 100),
-            answer(50, 0),
-            answer(51, 0),
+            response(50, 0),
+            response(51, 0),
             Violation::HeadTooLarge,
         ),
         (
             limits(1000, 55, 100),
-            answer(50, 0),
-            answer(51, 0),
+            response(50, 0),
+            response(51, 0),
             Violation::LineTooLong,
         ),
         (
             limits(1000, 100, 11),
-            answer(0, 10),
-            answer(0, 11),
+            response(0, 10),
+            response(0, 11),
             Violation::TooManyFields,
         ),
     ];

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use equipoise_http::Head;
 use equipoise_http::http1::Framing;
-use equipoise_http::http2::{Connection, Event, Options, Role, StreamId, Unsent};
+use equipoise_http::http2::{Connection, Event, Options, Role, SendError, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -164,9 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
             Event::Refused {
                 stream,
                 violation,
-                is_answerable,
+                can_respond,
             } => {
-                if is_answerable && self.streams.find(stream).is_none() {
+                if can_respond && self.streams.find(stream).is_none() {
                     return Some(event);
                 }
                 self.fail_stream(stream, StreamError::Violation(violation));
@@ -243,8 +243,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => {
-                    self.engine.note_written(written);
-                    self.note_written(written);
+                    self.engine.record_written(written);
+                    self.record_written(written);
                 }
             }
         }
@@ -257,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
         Poll::Ready(Ok(()))
     }
 
-    fn note_written(&mut self, bytes: usize) {
+    fn record_written(&mut self, bytes: usize) {
         self.is_unflushed = true;
         self.written += bytes as u64;
         self.tally.sent(bytes);
@@ -300,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
         payload: &[u8],
         ends: bool,
         context: &mut Context<'_>,
-    ) -> Result<usize, Unsent> {
+    ) -> Result<usize, SendError> {
         if payload.len() <= MAX_COPIED || self.is_blocked {
             return self.engine.send_data(id, payload, ends);
         }
@@ -314,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Mux<S, T> {
         };
         let taken = self.engine.send_data_by(id, payload, ends, write);
         if written > 0 {
-            self.note_written(written);
+            self.record_written(written);
         }
         taken
     }

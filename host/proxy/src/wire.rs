@@ -556,7 +556,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Wire<S, T> {
                 Some(written) => written?,
                 None => ready!(stream.poll_write(context, waiting))?,
             };
-            self.note_written(written)?;
+            self.record_written(written)?;
             self.write_buffer.consume(written);
         }
         if self.is_unflushed {
@@ -608,13 +608,13 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Wire<S, T> {
                 ready!(stream.poll_write_vectored(context, &slices))?
             }
         };
-        self.note_written(written)?;
+        self.record_written(written)?;
         Poll::Ready(Ok(written))
     }
 
     /// So many bytes were written.
     #[inline]
-    fn note_written(&mut self, bytes: usize) -> io::Result<()> {
+    fn record_written(&mut self, bytes: usize) -> io::Result<()> {
         if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -34,7 +34,7 @@ pub(super) async fn read(
 ) -> Result<Reply, Trouble> {
     let mut reader = ResponseReader::new(limits);
     // The method says only where the body ends, and none is read of what is asked by HEAD.
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     let mut inbox = Inbox {
         stream,
         bytes: Vec::with_capacity(ROOM),

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use equipoise_http::http2::{Connection, Event, Options, Role, StreamId, Unsent};
+use equipoise_http::http2::{Connection, Event, Options, Role, SendError, StreamId};
 use equipoise_http::{Edit, Fields, Head, Limits};
 use equipoise_sdk::health::CheckResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -188,7 +188,7 @@ impl<'q> Exchange<'q> {
         }
         while !self.engine.output().is_empty() {
             let written = self.stream.write(self.engine.output()).await;
-            self.engine.note_written(written.map_err(broken)?);
+            self.engine.record_written(written.map_err(broken)?);
         }
         self.stream.flush().await.map_err(broken)?;
         self.inbox.clear();
@@ -220,7 +220,7 @@ fn broken(error: io::Error) -> Trouble {
 }
 
 /// The configuration has what no request can say.
-fn unsaid(unsent: Unsent) -> Trouble {
+fn unsaid(unsent: SendError) -> Trouble {
     Trouble {
         is_ours: true,
         ..Trouble::broken_off(format!("cannot be asked in HTTP/2: {unsent}"))

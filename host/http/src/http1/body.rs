@@ -199,7 +199,7 @@ impl Decoder {
             return Ok((used, BodyEvent::More));
         }
         self.state = State::Over;
-        judge(trailers, self.sender)?;
+        validate(trailers, self.sender)?;
         let event = if trailers.is_empty() {
             BodyEvent::End
         } else {
@@ -210,7 +210,7 @@ impl Decoder {
 }
 
 /// Takes out what must not be among trailers.
-fn judge(trailers: &mut Fields, sender: Sender) -> Result<(), Violation> {
+fn validate(trailers: &mut Fields, sender: Sender) -> Result<(), Violation> {
     let mut index = 0;
     while let Some(field) = trailers.at(index) {
         match trailer(field.name, sender) {
@@ -230,7 +230,7 @@ impl FirstLine for NoFirstLine {
         Ok(Some(Start::default().end as usize))
     }
 
-    fn judge(&self, _: &[u8]) -> Result<(), Violation> {
+    fn validate(&self, _: &[u8]) -> Result<(), Violation> {
         Ok(())
     }
 

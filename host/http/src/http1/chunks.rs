@@ -12,13 +12,13 @@ pub(super) struct ChunkLine {
     size: u64,
     /// Bytes of the line.
     length: u16,
-    place: Place,
+    place: ReadState,
 }
 
 /// What has come last. White space is where the grammar has BWS (RFC 9112, 7.1.1), but not before a semicolon or the line's end,
 /// where readers differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ReadState {
     Digits,
     Semicolon,
     Name,
@@ -35,7 +35,7 @@ impl ChunkLine {
     pub(super) const NEW: Self = Self {
         size: 0,
         length: 0,
-        place: Place::Digits,
+        place: ReadState::Digits,
     };
 
     /// Takes bytes up to the end of the line; tells how many, and the size once it is there. `extensions` counts the bytes of
@@ -54,14 +54,14 @@ impl ChunkLine {
             if self.length > limits.chunk_line {
                 return Err(Violation::ChunkLineTooLong);
             }
-            if self.place == Place::Cr {
+            if self.place == ReadState::Cr {
                 return match byte {
                     b'\n' => Ok((at + 1, Some(self.size))),
                     _ => Err(Violation::BareCr),
                 };
             }
             self.place = match self.place {
-                Place::Digits => self.digit(byte)?,
+                ReadState::Digits => self.digit(byte)?,
                 _ => {
                     *extensions = extensions.saturating_add(1);
                     if *extensions > limits.extensions {
@@ -74,15 +74,15 @@ impl ChunkLine {
         Ok((input.len(), None))
     }
 
-    fn digit(&mut self, byte: u8) -> Result<Place, Violation> {
+    fn digit(&mut self, byte: u8) -> Result<ReadState, Violation> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
             // The line has no digit yet.
             _ if self.length == 1 => return Err(Violation::ChunkSize),
-            b';' => return Ok(Place::Semicolon),
-            b'\r' => return Ok(Place::Cr),
+            b';' => return Ok(ReadState::Semicolon),
+            b'\r' => return Ok(ReadState::Cr),
             b'\n' => return Err(Violation::BareLf),
             _ => return Err(Violation::ChunkSize),
         };
@@ -90,26 +90,32 @@ impl ChunkLine {
             return Err(Violation::ChunkSize);
         }
         self.size = self.size << 4 | u64::from(digit);
-        Ok(Place::Digits)
+        Ok(ReadState::Digits)
     }
 
-    fn extension(&self, byte: u8) -> Result<Place, Violation> {
+    fn extension(&self, byte: u8) -> Result<ReadState, Violation> {
         let is_token = TOKEN[usize::from(byte)];
         Ok(match (self.place, byte) {
-            (Place::Semicolon, _) if is_blank(byte) => Place::Semicolon,
-            (Place::Semicolon | Place::Name, _) if is_token => Place::Name,
-            (Place::Name | Place::BlankBehindName, _) if is_blank(byte) => Place::BlankBehindName,
-            (Place::Name | Place::BlankBehindName, b'=') => Place::Equals,
-            (Place::Equals, _) if is_blank(byte) => Place::Equals,
-            (Place::Equals, b'"') => Place::Quoted,
-            (Place::Equals | Place::Value, _) if is_token => Place::Value,
-            (Place::Quoted, b'"') => Place::QuoteEnd,
-            (Place::Quoted, b'\\') => Place::Escape,
-            (Place::Quoted | Place::Escape, _) if is_text(byte) => Place::Quoted,
-            (Place::Name | Place::BlankBehindName | Place::Value | Place::QuoteEnd, b';') => {
-                Place::Semicolon
+            (ReadState::Semicolon, _) if is_blank(byte) => ReadState::Semicolon,
+            (ReadState::Semicolon | ReadState::Name, _) if is_token => ReadState::Name,
+            (ReadState::Name | ReadState::BlankBehindName, _) if is_blank(byte) => {
+                ReadState::BlankBehindName
             }
-            (Place::Name | Place::Value | Place::QuoteEnd, b'\r') => Place::Cr,
+            (ReadState::Name | ReadState::BlankBehindName, b'=') => ReadState::Equals,
+            (ReadState::Equals, _) if is_blank(byte) => ReadState::Equals,
+            (ReadState::Equals, b'"') => ReadState::Quoted,
+            (ReadState::Equals | ReadState::Value, _) if is_token => ReadState::Value,
+            (ReadState::Quoted, b'"') => ReadState::QuoteEnd,
+            (ReadState::Quoted, b'\\') => ReadState::Escape,
+            (ReadState::Quoted | ReadState::Escape, _) if is_text(byte) => ReadState::Quoted,
+            (
+                ReadState::Name
+                | ReadState::BlankBehindName
+                | ReadState::Value
+                | ReadState::QuoteEnd,
+                b';',
+            ) => ReadState::Semicolon,
+            (ReadState::Name | ReadState::Value | ReadState::QuoteEnd, b'\r') => ReadState::Cr,
             (_, b'\n') => return Err(Violation::BareLf),
             _ => return Err(Violation::ChunkExtension),
         })

@@ -38,7 +38,7 @@ enum Said {
 /// # Errors
 /// What it says of its body, or of its host, may be understood in two ways.
 pub fn request_framing(head: &mut Head) -> Result<Framing, Violation> {
-    judge_host(head)?;
+    validate_host(head)?;
     request_length(head)
 }
 
@@ -131,7 +131,7 @@ fn unite_lengths(fields: &mut Fields) -> Result<(), Violation> {
 /// Judges what a request says of its host (RFC 9112, 3.2): `Host` has to be there with HTTP/1.1, once, and name the target's host
 /// if that has one.
 #[inline]
-fn judge_host(head: &Head) -> Result<(), Violation> {
+fn validate_host(head: &Head) -> Result<(), Violation> {
     if head.repeated.contains(Known::Host) {
         return Err(Violation::HostRepeated);
     }

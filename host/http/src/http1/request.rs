@@ -206,7 +206,7 @@ impl FirstLine for RequestLine<'_> {
         Ok(Some(start.end as usize))
     }
 
-    fn judge(&self, bytes: &[u8]) -> Result<(), Violation> {
+    fn validate(&self, bytes: &[u8]) -> Result<(), Violation> {
         parse::first_of_request(bytes)
     }
 

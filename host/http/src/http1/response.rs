@@ -10,7 +10,7 @@ use crate::limits::{Excess, Limits};
 use crate::method::Method;
 use crate::violation::Violation;
 
-/// Reads responses, one to each request that is [`asked`](Self::asked).
+/// Reads responses, one to each request; see [`expect_response_to`](Self::expect_response_to).
 ///
 /// [`head`](Self::head) is called with what has come until the head is whole that is not interim, then [`body`](Self::body) until
 /// the body is over. Both tell how many of the bytes they have used. What comes when nothing was asked is refused.
@@ -49,7 +49,7 @@ impl ResponseReader {
 
     /// A request with this method is about to be sent. The response before has to be over: where it is not, nothing could tell
     /// where the next begins, and everything is refused from now on.
-    pub fn asked(&mut self, method: Method) {
+    pub fn expect_response_to(&mut self, method: Method) {
         self.state = match self.state {
             State::Unasked if self.keeps_alive => State::Head(Reading::default()),
             State::Refused(violation) => State::Refused(violation),
@@ -199,7 +199,7 @@ impl FirstLine for StatusLine<'_> {
         Ok(Some(start.end as usize))
     }
 
-    fn judge(&self, bytes: &[u8]) -> Result<(), Violation> {
+    fn validate(&self, bytes: &[u8]) -> Result<(), Violation> {
         parse::first_of_response(bytes)
     }
 

@@ -26,7 +26,7 @@ pub(super) trait FirstLine {
     fn read(&mut self, bytes: &[u8]) -> parse::Read<usize>;
 
     /// Judges what there is of it.
-    fn judge(&self, bytes: &[u8]) -> Result<(), Violation>;
+    fn validate(&self, bytes: &[u8]) -> Result<(), Violation>;
 
     /// What a line that is too long is called.
     fn too_long(&self) -> Violation;
@@ -93,7 +93,7 @@ impl Reading {
         let end = if memchr(b'\n', input).is_some() {
             self.read(fields, &bytes, rules, first)
         } else {
-            self.judge_rest(&bytes, rules, first).map(|()| None)
+            self.validate_rest(&bytes, rules, first).map(|()| None)
         };
         match end {
             Ok(Some(end)) => bytes.truncate(end - 2),
@@ -119,7 +119,7 @@ impl Reading {
         if self.line == 0 {
             match first.read(bytes) {
                 Ok(Some(end)) => self.end_line(end, rules, first)?,
-                Ok(None) => return self.judge_rest(bytes, rules, first).map(|()| None),
+                Ok(None) => return self.validate_rest(bytes, rules, first).map(|()| None),
                 Err(violation) => return Err(self.wrong(bytes, rules, first, violation)),
             }
         }
@@ -131,7 +131,7 @@ impl Reading {
             }
             let entry = match parse::field(bytes, self.line) {
                 Ok(Some(entry)) => entry,
-                Ok(None) => return self.judge_rest(bytes, rules, first).map(|()| None),
+                Ok(None) => return self.validate_rest(bytes, rules, first).map(|()| None),
                 Err(violation) => return Err(self.wrong(bytes, rules, first, violation)),
             };
             let line = self.line;
@@ -188,7 +188,7 @@ impl Reading {
     ) -> Violation {
         let end = parse::line_end(bytes, self.line);
         let early = if self.line == 0 {
-            first.judge(bytes)
+            first.validate(bytes)
         } else {
             Ok(())
         };
@@ -197,14 +197,14 @@ impl Reading {
     }
 
     /// Judges a line that is not all there.
-    fn judge_rest(
+    fn validate_rest(
         &self,
         bytes: &[u8],
         rules: &Rules<'_>,
         first: &impl FirstLine,
     ) -> Result<(), Violation> {
         if self.line == 0 {
-            first.judge(bytes)?;
+            first.validate(bytes)?;
         }
         self.bound(bytes.len(), rules, first)
     }

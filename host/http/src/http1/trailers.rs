@@ -3,7 +3,7 @@
 //! Whoever is behind us may merge trailers into the head, when others have long decided by it. So nothing passes there that
 //! frames the message, says how to route or to treat it, who the client is, or what the body is.
 //!
-//! A client that sends such a field is refused: there is no other use of it than to mislead. A member's is left out, since an answer
+//! A client that sends such a field is refused: there is no other use of it than to mislead. A member's is left out, since a response
 //! is worth more than its trailers; unless it is about framing, for then something is broken.
 
 use crate::known::{Known, KnownSet};

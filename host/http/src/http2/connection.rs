@@ -12,23 +12,23 @@
 mod blocks;
 mod control;
 mod data;
-mod ending;
-mod intake;
+mod frame_reader;
+mod goaway;
 mod payload;
 mod send;
 
-pub use send::Unsent;
+pub use send::SendError;
 
 use std::ops::Range;
 use std::time::Instant;
 
 use crate::head::Head;
 use crate::http1::PREFACE;
-use crate::http2::budget::Budget;
 use crate::http2::code::ErrorCode;
-use crate::http2::connection::ending::Leaving;
-use crate::http2::connection::intake::Intake;
+use crate::http2::connection::frame_reader::FrameReader;
+use crate::http2::connection::goaway::GoAwayState;
 use crate::http2::error::ConnectionError;
+use crate::http2::flood_guard::FloodGuard;
 use crate::http2::flow::{self, ReceiveWindow, SendWindow};
 use crate::http2::frame;
 use crate::http2::hpack::TABLE_SIZE;
@@ -44,13 +44,13 @@ use crate::violation::Violation;
 /// Which side of a connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one that is asked, by clients.
+    /// Clients send it requests.
     Server,
-    /// The one that asks members.
+    /// It sends members requests.
     Client,
 }
 
-/// What bounds a connection.
+/// The limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The most streams at once: a client is told so, and of a member no more is asked, even if it would take them.
@@ -80,17 +80,18 @@ impl Default for Options {
 
 impl Options {
     pub(super) fn stream_window(&self) -> u32 {
-        self.stream_window.clamp(flow::INITIAL, flow::LARGEST)
+        self.stream_window.clamp(flow::INITIAL, flow::MAX_WINDOW)
     }
 
     fn connection_window(&self) -> u32 {
-        self.connection_window.clamp(flow::INITIAL, flow::LARGEST)
+        self.connection_window
+            .clamp(flow::INITIAL, flow::MAX_WINDOW)
     }
 
     /// Bytes that a header block may have. One that is larger than its message may be has to be decoded all the same, but
     /// not whatever its size.
-    fn most_of_block(&self) -> usize {
-        2 * self.limits.head.bytes as usize + frame::LARGEST
+    fn max_block_size(&self) -> usize {
+        2 * self.limits.head.bytes as usize + frame::MAX_FRAME_SIZE
     }
 }
 
@@ -101,7 +102,7 @@ pub enum Event {
     More,
     /// A request has begun; its head is in the one that was handed in.
     Request {
-        /// The stream that is to be answered.
+        /// The stream that is to be responded to.
         stream: StreamId,
         /// What it is beside its head.
         request: Request,
@@ -143,9 +144,9 @@ pub enum Event {
         stream: StreamId,
         /// What is wrong.
         violation: Violation,
-        /// Whether the client may be answered, which has to be done, or the stream [reset](Connection::reset). If not, the peer
-        /// was told, and the stream is gone.
-        is_answerable: bool,
+        /// Whether the client is to be sent a response, or the stream [reset](Connection::reset). If not, the stream was reset, and
+        /// is gone.
+        can_respond: bool,
     },
     /// The peer has reset a stream, or has said by GOAWAY that it will not look at it. The stream is gone. With
     /// [`ErrorCode::REFUSED_STREAM`] it is sure that nothing was done with its request.
@@ -162,7 +163,7 @@ pub enum Event {
         /// Why.
         code: ErrorCode,
     },
-    /// A [ping](Connection::ping) is answered.
+    /// A [ping](Connection::ping) is acknowledged.
     Pong([u8; 8]),
     /// The peer broke the rules of the connection, and was told. When the output is written, it has to be closed.
     Over(ConnectionError),
@@ -175,7 +176,7 @@ pub struct Connection {
     options: Options,
     /// When something came last.
     now: Instant,
-    intake: Intake,
+    frame_reader: FrameReader,
     output: Output,
     reader: Reader,
     writer: Writer,
@@ -183,13 +184,13 @@ pub struct Connection {
     resets: Resets,
     early: EarlyPriorities,
     peer: PeerSettings,
-    budget: Budget,
+    flood_guard: FloodGuard,
     /// What may come, and leave, by all streams together.
     receive: ReceiveWindow,
     send: SendWindow,
     /// The highest stream that a client has opened.
     last: u32,
-    leaving: Leaving,
+    goaway_state: GoAwayState,
     over: Option<ConnectionError>,
 }
 
@@ -210,7 +211,7 @@ impl Connection {
             role,
             options,
             now,
-            intake: Intake::new(role, now),
+            frame_reader: FrameReader::new(role, now),
             output,
             reader: Reader::new(TABLE_SIZE),
             writer: Writer::new(),
@@ -218,11 +219,11 @@ impl Connection {
             resets: Resets::default(),
             early: EarlyPriorities::default(),
             peer: PeerSettings::INITIAL,
-            budget: Budget::new(now),
+            flood_guard: FloodGuard::new(now),
             receive: ReceiveWindow::new(window),
             send: SendWindow::new(flow::INITIAL),
             last: 0,
-            leaving: Leaving::default(),
+            goaway_state: GoAwayState::default(),
             over: None,
         }
     }
@@ -239,7 +240,7 @@ impl Connection {
             let rest = input.get(used..).unwrap_or_default();
             match self.step(rest, head) {
                 Ok((0, None)) => {
-                    self.intake.note_pause(now);
+                    self.frame_reader.note_pause(now);
                     return (used, self.owed().unwrap_or(Event::More));
                 }
                 Ok((more, None)) => used += more,
@@ -256,8 +257,8 @@ impl Connection {
     }
 
     /// So many bytes of the output are written.
-    pub fn note_written(&mut self, bytes: usize) {
-        self.output.note_written(bytes);
+    pub fn record_written(&mut self, bytes: usize) {
+        self.output.record_written(bytes);
     }
 
     /// Streams that are not closed.
@@ -267,7 +268,7 @@ impl Connection {
 
     /// Since when something is incomplete that may not take long: the preface, a frame without payload, a header block.
     pub fn incomplete_since(&self) -> Option<Instant> {
-        self.intake.incomplete_since()
+        self.frame_reader.incomplete_since()
     }
 
     /// Whether the peer said that it takes extended CONNECT.
@@ -277,11 +278,11 @@ impl Connection {
 
     /// Whether the peer has told its settings, which it does first.
     pub fn has_settings(&self) -> bool {
-        self.intake.has_settings
+        self.frame_reader.has_settings
     }
 
     /// The bytes of a head that the peer says it takes (RFC 9113, 10.5.1): names, values, and 32 for each field.
-    pub fn most_of_head(&self) -> u32 {
+    pub fn max_head_size(&self) -> u32 {
         self.peer.header_list
     }
 
@@ -292,7 +293,7 @@ impl Connection {
 
     /// Bytes of memory that are held.
     pub fn capacity(&self) -> usize {
-        self.intake.capacity()
+        self.frame_reader.capacity()
             + self.output.capacity()
             + self.reader.capacity()
             + self.writer.capacity()
@@ -302,7 +303,7 @@ impl Connection {
 
     /// Gives back memory that is not needed while nothing comes or leaves.
     pub fn shrink(&mut self) {
-        self.intake.shrink();
+        self.frame_reader.shrink();
         self.output.shrink();
         self.reader.shrink();
         self.writer.shrink();

@@ -1,4 +1,4 @@
-//! Connection errors (RFC 9113, 5.4.1): what leaves nothing of a connection that could be relied on.
+//! Connection errors (RFC 9113, 5.4.1), with their code and their name in metrics.
 
 use thiserror::Error;
 
@@ -59,7 +59,7 @@ pub enum ConnectionError {
     ContinuationFlood,
     #[error("a flood of frames that are of no use")]
     UselessFlood,
-    #[error("answers to its frames are not taken")]
+    #[error("replies to its control frames are not read")]
     Unread,
 }
 

@@ -4,7 +4,7 @@
 pub(crate) const INITIAL: u32 = 65_535;
 
 /// The largest window, in bytes.
-pub(crate) const LARGEST: u32 = (1 << 31) - 1;
+pub(crate) const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// A window went beyond what it may be (RFC 9113, 6.9.1), or more has come than it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct SendWindow(i32);
 
 impl SendWindow {
     pub(crate) fn new(size: u32) -> Self {
-        Self(size.min(LARGEST) as i32)
+        Self(size.min(MAX_WINDOW) as i32)
     }
 
     /// How many bytes may be sent now.
@@ -56,7 +56,7 @@ pub(crate) struct ReceiveWindow {
 
 impl ReceiveWindow {
     pub(crate) fn new(size: u32) -> Self {
-        let size = size.min(LARGEST);
+        let size = size.min(MAX_WINDOW);
         Self {
             size,
             left: size,
@@ -104,12 +104,12 @@ mod tests {
         assert_eq!(window.room(), 0);
         window.widen(1).unwrap();
         assert_eq!(window.room(), 1);
-        assert_eq!(window.widen(LARGEST), Err(Exceeded));
-        window.widen(LARGEST - 1).unwrap();
-        assert_eq!(window.room(), LARGEST as usize);
+        assert_eq!(window.widen(MAX_WINDOW), Err(Exceeded));
+        window.widen(MAX_WINDOW - 1).unwrap();
+        assert_eq!(window.room(), MAX_WINDOW as usize);
         assert_eq!(window.shift(1), Err(Exceeded));
         let mut window = SendWindow::new(0);
-        window.shift(-i64::from(LARGEST)).unwrap();
+        window.shift(-i64::from(MAX_WINDOW)).unwrap();
         assert_eq!(window.room(), 0);
     }
 

@@ -8,8 +8,8 @@ use crate::http2::error::ConnectionError;
 /// The bytes of a frame's header.
 pub(crate) const HEADER: usize = 9;
 
-/// The largest payload that we take, and that we send: the least that everybody has to take (RFC 9113, 4.2).
-pub(crate) const LARGEST: usize = 16_384;
+/// The largest payload that we take, and that we send: the least that each peer has to take (RFC 9113, 4.2).
+pub(crate) const MAX_FRAME_SIZE: usize = 16_384;
 
 /// The kinds of frames (RFC 9113, 6; RFC 9218, 7.1).
 pub(crate) mod kind {
@@ -90,7 +90,7 @@ impl Frame {
 
     /// Judges what a header may be by itself: its size, and whether it is for a stream or for the connection.
     #[inline]
-    pub(crate) fn judge(self) -> Result<(), ConnectionError> {
+    pub(crate) fn validate(self) -> Result<(), ConnectionError> {
         let (is_for_stream, is_right_size) = match self.kind {
             kind::DATA | kind::HEADERS | kind::CONTINUATION | kind::PUSH_PROMISE => {
                 (Some(true), true)
@@ -105,7 +105,7 @@ impl Frame {
             kind::PRIORITY_UPDATE => (Some(false), self.length >= 4),
             _ => (None, true),
         };
-        if self.length > LARGEST || !is_right_size {
+        if self.length > MAX_FRAME_SIZE || !is_right_size {
             return Err(ConnectionError::FrameSize);
         }
         match is_for_stream {
@@ -187,9 +187,9 @@ pub(crate) fn write_reset(out: &mut Vec<u8>, stream: u32, code: ErrorCode) {
     out.extend_from_slice(&code.0.to_be_bytes());
 }
 
-/// Writes PING, or the answer to it.
-pub(crate) fn write_ping(out: &mut Vec<u8>, payload: [u8; 8], is_answer: bool) {
-    let flags = if is_answer { flag::ACK } else { 0 };
+/// Writes PING, or its acknowledgement.
+pub(crate) fn write_ping(out: &mut Vec<u8>, payload: [u8; 8], is_ack: bool) {
+    let flags = if is_ack { flag::ACK } else { 0 };
     write_header(out, 8, kind::PING, flags, 0);
     out.extend_from_slice(&payload);
 }
@@ -214,25 +214,25 @@ pub(crate) fn finish_block(out: &mut Vec<u8>, start: usize, stream: u32, ends: b
     let length = out.len() - block;
     let end_stream = if ends { flag::END_STREAM } else { 0 };
     let mut frame = Frame {
-        length: length.min(LARGEST),
+        length: length.min(MAX_FRAME_SIZE),
         kind: kind::HEADERS,
         flags: end_stream,
         stream,
     };
-    if length <= LARGEST {
+    if length <= MAX_FRAME_SIZE {
         frame.flags |= flag::END_HEADERS;
         out[start..block].copy_from_slice(&frame.bytes());
         return;
     }
     out[start..block].copy_from_slice(&frame.bytes());
-    continue_block(out, block + LARGEST, stream);
+    continue_block(out, block + MAX_FRAME_SIZE, stream);
 }
 
 /// Puts the headers of CONTINUATIONs into what is left of a header block.
 #[cold]
 fn continue_block(out: &mut Vec<u8>, from: usize, stream: u32) {
     let rest = out.split_off(from);
-    let mut fragments = rest.chunks(LARGEST).peekable();
+    let mut fragments = rest.chunks(MAX_FRAME_SIZE).peekable();
     while let Some(fragment) = fragments.next() {
         let flags = match fragments.peek() {
             Some(_) => 0,
@@ -301,7 +301,7 @@ mod tests {
             (frame(kind::PRIORITY_UPDATE, 0, 4, 1), Err(StreamId)),
         ];
         for (frame, expected) in table {
-            assert_eq!(frame.judge(), expected, "{frame:?}");
+            assert_eq!(frame.validate(), expected, "{frame:?}");
         }
     }
 
@@ -328,7 +328,14 @@ mod tests {
 
     #[test]
     fn a_large_header_block_is_cut_into_frames() {
-        for length in [0, 1, LARGEST, LARGEST + 1, 2 * LARGEST, 2 * LARGEST + 1] {
+        for length in [
+            0,
+            1,
+            MAX_FRAME_SIZE,
+            MAX_FRAME_SIZE + 1,
+            2 * MAX_FRAME_SIZE,
+            2 * MAX_FRAME_SIZE + 1,
+        ] {
             let block: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let mut out = b"before".to_vec();
             out.extend_from_slice(&[0; HEADER]);
@@ -351,7 +358,7 @@ mod tests {
                 read.extend_from_slice(payload);
                 (rest, last) = (behind, frame.length);
             }
-            assert!(read == block && last <= LARGEST && rest.is_empty());
+            assert!(read == block && last <= MAX_FRAME_SIZE && rest.is_empty());
         }
     }
 }

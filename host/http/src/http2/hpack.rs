@@ -27,11 +27,11 @@ use thiserror::Error;
 pub const TABLE_SIZE: usize = 4096;
 
 /// Bytes of memory that are kept from block to block for what was decoded. One block may need more.
-pub(crate) const MOST_KEPT: usize = 16 * 1024;
+pub(crate) const MAX_KEPT: usize = 16 * 1024;
 
 /// Gives memory back, if it is much.
 pub(crate) fn give_back(memory: &mut Vec<u8>) {
-    if memory.capacity() > MOST_KEPT {
+    if memory.capacity() > MAX_KEPT {
         *memory = Vec::new();
     }
 }

@@ -1,19 +1,19 @@
-//! What waits to be written to the peer.
+//! The output buffer of a connection.
 //!
-//! There is room for so many bytes of DATA only; the rest stays with those who send it. What answers the peer's own frames has a
-//! bound of its own: a peer that takes none of it is left.
+//! It takes DATA up to a bound; the rest stays with its sender. Replies to the peer's control frames have a bound of their own: a
+//! peer that does not read them has its connection ended.
 
 use crate::http2::error::ConnectionError;
 use crate::http2::frame::{Frame, HEADER, flag, kind};
 
 /// Bytes that may wait before DATA waits.
-pub(crate) const ROOM: usize = 64 * 1024;
+pub(crate) const MAX_BUFFERED: usize = 64 * 1024;
 
-/// Bytes of answers to the peer's control frames that may wait.
-const CONTROL: usize = 16 * 1024;
+/// Bytes of replies to the peer's control frames that may wait.
+const MAX_CONTROL: usize = 16 * 1024;
 
-/// Room that the buffer begins with, in bytes: for a small answer, which has it grow no more.
-const BEGINNING: usize = 2 * 1024;
+/// The capacity that the buffer begins with, in bytes: room for a small response.
+const INITIAL_CAPACITY: usize = 2 * 1024;
 
 /// Bytes that wait to be written.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Output {
     bytes: Vec<u8>,
     /// How many of them are written.
     written: usize,
-    /// No fewer than wait of answers to control frames.
+    /// At least as many bytes as wait of replies to control frames.
     control: usize,
     /// Where the last DATA that was added begins.
     data: usize,
@@ -35,14 +35,14 @@ impl Output {
     }
 
     /// So many bytes of it are written.
-    pub(crate) fn note_written(&mut self, bytes: usize) {
+    pub(crate) fn record_written(&mut self, bytes: usize) {
         self.written += bytes.min(self.unwritten().len());
         let left = self.bytes.len() - self.written;
         self.control = self.control.min(left);
         if left == 0 {
             self.bytes.clear();
             self.written = 0;
-        } else if self.written >= ROOM {
+        } else if self.written >= MAX_BUFFERED {
             self.bytes.drain(..self.written);
             self.data = self.data.saturating_sub(self.written);
             self.written = 0;
@@ -54,8 +54,8 @@ impl Output {
     #[inline]
     pub(crate) fn room(&self) -> usize {
         let waiting = self.bytes.len() - self.written;
-        match waiting <= ROOM / 2 {
-            true => ROOM - waiting,
+        match waiting <= MAX_BUFFERED / 2 {
+            true => MAX_BUFFERED - waiting,
             false => 0,
         }
     }
@@ -64,7 +64,7 @@ impl Output {
     #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(BEGINNING);
+            self.bytes.reserve(INITIAL_CAPACITY);
         }
         &mut self.bytes
     }
@@ -96,20 +96,20 @@ impl Output {
         is_it
     }
 
-    /// Adds a frame that answers one of the peer's.
-    pub(crate) fn answer(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a reply to a control frame of the peer's.
+    pub(crate) fn add_control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.bytes.len();
         write(&mut self.bytes);
         self.control += self.bytes.len() - before;
     }
 
-    /// Judges whether the peer takes what answers its frames.
+    /// Checks that the peer reads the replies to its control frames.
     ///
     /// # Errors
     /// It does not.
     #[inline]
-    pub(crate) fn judge(&self) -> Result<(), ConnectionError> {
-        match self.control <= CONTROL {
+    pub(crate) fn check_control(&self) -> Result<(), ConnectionError> {
+        match self.control <= MAX_CONTROL {
             true => Ok(()),
             false => Err(ConnectionError::Unread),
         }
@@ -134,17 +134,17 @@ mod tests {
     #[test]
     fn what_is_written_makes_room_by_halves() {
         let mut output = Output::default();
-        output.bytes().extend_from_slice(&[7; ROOM]);
+        output.bytes().extend_from_slice(&[7; MAX_BUFFERED]);
         assert_eq!(output.room(), 0);
-        output.note_written(ROOM / 2 - 1);
+        output.record_written(MAX_BUFFERED / 2 - 1);
         assert_eq!(output.room(), 0);
-        output.note_written(1);
+        output.record_written(1);
         assert_eq!(
             (output.room(), output.unwritten().len()),
-            (ROOM / 2, ROOM / 2)
+            (MAX_BUFFERED / 2, MAX_BUFFERED / 2)
         );
-        output.note_written(usize::MAX);
-        assert_eq!((output.room(), output.unwritten()), (ROOM, &[][..]));
+        output.record_written(usize::MAX);
+        assert_eq!((output.room(), output.unwritten()), (MAX_BUFFERED, &[][..]));
         output.shrink();
         assert_eq!(output.capacity(), 0);
     }
@@ -171,10 +171,10 @@ mod tests {
         assert!(!begun(b"x").end_data(5), "something is behind it");
         assert!(!begun(b"").end_data(7), "it is another's");
         let mut output = begun(b"");
-        output.note_written(7);
+        output.record_written(7);
         assert!(!output.end_data(5), "its header is written");
         let mut output = begun(b"");
-        output.note_written(6);
+        output.record_written(6);
         assert!(output.end_data(5));
         assert_eq!(output.unwritten(), b"\0\0\x03\0\x01\0\0\0\x05abc");
     }
@@ -185,26 +185,30 @@ mod tests {
         for _ in 0..1_000 {
             let more = vec![7; output.room()];
             output.bytes().extend_from_slice(&more);
-            output.note_written(ROOM / 2 - 1);
+            output.record_written(MAX_BUFFERED / 2 - 1);
             assert!(!output.unwritten().is_empty());
         }
-        assert!(output.capacity() <= 4 * ROOM, "{}", output.capacity());
+        assert!(
+            output.capacity() <= 4 * MAX_BUFFERED,
+            "{}",
+            output.capacity()
+        );
     }
 
     #[test]
-    fn answers_that_are_not_taken_are_bounded_and_others_are_not() {
+    fn replies_that_are_not_read_are_bounded_and_other_frames_are_not() {
         let mut output = Output::default();
-        let answer = |output: &mut Output| {
-            output.answer(|out| out.extend_from_slice(&[0; 16]));
-            output.judge()
+        let add_control = |output: &mut Output| {
+            output.add_control(|out| out.extend_from_slice(&[0; 16]));
+            output.check_control()
         };
-        for _ in 0..CONTROL / 16 {
-            assert_eq!(answer(&mut output), Ok(()));
+        for _ in 0..MAX_CONTROL / 16 {
+            assert_eq!(add_control(&mut output), Ok(()));
         }
-        assert_eq!(answer(&mut output), Err(ConnectionError::Unread));
-        output.note_written(CONTROL);
-        assert_eq!(answer(&mut output), Ok(()));
-        output.bytes().extend_from_slice(&[0; 10 * CONTROL]);
-        assert_eq!(answer(&mut output), Ok(()));
+        assert_eq!(add_control(&mut output), Err(ConnectionError::Unread));
+        output.record_written(MAX_CONTROL);
+        assert_eq!(add_control(&mut output), Ok(()));
+        output.bytes().extend_from_slice(&[0; 10 * MAX_CONTROL]);
+        assert_eq!(add_control(&mut output), Ok(()));
     }
 }

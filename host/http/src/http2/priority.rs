@@ -44,7 +44,7 @@ impl Priority {
 }
 
 /// The most priorities that are kept of requests that have not come yet.
-const EARLY: usize = 32;
+const MAX_EARLY: usize = 32;
 
 /// Priorities of requests that have not come yet: PRIORITY_UPDATE may be before its request (RFC 9218, 7.1).
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl EarlyPriorities {
     pub(crate) fn keep(&mut self, stream: u32, priority: Priority) {
         if let Some((_, before)) = self.0.iter_mut().find(|(other, _)| *other == stream) {
             *before = priority;
-        } else if self.0.len() < EARLY {
+        } else if self.0.len() < MAX_EARLY {
             self.0.push((stream, priority));
         }
     }
@@ -116,10 +116,10 @@ mod tests {
             early.keep(2 * stream + 1, priority(1, false));
         }
         early.keep(5, priority(2, false));
-        assert_eq!(early.0.len(), EARLY);
+        assert_eq!(early.0.len(), MAX_EARLY);
         assert_eq!(early.take(5), Some(priority(2, false)));
         assert_eq!((early.take(5), early.take(3)), (None, None));
-        assert_eq!(early.0.len(), EARLY - 3);
+        assert_eq!(early.0.len(), MAX_EARLY - 3);
         assert_eq!(early.take(1_001), None);
         assert_eq!(early.0.len(), 0);
     }

@@ -46,12 +46,12 @@ impl Pseudo {
     ///
     /// # Errors
     /// No message may have it.
-    pub(crate) fn judge(self, value: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn validate(self, value: &[u8]) -> Result<(), Violation> {
         let (is_right, violation) = match self {
             Self::Method => (is_token(value), Violation::Method),
             Self::Scheme => (is_tls(value).is_some(), Violation::TargetForm),
             Self::Authority => (host::is_valid(value), Violation::HostInvalid),
-            Self::Path => return judge_path(value),
+            Self::Path => return validate_path(value),
             Self::Status => (status(value).is_some(), Violation::Status),
             Self::Protocol => (is_token(value), Violation::Protocol),
         };
@@ -71,7 +71,7 @@ pub(super) fn is_tls(scheme: &[u8]) -> Option<bool> {
 }
 
 /// A path, or `*`, with the bytes that HTTP/1 allows in a target.
-fn judge_path(path: &[u8]) -> Result<(), Violation> {
+fn validate_path(path: &[u8]) -> Result<(), Violation> {
     match path.get(target_end(path, 0)) {
         Some(b'#') => Err(Violation::Fragment),
         Some(_) => Err(Violation::TargetByte),
@@ -85,12 +85,12 @@ fn judge_path(path: &[u8]) -> Result<(), Violation> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct PseudoFields {
     bytes: Vec<u8>,
-    places: [Option<Place>; 6],
+    places: [Option<ReadState>; 6],
 }
 
 /// Where one of them is in the bytes.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct ReadState {
     from: u32,
     to: u32,
     is_never_indexed: bool,
@@ -126,7 +126,7 @@ impl PseudoFields {
         }
         let from = offset(self.bytes.len());
         self.bytes.extend_from_slice(value);
-        *place = Some(Place {
+        *place = Some(ReadState {
             from,
             to: offset(self.bytes.len()),
             is_never_indexed,

@@ -16,7 +16,7 @@ mod id {
     pub(super) const NO_RFC7540_PRIORITIES: u16 = 0x9;
 }
 
-/// Writes our SETTINGS. What is not said is what everybody begins with: frames of 16 KiB, and a table of HPACK of 4 KiB.
+/// Writes our SETTINGS. What is left out has its initial value: frames of 16 KiB, and a table of HPACK of 4 KiB.
 pub(crate) fn write(out: &mut Vec<u8>, role: Role, options: &Options) {
     let start = out.len();
     frame::write_header(out, 0, kind::SETTINGS, 0, 0);
@@ -85,7 +85,7 @@ impl PeerSettings {
                 // A server cannot be pushed to, so that it has nothing to say.
                 id::ENABLE_PUSH if value > u32::from(sender == Role::Client) => return WRONG,
                 id::MAX_CONCURRENT_STREAMS => self.streams = value,
-                id::INITIAL_WINDOW_SIZE if value > flow::LARGEST => {
+                id::INITIAL_WINDOW_SIZE if value > flow::MAX_WINDOW => {
                     return Err(ConnectionError::WindowOverflow);
                 }
                 id::INITIAL_WINDOW_SIZE => self.window = value,
@@ -136,11 +136,16 @@ mod tests {
             (Role::Client, id::ENABLE_PUSH, 2, Err(Setting)),
             (Role::Server, id::ENABLE_PUSH, 0, Ok(())),
             (Role::Server, id::ENABLE_PUSH, 1, Err(Setting)),
-            (Role::Client, id::INITIAL_WINDOW_SIZE, flow::LARGEST, Ok(())),
             (
                 Role::Client,
                 id::INITIAL_WINDOW_SIZE,
-                flow::LARGEST + 1,
+                flow::MAX_WINDOW,
+                Ok(()),
+            ),
+            (
+                Role::Client,
+                id::INITIAL_WINDOW_SIZE,
+                flow::MAX_WINDOW + 1,
                 Err(WindowOverflow),
             ),
             (Role::Client, id::MAX_FRAME_SIZE, 16_383, Err(Setting)),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::http2::stream::{Stream, StreamId};
 
 /// How many streams are remembered that we have reset while more could come by them.
-const RESETS: usize = 128;
+const MAX_RESETS: usize = 128;
 
 /// All streams that live.
 #[derive(Debug, Default)]
@@ -195,7 +195,7 @@ pub(crate) struct Resets {
 
 impl Resets {
     pub(crate) fn remember(&mut self, number: u32) {
-        if self.numbers.len() < RESETS {
+        if self.numbers.len() < MAX_RESETS {
             self.numbers.push(number);
             return;
         }
@@ -203,7 +203,7 @@ impl Resets {
             self.forgotten = self.forgotten.max(*oldest);
             *oldest = number;
         }
-        self.next = (self.next + 1) % RESETS;
+        self.next = (self.next + 1) % MAX_RESETS;
     }
 
     /// Whether we have, or may have, reset the stream of this number.
@@ -299,12 +299,12 @@ mod tests {
     #[test]
     fn resets_are_remembered_or_may_have_been() {
         let mut resets = Resets::default();
-        let count = RESETS as u32;
+        let count = MAX_RESETS as u32;
         (0..count).for_each(|number| resets.remember(4 * number + 1));
         assert!(resets.may_have(1) && !resets.may_have(3));
         (count..2 * count).for_each(|number| resets.remember(4 * number + 1));
         assert!(resets.may_have(1) && resets.may_have(3));
         assert!(resets.may_have(8 * count - 3) && !resets.may_have(8 * count - 1));
-        assert_eq!(resets.numbers.len(), RESETS);
+        assert_eq!(resets.numbers.len(), MAX_RESETS);
     }
 }

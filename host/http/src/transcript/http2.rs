@@ -87,10 +87,10 @@ impl Session {
             Event::Refused {
                 stream,
                 violation,
-                is_answerable,
+                can_respond,
             } => {
                 self.streams.insert(stream.number(), stream);
-                let end = if is_answerable { "" } else { ", gone" };
+                let end = if can_respond { "" } else { ", gone" };
                 format!("{} refused: {}{end}", stream.number(), violation.name())
             }
             Event::Reset { stream, code } => format!("{} reset: {code}", stream.number()),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use equipoise_http::http2::{Options, Role, Unsent};
+use equipoise_http::http2::{Options, Role, SendError};
 use equipoise_http::transcript::http2::Session;
 use equipoise_http::{Edit, Limits};
 
 use crate::frames::*;
-use crate::{answer, ask, begin, client, request, sent_in_words, server};
+use crate::{ask, begin, client, request, respond, sent_in_words, server};
 
 const LAST: u32 = (1 << 31) - 1;
 
@@ -35,7 +35,7 @@ fn a_server_that_ends_takes_what_is_on_its_way() {
     assert_eq!(session.receive(&late.concat(), 4), ["3 data body end"]);
     assert!(!session.connection.is_done());
     for stream in [first, second] {
-        answer(&mut session, stream, 200, true);
+        respond(&mut session, stream, 200, true);
     }
     assert!(session.connection.is_done());
     assert_eq!(
@@ -93,7 +93,7 @@ fn requests_that_a_member_has_not_looked_at_are_told() {
     assert_eq!(session.connection.room_for_requests(), 0);
     let (head, edit) = (request("GET"), Edit::new());
     let another = session.connection.request(&head, &edit, false, None, true);
-    assert_eq!(another, Err(Unsent::Leaving));
+    assert_eq!(another, Err(SendError::GoingAway));
     assert_eq!(session.connection.open_streams(), 2);
     // It may take back more, but not less.
     assert_eq!(
@@ -112,7 +112,7 @@ fn a_client_that_goes_is_answered() {
     let stream = ask(&mut session, &get(1), 1);
     assert_eq!(session.receive(&goaway(0, 0), 4), ["goaway 0: NO_ERROR"]);
     assert!(!session.connection.is_done());
-    answer(&mut session, stream, 200, true);
+    respond(&mut session, stream, 200, true);
     assert!(session.connection.is_done());
 }
 
@@ -121,7 +121,7 @@ fn a_client_that_ends_begins_no_more() {
     let mut session = client();
     begin(&mut session, "GET", true);
     session.connection.go_away();
-    assert!(session.connection.is_leaving() && !session.connection.is_done());
+    assert!(session.connection.is_going_away() && !session.connection.is_done());
     assert_eq!(session.connection.room_for_requests(), 0);
     session.receive(&headers(WHOLE, 1, OK), 4);
     assert!(session.connection.is_done());
@@ -173,7 +173,7 @@ fn memory_is_given_back_by_a_connection_that_waits() {
     session.receive(&large.concat(), 1_000);
     sent_in_words(&mut session);
     let stream = session.streams[&1];
-    answer(&mut session, stream, 431, true);
+    respond(&mut session, stream, 431, true);
     sent_in_words(&mut session);
     let before = session.connection.capacity();
     session.connection.shrink();
@@ -185,7 +185,7 @@ fn memory_is_given_back_by_a_connection_that_waits() {
 fn a_connection_that_waits_holds_its_tables_and_no_buffers() {
     let mut session = server();
     let stream = ask(&mut session, &get(1), 1);
-    answer(&mut session, stream, 200, false);
+    respond(&mut session, stream, 200, false);
     let sent = session.connection.send_data(stream, &[7; 1024], true);
     assert_eq!(sent, Ok(1024));
     sent_in_words(&mut session);

@@ -6,7 +6,7 @@ use equipoise_http::http2::{ErrorCode, Options, StreamId};
 use equipoise_http::transcript::http2::Session;
 
 use crate::frames::*;
-use crate::{answer, ask, begin, client, sent, server, server_with};
+use crate::{ask, begin, client, respond, sent, server, server_with};
 
 fn number(round: u32) -> u32 {
     2 * round + 1
@@ -152,7 +152,7 @@ fn a_header_block_without_an_end_ends_the_connection() {
 fn a_window_that_is_opened_by_a_byte_ends_the_connection() {
     let mut session = server_with(Options::default(), &settings(&[(4, 0)]));
     let stream = ask(&mut session, &get(1), 1);
-    answer(&mut session, stream, 200, false);
+    respond(&mut session, stream, 200, false);
     sent(&mut session);
     let payload = [b'x'; 10_000];
     for round in 0..10_000 {
@@ -223,7 +223,7 @@ fn a_peer_that_takes_what_it_asked_for_may_say_so() {
     let mut session = server_with(Options::default(), &settings(&[(4, LARGEST)]));
     session.receive(&window_update(0, LARGEST - 65_535), usize::MAX);
     let stream = ask(&mut session, &get(1), 1);
-    answer(&mut session, stream, 200, false);
+    respond(&mut session, stream, 200, false);
     for _ in 0..10_000 {
         let sent_now = session.connection.send_data(stream, &[0; 4096], false);
         assert_eq!(sent_now, Ok(4096));
@@ -242,7 +242,7 @@ fn requests_that_were_answered_may_be_reset() {
     let mut session = server();
     for round in 0..10_000 {
         let stream = ask(&mut session, &get(number(round)), number(round));
-        answer(&mut session, stream, 200, false);
+        respond(&mut session, stream, 200, false);
         sent(&mut session);
         let told = session.receive(&rst_stream(number(round), 8), usize::MAX);
         assert_eq!(told.len(), 1);
@@ -257,8 +257,8 @@ fn a_member_may_reset_what_it_has_answered() {
         begin(&mut session, "POST", false);
         sent(&mut session);
         let number = number(round);
-        let answer = [headers(WHOLE, number, OK), rst_stream(number, 0)];
-        let told = session.receive(&answer.concat(), usize::MAX);
+        let respond = [headers(WHOLE, number, OK), rst_stream(number, 0)];
+        let told = session.receive(&respond.concat(), usize::MAX);
         assert_eq!(told[1], format!("{number} reset: NO_ERROR"));
     }
 }

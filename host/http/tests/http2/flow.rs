@@ -4,13 +4,13 @@ use equipoise_http::http2::{ErrorCode, Options, StreamId};
 use equipoise_http::transcript::http2::Session;
 
 use crate::frames::*;
-use crate::{answer, ask, begin, client, client_with, sent, sent_in_words, server, server_with};
+use crate::{ask, begin, client, client_with, respond, sent, sent_in_words, server, server_with};
 
 /// A server that is answering a request, whose client has said these settings.
 fn answering(settings: &[u8]) -> (Session, StreamId) {
     let mut session = server_with(Options::default(), settings);
     let stream = ask(&mut session, &get(1), 1);
-    answer(&mut session, stream, 200, false);
+    respond(&mut session, stream, 200, false);
     sent(&mut session);
     (session, stream)
 }
@@ -43,7 +43,7 @@ fn no_more_is_sent_than_the_streams_window_allows() {
 fn no_more_is_sent_than_the_connections_window_allows() {
     let (mut session, first) = answering(&settings(&[(4, 1 << 20)]));
     let second = ask(&mut session, &get(3), 3);
-    answer(&mut session, second, 200, false);
+    respond(&mut session, second, 200, false);
     sent(&mut session);
     assert_eq!(send(&mut session, first, 60_000, false), 60_000);
     sent(&mut session);
@@ -77,7 +77,7 @@ fn a_change_of_settings_changes_the_windows_of_streams_also_below_zero() {
     assert_eq!(session.connection.next_writable(), Some(stream));
     assert_eq!(send(&mut session, stream, 100, true), 10);
     let other = ask(&mut session, &get(3), 3);
-    answer(&mut session, other, 200, false);
+    respond(&mut session, other, 200, false);
     assert_eq!(send(&mut session, other, 100, true), 60);
 }
 
@@ -99,7 +99,7 @@ fn no_more_waits_to_be_written_than_there_is_room_for() {
     assert_eq!(first, 64 * 1024);
     assert_eq!(send(&mut session, stream, 200_000, false), 0);
     assert_eq!(session.connection.next_writable(), None);
-    session.connection.note_written(33 * 1024);
+    session.connection.record_written(33 * 1024);
     assert_eq!(session.connection.next_writable(), Some(stream));
     let second = send(&mut session, stream, 200_000, false);
     assert!((32 * 1024..34 * 1024).contains(&second), "{second}");
@@ -286,7 +286,7 @@ fn a_slot_is_free_again_when_its_stream_is_over() {
     for round in 0..1_000 {
         let stream = ask(&mut session, &get(2 * round + 1), 2 * round + 1);
         assert_eq!(stream.slot(), 0);
-        answer(&mut session, stream, 200, false);
+        respond(&mut session, stream, 200, false);
         assert_eq!(send(&mut session, stream, 10, true), 10);
         sent(&mut session);
     }

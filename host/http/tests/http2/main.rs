@@ -44,7 +44,7 @@ fn client_with(options: Options, settings: &[u8]) -> Session {
     let kinds: Vec<_> = frames(rest).iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds.first(), Some(&SETTINGS));
     let all = out.len();
-    session.connection.note_written(all);
+    session.connection.record_written(all);
     session
 }
 
@@ -57,7 +57,7 @@ fn sent(session: &mut Session) -> Vec<Frame> {
     let out = session.connection.output();
     let behind_preface = out.strip_prefix(PREFACE).unwrap_or(out);
     let (frames, bytes) = (frames(behind_preface), out.len());
-    session.connection.note_written(bytes);
+    session.connection.record_written(bytes);
     frames
 }
 
@@ -101,7 +101,7 @@ fn begin(session: &mut Session, method: &str, ends: bool) -> StreamId {
 
 /// Answers a request.
 #[track_caller]
-fn answer(session: &mut Session, stream: StreamId, status: u16, ends: bool) {
+fn respond(session: &mut Session, stream: StreamId, status: u16, ends: bool) {
     let (head, edit) = (response(status), Edit::new());
     session
         .connection

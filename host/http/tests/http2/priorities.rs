@@ -5,7 +5,7 @@ use equipoise_http::transcript::http2::Session;
 use equipoise_http::{Edit, Known};
 
 use crate::frames::*;
-use crate::{answer, ask, response, sent, server_with};
+use crate::{ask, respond, response, sent, server_with};
 
 const PIECE: usize = 16 * 1024;
 
@@ -23,7 +23,7 @@ fn answering(priorities: &[&str]) -> (Session, Vec<StreamId>) {
         let number = 2 * index as u32 + 1;
         let block = get_with(priority);
         let stream = ask(&mut session, &headers(WHOLE, number, &block), number);
-        answer(&mut session, stream, 200, false);
+        respond(&mut session, stream, 200, false);
         stream
     });
     let streams = streams.collect();
@@ -94,7 +94,7 @@ fn an_update_counts_also_before_its_request() {
     let updates = [priority_update(3, "u=0"), priority_update(5, "u=0, i")];
     session.receive(&updates.concat(), 3);
     let stream = ask(&mut session, &headers(WHOLE, 5, &get_with("u=7")), 5);
-    answer(&mut session, stream, 200, false);
+    respond(&mut session, stream, 200, false);
     sent(&mut session);
     streams.push(stream);
     assert_eq!(order(&mut session, &streams, 8), [1, 3, 5, 1]);
@@ -123,7 +123,7 @@ fn a_window_that_is_closed_keeps_no_other_waiting() {
     let mut streams = Vec::new();
     for number in [1, 3] {
         let stream = ask(&mut session, &get(number), number);
-        answer(&mut session, stream, 200, false);
+        respond(&mut session, stream, 200, false);
         streams.push(stream);
     }
     let urgent = Priority {

@@ -94,7 +94,7 @@ impl Party {
     }
 
     /// Reads up to so many bytes of what has come, and consumes the payload. Requests are answered with a body of theirs.
-    fn read(&mut self, bytes: usize, now: Instant, answers: &[(Vec<u8>, bool)]) {
+    fn read(&mut self, bytes: usize, now: Instant, responses: &[(Vec<u8>, bool)]) {
         let length = bytes.min(self.input.len());
         let mut used = 0;
         loop {
@@ -106,7 +106,7 @@ impl Party {
                 Event::More => break,
                 Event::Request { stream, ends, .. } => {
                     self.ended += usize::from(ends);
-                    self.answer(stream, answers);
+                    self.respond(stream, responses);
                 }
                 Event::Interim { .. } => self.interims += 1,
                 Event::Response { ends, .. } => self.ended += usize::from(ends),
@@ -131,7 +131,7 @@ impl Party {
         self.input.drain(..used);
     }
 
-    fn answer(&mut self, stream: StreamId, answers: &[(Vec<u8>, bool)]) {
+    fn respond(&mut self, stream: StreamId, responses: &[(Vec<u8>, bool)]) {
         let edit = Edit::new();
         let interim = response(103);
         self.connection.interim(stream, &interim, &edit).unwrap();
@@ -139,7 +139,7 @@ impl Party {
         self.connection
             .respond(stream, &head, &edit, false)
             .unwrap();
-        let (body, has_trailers) = answers[stream.number() as usize / 2].clone();
+        let (body, has_trailers) = responses[stream.number() as usize / 2].clone();
         self.sending.push((stream, body, has_trailers));
         self.send(self.sending.len() - 1);
     }
@@ -175,7 +175,7 @@ impl Party {
         let output = self.connection.output();
         let length = bytes.min(output.len());
         other.input.extend_from_slice(&output[..length]);
-        self.connection.note_written(length);
+        self.connection.record_written(length);
         self.send_in_turn();
     }
 }
@@ -216,7 +216,7 @@ proptest! {
     #[test]
     fn messages_come_as_they_were_sent(
         requests in bodies(),
-        answers in bodies(),
+        responses in bodies(),
         pieces in vec(1_usize..40_000, 1..20),
         is_small: bool,
     ) {
@@ -235,10 +235,10 @@ proptest! {
         }
         for piece in pieces.iter().cycle().take(100_000) {
             client.write_to(&mut server, *piece);
-            server.read(*piece, now, &answers);
+            server.read(*piece, now, &responses);
             server.send_in_turn();
             server.write_to(&mut client, *piece);
-            client.read(*piece, now, &answers);
+            client.read(*piece, now, &responses);
             client.send_in_turn();
             if client.ended == 8 && server.ended == 8 && client.connection.output().is_empty() {
                 break;
@@ -246,8 +246,8 @@ proptest! {
         }
         prop_assert_eq!((client.ended, client.interims, server.ended), (8, 8, 8));
         prop_assert!(server.received == expected(&requests), "requests");
-        prop_assert!(client.received == expected(&answers), "answers");
+        prop_assert!(client.received == expected(&responses), "responses");
         prop_assert_eq!((client.connection.open_streams(), server.connection.open_streams()), (0, 0));
-        prop_assert!(!client.connection.is_leaving() && !server.connection.is_leaving());
+        prop_assert!(!client.connection.is_going_away() && !server.connection.is_going_away());
     }
 }

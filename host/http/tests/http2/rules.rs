@@ -1,11 +1,11 @@
 //! What a peer may say, and what becomes of what it may not.
 
-use equipoise_http::http2::{ErrorCode, Options, Role, Unsent};
+use equipoise_http::http2::{ErrorCode, Options, Role, SendError};
 use equipoise_http::transcript::http2::Session;
 use equipoise_http::{Edit, Fields, Limits, Section, Violation};
 
 use crate::frames::*;
-use crate::{answer, ask, begin, client, request, response, sent_in_words, server, server_with};
+use crate::{ask, begin, client, request, respond, response, sent_in_words, server, server_with};
 
 /// What is told of these bytes, which is the same however they are cut, by sessions that are made anew.
 #[track_caller]
@@ -468,7 +468,7 @@ fn a_malformed_request_may_be_answered_and_the_connection_goes_on() {
         let mut session = server();
         session.receive(&bytes, usize::MAX);
         let stream = session.streams[&1];
-        answer(&mut session, stream, 400, true);
+        respond(&mut session, stream, 400, true);
         let sent = sent_in_words(&mut session);
         let expected = ["1 HEADERS end", "1 RST_STREAM 0"];
         assert!(
@@ -484,7 +484,7 @@ fn a_malformed_request_may_be_answered_and_the_connection_goes_on() {
 fn a_request_that_was_not_over_is_reset_behind_its_answer_and_what_still_comes_is_ignored() {
     let mut session = server();
     let stream = ask(&mut session, &headers(END_HEADERS, 1, b"\x83\x86\x84"), 1);
-    answer(&mut session, stream, 400, true);
+    respond(&mut session, stream, 400, true);
     assert_eq!(
         sent_in_words(&mut session),
         ["1 HEADERS end", "1 RST_STREAM 0"]
@@ -641,7 +641,7 @@ fn no_more_streams_are_open_than_may_be() {
         ["5 RST_STREAM 7", "7 RST_STREAM 7"]
     );
     let stream = session.streams[&1];
-    answer(&mut session, stream, 200, true);
+    respond(&mut session, stream, 200, true);
     assert_eq!(session.receive(&get(9), 4), ["9 GET / HTTP/2.0 host=a end"]);
 }
 
@@ -653,7 +653,7 @@ fn no_more_is_asked_than_the_member_takes() {
     begin(&mut session, "GET", true);
     let (head, edit) = (request("GET"), Edit::new());
     let second = session.connection.request(&head, &edit, true, None, true);
-    assert_eq!(second, Err(Unsent::Full));
+    assert_eq!(second, Err(SendError::Full));
     session.receive(&headers(WHOLE, 1, OK), usize::MAX);
     assert_eq!(session.connection.room_for_requests(), 1);
     assert_eq!(begin(&mut session, "GET", true).number(), 3);
@@ -667,19 +667,19 @@ fn a_message_is_sent_in_its_order_and_not_behind_its_end() {
     let (head, edit) = (response(200), Edit::new());
     assert_eq!(
         connection.send_data(stream, b"a", false),
-        Err(Unsent::Closed)
+        Err(SendError::Closed)
     );
     let early = response(103);
     connection.interim(stream, &early, &edit).unwrap();
     let switching = response(101);
     assert_eq!(
         connection.respond(stream, &switching, &edit, true),
-        Err(Unsent::Invalid(Violation::Switching))
+        Err(SendError::Invalid(Violation::Switching))
     );
     connection.respond(stream, &head, &edit, false).unwrap();
     assert_eq!(
         connection.respond(stream, &head, &edit, true),
-        Err(Unsent::Closed)
+        Err(SendError::Closed)
     );
     assert_eq!(connection.send_data(stream, b"abc", false), Ok(3));
     let mut trailers = Fields::default();
@@ -687,7 +687,7 @@ fn a_message_is_sent_in_its_order_and_not_behind_its_end() {
     connection.send_trailers(stream, &trailers).unwrap();
     assert_eq!(
         connection.send_data(stream, b"a", true),
-        Err(Unsent::Closed)
+        Err(SendError::Closed)
     );
     connection.reset(stream, ErrorCode::CANCEL);
     assert_eq!(
@@ -725,11 +725,11 @@ fn extended_connect_is_taken_where_it_was_allowed_and_its_stream_has_no_trailers
         let connection = &mut session.connection;
         connection.request(&head, &edit, true, Some(b"websocket"), false)
     };
-    assert_eq!(connect(&mut session), Err(Unsent::NoConnect));
+    assert_eq!(connect(&mut session), Err(SendError::NoConnect));
     session.receive(&settings(&[(8, 1)]), usize::MAX);
     connect(&mut session).unwrap();
-    let answer = [headers(END_HEADERS, 1, OK), data(END_STREAM, 1, b"ab")].concat();
-    let told = session.receive(&answer, 3);
+    let respond = [headers(END_HEADERS, 1, OK), data(END_STREAM, 1, b"ab")].concat();
+    let told = session.receive(&respond, 3);
     assert_eq!(told, ["1 HTTP/2.0 200 OK", "1 data ab end"]);
 }
 

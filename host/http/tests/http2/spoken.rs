@@ -55,7 +55,7 @@ pub(crate) fn spoken(
     let mut sent = Vec::new();
     for bytes in bytes {
         told.extend(session.receive(bytes, cut));
-        answer(&mut session);
+        respond(&mut session);
         write(&mut session, &mut sent);
     }
     for stream in session.streams.values() {
@@ -81,7 +81,7 @@ fn ask(session: &mut Session) {
 }
 
 /// Sends heads and payload by all streams that were told, as far as they take it.
-fn answer(session: &mut Session) {
+fn respond(session: &mut Session) {
     let mut streams: Vec<_> = session.streams.values().copied().collect();
     streams.sort_by_key(|stream| stream.number());
     let mut head = Head::new();
@@ -101,7 +101,7 @@ fn write(session: &mut Session, sent: &mut Vec<u8>) {
         let output = connection.output();
         sent.extend_from_slice(output);
         let bytes = output.len();
-        connection.note_written(bytes);
+        connection.record_written(bytes);
         let Some(stream) = connection.next_writable() else {
             return;
         };

@@ -67,7 +67,7 @@ fn compare_requests(bytes: &[u8]) {
 
 fn compare_responses(bytes: &[u8]) {
     let (mut reader, mut head) = (ResponseReader::new(Limits::default()), Head::new());
-    reader.asked(Method::Get);
+    reader.expect_response_to(Method::Get);
     let (used, ours) = reader.head(bytes, &mut head);
     let mut fields = [EMPTY_HEADER; FIELDS];
     let mut response = httparse::Response::new(&mut fields);

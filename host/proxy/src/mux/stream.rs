@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use equipoise_http::http1::Framing;
-use equipoise_http::http2::{Connection, ConnectionError, ErrorCode, StreamId, Unsent};
+use equipoise_http::http2::{Connection, ConnectionError, ErrorCode, SendError, StreamId};
 use equipoise_http::{Fields, Head, Violation};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -87,9 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Stream<S, T>
     /// Sends the head of our message, as `step` does; `ends` says that nothing follows.
     pub(crate) fn begin(
         &mut self,
-        step: impl FnOnce(&mut Connection, StreamId) -> Result<(), Unsent>,
+        step: impl FnOnce(&mut Connection, StreamId) -> Result<(), SendError>,
         ends: bool,
-    ) -> Result<(), Unsent> {
+    ) -> Result<(), SendError> {
         self.is_sent = ends;
         self.with(step)
     }
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Stream<S, T>
     }
 
     /// Sends the end, with trailers if there are some.
-    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Unsent> {
+    pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), SendError> {
         if std::mem::replace(&mut self.is_sent, true) {
             return Ok(());
         }

@@ -130,7 +130,7 @@ impl Http1 {
         self.is_sent = false;
         self.is_early = true;
         self.body.begin();
-        self.reader.asked(head.method());
+        self.reader.expect_response_to(head.method());
         edit.write(head, self.wire.write_buffer.vec());
         self.wire.begin_body(framing);
     }

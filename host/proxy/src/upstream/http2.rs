@@ -11,7 +11,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use equipoise_http::http1::Framing;
-use equipoise_http::http2::{ErrorCode, Unsent};
+use equipoise_http::http2::{ErrorCode, SendError};
 use equipoise_http::{Edit, Fields, Head, Version};
 
 use self::handshake::Handshake;
@@ -118,7 +118,7 @@ impl Http2 {
             .engine
             .request(head, edit, is_tls, protocol, ends)
             .map_err(|unsent| match unsent {
-                Unsent::Invalid(violation) => NotBegun::Invalid(violation),
+                SendError::Invalid(violation) => NotBegun::Invalid(violation),
                 _ => NotBegun::Taken,
             })?;
         self.head = (begun, mux.queued());

@@ -5,9 +5,9 @@
 use super::{Connection, Event, Role};
 use crate::head::Head;
 use crate::http1::{Framing, Sender};
-use crate::http2::budget;
 use crate::http2::code::ErrorCode;
 use crate::http2::error::ConnectionError;
+use crate::http2::flood_guard;
 use crate::http2::frame::{self, Frame, flag};
 use crate::http2::message::{Request, Response};
 use crate::http2::priority::Priority;
@@ -22,11 +22,11 @@ impl Connection {
     #[inline]
     pub(super) fn headers(&mut self, frame: Frame, payload: &[u8], head: &mut Head) -> Told {
         let fragment = frame::fragment(frame, payload)?;
-        self.intake.is_circular = frame::dependency(frame, payload) == Some(frame.stream);
+        self.frame_reader.is_circular = frame::dependency(frame, payload) == Some(frame.stream);
         if frame.has(flag::END_HEADERS) {
             return self.block(frame, fragment, head);
         }
-        self.intake.open_block = Some(frame);
+        self.frame_reader.open_block = Some(frame);
         self.extend_block(fragment)?;
         Ok(None)
     }
@@ -34,21 +34,21 @@ impl Connection {
     pub(super) fn continuation(&mut self, frame: Frame, payload: &[u8], head: &mut Head) -> Told {
         self.extend_block(payload)?;
         let is_last = frame.has(flag::END_HEADERS);
-        let Some(first) = self.intake.open_block.take_if(|_| is_last) else {
+        let Some(first) = self.frame_reader.open_block.take_if(|_| is_last) else {
             return Ok(None);
         };
-        let mut block = std::mem::take(&mut self.intake.block);
+        let mut block = std::mem::take(&mut self.frame_reader.block);
         let told = self.block(first, &block, head);
         block.clear();
-        self.intake.block = block;
+        self.frame_reader.block = block;
         told
     }
 
     fn extend_block(&mut self, fragment: &[u8]) -> Result<(), ConnectionError> {
-        if self.intake.block.len() + fragment.len() > self.options.most_of_block() {
+        if self.frame_reader.block.len() + fragment.len() > self.options.max_block_size() {
             return Err(ConnectionError::BlockTooLarge);
         }
-        self.intake.block.extend_from_slice(fragment);
+        self.frame_reader.block.extend_from_slice(fragment);
         Ok(())
     }
 
@@ -72,23 +72,23 @@ impl Connection {
     #[inline]
     fn open(&mut self, number: u32, block: &[u8], ends: bool, head: &mut Head) -> Told {
         self.last = number;
-        if self.leaving.is_beyond(number) {
+        if self.goaway_state.is_beyond(number) {
             // It was told, and may begin it anew elsewhere.
             self.skip_block(block)?;
             self.resets.remember(number);
-            self.budget
-                .spend(budget::LATE, ConnectionError::UselessFlood, self.now)?;
+            self.flood_guard
+                .charge(flood_guard::LATE, ConnectionError::UselessFlood, self.now)?;
             return Ok(None);
         }
         if self.streams.open() >= self.options.streams as usize {
             return self.refuse_stream(number, block, ends);
         }
-        self.budget.earn(budget::OPENED);
+        self.flood_guard.earn(flood_guard::OPENED);
         let limits = &self.options.limits;
         let takes_connect = self.options.takes_connect;
         let request = self.reader.request(block, limits, takes_connect, head);
         let request = request.map_err(|_| ConnectionError::Compression)?;
-        let request = match self.intake.is_circular {
+        let request = match self.frame_reader.is_circular {
             true => Err(Violation::Dependency),
             false => request,
         };
@@ -121,10 +121,10 @@ impl Connection {
     fn refuse_stream(&mut self, number: u32, block: &[u8], ends: bool) -> Told {
         self.skip_block(block)?;
         self.early.take(number);
-        self.budget
-            .spend(budget::REFUSED, ConnectionError::FaultFlood, self.now)?;
+        self.flood_guard
+            .charge(flood_guard::REFUSED, ConnectionError::FaultFlood, self.now)?;
         self.output
-            .answer(|out| frame::write_reset(out, number, ErrorCode::REFUSED_STREAM));
+            .add_control(|out| frame::write_reset(out, number, ErrorCode::REFUSED_STREAM));
         if !ends {
             self.resets.remember(number);
         }
@@ -156,7 +156,7 @@ impl Connection {
             Inbound::Over if stream.is_closed() => self.block_of_closed(id.number, block),
             Inbound::Over => {
                 self.skip_block(block)?;
-                self.break_stream(id, Violation::AfterEnd, ErrorCode::STREAM_CLOSED)
+                self.reset_malformed(id, Violation::AfterEnd, ErrorCode::STREAM_CLOSED)
             }
         }
     }
@@ -179,7 +179,7 @@ impl Connection {
                 false => Ok(Some(Event::Interim { stream: id })),
             };
         }
-        self.budget.earn(budget::OPENED);
+        self.flood_guard.earn(flood_guard::OPENED);
         let left = expected(&response);
         stream.is_connect &= response.framing == Framing::Tunnel;
         stream.inbound = Inbound::Body(left);

@@ -2,9 +2,9 @@
 //! wrong (RFC 9113, 5.4.2).
 
 use super::{Connection, Event, Role};
-use crate::http2::budget;
 use crate::http2::code::ErrorCode;
 use crate::http2::error::ConnectionError;
+use crate::http2::flood_guard;
 use crate::http2::frame::{self, Frame, flag, kind};
 use crate::http2::priority::Priority;
 use crate::http2::stream::{Inbound, Outbound, StreamId};
@@ -31,9 +31,9 @@ impl Connection {
                 shifted.map_err(|_| ConnectionError::WindowOverflow)?;
             }
         }
-        self.intake.has_settings = true;
+        self.frame_reader.has_settings = true;
         self.output
-            .answer(|out| frame::write_header(out, 0, kind::SETTINGS, flag::ACK, 0));
+            .add_control(|out| frame::write_header(out, 0, kind::SETTINGS, flag::ACK, 0));
         Ok(None)
     }
 
@@ -51,26 +51,26 @@ impl Connection {
             };
         }
         let Some(id) = self.streams.find(frame.stream) else {
-            return self.judge_known(frame.stream).map(|()| None);
+            return self.check_known(frame.stream).map(|()| None);
         };
         let Some(stream) = self.streams.get_mut(id).filter(|it| !it.is_closed()) else {
             return Ok(None);
         };
         if increment == 0 {
-            return self.break_stream(id, Violation::Increment, ErrorCode::PROTOCOL_ERROR);
+            return self.reset_malformed(id, Violation::Increment, ErrorCode::PROTOCOL_ERROR);
         }
         match stream.send.widen(increment) {
             Ok(()) => Ok(None),
             Err(_) => {
                 let code = ErrorCode::FLOW_CONTROL_ERROR;
-                self.break_stream(id, Violation::WindowOverflow, code)
+                self.reset_malformed(id, Violation::WindowOverflow, code)
             }
         }
     }
 
     pub(super) fn rst_stream(&mut self, frame: Frame, payload: &[u8]) -> Told {
         let Some(id) = self.streams.find(frame.stream) else {
-            return self.judge_known(frame.stream).map(|()| None);
+            return self.check_known(frame.stream).map(|()| None);
         };
         // One that is closed has nothing left to reset, but what it has brought may not be consumed yet.
         if self.streams.get(id).is_none_or(|stream| stream.is_closed()) {
@@ -89,7 +89,7 @@ impl Connection {
             return Ok(self.ponged(payload));
         }
         self.output
-            .answer(|out| frame::write_ping(out, payload, true));
+            .add_control(|out| frame::write_ping(out, payload, true));
         Ok(None)
     }
 
@@ -99,7 +99,7 @@ impl Connection {
             return Ok(None);
         }
         match self.streams.find(frame.stream) {
-            Some(id) => self.break_stream(id, Violation::Dependency, ErrorCode::PROTOCOL_ERROR),
+            Some(id) => self.reset_malformed(id, Violation::Dependency, ErrorCode::PROTOCOL_ERROR),
             None => Err(ConnectionError::StreamId),
         }
     }
@@ -127,7 +127,7 @@ impl Connection {
     }
 
     /// Judges a frame that may come for a stream that is closed, but not for one that never was.
-    fn judge_known(&self, number: u32) -> Result<(), ConnectionError> {
+    fn check_known(&self, number: u32) -> Result<(), ConnectionError> {
         match self.is_idle(number) {
             true => Err(ConnectionError::IdleStream),
             false => Ok(()),
@@ -137,12 +137,12 @@ impl Connection {
     /// A frame has come for a stream that does not live: it may have been on its way when we have reset it.
     #[cold]
     pub(super) fn late(&mut self, number: u32) -> Result<(), ConnectionError> {
-        self.judge_known(number)?;
+        self.check_known(number)?;
         if !self.resets.may_have(number) {
             return Err(ConnectionError::ClosedStream);
         }
-        self.budget
-            .spend(budget::LATE, ConnectionError::UselessFlood, self.now)
+        self.flood_guard
+            .charge(flood_guard::LATE, ConnectionError::UselessFlood, self.now)
     }
 
     /// Nothing more comes by a stream.
@@ -154,25 +154,28 @@ impl Connection {
         self.streams.settle(id);
     }
 
-    /// A message is malformed (RFC 9113, 8.1.1): a client may be answered, if that was not begun. `ends` says that nothing more
+    /// A message is malformed (RFC 9113, 8.1.1): a client gets a response, if none was begun. `ends` says that nothing more
     /// would come of it.
     #[cold]
     pub(super) fn malformed(&mut self, id: StreamId, violation: Violation, ends: bool) -> Told {
         let is_server = self.role == Role::Server;
         let stream = self.streams.get_mut(id);
         match stream.filter(|it| is_server && it.outbound == Outbound::Head) {
-            None => self.break_stream(id, violation, ErrorCode::PROTOCOL_ERROR),
+            None => self.reset_malformed(id, violation, ErrorCode::PROTOCOL_ERROR),
             Some(stream) => {
                 stream.inbound = match ends {
                     true => Inbound::Over,
                     false => Inbound::Refused,
                 };
-                self.budget
-                    .spend(budget::FAULT, ConnectionError::FaultFlood, self.now)?;
+                self.flood_guard.charge(
+                    flood_guard::FAULT,
+                    ConnectionError::FaultFlood,
+                    self.now,
+                )?;
                 Ok(Some(Event::Refused {
                     stream: id,
                     violation,
-                    is_answerable: true,
+                    can_respond: true,
                 }))
             }
         }
@@ -180,19 +183,19 @@ impl Connection {
 
     /// A stream error: it is reset.
     #[cold]
-    pub(super) fn break_stream(
+    pub(super) fn reset_malformed(
         &mut self,
         id: StreamId,
         violation: Violation,
         code: ErrorCode,
     ) -> Told {
-        self.budget
-            .spend(budget::FAULT, ConnectionError::FaultFlood, self.now)?;
+        self.flood_guard
+            .charge(flood_guard::FAULT, ConnectionError::FaultFlood, self.now)?;
         self.reset(id, code);
         Ok(Some(Event::Refused {
             stream: id,
             violation,
-            is_answerable: false,
+            can_respond: false,
         }))
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! A frame counts against both windows as a whole, padding included. What is not handed to a stream's owner is given back at once.
 
-use super::intake::{Place, Step};
+use super::frame_reader::{ReadState, Step};
 use super::{Connection, Event};
-use crate::http2::budget;
 use crate::http2::code::ErrorCode;
 use crate::http2::error::ConnectionError;
+use crate::http2::flood_guard;
 use crate::http2::frame::{Frame, flag};
 use crate::http2::stream::{Inbound, StreamId};
 use crate::violation::Violation;
@@ -35,7 +35,7 @@ impl Connection {
         let (length, ends) = (frame.length, frame.has(flag::END_STREAM));
         let taken = self.receive.take(length);
         taken.map_err(|_| ConnectionError::Window)?;
-        self.intake.place = Place::behind(length);
+        self.frame_reader.read_state = ReadState::behind(length);
         let Some(id) = self.streams.find(frame.stream) else {
             self.late(frame.stream)?;
             self.give_back(length);
@@ -61,10 +61,10 @@ impl Connection {
         });
         if let Some((violation, code)) = fault {
             self.give_back(length);
-            return self.break_stream(id, violation, code);
+            return self.reset_malformed(id, violation, code);
         }
-        if frame.least_content() >= budget::CONTENT {
-            self.budget.earn(budget::RECEIVED);
+        if frame.least_content() >= flood_guard::CONTENT {
+            self.flood_guard.earn(flood_guard::RECEIVED);
         }
         if !frame.has(flag::PADDED) {
             return self.begin_content(id, length, 0, ends);
@@ -72,7 +72,7 @@ impl Connection {
         if length == 0 {
             return Err(ConnectionError::FrameSize);
         }
-        self.intake.place = Place::Data(Data {
+        self.frame_reader.read_state = ReadState::Data(Data {
             stream: id,
             part: Part::PadLength(length),
             ends,
@@ -87,8 +87,8 @@ impl Connection {
         if ends {
             self.end_inbound(id);
         }
-        self.budget
-            .spend(budget::LATE, ConnectionError::UselessFlood, self.now)
+        self.flood_guard
+            .charge(flood_guard::LATE, ConnectionError::UselessFlood, self.now)
     }
 
     /// It is known how much of the frame is content.
@@ -100,7 +100,7 @@ impl Connection {
         padding: usize,
         ends: bool,
     ) -> Result<Option<Event>, ConnectionError> {
-        self.intake.place = Place::behind(content + padding);
+        self.frame_reader.read_state = ReadState::behind(content + padding);
         let Some(stream) = self.streams.get_mut(id) else {
             self.give_back(content);
             return Ok(None);
@@ -115,7 +115,7 @@ impl Connection {
             }
         }
         if content > 0 {
-            self.intake.place = Place::Data(Data {
+            self.frame_reader.read_state = ReadState::Data(Data {
                 stream: id,
                 part: Part::Content {
                     left: content,
@@ -151,9 +151,9 @@ impl Connection {
             Part::Content { left, padding } => {
                 let taken = left.min(input.len());
                 let is_last = taken == left;
-                self.intake.place = match is_last {
-                    true => Place::behind(padding),
-                    false => Place::Data(Data {
+                self.frame_reader.read_state = match is_last {
+                    true => ReadState::behind(padding),
+                    false => ReadState::Data(Data {
                         part: Part::Content {
                             left: left - taken,
                             padding,

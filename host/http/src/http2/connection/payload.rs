@@ -2,12 +2,12 @@
 
 use std::io::IoSlice;
 
-use super::{Connection, Unsent};
-use crate::http2::frame::{self, Frame, HEADER, LARGEST, flag, kind};
+use super::{Connection, SendError};
+use crate::http2::frame::{self, Frame, HEADER, MAX_FRAME_SIZE, flag, kind};
 use crate::http2::stream::{Inbound, Outbound, StreamId};
 
 /// The most frames that are written at once from where they are.
-const FRAMES: usize = 4;
+const MAX_FRAMES: usize = 4;
 
 impl Connection {
     /// Sends payload; `ends` says that nothing follows. Says how much of it was taken: the end goes with the last byte, also if it is
@@ -15,8 +15,13 @@ impl Connection {
     ///
     /// # Errors
     /// The stream is closed, or its head is still to come.
-    pub fn send_data(&mut self, id: StreamId, payload: &[u8], ends: bool) -> Result<usize, Unsent> {
-        self.judge_outbound(id, Outbound::Body)?;
+    pub fn send_data(
+        &mut self,
+        id: StreamId,
+        payload: &[u8],
+        ends: bool,
+    ) -> Result<usize, SendError> {
+        self.check_outbound(id, Outbound::Body)?;
         let room = match payload.is_empty() {
             true => 0,
             false => self.room_for_data(id),
@@ -44,30 +49,30 @@ impl Connection {
         payload: &[u8],
         ends: bool,
         write: impl FnOnce(&[IoSlice<'_>]) -> usize,
-    ) -> Result<usize, Unsent> {
-        self.judge_outbound(id, Outbound::Body)?;
+    ) -> Result<usize, SendError> {
+        self.check_outbound(id, Outbound::Body)?;
         let taken = self.room_for_data(id).min(payload.len());
-        let taken = taken.min(FRAMES * LARGEST);
+        let taken = taken.min(MAX_FRAMES * MAX_FRAME_SIZE);
         if taken == 0 {
             return self.send_data(id, payload, ends);
         }
         let is_all = taken == payload.len();
         let (now, _) = payload.split_at(taken);
         let headers = headers(now.len(), id.number, ends && is_all);
-        let mut slices = [IoSlice::new(&[]); 1 + 2 * FRAMES];
+        let mut slices = [IoSlice::new(&[]); 1 + 2 * MAX_FRAMES];
         let before = self.output.unwritten();
         slices[0] = IoSlice::new(before);
-        let pieces = now.chunks(LARGEST);
+        let pieces = now.chunks(MAX_FRAME_SIZE);
         let frames = slices[1..]
             .chunks_exact_mut(2)
             .zip(headers.iter().zip(pieces));
         for (pair, (header, piece)) in frames {
             pair.copy_from_slice(&[IoSlice::new(header), IoSlice::new(piece)]);
         }
-        let written = write(&slices[..1 + 2 * now.len().div_ceil(LARGEST)]);
+        let written = write(&slices[..1 + 2 * now.len().div_ceil(MAX_FRAME_SIZE)]);
         let mut skipped = written.saturating_sub(before.len());
-        self.output.note_written(written);
-        for (header, piece) in headers.iter().zip(now.chunks(LARGEST)) {
+        self.output.record_written(written);
+        for (header, piece) in headers.iter().zip(now.chunks(MAX_FRAME_SIZE)) {
             for part in [&header[..], piece] {
                 let (_, rest) = part.split_at(skipped.min(part.len()));
                 skipped -= part.len() - rest.len();
@@ -106,7 +111,7 @@ impl Connection {
     pub(super) fn give_back(&mut self, bytes: usize) {
         if let Some(increment) = self.receive.give_back(bytes) {
             self.output
-                .answer(|out| frame::write_window_update(out, 0, increment));
+                .add_control(|out| frame::write_window_update(out, 0, increment));
         }
     }
 
@@ -119,7 +124,7 @@ impl Connection {
         };
         if let Some(increment) = stream.receive.give_back(bytes) {
             self.output
-                .answer(|out| frame::write_window_update(out, id.number, increment));
+                .add_control(|out| frame::write_window_update(out, id.number, increment));
         }
     }
 
@@ -136,7 +141,9 @@ impl Connection {
         }
         match self.streams.first_waiting() {
             Some((other, rank)) if other != id && rank < stream.rank() => 0,
-            Some((other, _)) if other != id && stream.priority.is_incremental => room.min(LARGEST),
+            Some((other, _)) if other != id && stream.priority.is_incremental => {
+                room.min(MAX_FRAME_SIZE)
+            }
             _ => room,
         }
     }
@@ -145,9 +152,10 @@ impl Connection {
     #[inline]
     fn write_data(&mut self, id: StreamId, payload: &[u8], ends: bool) {
         let out = self.output.bytes();
-        let (frames, last) = payload.split_at(payload.len().saturating_sub(1) / LARGEST * LARGEST);
-        for piece in frames.chunks_exact(LARGEST) {
-            frame::write_header(out, LARGEST, kind::DATA, 0, id.number);
+        let (frames, last) =
+            payload.split_at(payload.len().saturating_sub(1) / MAX_FRAME_SIZE * MAX_FRAME_SIZE);
+        for piece in frames.chunks_exact(MAX_FRAME_SIZE) {
+            frame::write_header(out, MAX_FRAME_SIZE, kind::DATA, 0, id.number);
             out.extend_from_slice(piece);
         }
         let start = out.len();
@@ -163,7 +171,7 @@ impl Connection {
     fn note_data(&mut self, id: StreamId, bytes: usize, is_all: bool, ends: bool) {
         if bytes > 0 {
             self.send.take(bytes);
-            self.budget.earn_by_sending(bytes, !is_all);
+            self.flood_guard.earn_by_sending(bytes, !is_all);
             let turn = self.streams.next_turn();
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.send.take(bytes);
@@ -180,16 +188,16 @@ impl Connection {
     }
 }
 
-/// The headers of frames with so much payload, which is no more than [`FRAMES`] have.
-fn headers(length: usize, stream: u32, ends: bool) -> [[u8; HEADER]; FRAMES] {
+/// The headers of frames with so much payload, which is no more than [`MAX_FRAMES`] have.
+fn headers(length: usize, stream: u32, ends: bool) -> [[u8; HEADER]; MAX_FRAMES] {
     std::array::from_fn(|index| {
-        let left = length.saturating_sub(index * LARGEST);
-        let flags = match ends && left <= LARGEST {
+        let left = length.saturating_sub(index * MAX_FRAME_SIZE);
+        let flags = match ends && left <= MAX_FRAME_SIZE {
             true => flag::END_STREAM,
             false => 0,
         };
         let frame = Frame {
-            length: left.min(LARGEST),
+            length: left.min(MAX_FRAME_SIZE),
             kind: kind::DATA,
             flags,
             stream,

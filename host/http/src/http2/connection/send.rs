@@ -1,4 +1,4 @@
-//! What leaves: heads, trailers, resets.
+//! Sending heads, trailers and resets.
 
 use thiserror::Error;
 
@@ -6,8 +6,8 @@ use super::{Connection, Role};
 use crate::edit::Edit;
 use crate::fields::Fields;
 use crate::head::Head;
-use crate::http2::budget;
 use crate::http2::code::ErrorCode;
+use crate::http2::flood_guard;
 use crate::http2::frame::{self, HEADER};
 use crate::http2::message::Writer;
 use crate::http2::priority::Priority;
@@ -16,23 +16,23 @@ use crate::known::Known;
 use crate::method::Method;
 use crate::violation::Violation;
 
-/// Why something is not sent.
+/// Why something cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Unsent {
+pub enum SendError {
     /// The stream is gone, or what was sent by it does not go on like this.
     #[error("the stream is closed, or not at this point")]
     Closed,
-    /// It cannot be said in HTTP/2.
+    /// It has no form in HTTP/2.
     #[error(transparent)]
     Invalid(#[from] Violation),
-    /// As many requests are under way as may be.
-    #[error("as many streams are open as may be")]
+    /// As many requests are in flight as may be.
+    #[error("the limit of concurrent streams is reached")]
     Full,
     /// The connection takes no more requests.
-    #[error("the connection is about to end")]
-    Leaving,
+    #[error("the connection is going away")]
+    GoingAway,
     /// The peer has not said that it takes extended CONNECT.
-    #[error("extended CONNECT is not taken")]
+    #[error("the peer does not support extended CONNECT")]
     NoConnect,
 }
 
@@ -57,15 +57,15 @@ impl Connection {
         is_tls: bool,
         protocol: Option<&[u8]>,
         ends: bool,
-    ) -> Result<StreamId, Unsent> {
+    ) -> Result<StreamId, SendError> {
         if self.role == Role::Server || !self.may_begin() {
-            return Err(Unsent::Leaving);
+            return Err(SendError::GoingAway);
         }
         if self.room_for_requests() == 0 {
-            return Err(Unsent::Full);
+            return Err(SendError::Full);
         }
         if protocol.is_some() && !self.peer.takes_connect {
-            return Err(Unsent::NoConnect);
+            return Err(SendError::NoConnect);
         }
         let number = match self.last {
             0 => 1,
@@ -89,14 +89,14 @@ impl Connection {
     ///
     /// # Errors
     /// It cannot be sent; nothing is.
-    pub fn interim(&mut self, id: StreamId, head: &Head, edit: &Edit) -> Result<(), Unsent> {
-        self.judge_outbound(id, Outbound::Head)?;
+    pub fn interim(&mut self, id: StreamId, head: &Head, edit: &Edit) -> Result<(), SendError> {
+        self.check_outbound(id, Outbound::Head)?;
         self.send_block(id.number, false, |writer, out| {
             writer.response(head, edit, out)
         })
     }
 
-    /// Answers a request; `ends` says that nothing follows. A `Priority` in the head is obeyed (RFC 9218, 8).
+    /// Responds to a request; `ends` says that nothing follows. A `Priority` in the head is obeyed (RFC 9218, 8).
     ///
     /// # Errors
     /// It cannot be sent; nothing is.
@@ -106,8 +106,8 @@ impl Connection {
         head: &Head,
         edit: &Edit,
         ends: bool,
-    ) -> Result<(), Unsent> {
-        self.judge_outbound(id, Outbound::Head)?;
+    ) -> Result<(), SendError> {
+        self.check_outbound(id, Outbound::Head)?;
         self.send_block(id.number, ends, |writer, out| {
             writer.response(head, edit, out)
         })?;
@@ -128,11 +128,11 @@ impl Connection {
     ///
     /// # Errors
     /// The stream is closed, or its head is still to come.
-    pub fn send_trailers(&mut self, id: StreamId, trailers: &Fields) -> Result<(), Unsent> {
+    pub fn send_trailers(&mut self, id: StreamId, trailers: &Fields) -> Result<(), SendError> {
         if trailers.is_empty() {
             return self.send_data(id, &[], true).map(|_| ());
         }
-        self.judge_outbound(id, Outbound::Body)?;
+        self.check_outbound(id, Outbound::Body)?;
         self.send_block(id.number, true, |writer, out| {
             writer.trailers(trailers, out);
             Ok(())
@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// Ends a stream before its end, or forgets one of which not all was consumed: it is gone. [`ErrorCode::NO_ERROR`] says
-    /// that an answer was complete, and the rest of its request is not needed (RFC 9113, 8.1).
+    /// that a response was complete, and the rest of its request is not needed (RFC 9113, 8.1).
     pub fn reset(&mut self, id: StreamId, code: ErrorCode) {
         let Some(stream) = self.remove(id) else {
             return;
@@ -158,13 +158,13 @@ impl Connection {
             return;
         }
         self.output
-            .answer(|out| frame::write_reset(out, id.number, code));
+            .add_control(|out| frame::write_reset(out, id.number, code));
         if stream.inbound != Inbound::Over {
             self.resets.remember(id.number);
         }
     }
 
-    /// Asks for a sign of life, which is told as [`Event::Pong`](super::Event::Pong).
+    /// Sends a PING, whose acknowledgement is [`Event::Pong`](super::Event::Pong).
     pub fn ping(&mut self, payload: [u8; 8]) {
         frame::write_ping(self.output.bytes(), payload, false);
     }
@@ -177,10 +177,10 @@ impl Connection {
     }
 
     #[inline]
-    pub(super) fn judge_outbound(&self, id: StreamId, expected: Outbound) -> Result<(), Unsent> {
-        let stream = self.streams.get(id).ok_or(Unsent::Closed)?;
+    pub(super) fn check_outbound(&self, id: StreamId, expected: Outbound) -> Result<(), SendError> {
+        let stream = self.streams.get(id).ok_or(SendError::Closed)?;
         let is_there = stream.outbound == expected && self.over.is_none();
-        is_there.then_some(()).ok_or(Unsent::Closed)
+        is_there.then_some(()).ok_or(SendError::Closed)
     }
 
     /// Writes a header block as frames.
@@ -190,7 +190,7 @@ impl Connection {
         number: u32,
         ends: bool,
         write: impl FnOnce(&mut Writer, &mut Vec<u8>) -> Result<(), Violation>,
-    ) -> Result<(), Unsent> {
+    ) -> Result<(), SendError> {
         let out = self.output.bytes();
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
@@ -199,7 +199,7 @@ impl Connection {
             return Err(violation.into());
         }
         frame::finish_block(out, start, number, ends);
-        self.budget.earn(budget::ANSWERED);
+        self.flood_guard.earn(flood_guard::ANSWERED);
         Ok(())
     }
 

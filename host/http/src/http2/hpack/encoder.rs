@@ -25,8 +25,8 @@ const COOKIES: KnownSet = KnownSet::of(&[Known::Cookie, Known::SetCookie]);
 /// A cookie with fewer bytes could be guessed.
 const SHORT_COOKIE: usize = 20;
 
-/// A line that takes more than this part of the table is not kept in it.
-const LARGEST: usize = 4;
+/// A line larger than the table divided by this is not kept in it.
+const MAX_TABLE_SHARE: usize = 4;
 
 /// Encodes the blocks that leave by a connection.
 #[derive(Debug, Clone)]
@@ -299,7 +299,7 @@ impl Encoder {
         let sum = sum(value) ^ label.class();
         let is_same = std::mem::replace(&mut slot.sum, sum) == sum;
         let size = size_of_entry(label.length(), value.len());
-        is_same && size <= self.table.max_size() / LARGEST
+        is_same && size <= self.table.max_size() / MAX_TABLE_SHARE
     }
 
     /// Adds a line to the table.

@@ -31,7 +31,7 @@ const LENGTHS: [u8; 257] = [
 const SHORTEST: u32 = 5;
 
 /// The longest code, in bits.
-const LONGEST: u32 = 30;
+const MAX_CODE_LENGTH: u32 = 30;
 
 /// Bits that one look tells about.
 const LOOK: u32 = 10;
@@ -43,7 +43,7 @@ static CODES: [u32; 256] = codes();
 static SHORT: [u16; 1 << LOOK] = short();
 
 /// The codes of each length: the first that is larger than all of them, and what makes a place in [`SORTED`] of one.
-static LONG: [Length; LONGEST as usize + 1] = long();
+static LONG: [Length; MAX_CODE_LENGTH as usize + 1] = long();
 
 /// All symbols in the order of their codes.
 static SORTED: [u16; 257] = sorted();
@@ -56,7 +56,7 @@ struct Length {
 
 const fn sorted() -> [u16; 257] {
     let (mut sorted, mut place, mut length) = ([0; 257], 0, 0);
-    while length <= LONGEST {
+    while length <= MAX_CODE_LENGTH {
         let mut symbol = 0;
         while symbol < 257 {
             if LENGTHS[symbol] as u32 == length {
@@ -101,10 +101,10 @@ const fn short() -> [u16; 1 << LOOK] {
     table
 }
 
-const fn long() -> [Length; LONGEST as usize + 1] {
-    let mut long = [Length { end: 0, offset: 0 }; LONGEST as usize + 1];
+const fn long() -> [Length; MAX_CODE_LENGTH as usize + 1] {
+    let mut long = [Length { end: 0, offset: 0 }; MAX_CODE_LENGTH as usize + 1];
     let (mut length, mut end, mut place) = (0, 0_u32, 0_u32);
-    while length <= LONGEST as usize {
+    while length <= MAX_CODE_LENGTH as usize {
         let (first, mut symbol) = (end << 1, 0);
         end = first;
         while symbol < 257 {
@@ -170,7 +170,7 @@ impl Bits<'_> {
     /// Decodes what is surely all there, whatever its length.
     #[inline]
     fn decode_most(&mut self) -> Result<(), HpackError> {
-        while self.count >= LONGEST {
+        while self.count >= MAX_CODE_LENGTH {
             match self.look() {
                 0 => {
                     let (symbol, length) = self.long_symbol()?;
@@ -221,7 +221,7 @@ impl Bits<'_> {
 
     #[cold]
     fn long_symbol(&self) -> Result<(u8, u32), HpackError> {
-        for length in LOOK + 1..=LONGEST {
+        for length in LOOK + 1..=MAX_CODE_LENGTH {
             let code = (self.bits >> (64 - length)) as u32;
             let Length { end, offset } = LONG[length as usize];
             if code < end {

@@ -69,7 +69,7 @@ impl Named {
 /// What is wrong with a value: with that of any field (RFC 9113, 8.2.1; and as in HTTP/1, control bytes), or of a pseudo-field (8.3).
 pub(super) fn fault(named: Named, value: &[u8]) -> Option<Violation> {
     match named {
-        Named::Pseudo(pseudo) => pseudo.judge(value).err(),
+        Named::Pseudo(pseudo) => pseudo.validate(value).err(),
         _ if text_end(value, 0) < value.len() => Some(Violation::FieldValue),
         _ if has_blanks_around(value) => Some(Violation::BlankAround),
         _ => None,

@@ -58,8 +58,8 @@ impl Crumbs {
             return Ok(());
         }
         self.line.extend_from_slice(END);
-        room.judge_line(self.line.len())?;
-        room.judge_count(fields)?;
+        room.check_line(self.line.len())?;
+        room.check_count(fields)?;
         let (known, length) = (Known::Cookie, Known::Cookie.name().len());
         fields.push_line(&self.line, length, Some(known), self.is_never_indexed);
         Ok(())

@@ -21,7 +21,7 @@ pub struct Request {
     pub framing: Framing,
     /// Whether `:scheme` is `https`.
     pub is_tls: bool,
-    /// Whether it is extended CONNECT, which is a GET with `Upgrade` in the head: the stream becomes a tunnel if the answer is 2xx.
+    /// Whether it is extended CONNECT, which is a GET with `Upgrade` in the head: the stream becomes a tunnel with a 2xx response.
     /// A `Sec-WebSocket-Key`, which has to be random, is to be added where the head is passed on as HTTP/1.
     pub is_connect: bool,
 }
@@ -183,7 +183,7 @@ impl<'r> RequestReading<'r> {
             return Ok(());
         };
         self.room.take("host: \r\n".len() + authority.len())?;
-        self.room.judge_count(&self.head.fields)?;
+        self.room.check_count(&self.head.fields)?;
         let is_never_indexed = self.pseudo.is_never_indexed(Pseudo::Authority);
         let (name, known) = (Known::Host.name().as_bytes(), Some(Known::Host));
         self.head

@@ -34,14 +34,14 @@ impl Room {
     /// Takes room for a line, or a part of one.
     #[inline]
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Violation> {
-        self.judge_line(bytes)?;
+        self.check_line(bytes)?;
         self.left = self.left.checked_sub(bytes).ok_or(self.excess.bytes)?;
         Ok(())
     }
 
     /// Judges the length of a line.
     #[inline]
-    pub(super) fn judge_line(&self, bytes: usize) -> Result<(), Violation> {
+    pub(super) fn check_line(&self, bytes: usize) -> Result<(), Violation> {
         match bytes <= self.line {
             true => Ok(()),
             false => Err(self.too_long),
@@ -50,7 +50,7 @@ impl Room {
 
     /// Judges whether there may be another field.
     #[inline]
-    pub(super) fn judge_count(&self, fields: &Fields) -> Result<(), Violation> {
+    pub(super) fn check_count(&self, fields: &Fields) -> Result<(), Violation> {
         match fields.len() < self.fields {
             true => Ok(()),
             false => Err(self.excess.fields),
@@ -66,7 +66,7 @@ impl Room {
         known: Option<Known>,
     ) -> Result<(), Violation> {
         self.take(line.bytes().len())?;
-        self.judge_count(fields)?;
+        self.check_count(fields)?;
         fields.push_line(
             line.bytes(),
             line.name_length(),

@@ -87,8 +87,8 @@ pub(super) fn is_over_for_theirs_alone(ours: &mut Ours, theirs: &Theirs, said: &
         return false;
     };
     // Behind GOAWAY of the client it closes by itself when nothing is under way, where we only say that we may be closed.
-    let is_leaving = said.iter().any(|frame| frame.kind == GOAWAY);
-    if is_leaving && theirs.is_idle(&ours.reset) {
+    let is_going_away = said.iter().any(|frame| frame.kind == GOAWAY);
+    if is_going_away && theirs.is_idle(&ours.reset) {
         return true;
     }
     match last.kind {

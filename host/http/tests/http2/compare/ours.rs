@@ -50,7 +50,7 @@ impl Ours {
             }
         }
         let written = self.connection.output().len();
-        self.connection.note_written(written);
+        self.connection.record_written(written);
     }
 
     /// Whether a stream is one whose message may still be right.

@@ -130,7 +130,7 @@ impl Driver {
             () = yield_now(), if self.hurries || !self.unconsumed.is_empty() => Done::Waited,
         };
         match done {
-            Done::Wrote(bytes) => self.connection.note_written(bytes),
+            Done::Wrote(bytes) => self.connection.record_written(bytes),
             Done::Read(0) => return false,
             Done::Waited => {}
             Done::Read(bytes) => {
@@ -197,7 +197,7 @@ impl Driver {
             Event::Pong(_) => self.pongs += 1,
             Event::Refused {
                 stream,
-                is_answerable: true,
+                can_respond: true,
                 ..
             } => self.refused.push(stream),
             other => panic!("{other:?}"),

@@ -218,7 +218,7 @@ mod tests {
         /// Says how much is to be written.
         fn flush(&mut self) -> usize {
             let written = self.engine.output().len();
-            self.engine.note_written(written);
+            self.engine.record_written(written);
             written
         }
 

@@ -128,7 +128,7 @@ impl Shared {
     /// Whether more requests may begin on it, now or when others have ended.
     pub(in crate::upstream) fn is_open(&self) -> bool {
         let mux = self.0.mux.borrow();
-        mux.error().is_none() && !mux.engine.is_leaving()
+        mux.error().is_none() && !mux.engine.is_going_away()
     }
 
     /// How many requests it takes at once; none any more where it is about to end.

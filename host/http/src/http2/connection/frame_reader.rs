@@ -1,4 +1,4 @@
-//! Frames on their way in: cut out of what comes, in whatever pieces that is.
+//! Reads frames from bytes in whatever pieces they come.
 //!
 //! A frame that is all there is read where it is; one that is not is collected, but for DATA, which is passed on in the pieces in
 //! which it comes. Its header is judged and weighed before anything of it is kept.
@@ -17,8 +17,8 @@ pub(super) type Step = Result<(usize, Option<Event>), ConnectionError>;
 
 /// How far the peer's bytes are read.
 #[derive(Debug)]
-pub(super) struct Intake {
-    pub(super) place: Place,
+pub(super) struct FrameReader {
+    pub(super) read_state: ReadState,
     /// A frame's header of which the rest is to come.
     header: [u8; HEADER],
     /// A frame's payload of which the rest is to come.
@@ -35,7 +35,7 @@ pub(super) struct Intake {
 
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum ReadState {
     /// The preface; so many bytes of it have come.
     Preface(usize),
     /// A frame's header; so many bytes of it have come.
@@ -48,7 +48,7 @@ pub(super) enum Place {
     Skipped(usize),
 }
 
-impl Place {
+impl ReadState {
     pub(super) const START: Self = Self::Header(0);
 
     /// Behind so many bytes that are of no use.
@@ -60,12 +60,12 @@ impl Place {
     }
 }
 
-impl Intake {
+impl FrameReader {
     pub(super) fn new(role: Role, now: Instant) -> Self {
         Self {
-            place: match role {
-                Role::Server => Place::Preface(0),
-                Role::Client => Place::START,
+            read_state: match role {
+                Role::Server => ReadState::Preface(0),
+                Role::Client => ReadState::START,
             },
             header: [0; HEADER],
             payload: Vec::new(),
@@ -91,10 +91,10 @@ impl Intake {
     }
 
     fn is_incomplete(&self) -> bool {
-        let is_within = match self.place {
-            Place::Preface(_) | Place::Payload(_) | Place::Skipped(_) => true,
-            Place::Header(read) => read > 0,
-            Place::Data(_) => false,
+        let is_within = match self.read_state {
+            ReadState::Preface(_) | ReadState::Payload(_) | ReadState::Skipped(_) => true,
+            ReadState::Header(read) => read > 0,
+            ReadState::Data(_) => false,
         };
         is_within || self.open_block.is_some() || !self.has_settings
     }
@@ -122,15 +122,15 @@ impl Connection {
     /// Reads as far as one thing goes.
     #[inline]
     pub(super) fn step(&mut self, input: &[u8], head: &mut Head) -> Step {
-        match self.intake.place {
+        match self.frame_reader.read_state {
             _ if input.is_empty() => Ok((0, None)),
-            Place::Preface(read) => self.preface(input, read),
-            Place::Header(read) => self.header(input, read, head),
-            Place::Payload(frame) => self.payload(input, frame, head),
-            Place::Data(data) => self.data(input, data),
-            Place::Skipped(left) => {
+            ReadState::Preface(read) => self.preface(input, read),
+            ReadState::Header(read) => self.header(input, read, head),
+            ReadState::Payload(frame) => self.payload(input, frame, head),
+            ReadState::Data(data) => self.data(input, data),
+            ReadState::Skipped(left) => {
                 let skipped = left.min(input.len());
-                self.intake.place = Place::behind(left - skipped);
+                self.frame_reader.read_state = ReadState::behind(left - skipped);
                 Ok((skipped, None))
             }
         }
@@ -143,9 +143,9 @@ impl Connection {
         if input[..length] != expected[..length] {
             return Err(ConnectionError::Preface);
         }
-        self.intake.place = match length == expected.len() {
-            true => Place::START,
-            false => Place::Preface(read + length),
+        self.frame_reader.read_state = match length == expected.len() {
+            true => ReadState::START,
+            false => ReadState::Preface(read + length),
         };
         Ok((length, None))
     }
@@ -156,14 +156,14 @@ impl Connection {
             Some(header) if read == 0 => (*header, HEADER),
             _ => match self.collect_header(input, read) {
                 (used, false) => return Ok((used, None)),
-                (used, true) => (self.intake.header, used),
+                (used, true) => (self.frame_reader.header, used),
             },
         };
         let frame = Frame::parse(&header);
         self.admit(frame)?;
         if frame.kind == kind::DATA {
             let event = self.begin_data(frame)?;
-            self.intake.note_end_of_frame();
+            self.frame_reader.note_end_of_frame();
             return Ok((used, event));
         }
         match input.get(used..used + frame.length) {
@@ -172,9 +172,9 @@ impl Connection {
                 Ok((used + frame.length, event))
             }
             None => {
-                self.intake.place = match is_of_use(frame.kind) {
-                    true => Place::Payload(frame),
-                    false => Place::Skipped(frame.length),
+                self.frame_reader.read_state = match is_of_use(frame.kind) {
+                    true => ReadState::Payload(frame),
+                    false => ReadState::Skipped(frame.length),
                 };
                 Ok((used, None))
             }
@@ -184,13 +184,13 @@ impl Connection {
     /// Adds to what has come of a header; says how much was used, and whether it is whole.
     #[cold]
     fn collect_header(&mut self, input: &[u8], read: usize) -> (usize, bool) {
-        let rest = self.intake.header.get_mut(read..).unwrap_or_default();
+        let rest = self.frame_reader.header.get_mut(read..).unwrap_or_default();
         let length = input.len().min(rest.len());
         rest[..length].copy_from_slice(&input[..length]);
         let is_whole = read + length == HEADER;
-        self.intake.place = match is_whole {
-            true => Place::START,
-            false => Place::Header(read + length),
+        self.frame_reader.read_state = match is_whole {
+            true => ReadState::START,
+            false => ReadState::Header(read + length),
         };
         (length, is_whole)
     }
@@ -198,31 +198,32 @@ impl Connection {
     /// Judges a frame by its header, and where it stands.
     #[inline]
     fn admit(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        if !self.intake.has_settings && (frame.kind != kind::SETTINGS || frame.has(flag::ACK)) {
+        if !self.frame_reader.has_settings && (frame.kind != kind::SETTINGS || frame.has(flag::ACK))
+        {
             return Err(ConnectionError::FirstFrame);
         }
-        frame.judge()?;
-        match (self.intake.open_block, frame.kind) {
+        frame.validate()?;
+        match (self.frame_reader.open_block, frame.kind) {
             (None, kind::CONTINUATION) => return Err(ConnectionError::Continuation),
             (None, _) => {}
             (Some(block), kind::CONTINUATION) if block.stream == frame.stream => {}
             (Some(_), _) => return Err(ConnectionError::Continuation),
         }
-        self.budget.weigh(frame, self.now)?;
-        self.output.judge()
+        self.flood_guard.charge_frame(frame, self.now)?;
+        self.output.check_control()
     }
 
     fn payload(&mut self, input: &[u8], frame: Frame, head: &mut Head) -> Step {
-        let missing = frame.length.saturating_sub(self.intake.payload.len());
+        let missing = frame.length.saturating_sub(self.frame_reader.payload.len());
         let taken = missing.min(input.len());
-        self.intake.payload.extend_from_slice(&input[..taken]);
+        self.frame_reader.payload.extend_from_slice(&input[..taken]);
         if taken < missing {
             return Ok((taken, None));
         }
-        let mut payload = std::mem::take(&mut self.intake.payload);
+        let mut payload = std::mem::take(&mut self.frame_reader.payload);
         let event = self.whole(frame, &payload, head);
         payload.clear();
-        self.intake.payload = payload;
+        self.frame_reader.payload = payload;
         Ok((taken, event?))
     }
 
@@ -234,7 +235,7 @@ impl Connection {
         payload: &[u8],
         head: &mut Head,
     ) -> Result<Option<Event>, ConnectionError> {
-        self.intake.place = Place::START;
+        self.frame_reader.read_state = ReadState::START;
         let event = match frame.kind {
             kind::HEADERS => self.headers(frame, payload, head),
             kind::CONTINUATION => self.continuation(frame, payload, head),
@@ -248,7 +249,7 @@ impl Connection {
             kind::PUSH_PROMISE => Err(ConnectionError::Push),
             _ => Ok(None),
         };
-        self.intake.note_end_of_frame();
+        self.frame_reader.note_end_of_frame();
         event
     }
 }

@@ -1,21 +1,21 @@
-//! What a peer may cost: a budget against floods.
+//! A token bucket against floods of frames.
 //!
 //! RFC 9113, 10.5 names frames that are right, each by itself, and make no progress: PING, SETTINGS, DATA without content,
 //! PRIORITY, requests that are reset at once (CVE-2023-44487) or have to be reset by us (CVE-2025-8671), header blocks in many
-//! CONTINUATIONs, windows that are opened by a byte (CVE-2019-9511). Each of them costs, and what is work done for the peer earns. A
-//! budget that is used up ends the connection.
+//! CONTINUATIONs, windows that are opened by a byte (CVE-2019-9511). Each of them costs tokens, and messages earn some. A bucket
+//! that is used up ends the connection.
 
 use std::time::{Duration, Instant};
 
 use crate::http2::error::ConnectionError;
 use crate::http2::frame::{Frame, flag, kind};
 
-/// What a budget holds at most, and begins with: more than three hundred requests that are reset before their answer, where
+/// The capacity of the bucket, which begins full: more than three hundred requests that are reset before their response, where
 /// Envoy takes two hundred and fifty for an attack; or a hundred SETTINGS, or two thousand PINGs, in no time.
-pub(crate) const MOST: u32 = 2_000;
+pub(crate) const MAX_TOKENS: u32 = 2_000;
 
 /// What is added each second: thirty such requests, or two hundred PINGs.
-pub(crate) const A_SECOND: u32 = 200;
+pub(crate) const TOKENS_PER_SECOND: u32 = 200;
 
 /// What a message earns that begins to come: a PRIORITY and a WINDOW_UPDATE go with each at some clients.
 pub(crate) const OPENED: u32 = 2;
@@ -26,8 +26,8 @@ pub(crate) const RECEIVED: u32 = 1;
 /// The least content that counts as some, in bytes. DATA with less is free of charge: messages may be small.
 pub(crate) const CONTENT: usize = 128;
 
-/// What a header block to the peer earns, head or trailers: as much as a RST_STREAM costs, so that a request that was answered
-/// may be reset.
+/// What a header block to the peer earns, head or trailers: as much as a RST_STREAM costs, so that a request that was responded
+/// to may be reset.
 pub(crate) const ANSWERED: u32 = RESET;
 
 /// What a RST_STREAM costs.
@@ -50,26 +50,26 @@ const SENT: u32 = 2;
 /// a PING at any time.
 const SENT_FOR_ONE: usize = 1024;
 
-/// A bucket of tokens that fills by and by.
+/// A token bucket that refills over time.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct FloodGuard {
     tokens: u32,
     /// Up to when it was filled.
     filled: Instant,
 }
 
-impl Budget {
+impl FloodGuard {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            tokens: MOST,
+            tokens: MAX_TOKENS,
             filled: now,
         }
     }
 
-    /// Adds what was earned.
+    /// Adds tokens.
     #[inline]
     pub(crate) fn earn(&mut self, tokens: u32) {
-        self.tokens = self.tokens.saturating_add(tokens).min(MOST);
+        self.tokens = self.tokens.saturating_add(tokens).min(MAX_TOKENS);
     }
 
     /// Adds what so many bytes of DATA to the peer earn. Where the peer's window has cut them short, less than a kilobyte is
@@ -79,15 +79,15 @@ impl Budget {
         if is_cut_short && bytes < SENT_FOR_ONE {
             return;
         }
-        let more = u32::try_from(bytes / SENT_FOR_ONE).unwrap_or(MOST);
+        let more = u32::try_from(bytes / SENT_FOR_ONE).unwrap_or(MAX_TOKENS);
         self.earn(SENT.saturating_add(more));
     }
 
-    /// Takes a cost.
+    /// Takes tokens.
     ///
     /// # Errors
-    /// There is not so much; then it is as it was, and there were too many of what `flood` says.
-    pub(crate) fn spend(
+    /// `flood`, if there are not so many; then none are taken.
+    pub(crate) fn charge(
         &mut self,
         tokens: u32,
         flood: ConnectionError,
@@ -100,24 +100,28 @@ impl Budget {
 
     /// Takes what a frame costs by its header, whatever else it turns out to be.
     #[inline]
-    pub(crate) fn weigh(&mut self, frame: Frame, now: Instant) -> Result<(), ConnectionError> {
+    pub(crate) fn charge_frame(
+        &mut self,
+        frame: Frame,
+        now: Instant,
+    ) -> Result<(), ConnectionError> {
         match cost(frame) {
             (0, _) => Ok(()),
-            (tokens, flood) => self.spend(tokens, flood, now),
+            (tokens, flood) => self.charge(tokens, flood, now),
         }
     }
 
     fn fill(&mut self, now: Instant) {
-        const STEP: u32 = 1_000 / A_SECOND;
+        const STEP: u32 = 1_000 / TOKENS_PER_SECOND;
         let elapsed = now.saturating_duration_since(self.filled);
         // As long as it takes to fill, or longer.
-        let most = Duration::from_millis(u64::from(STEP * MOST));
+        let most = Duration::from_millis(u64::from(STEP * MAX_TOKENS));
         if elapsed >= most {
-            (self.tokens, self.filled) = (MOST, now);
+            (self.tokens, self.filled) = (MAX_TOKENS, now);
             return;
         }
-        let tokens = elapsed.subsec_millis() / STEP + elapsed.as_secs() as u32 * A_SECOND;
-        self.tokens = (self.tokens + tokens).min(MOST);
+        let tokens = elapsed.subsec_millis() / STEP + elapsed.as_secs() as u32 * TOKENS_PER_SECOND;
+        self.tokens = (self.tokens + tokens).min(MAX_TOKENS);
         self.filled += Duration::from_millis(u64::from(STEP * tokens));
     }
 }
@@ -154,59 +158,59 @@ mod tests {
 
     const FLOOD: ConnectionError = ConnectionError::PingFlood;
 
-    fn spends(budget: &mut Budget, tokens: u32, now: Instant) -> bool {
-        budget.spend(tokens, FLOOD, now).is_ok()
+    fn spends(flood_guard: &mut FloodGuard, tokens: u32, now: Instant) -> bool {
+        flood_guard.charge(tokens, FLOOD, now).is_ok()
     }
 
     #[test]
     fn a_budget_is_spent_and_fills_again() {
         let start = Instant::now();
-        let mut budget = Budget::new(start);
-        assert_eq!(budget.spend(MOST, FLOOD, start), Ok(()));
-        assert_eq!(budget.spend(1, FLOOD, start), Err(FLOOD));
+        let mut flood_guard = FloodGuard::new(start);
+        assert_eq!(flood_guard.charge(MAX_TOKENS, FLOOD, start), Ok(()));
+        assert_eq!(flood_guard.charge(1, FLOOD, start), Err(FLOOD));
         let later = start + Duration::from_secs(1);
-        assert!(spends(&mut budget, A_SECOND, later));
-        assert!(!spends(&mut budget, 1, later));
-        budget.earn(3);
-        assert!(!spends(&mut budget, 4, later));
-        assert!(spends(&mut budget, 3, later));
+        assert!(spends(&mut flood_guard, TOKENS_PER_SECOND, later));
+        assert!(!spends(&mut flood_guard, 1, later));
+        flood_guard.earn(3);
+        assert!(!spends(&mut flood_guard, 4, later));
+        assert!(spends(&mut flood_guard, 3, later));
     }
 
     #[test]
     fn a_budget_holds_no_more_than_it_began_with() {
         let start = Instant::now();
-        let mut budget = Budget::new(start);
-        budget.earn(u32::MAX);
+        let mut flood_guard = FloodGuard::new(start);
+        flood_guard.earn(u32::MAX);
         for seconds in [9, 19, 40, 1_000_000_000] {
             let later = start + Duration::from_secs(seconds);
-            assert!(spends(&mut budget, MOST / 2, later));
-            budget.earn(MOST);
-            assert!(spends(&mut budget, MOST, later));
-            assert!(!spends(&mut budget, 1, later));
+            assert!(spends(&mut flood_guard, MAX_TOKENS / 2, later));
+            flood_guard.earn(MAX_TOKENS);
+            assert!(spends(&mut flood_guard, MAX_TOKENS, later));
+            assert!(!spends(&mut flood_guard, 1, later));
         }
     }
 
     #[test]
     fn filling_often_fills_as_much() {
         let mut now = Instant::now();
-        let mut budget = Budget::new(now);
-        assert!(spends(&mut budget, MOST, now));
+        let mut flood_guard = FloodGuard::new(now);
+        assert!(spends(&mut flood_guard, MAX_TOKENS, now));
         for _ in 0..1_000 {
             now += Duration::from_millis(1);
-            assert!(spends(&mut budget, 0, now));
+            assert!(spends(&mut flood_guard, 0, now));
         }
-        assert!(spends(&mut budget, A_SECOND, now));
-        assert!(!spends(&mut budget, 1, now));
+        assert!(spends(&mut flood_guard, TOKENS_PER_SECOND, now));
+        assert!(!spends(&mut flood_guard, 1, now));
     }
 
     #[test]
     fn a_window_that_is_opened_by_a_byte_earns_nothing() {
         let start = Instant::now();
         let earned = |bytes, is_cut_short| {
-            let mut budget = Budget::new(start);
-            assert!(spends(&mut budget, MOST, start));
-            budget.earn_by_sending(bytes, is_cut_short);
-            budget.tokens
+            let mut flood_guard = FloodGuard::new(start);
+            assert!(spends(&mut flood_guard, MAX_TOKENS, start));
+            flood_guard.earn_by_sending(bytes, is_cut_short);
+            flood_guard.tokens
         };
         assert_eq!((earned(1, true), earned(1_023, true)), (0, 0));
         assert_eq!((earned(1, false), earned(16_384, true)), (2, 18));

@@ -1,19 +1,19 @@
-//! How a connection ends: by GOAWAY of either side (RFC 9113, 6.8), or by an error.
+//! The end of a connection: GOAWAY of either side (RFC 9113, 6.8), or an error.
 //!
-//! A server that wants to end says so first with the highest number there is, for requests may be on their way. When a PING behind
-//! that is answered, none can be any more that was sent before the client knew, and the last that came is said for good.
+//! A server sends GOAWAY with the highest stream number first, for requests may be on their way, and a PING behind it. When that is
+//! acknowledged, none can be on its way any more, and GOAWAY follows with the last stream.
 
 use super::{Connection, Event, Role};
 use crate::http2::code::ErrorCode;
 use crate::http2::error::ConnectionError;
 use crate::http2::frame::{self, LAST_STREAM};
 
-/// The payload of the PING that a server sends when it wants to end.
-const FAREWELL: [u8; 8] = *b"farewell";
+/// The payload of the PING that a server sends behind its first GOAWAY.
+const GOAWAY_PING: [u8; 8] = *b"farewell";
 
-/// What was said about the end.
+/// The GOAWAYs of both sides.
 #[derive(Debug, Default)]
-pub(super) struct Leaving {
+pub(super) struct GoAwayState {
     ours: Said,
     /// The last stream that the peer may look at.
     peers: Option<u32>,
@@ -29,7 +29,7 @@ enum Said {
     Last(u32),
 }
 
-impl Leaving {
+impl GoAwayState {
     /// Whether the peer knows that a stream of this number is not looked at, or will know.
     #[inline]
     pub(super) fn is_beyond(&self, number: u32) -> bool {
@@ -41,13 +41,13 @@ impl Connection {
     /// Begins to end the connection: what is under way goes on. A client begins no more requests. A server takes those that are on
     /// their way, until the client has surely heard of the end, or this is called again.
     pub fn go_away(&mut self) {
-        match (self.role, self.leaving.ours) {
+        match (self.role, self.goaway_state.ours) {
             (_, Said::Last(_)) => {}
             (Role::Server, Said::Nothing) => {
                 let out = self.output.bytes();
                 frame::write_goaway(out, LAST_STREAM, ErrorCode::NO_ERROR);
-                frame::write_ping(out, FAREWELL, false);
-                self.leaving.ours = Said::Soon;
+                frame::write_ping(out, GOAWAY_PING, false);
+                self.goaway_state.ours = Said::Soon;
             }
             (Role::Server, Said::Soon) => self.say_last(self.last, ErrorCode::NO_ERROR),
             // Servers open no streams.
@@ -58,12 +58,13 @@ impl Connection {
     /// Whether the connection may be closed when its output is written: one side has said the end, and no stream is open; or it is
     /// over by an error.
     pub fn is_done(&self) -> bool {
-        let is_leaving = matches!(self.leaving.ours, Said::Last(_)) || self.leaving.peers.is_some();
-        self.over.is_some() || (is_leaving && self.streams.open() == 0)
+        let is_going_away =
+            matches!(self.goaway_state.ours, Said::Last(_)) || self.goaway_state.peers.is_some();
+        self.over.is_some() || (is_going_away && self.streams.open() == 0)
     }
 
     /// Whether the peer or we have said that no more requests may begin.
-    pub fn is_leaving(&self) -> bool {
+    pub fn is_going_away(&self) -> bool {
         !self.may_begin()
     }
 
@@ -80,20 +81,20 @@ impl Connection {
     }
 
     fn say_last(&mut self, last: u32, code: ErrorCode) {
-        let last = match self.leaving.ours {
+        let last = match self.goaway_state.ours {
             Said::Last(before) => before.min(last),
             _ => last,
         };
         frame::write_goaway(self.output.bytes(), last, code);
-        self.leaving.ours = Said::Last(last);
+        self.goaway_state.ours = Said::Last(last);
     }
 
-    /// The answer to a ping, ours or the caller's.
+    /// The acknowledgement of a ping, ours or the caller's.
     pub(super) fn ponged(&mut self, payload: [u8; 8]) -> Option<Event> {
-        if payload != FAREWELL || self.leaving.ours == Said::Nothing {
+        if payload != GOAWAY_PING || self.goaway_state.ours == Said::Nothing {
             return Some(Event::Pong(payload));
         }
-        if self.leaving.ours == Said::Soon {
+        if self.goaway_state.ours == Said::Soon {
             self.say_last(self.last, ErrorCode::NO_ERROR);
         }
         None
@@ -102,8 +103,8 @@ impl Connection {
     /// GOAWAY has come. Streams of ours that are not looked at are told first.
     pub(super) fn goaway(&mut self, payload: &[u8]) -> Event {
         let (last, rest) = frame::split_number(payload);
-        let before = self.leaving.peers.unwrap_or(last);
-        self.leaving.peers = Some(before.min(last));
+        let before = self.goaway_state.peers.unwrap_or(last);
+        self.goaway_state.peers = Some(before.min(last));
         Event::GoAway {
             last,
             code: frame::error_code(rest),
@@ -112,7 +113,10 @@ impl Connection {
 
     /// A request of ours that the peer has said it will not look at.
     pub(super) fn next_unprocessed(&mut self) -> Option<Event> {
-        let last = self.leaving.peers.filter(|_| self.role == Role::Client)?;
+        let last = self
+            .goaway_state
+            .peers
+            .filter(|_| self.role == Role::Client)?;
         let stream = self.streams.last_above(last)?;
         self.remove(stream);
         Some(Event::Reset {
@@ -123,8 +127,8 @@ impl Connection {
 
     /// Whether requests of ours may begin.
     pub(super) fn may_begin(&self) -> bool {
-        self.leaving.ours == Said::Nothing
-            && self.leaving.peers.is_none()
+        self.goaway_state.ours == Said::Nothing
+            && self.goaway_state.peers.is_none()
             && self.over.is_none()
             && self.last < LAST_STREAM
     }

@@ -24,6 +24,7 @@ mod failover;
 mod floods;
 mod fronts;
 mod grpc;
+mod header_rules;
 mod headers;
 mod health;
 mod health_checks;

@@ -8,7 +8,7 @@ use crate::harness::{Origin, Proxy};
 
 /// Who speaks what.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
+pub(crate) struct Cell {
     client: Version,
     member: Version,
 }
@@ -35,7 +35,7 @@ const CELLS: [Cell; 4] = [
 
 /// Checks a behaviour in all of them; those in which it is otherwise are told.
 #[track_caller]
-fn over_all(check: impl Fn(Cell) + Sync) {
+pub(crate) fn over_all(check: impl Fn(Cell) + Sync) {
     let failed = thread::scope(|scope| {
         let check = &check;
         let started = CELLS.map(|cell| {
@@ -51,16 +51,16 @@ fn over_all(check: impl Fn(Cell) + Sync) {
 }
 
 /// A client and a member, with the program between them.
-struct Between {
-    client: Peer,
-    member: Member,
-    proxy: Proxy,
+pub(crate) struct Between {
+    pub(crate) client: Peer,
+    pub(crate) member: Member,
+    pub(crate) proxy: Proxy,
 }
 
 impl Between {
     /// One route for all, with these keys, to a member that treats its requests so.
     #[track_caller]
-    fn of(
+    pub(crate) fn of(
         cell: Cell,
         keys: &str,
         handler: impl Fn(&Message) -> Reply + Send + Sync + 'static,
@@ -85,7 +85,7 @@ impl Between {
 
     /// The whole answer to a request.
     #[track_caller]
-    fn ask(&mut self, request: &Message) -> Message {
+    pub(crate) fn ask(&mut self, request: &Message) -> Message {
         let answer = self.client.exchange(request).expect("an answer");
         assert!(answer.is_whole, "it breaks off: {answer:?}");
         answer
@@ -93,7 +93,7 @@ impl Between {
 
     /// The whole answer to a `GET`.
     #[track_caller]
-    fn get(&mut self, target: &str) -> Message {
+    pub(crate) fn get(&mut self, target: &str) -> Message {
         self.ask(&Message::of(&format!("GET {target}")))
     }
 }

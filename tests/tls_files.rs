@@ -42,7 +42,7 @@ impl Visitor {
 
     /// Who serves a request on this connection.
     #[track_caller]
-    fn get(&mut self) -> String {
+    pub(crate) fn get(&mut self) -> String {
         let request = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
         self.0.write_all(request).expect("the proxy reads");
         let mut answer = Vec::new();

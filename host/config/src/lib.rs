@@ -54,7 +54,7 @@ mod tests;
 pub use diagnostic::member_of_key;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use member::MemberLocation;
-pub use route::{HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
+pub use route::{HeaderRules, HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
 pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -364,6 +364,10 @@ pub struct Route {
     pub forwarded: Forwarding,
     /// `via`: what becomes of `Via`. Default off, as Apache.
     pub via: Via,
+    /// `request-headers`: what becomes of fields of requests. Default: nothing more.
+    pub request_headers: Option<Box<HeaderRules>>,
+    /// `response-headers`: what becomes of fields of members' responses. Default: nothing more.
+    pub response_headers: Option<Box<HeaderRules>>,
     /// `rewrite-location`: turn members' addresses in Location, Content-Location, URI, Link and Refresh into the proxy's. Default true.
     pub rewrite_location: bool,
     /// `cookie-domain`: domains of members' cookies and what replaces them, besides the members' own host names.

@@ -1,5 +1,6 @@
 //! `[[route]]`.
 
+pub(super) mod headers;
 mod host;
 mod pattern;
 mod template;
@@ -14,6 +15,8 @@ use super::reference::read_reference;
 use super::table::Table;
 use super::value::{Parsed, boolean, choice, text, text_as};
 use super::{Balancer, Forwarding, Listener, Route, Via, listener};
+pub use headers::HeaderRules;
+use headers::{Way, read_rules};
 pub use host::HostPattern;
 use host::host_pattern;
 use pattern::read_pattern;
@@ -32,6 +35,8 @@ pub(super) const KEYS: &[&str] = &[
     "x-forwarded",
     "forwarded",
     "via",
+    "request-headers",
+    "response-headers",
     "rewrite-location",
     "cookie-domain",
     "cookie-path",
@@ -91,6 +96,8 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
         rewrite_location: table.read("rewrite-location", boolean).unwrap_or(true),
         cookie_domain: table.pairs("cookie-domain", DOMAINS, name::domain),
         cookie_path: table.pairs("cookie-path", PATHS, name::path),
+        request_headers: read_rules(table, "request-headers", Way::Request, true),
+        response_headers: read_rules(table, "response-headers", Way::Response, true),
         options_asterisk: read_options_asterisk(table, path.as_deref()),
         balancer: balancer.unwrap_or_default(),
         member_path: member_path.unwrap_or_default(),

@@ -147,6 +147,23 @@ impl<'d> Table<'d> {
         pairs.keys().into_iter().filter_map(read).collect()
     }
 
+    /// A table of values by free names, such as `{ "X-A" = "1" }`, in the order of the file.
+    pub(super) fn named_values<T>(
+        &self,
+        key: &str,
+        example: &str,
+        mut parse: impl FnMut(&str, &DeValue<'_>) -> Parsed<T>,
+    ) -> Vec<(String, T)> {
+        let Some(values) = self.open(key, &format!("must be a table such as {example}")) else {
+            return Vec::new();
+        };
+        let read = |name: &str| {
+            let value = values.read(name, |value| parse(name, value))?;
+            Some((name.to_owned(), value))
+        };
+        values.keys().into_iter().filter_map(read).collect()
+    }
+
     /// A table of free texts by free names, such as `{ zone = "a" }`; empty where it is missing.
     pub(super) fn texts(
         &self,

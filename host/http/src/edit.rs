@@ -183,6 +183,31 @@ impl Edit {
         }
     }
 
+    /// Removes all fields of this name: those that came, and those that were added before.
+    pub fn remove<'n>(&mut self, name: impl Into<Name<'n>>) {
+        let name = name.into();
+        self.leave_out_name(name);
+        self.take_added(|added| added.eq_ignore_ascii_case(name.as_bytes()));
+    }
+
+    /// Takes back the fields that were added and whose names are such.
+    fn take_added(&mut self, is_such: impl Fn(&[u8]) -> bool) {
+        let (mut start, mut index) = (0, 0);
+        while let Some(line) = self.lines.get(index) {
+            let end = line.end as usize;
+            let name = &self.added[start..start + line.name_length as usize];
+            if !is_such(name) {
+                (start, index) = (end, index + 1);
+                continue;
+            }
+            self.added.drain(start..end);
+            self.lines.remove(index);
+            let taken = offset(end - start);
+            let behind = self.lines[index..].iter_mut();
+            behind.for_each(|line| line.end -= taken);
+        }
+    }
+
     /// Gives the field at this place another value; its name stays as it came.
     pub fn replace_at(&mut self, index: usize, value: &[u8]) {
         let value = self.keep_value(&[value]);
@@ -240,11 +265,16 @@ impl Edit {
     /// Adds an element to a list: behind what came in the last field of its name, or in a field of its own (RFC 9110, 5.3).
     pub fn append<'n>(&mut self, head: &Head, name: impl Into<Name<'n>>, value: &[u8]) {
         let name = name.into();
-        if !head.has(name) {
+        if !head.has(name) || self.leaves_out(name) {
             return self.add(name, value);
         }
-        let Some(last) = head.positions(name).last() else {
-            return;
+        let is_left_out = |index: usize| {
+            let place = self.place(index);
+            place.is_ok_and(|at| self.places[at].1.is_none())
+        };
+        let positions = head.positions(name).filter(|index| !is_left_out(*index));
+        let Some(last) = positions.last() else {
+            return self.add(name, value);
         };
         let before = match self.place(last).map(|at| self.places[at].1) {
             // What was appended before, or took its place.
@@ -584,6 +614,14 @@ impl Edit {
         match entry.known {
             Some(known) => self.left_out.contains(known),
             None => !self.names.is_empty() && self.is_named(head.fields.name(entry)),
+        }
+    }
+
+    /// Whether all fields of this name are left out.
+    fn leaves_out(&self, name: Name<'_>) -> bool {
+        match name {
+            Name::Known(known) => self.left_out.contains(known),
+            Name::Other(name) => self.is_named(name),
         }
     }
 

@@ -233,3 +233,50 @@ fn a_head_that_is_made_is_written_as_one_that_came() {
     let expected = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(written(&Edit::new(), &head), expected);
 }
+
+#[test]
+fn a_field_is_removed_whether_it_came_or_was_added() {
+    let head = request(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-one: 2\r\nVia: 1.0 x\r\nX-Two: 3\r\nForwarded: f\r\n\r\n",
+    );
+    let mut edit = Edit::new();
+    edit.set(&head, "x-two", b"4");
+    edit.append(&head, Known::Via, b"1.1 y");
+    for (name, value) in [
+        ("X-ONE", "5"),
+        ("x-three", "6"),
+        ("x-One", "7"),
+        ("via", "8"),
+    ] {
+        edit.add(name, value.as_bytes());
+    }
+    for name in ["x-one", "X-Two", "VIA", "none"] {
+        edit.remove(name);
+    }
+    let rest = "GET / HTTP/1.1\r\nHost: a\r\nForwarded: f\r\nx-three: 6\r\n";
+    assert_eq!(written(&edit, &head), format!("{rest}\r\n"));
+    // What is added from then on is there.
+    edit.add("x-one", b"8");
+    edit.append(&head, Known::Via, b"1.1 z");
+    edit.append(&head, "X-Two", b"9");
+    let added = "x-one: 8\r\nvia: 1.1 z\r\nX-Two: 9\r\n";
+    assert_eq!(written(&edit, &head), format!("{rest}{added}\r\n"));
+    edit.remove("x-three");
+    edit.remove("X-TWO");
+    let rest = "GET / HTTP/1.1\r\nHost: a\r\nForwarded: f\r\nx-one: 8\r\nvia: 1.1 z\r\n\r\n";
+    assert_eq!(written(&edit, &head), rest);
+}
+
+#[test]
+fn nothing_is_appended_to_a_line_that_is_left_out() {
+    let head = request("GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nX-One: 2\r\n\r\n");
+    let mut edit = Edit::new();
+    edit.leave_out_at(2);
+    edit.append(&head, "x-one", b"3");
+    let one = "GET / HTTP/1.1\r\nHost: a\r\nX-One: 1, 3\r\n\r\n";
+    assert_eq!(written(&edit, &head), one);
+    edit.leave_out_at(1);
+    edit.append(&head, "x-one", b"4");
+    let none = "GET / HTTP/1.1\r\nHost: a\r\nx-one: 4\r\n\r\n";
+    assert_eq!(written(&edit, &head), none);
+}

@@ -3,6 +3,7 @@
 mod attempt;
 mod downstream;
 mod error;
+mod header_rules;
 mod headers;
 mod manager;
 mod observer;
@@ -51,6 +52,7 @@ pub use policy_request::PolicyEnv;
 use policy_request::PolicyRequest;
 use request_body::RequestBody;
 use retry::{RetryDecision, RetryState};
+use template::RequestId;
 use upgrade::UpgradeRequest;
 
 /// Nothing is encoded but what is not ASCII, which always is.
@@ -226,6 +228,7 @@ fn prepare<'request>(
         begun: time,
         now: Cell::new(begun),
         time: Cell::new(Some(time)),
+        request_id: RequestId::default(),
     };
     state.observer.record_session(&forwarded);
     Ok(forwarded)
@@ -304,6 +307,7 @@ struct ForwardedRequest<'request> {
     now: Cell<Instant>,
     /// The same as the time that balancing goes by, once that is asked for.
     time: Cell<Option<Duration>>,
+    request_id: RequestId,
 }
 
 /// A response whose head has come, and what is held until it has been forwarded.

@@ -139,3 +139,106 @@ fn a_pattern_that_cannot_be_is_refused() {
     let long = format!("match = \"{}\"", "a".repeat(4097));
     refused(&matching(&long), "must have at most 4096 bytes");
 }
+
+#[test]
+fn header_rules_are_read_in_their_order() {
+    let lines = "request-headers = { set = { \"X-B\" = \"${client-address}:${client-port}\", X-A = \"$$1\" }, append = { Via = \"x\" }, unset = [\"X-C\"] }";
+    let rules = route(lines).request_headers.unwrap();
+    let names: Vec<_> = rules.set.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["X-B", "X-A"]);
+    assert_eq!(
+        (&*rules.append[0].0, &*rules.unset),
+        ("Via", &["X-C".to_owned()][..])
+    );
+    assert_eq!(rules.set[1].1.pieces(), [Piece::Text("$1".to_owned())]);
+    assert_eq!(route("response-headers = {}").response_headers, None);
+}
+
+#[test]
+fn fields_that_the_proxy_decides_have_no_rules() {
+    let both = [
+        "Connection",
+        "keep-alive",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Transfer-Encoding",
+        "Content-Length",
+        "Proxy-Authorization",
+        "Proxy-Anything",
+        "Proxy",
+        "HTTP2-Settings",
+        ":path",
+        "a b",
+        "",
+    ];
+    let requests = ["Host", "Expect", "Max-Forwards", "Client-Cert"];
+    for name in both.iter().chain(&requests) {
+        for rule in [
+            format!("unset = [\"{name}\"]"),
+            format!("set = {{ \"{name}\" = \"x\" }}"),
+            format!("append = {{ \"{name}\" = \"x\" }}"),
+        ] {
+            refused(
+                &with(ROUTE, &format!("request-headers = {{ {rule} }}")).0,
+                "must ",
+            );
+            if both.contains(name) {
+                refused(
+                    &with(ROUTE, &format!("response-headers = {{ {rule} }}")).0,
+                    "must ",
+                );
+            }
+        }
+    }
+    let host = with(ROUTE, "request-headers = { set = { host = \"x\" } }").0;
+    refused(
+        &host,
+        "request-headers.set.host = \"x\": must not be `host`, which the route's `preserve-host`",
+    );
+}
+
+#[test]
+fn header_rules_that_mean_nothing_are_refused() {
+    let table = [
+        (
+            "request-headers = { set = { X-A = \"a\\r\\nb: c\" } }",
+            "must not hold '\\r'",
+        ),
+        (
+            "request-headers = { set = { X-A = \"a\\u0000\" } }",
+            "must not hold '\\0'",
+        ),
+        (
+            "request-headers = { set = { X-A = 1 } }",
+            "must be a text in quotes",
+        ),
+        (
+            "request-headers = { set = { X-A = \"$1\" } }",
+            "only in `member-path` and `redirect`",
+        ),
+        (
+            "response-headers = { set = { X-A = \"${user}\" } }",
+            "unknown variable `${user}`; the variables here are",
+        ),
+        (
+            "request-headers = { set = { X-A = \"1\", x-a = \"2\" } }",
+            "names of fields are the same in either case",
+        ),
+        (
+            "request-headers = { append = { Cookie = \"a=b\" } }",
+            "write it in `set`",
+        ),
+        (
+            "request-headers = { add = { X-A = \"1\" } }",
+            "unknown key `add`",
+        ),
+        (
+            "request-headers = { unset = \"X-A\" }",
+            "must be a list such as [\"X-Powered-By\"]",
+        ),
+    ];
+    for (line, remedy) in table {
+        refused(&with(ROUTE, line).0, remedy);
+    }
+}

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use equipoise_http::http1::is_preface;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
+use rustls::{ProtocolVersion, SupportedCipherSuite};
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -65,6 +66,8 @@ pub(crate) struct Accepted {
 pub(crate) struct ClientTlsInfo {
     /// Its verified certificate, as `Client-Cert` has it (RFC 9440).
     pub(crate) certificate: Option<String>,
+    version: Option<ProtocolVersion>,
+    cipher: Option<SupportedCipherSuite>,
 }
 
 impl Handshaker {
@@ -162,10 +165,28 @@ impl TlsSettings {
 
 impl ClientTlsInfo {
     fn of<S>(stream: &TlsStream<S>) -> Self {
-        let shown = stream.get_ref().1.peer_certificates();
+        let (_, connection) = stream.get_ref();
+        let shown = connection.peer_certificates();
         Self {
             certificate: shown.and_then(<[_]>::first).map(client_cert),
+            version: connection.protocol_version(),
+            cipher: connection.negotiated_cipher_suite(),
         }
+    }
+
+    /// The version of TLS, such as `TLSv1.3`; as OpenSSL says it.
+    pub(crate) fn version(&self) -> &'static str {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "",
+        }
+    }
+
+    /// The cipher suite by its IANA name, such as `TLS_AES_128_GCM_SHA256`.
+    pub(crate) fn cipher(&self) -> String {
+        let name = self.cipher.and_then(|cipher| cipher.suite().as_str());
+        name.unwrap_or_default().replacen("TLS13_", "TLS_", 1)
     }
 }
 

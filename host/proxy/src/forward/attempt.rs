@@ -226,6 +226,9 @@ impl ForwardedRequest<'_> {
             }
         }
         state.observer.inject_trace(edit, request);
+        if let Some(rules) = &self.route.request_headers {
+            self.apply_request_rules(rules, config, edit);
+        }
         let begun = connection.begin(request, edit, framing, offered);
         begun.map_err(|not| match not {
             NotBegun::Invalid(violation) => ProxyError::Malformed(violation),

@@ -123,6 +123,9 @@ impl ForwardedRequest<'_> {
         if choice.route_changed {
             self.set_sticky_cookies(choice, edit);
         }
+        if let Some(rules) = &self.route.response_headers {
+            self.apply_response_rules(rules, member, response, edit);
+        }
     }
 
     /// Copies both ways what client and member say behind a 101.

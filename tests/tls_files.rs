@@ -296,7 +296,7 @@ fn a_member_that_anybody_may_pose_as_is_warned_of_when_it_comes() {
     let authority = Authority::new();
     let member = member_by_tls(&authority.vouch("app.internal"));
     let proxy = start_before(member, "verify = false", &authority);
-    let warning = "anybody may pose as it";
+    let warning = "its TLS certificate is not verified";
     let line = proxy.stderr.line_with(warning);
     assert!(line.contains(&format!("https://{member}")), "{line}");
     assert_eq!(proxy.served(1), ["ok"]);

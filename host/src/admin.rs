@@ -47,10 +47,10 @@ use api::{Api, Caller};
 use body::AdminBody;
 use connections::{CROWD, Connection, Connections};
 use endpoint::Endpoint;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{
     self, ConnectionLimit, ConnectionPermit, DescriptorBudget, Liveness, accept,
 };
-use equipoise_proxy::live::Live;
 use equipoise_proxy::manager_bridge::{ManagerBridge, ManagerPolicy, ManagerRequest};
 use equipoise_proxy::snapshot::Snapshot;
 use io::AdminIo;
@@ -75,7 +75,7 @@ const HEADER_SIZE: usize = 16 * 1024;
 
 /// What the admin listener answers.
 pub(crate) struct Admin {
-    live: Live,
+    current: CurrentSnapshot,
     api: Api,
     metrics: Metrics,
     /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
@@ -124,7 +124,7 @@ async fn serve_on<L>(listener: L, admin: Rc<Admin>, closing: impl Future)
 where
     L: downstream::Listener<Address: Into<Peer>, Stream: AsyncRead + AsyncWrite + Unpin + 'static>,
 {
-    let most = most_connections(&admin.live);
+    let most = most_connections(&admin.current);
     // With those that are being closed for others; more wait in the kernel.
     let most_of_all = (CROWD + 1) * most;
     let (limit, connections) = (ConnectionLimit::new(most_of_all), Connections::new(most));
@@ -155,8 +155,8 @@ where
 }
 
 /// How many connections may be open at once for more than a moment.
-fn most_connections(live: &Live) -> usize {
-    let snapshot = live.load();
+fn most_connections(current: &CurrentSnapshot) -> usize {
+    let snapshot = current.load();
     let config = &snapshot.config;
     let share = DescriptorBudget::now(config.workers.get(), config.listeners.len()).admin;
     (share / (CROWD + 1)).clamp(LEAST_CONNECTIONS, CONNECTIONS)
@@ -194,7 +194,7 @@ async fn serve_connection(
 impl Admin {
     /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
     pub(crate) fn new(
-        live: Live,
+        current: CurrentSnapshot,
         control: Handle,
         judges: Judges,
         heartbeats: Rc<Heartbeats>,
@@ -204,9 +204,9 @@ impl Admin {
             .inspect_err(|error| tracing::error!(%error, "the balancer-manager cannot be served"));
         Self {
             manager: manager.ok(),
-            metrics: Metrics::new(live.clone()),
-            api: Api::new(live.clone(), control, judges),
-            live,
+            metrics: Metrics::new(current.clone()),
+            api: Api::new(current.clone(), control, judges),
+            current,
             heartbeats,
             liveness,
         }
@@ -221,7 +221,7 @@ impl Admin {
     ) -> Answer {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         let path = parts.uri.path();
         let heartbeat = snapshot.config.heartbeat.as_ref();
         if heartbeat.is_some_and(|heartbeat| heartbeat.path == path) {
@@ -296,7 +296,7 @@ impl Admin {
     /// Answers a request for the manager that came to a listener for clients.
     async fn welcome(&self, from: SocketAddr, request: Request<AdminBody>) -> Answer {
         let (parts, body) = request.into_parts();
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         let Some(config) = &snapshot.config.manager else {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         };

@@ -33,8 +33,8 @@ use tokio::sync::oneshot;
 
 use command::Order;
 use equipoise_file_watch::{Waker, Watcher};
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{Listeners, Liveness};
-use equipoise_proxy::live::Live;
 use equipoise_wasm::{self as wasm, Book};
 use hands::Hands;
 use parked::ParkedTasks;
@@ -102,7 +102,7 @@ impl Preparation {
     /// The plugins' sandbox cannot be started, or that of `go_on`.
     pub(crate) fn new(
         setting: &Setting,
-        live: Live,
+        current: CurrentSnapshot,
         tls: TlsFiles,
         patience: Duration,
         go_on: &mut dyn FnMut() -> Result<()>,
@@ -116,7 +116,7 @@ impl Preparation {
             standing: Arc::default(),
         };
         let mut hands = Hands {
-            live,
+            current,
             is_file: setting.is_file,
             wanted: setting.wanted.clone(),
             watcher,

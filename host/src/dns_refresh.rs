@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use equipoise_dns::{Resolver, refresh};
-use equipoise_proxy::live::{Live, View};
+use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Asks for the names of the members that the snapshot in force has, for ever.
-pub(crate) async fn supervise(live: Live) {
-    let mut exchanges = live.exchanges();
-    let view = live.view();
+pub(crate) async fn supervise(current: CurrentSnapshot) {
+    let mut changes = current.subscribe();
+    let reader = current.reader();
     let mut names = Names {
         resolver: None,
-        view: RefCell::new(view),
+        reader: RefCell::new(reader),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
     };
     loop {
-        exchanges.borrow_and_update();
+        changes.borrow_and_update();
         names.adjust();
         // What was ended leaves nothing behind.
         while names.tasks.try_join_next().is_some() {}
-        if exchanges.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }
@@ -32,7 +32,7 @@ pub(crate) async fn supervise(live: Live) {
 /// The names that are asked for, each in a task of its own.
 struct Names {
     resolver: Option<Rc<Resolver>>,
-    view: RefCell<View>,
+    reader: RefCell<SnapshotReader>,
     tasks: JoinSet<()>,
     /// By the members' [`Upstream::key`](equipoise_proxy::upstream::Upstream).
     running: BTreeMap<u64, Running>,
@@ -51,7 +51,7 @@ impl Names {
     /// Begins and ends tasks until they are those of the snapshot in force. Those that stay are not disturbed, unless somebody else
     /// is to be asked.
     fn adjust(&mut self) {
-        let snapshot = self.view.borrow_mut().pin();
+        let snapshot = self.reader.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         let settings = &snapshot.config.resolver;
         let resolver = self.resolver.take().filter(|it| it.settings() == settings);

@@ -26,8 +26,8 @@ use crate::control::Handle;
 use crate::dns_refresh;
 use crate::heartbeat::{Heartbeats, datagrams};
 use equipoise_config::Config;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{HandoverSocket, InheritedSockets, Liveness, SocketRole};
-use equipoise_proxy::live::Live;
 use equipoise_proxy::manager_bridge::ManagerRequest;
 
 pub(crate) use judges::Judges;
@@ -100,7 +100,7 @@ impl Health {
     /// # Errors
     /// A thread cannot be started.
     pub(crate) fn start(
-        live: Live,
+        current: CurrentSnapshot,
         control: Handle,
         sockets: Sockets,
         requests: mpsc::Receiver<ManagerRequest>,
@@ -123,8 +123,8 @@ impl Health {
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
         let background = Background {
-            judges: Judges::start(live.clone(), &liveness)?,
-            live,
+            judges: Judges::start(current.clone(), &liveness)?,
+            current,
             control,
             datagrams,
             admin: listener,
@@ -184,7 +184,7 @@ fn run(attend: impl AsyncFnOnce()) {
 
 /// What the thread works with.
 struct Background {
-    live: Live,
+    current: CurrentSnapshot,
     control: Handle,
     judges: Judges,
     datagrams: Option<UdpSocket>,
@@ -197,7 +197,7 @@ impl Background {
     /// Does everything until the sender is dropped.
     async fn attend(self, mut ends: oneshot::Receiver<Infallible>) {
         let Self {
-            live,
+            current,
             control,
             judges,
             datagrams,
@@ -206,11 +206,11 @@ impl Background {
             liveness,
         } = self;
         let mut tasks = JoinSet::new();
-        let names = dns_refresh::supervise(live.clone());
+        let names = dns_refresh::supervise(current.clone());
         tasks.spawn_local(liveness.clone().guarded("resolving names", names));
-        let checks = checks::supervise(live.clone(), judges.clone());
+        let checks = checks::supervise(current.clone(), judges.clone());
         tasks.spawn_local(liveness.clone().guarded("checking members", checks));
-        let heartbeats = Rc::new(Heartbeats::new(live.clone()));
+        let heartbeats = Rc::new(Heartbeats::new(current.clone()));
         match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
             Ok(Some(socket)) => {
                 let listening = datagrams::listen(socket, heartbeats.clone());
@@ -219,7 +219,7 @@ impl Background {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
         }
-        let office = Admin::new(live, control, judges, heartbeats, liveness.clone());
+        let office = Admin::new(current, control, judges, heartbeats, liveness.clone());
         let office = Rc::new(office);
         let receiving = office.clone().receive(requests);
         tasks.spawn_local(liveness.guarded("the manager", receiving));

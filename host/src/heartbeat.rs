@@ -15,14 +15,14 @@ use std::time::Instant;
 use thiserror::Error;
 
 use complaint::Complaint;
-use equipoise_proxy::live::Live;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
 pub(crate) use beat::{Beat, LONGEST, Malformed};
 
 /// Whoever hears heartbeats: decides which count, and tells the members.
 pub(crate) struct Heartbeats {
-    live: Live,
+    current: CurrentSnapshot,
     complaints: RefCell<Complaints>,
 }
 
@@ -50,9 +50,9 @@ pub(crate) enum Rejection {
 
 impl Heartbeats {
     /// Hears for the members of the snapshot in force, as that says.
-    pub(crate) fn new(live: Live) -> Self {
+    pub(crate) fn new(current: CurrentSnapshot) -> Self {
         Self {
-            live,
+            current,
             complaints: RefCell::default(),
         }
     }
@@ -73,7 +73,7 @@ impl Heartbeats {
 
     fn tell(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next heartbeat.
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         if !may_send(from, &snapshot) {
             return Err(Rejection::Foreign);
         }

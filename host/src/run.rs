@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use equipoise_config as config;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{
     HandoverSocket, Listeners, Liveness, WorkerConfig, WorkerLiveness, run_worker,
 };
-use equipoise_proxy::live::Live;
 use equipoise_proxy::observe::access_log::AccessLog;
 use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
@@ -44,7 +44,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     worker_liveness: Vec<WorkerLiveness>,
     liveness: Liveness,
-    live: Live,
+    current: CurrentSnapshot,
     /// Changes what is in force until the last request is served.
     control: Control,
     /// Learns how members are until the last request is served; none once another program does.
@@ -85,13 +85,13 @@ impl Server {
         let listeners = Listeners::new(config.workers, sockets);
         let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
         let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
-        let live = Live::new(Snapshot::new(inputs, span_exporter::start)?);
+        let current = CurrentSnapshot::new(Snapshot::new(inputs, span_exporter::start)?);
         let patience = match (config.start, &old_process) {
             (config::Start::Wait, _) => Duration::MAX,
             (config::Start::AtOnce, Some(_)) => RESTART_COMPILE_TIMEOUT,
             (config::Start::AtOnce, None) => Duration::ZERO,
         };
-        let control = control::Preparation::new(setting, live.clone(), tls, patience, go_on)?;
+        let control = control::Preparation::new(setting, current.clone(), tls, patience, go_on)?;
         let (manager, requests) = admin::bridge();
         let liveness = Liveness::default();
         let worker_liveness: Vec<WorkerLiveness> = (0..config.workers.get())
@@ -103,7 +103,7 @@ impl Server {
             .map(|(number, worker_liveness)| {
                 let worker = WorkerConfig {
                     number,
-                    live: live.clone(),
+                    current: current.clone(),
                     listeners: listeners.clone(),
                     access_log: access_log.clone(),
                     shutdown_timeout: config.shutdown_timeout,
@@ -122,7 +122,7 @@ impl Server {
         }
         listeners.apply(prepared, config.limits.connections);
         let (health, handover_state) = Health::start(
-            live.clone(),
+            current.clone(),
             control.handle().clone(),
             sockets,
             requests,
@@ -135,7 +135,7 @@ impl Server {
             workers,
             worker_liveness,
             liveness,
-            live,
+            current,
             control,
             health: Some(health),
             handover_state,
@@ -228,7 +228,7 @@ impl Server {
         if let Some(health) = self.health.take() {
             health.end();
         }
-        if let Some(traces) = &self.live.load().traces {
+        if let Some(traces) = &self.current.load().traces {
             traces.flush();
         }
     }

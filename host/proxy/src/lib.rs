@@ -3,15 +3,15 @@
 //! - [`downstream`]: listeners, client connections, HTTP as clients speak it.
 //! - [`forward`]: the life of one request.
 //! - [`upstream`]: connections to members, HTTP as members speak it.
-//! - [`snapshot`]: the configuration ready to serve, and how one succeeds another; [`live`] has the one in force.
+//! - [`snapshot`]: the configuration ready to serve, and how one succeeds another; [`current`] has the one in force.
 //! - [`observe`]: access log, metrics, traces, explained decisions, and what health is judged by.
 //!
 //! Nothing here assembles the program, changes its configuration, serves operators or knows how plugins run.
 
+pub mod current;
 pub mod downstream;
 pub mod forward;
 pub mod lazy_timer;
-pub mod live;
 pub mod manager_bridge;
 pub mod observe;
 pub mod path;

@@ -1,12 +1,12 @@
-//! What a request needs of the configuration, taken once and kept to its end.
+//! The configuration ready to serve: immutable, taken once a request and kept to its end.
 //!
-//! A snapshot is never changed; another one succeeds it, in two steps: a [`Draft`] has everything in it that can go wrong, and
-//! comes into force without fail. What counts and remembers is handed from one snapshot to the next by the identity of
-//! balancers (their names) and members (their balancer and where they are).
+//! It is replaced in two steps: all that can fail is done for a [`PendingSnapshot`], whose activation cannot fail. Counters and
+//! state are handed from one snapshot to the next by the identity of balancers (their names) and members (their balancer and
+//! address).
 
 mod aside;
 mod cluster;
-mod recipe;
+mod policies;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use anyhow::{Context as _, Result};
 use crate::observe::explain::Explain;
 use crate::observe::meters::{Meters, RouteMeters};
 use crate::observe::traces::{StartExport, Traces};
-use cluster::ClusterDraft;
+use cluster::PendingCluster;
 use equipoise_balancer::{FaultKind, PluginVersion};
 use equipoise_config::Source;
 use equipoise_config::{Balancer, Config, Limits, Route};
 use equipoise_metrics::clock;
 use equipoise_tls::{self as tls, Contents};
-use recipe::Kitchen;
+use policies::PolicyFactory;
 
 pub use aside::{Aside, OnRefusal};
 pub use cluster::Cluster;
@@ -30,23 +30,23 @@ pub use cluster::Cluster;
 /// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
 pub type Versions = Vec<Option<Arc<dyn PluginVersion>>>;
 
-/// The configuration in force, ready to serve: shared by all workers and never changed, but exchanged as a whole.
+/// The configuration ready to serve: shared by all workers, immutable, and replaced as a whole.
 pub struct Snapshot {
-    /// What was read.
+    /// The configuration.
     pub config: Arc<Config>,
     /// Where `config` comes from.
     pub source: Arc<Source>,
-    /// What the files for TLS had in them when this was made.
+    /// The contents of the files for TLS when this was made.
     tls: Arc<Contents>,
-    /// Those of `config`; the same for as long as they do not change.
+    /// The limits of `config`; shared for as long as they do not change.
     pub limits: Arc<Limits>,
     /// In the order of the configuration.
     pub clusters: Vec<Arc<Cluster>>,
     /// Of its plugins.
     pub versions: Versions,
-    /// What is counted of the process.
+    /// The metrics of the process.
     pub meters: Arc<Meters>,
-    /// What is counted of each route, in the order of the configuration.
+    /// The metrics of each route, in the order of the configuration.
     pub route_meters: Vec<Arc<RouteMeters>>,
     /// The last decisions; none where they are not kept.
     pub explain: Option<Arc<Explain>>,
@@ -54,11 +54,11 @@ pub struct Snapshot {
     pub traces: Option<Arc<Traces>>,
     /// How spans are sent.
     start_export: StartExport,
-    /// Where the time that balancing goes by begins.
+    /// The origin of the balancers' clock.
     started: Instant,
 }
 
-/// What a snapshot is made of.
+/// The inputs of a snapshot.
 #[derive(Clone)]
 pub struct Inputs {
     /// The configuration.
@@ -67,12 +67,12 @@ pub struct Inputs {
     pub source: Arc<Source>,
     /// Of its plugins, in its order.
     pub versions: Versions,
-    /// Of the files that it names for TLS: read once, and used for all that needs them.
+    /// The contents of its files for TLS: read once, and used for listeners and members.
     pub tls: Arc<Contents>,
 }
 
 impl Inputs {
-    /// Those of a configuration of which no plugin is loaded, with what its files for TLS have in them now.
+    /// The inputs of a configuration of which no plugin is loaded, with the current contents of its files for TLS.
     pub fn of(config: Arc<Config>, source: Arc<Source>) -> Self {
         Self {
             versions: vec![None; config.plugins.len()],
@@ -86,21 +86,21 @@ impl Inputs {
 /// Whether a plugin serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginState {
-    /// No version of it could be loaded yet.
+    /// No version has been loaded yet.
     Unloaded,
-    /// It does.
+    /// A version serves.
     Serving,
     /// Its version is out of service for its faults.
     Quarantined,
 }
 
-/// A snapshot that could be in force.
-pub struct Draft {
+/// A snapshot that can be activated.
+pub struct PendingSnapshot {
     config: Arc<Config>,
     source: Arc<Source>,
     tls: Arc<Contents>,
     limits: Arc<Limits>,
-    clusters: Vec<ClusterDraft>,
+    clusters: Vec<PendingCluster>,
     versions: Versions,
     meters: Arc<Meters>,
     route_meters: Vec<Arc<RouteMeters>>,
@@ -111,16 +111,16 @@ pub struct Draft {
 }
 
 impl Snapshot {
-    /// Everything that is asked for, with all counters at zero. Spans are sent as `start_export` says.
+    /// The first snapshot, with all counters at zero. Spans are exported by `start_export`.
     ///
     /// # Errors
-    /// A balancer cannot work with a plugin that it names, or a file for the TLS of members cannot be used.
+    /// A balancer cannot use a plugin that it names, or a file for the TLS of members is invalid.
     pub fn new(inputs: Inputs, start_export: StartExport) -> Result<Self> {
-        let draft = Draft::after(None, inputs, OnRefusal::Refuse, start_export)?;
-        Ok(draft.come_into_force())
+        let pending = PendingSnapshot::after(None, inputs, OnRefusal::Refuse, start_export)?;
+        Ok(pending.activate())
     }
 
-    /// What this one was made of.
+    /// The inputs of this one.
     pub fn inputs(&self) -> Inputs {
         Inputs {
             config: self.config.clone(),
@@ -130,14 +130,13 @@ impl Snapshot {
         }
     }
 
-    /// What may come after this one, made of something else: another configuration, other versions of its plugins, or other contents of
-    /// the files for TLS. Plugins that refuse it may be set aside.
+    /// Prepares the successor of this one: another configuration, other versions of its plugins, or other contents of the files for
+    /// TLS. Plugins that refuse it may be set aside.
     ///
     /// # Errors
-    /// A balancer cannot work with a plugin that it names, or with a file for the TLS of a member whose TLS is new: which,
-    /// and why.
-    pub fn draft(&self, inputs: Inputs, on_refusal: OnRefusal<'_>) -> Result<Draft> {
-        Draft::after(Some(self), inputs, on_refusal, self.start_export)
+    /// A balancer cannot use a plugin that it names, or a file for the TLS of a member whose TLS is new: which, and why.
+    pub fn prepare(&self, inputs: Inputs, on_refusal: OnRefusal<'_>) -> Result<PendingSnapshot> {
+        PendingSnapshot::after(Some(self), inputs, on_refusal, self.start_export)
     }
 
     /// The plugins that are set aside, each for a balancer.
@@ -145,18 +144,18 @@ impl Snapshot {
         self.clusters.iter().flat_map(|cluster| cluster.aside())
     }
 
-    /// The balancer of this name, and its place.
+    /// The balancer of this name, and its position.
     pub fn cluster(&self, name: &str) -> Option<(usize, &Arc<Cluster>)> {
         let mut clusters = self.clusters.iter().enumerate();
         clusters.find(|(_, cluster)| cluster.name() == name)
     }
 
-    /// The time that balancing goes by.
+    /// The balancers' clock: the time since [`started`](Self::started).
     pub fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// When that time began.
+    /// The origin of the balancers' clock.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -176,18 +175,18 @@ impl Snapshot {
         }
     }
 
-    /// The last fault of a plugin on this thread since this was last asked; see [`PluginVersion::take_fault`].
+    /// The last fault of a plugin on this thread since the last call; see [`PluginVersion::take_fault`].
     pub(crate) fn take_fault(&self) -> Option<FaultKind> {
         self.versions.iter().flatten().next()?.take_fault()
     }
 
-    /// What a plugin is called.
+    /// A plugin's name.
     pub(crate) fn plugin_name(&self, plugin: usize) -> &str {
         &self.config.plugins[plugin].name
     }
 }
 
-impl Draft {
+impl PendingSnapshot {
     fn after(
         before: Option<&Snapshot>,
         inputs: Inputs,
@@ -200,19 +199,19 @@ impl Draft {
             versions,
             tls,
         } = inputs;
-        let kitchen = Kitchen {
+        let factory = PolicyFactory {
             config: &config,
             versions: &versions,
             contents: &tls,
             on_refusal,
         };
-        let draft = |balancer: &Balancer| {
+        let pending = |balancer: &Balancer| {
             let name = &balancer.settings.name;
             let cluster = before.and_then(|before| before.cluster(name));
-            let draft = ClusterDraft::new(balancer, &kitchen, cluster.map(|(_, it)| it));
-            draft.with_context(|| format!("balancer {name} cannot use it"))
+            let pending = PendingCluster::new(balancer, &factory, cluster.map(|(_, it)| it));
+            pending.with_context(|| format!("balancer {name} cannot use it"))
         };
-        let clusters = config.balancers.iter().map(draft);
+        let clusters = config.balancers.iter().map(pending);
         let limits = before.map(|before| before.limits.clone());
         let limits = limits.filter(|limits| **limits == config.limits);
         Ok(Self {
@@ -243,14 +242,12 @@ impl Draft {
         })
     }
 
-    /// The snapshot, from now on.
-    pub fn come_into_force(self) -> Snapshot {
+    /// Makes it a snapshot, which takes over the state of the one before. Cannot fail.
+    pub fn activate(self) -> Snapshot {
         let now = self.started.elapsed();
         let clusters = self.clusters.into_iter();
         Snapshot {
-            clusters: clusters
-                .map(|cluster| cluster.come_into_force(now))
-                .collect(),
+            clusters: clusters.map(|cluster| cluster.activate(now)).collect(),
             config: self.config,
             source: self.source,
             tls: self.tls,
@@ -266,7 +263,7 @@ impl Draft {
     }
 }
 
-/// What is counted of each route: on from where it was, for a route of the same hosts, listeners and path.
+/// The metrics of each route: those of the route before with the same hosts, listeners and path, where there is one.
 fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMeters>> {
     let known = before.map(|before| {
         let routes = before.config.routes.iter().zip(&before.route_meters);

@@ -18,7 +18,7 @@ use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
 use crate::control::{Handle, Resource};
 use crate::health::Judges;
-use equipoise_proxy::live::Live;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
 /// How many plugins may be uploaded at once.
@@ -26,7 +26,7 @@ const UPLOADS: usize = 2;
 
 /// What the API answers from.
 pub(super) struct Api {
-    pub(super) live: Live,
+    pub(super) current: CurrentSnapshot,
     pub(super) control: Handle,
     judges: Judges,
     /// Places for uploads, which are large.
@@ -45,9 +45,9 @@ pub(super) struct Caller<'connection> {
 pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
 impl Api {
-    pub(super) fn new(live: Live, control: Handle, judges: Judges) -> Self {
+    pub(super) fn new(current: CurrentSnapshot, control: Handle, judges: Judges) -> Self {
         Self {
-            live,
+            current,
             control,
             judges,
             uploads: Semaphore::new(UPLOADS),
@@ -70,7 +70,7 @@ impl Api {
     ) -> Answer {
         let outcome = match parts.method {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {
-                explain::answer(&self.live.load(), parts)
+                explain::answer(&self.current.load(), parts)
             }
             Method::GET | Method::HEAD => {
                 self.ask_loads(&endpoint).await;
@@ -86,7 +86,7 @@ impl Api {
 
     /// Has it asked anew where the members stand that are to be shown.
     async fn ask_loads(&self, endpoint: &Endpoint<'_>) {
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         let name = match endpoint {
             Endpoint::Balancers => None,
             Endpoint::Balancer(name) | Endpoint::Member(name, _) => Some(name),
@@ -100,7 +100,7 @@ impl Api {
     /// What is at an endpoint.
     pub(super) fn show(&self, endpoint: &Endpoint<'_>) -> Outcome {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
-        let snapshot = &*self.live.load();
+        let snapshot = &*self.current.load();
         let ok = StatusCode::OK;
         let (answer, resource) = match endpoint {
             Endpoint::Balancers => return Ok(json(ok, &Balancers::of(snapshot))),

@@ -20,7 +20,7 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
 use super::answer;
-use equipoise_proxy::live::Live;
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,7 +33,7 @@ pub(super) struct Metrics(Registry);
 
 impl Metrics {
     /// Of what is in force.
-    pub(super) fn new(live: Live) -> Self {
+    pub(super) fn new(current: CurrentSnapshot) -> Self {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix("equipoise");
         for write in [
@@ -43,11 +43,11 @@ impl Metrics {
             plugins::write,
             process::write,
         ] {
-            let live = live.clone();
-            ours.register_collector(Box::new(InForce { live, write }));
+            let current = current.clone();
+            ours.register_collector(Box::new(InForce { current, write }));
         }
         let write = process::write_conventional;
-        registry.register_collector(Box::new(InForce { live, write }));
+        registry.register_collector(Box::new(InForce { current, write }));
         Self(registry)
     }
 
@@ -66,7 +66,7 @@ impl Metrics {
 
 /// Some metrics of the snapshot in force, whichever that is.
 struct InForce {
-    live: Live,
+    current: CurrentSnapshot,
     write: Writer,
 }
 
@@ -79,6 +79,6 @@ impl fmt::Debug for InForce {
 impl Collector for InForce {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         // Taken anew each time, as in `Admin::tell`.
-        (self.write)(&mut encoder, &self.live.view().pin())
+        (self.write)(&mut encoder, &self.current.reader().pin())
     }
 }

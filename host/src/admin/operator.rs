@@ -129,7 +129,7 @@ impl Operator<'_> {
             }
             Endpoint::Plugin(name) => {
                 let terms = about(Resource::Plugin(name.to_string()));
-                place_of(&self.api.live.load(), &name).ok_or_else(|| no_plugin(&name))?;
+                place_of(&self.api.current.load(), &name).ok_or_else(|| no_plugin(&name))?;
                 let Ok(_place) = self.api.uploads.try_acquire() else {
                     return Err(Box::new(refused(&Refusal::Busy)));
                 };
@@ -158,7 +158,7 @@ impl Operator<'_> {
 
     async fn add_balancer(&self, new: NewBalancer, terms: Terms) -> Outcome {
         let NewBalancer { name, settings } = new;
-        if self.api.live.load().cluster(&name).is_some() {
+        if self.api.current.load().cluster(&name).is_some() {
             let detail = format!("there is a balancer {name} already");
             return Err(Box::new(problem(StatusCode::CONFLICT, detail)));
         }
@@ -205,7 +205,7 @@ impl Operator<'_> {
             ..terms
         };
         self.order(adding(name, members), terms).await?;
-        let snapshot = self.api.live.load();
+        let snapshot = self.api.current.load();
         let id = snapshot.cluster(name).and_then(|(_, cluster)| {
             let mut members = cluster.balancer.members().iter();
             Some(members.find(|member| member.settings.name == url)?.id)
@@ -242,7 +242,7 @@ impl Operator<'_> {
     }
 
     fn balancer(&self, name: &str) -> Result<Arc<Snapshot>, Box<Answer>> {
-        let snapshot = self.api.live.load();
+        let snapshot = self.api.current.load();
         match snapshot.cluster(name) {
             Some(_) => Ok(snapshot),
             None => Err(no_balancer(name)),

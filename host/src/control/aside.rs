@@ -9,15 +9,15 @@ use anyhow::Error;
 use super::command::Refusal;
 use super::hands::Hands;
 use super::setting::Unfit;
-use equipoise_proxy::snapshot::{Aside, Draft, OnRefusal, Snapshot};
+use equipoise_proxy::snapshot::{Aside, OnRefusal, PendingSnapshot, Snapshot};
 use equipoise_text::bounded;
 
 impl Hands {
     /// A draft is in force from now on.
-    pub(super) fn come_into_force(&self, draft: Draft) {
-        let before = self.live.load();
-        self.live.put(draft.come_into_force());
-        self.tell_aside(&before, &self.live.load());
+    pub(super) fn activate(&self, draft: PendingSnapshot) {
+        let before = self.current.load();
+        self.current.replace(draft.activate());
+        self.tell_aside(&before, &self.current.load());
     }
 
     /// Tells which plugins were set aside, and which serve again.

@@ -24,8 +24,8 @@ use equipoise_config::Config;
 use equipoise_config::Source;
 use equipoise_config::source::{Changes, Edit, Settings};
 use equipoise_file_watch::{self as file_watch, Change, Content, Hash, Unreadable, Watcher};
+use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::Listeners;
-use equipoise_proxy::live::Live;
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
@@ -44,7 +44,7 @@ pub(super) enum WatchedFile {
 
 /// What the thread has in hand.
 pub(super) struct Hands {
-    pub(super) live: Live,
+    pub(super) current: CurrentSnapshot,
     /// Whether there is a configuration file to watch.
     pub(super) is_file: bool,
     /// What the configuration file says of what cannot change.
@@ -196,7 +196,7 @@ impl Hands {
         if command.is_kept() {
             self.own_state().map_err(Refusal::with_nothing_changed)?;
         }
-        let before = self.live.load();
+        let before = self.current.load();
         aside::check_names(&terms.set_aside, &before)?;
         if let Some((resource, tag)) = &terms.expected
             && resource.etag(&before).is_some_and(|now| now != *tag)
@@ -225,7 +225,7 @@ impl Hands {
             let reason = "the configuration comes from no file";
             return Err(Refusal::Conflict(reason.to_owned()).into());
         }
-        let path = self.live.load().source.path.clone();
+        let path = self.current.load().source.path.clone();
         let content = file_watch::read(&path, wasm::LARGEST);
         if let Ok(content) = &content {
             self.watcher.note_known(&WatchedFile::Config, content.hash);
@@ -244,7 +244,7 @@ impl Hands {
             }
             Ok(()) => {
                 *refused = None;
-                self.live.load().meters.reloads.note_applied();
+                self.current.load().meters.reloads.note_applied();
                 tracing::info!("the configuration is read again and in force");
                 Ok(())
             }
@@ -253,7 +253,7 @@ impl Hands {
                     tracing::error!("{line}");
                 }
                 tracing::error!("the configuration before stays in force");
-                self.live.load().meters.reloads.note_refused();
+                self.current.load().meters.reloads.note_refused();
                 let reason = Arc::new(refusal);
                 *refused = Some(Refused {
                     at: SystemTime::now(),
@@ -265,7 +265,7 @@ impl Hands {
     }
 
     fn take_file(&mut self, content: Result<Content, Unreadable>) -> Result<(), Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         let path = &before.source.path;
         let content = content.map_err(|error| {
             Refusal::Unfit(format!("{}: cannot be read: {error}", path.display()))
@@ -279,7 +279,7 @@ impl Hands {
 
     /// Changes the configuration.
     pub(super) fn edit_all(&mut self, mut edits: Vec<Edit>, terms: &Terms) -> Result<(), Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         for edit in &mut edits {
             if let Edit::Member {
                 balancer,
@@ -294,7 +294,7 @@ impl Hands {
     }
 
     fn take_back(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         let changes = match key {
             None => Changes::default(),
             Some(key) => {
@@ -307,7 +307,7 @@ impl Hands {
 
     /// Puts the file's text with other changes into force, and keeps them.
     fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         let (source, config, _) = before.source.with(changes)?;
         self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
@@ -319,7 +319,7 @@ impl Hands {
         mut config: Config,
         on_refusal: OnRefusal<'_>,
     ) -> Result<(), Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         let wanted = Fixed::of(&config);
         fixed::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
@@ -336,7 +336,7 @@ impl Hands {
             versions,
             tls: contents.clone(),
         };
-        let draft = before.draft(inputs.clone(), on_refusal);
+        let draft = before.prepare(inputs.clone(), on_refusal);
         let draft = draft.map_err(|error| {
             let unfit = unfit(&before, &inputs, on_refusal);
             aside::refusal(&error, unfit, on_refusal)
@@ -359,7 +359,7 @@ impl Hands {
                 Err(refusal) => return Err(refusal.with_nothing_changed().into()),
             }
         }
-        self.come_into_force(draft);
+        self.activate(draft);
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
@@ -372,7 +372,7 @@ impl Hands {
 
     /// Watches the configuration file, those of the plugins and those for TLS.
     pub(super) fn follow(&mut self) {
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         let file = self.is_file.then(|| {
             let known = file_watch::hash(snapshot.source.file().as_bytes());
             (
@@ -397,15 +397,15 @@ impl Hands {
 
     /// Files for TLS have changed: puts what they have now into force. Where they are of no use, what served before goes on.
     fn renew_tls(&mut self) {
-        let before = self.live.load();
+        let before = self.current.load();
         let config = &before.config;
         let (contents, is_whole) = self.tls.take_again(config);
         let inputs = Inputs {
             tls: contents.clone(),
             ..before.inputs()
         };
-        match before.draft(inputs, OnRefusal::Refuse) {
-            Ok(draft) => self.come_into_force(draft),
+        match before.prepare(inputs, OnRefusal::Refuse) {
+            Ok(draft) => self.activate(draft),
             Err(error) => tracing::error!("{error:#}; what served before goes on"),
         }
         if let Some(listeners) = &self.listeners {

@@ -36,7 +36,7 @@ impl Hands {
         members: Vec<NewMember>,
         terms: &Terms,
     ) -> Result<Vec<LeftOut>, Halt> {
-        let before = self.live.load();
+        let before = self.current.load();
         let (_, cluster) = before
             .cluster(balancer)
             .ok_or_else(|| Refusal::Unknown(format!("there is no balancer {balancer}")))?;

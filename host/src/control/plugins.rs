@@ -39,7 +39,7 @@ impl From<anyhow::Error> for Unloaded {
 impl Hands {
     /// Loads the plugins, or has them compiled, and begins to watch files.
     pub(super) fn begin(&mut self) -> Result<()> {
-        let snapshot = self.live.load();
+        let snapshot = self.current.load();
         self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
         self.follow();
         for place in 0..self.shelves.len() {
@@ -183,9 +183,9 @@ impl Hands {
 
     /// Has a version of a plugin serve the balancers that name it.
     fn install(&self, place: usize, loaded: &Loaded) -> Result<()> {
-        let before = self.live.load();
-        let draft = before.draft(with(&before, place, loaded), OnRefusal::Refuse)?;
-        self.come_into_force(draft);
+        let before = self.current.load();
+        let draft = before.prepare(with(&before, place, loaded), OnRefusal::Refuse)?;
+        self.activate(draft);
         Ok(())
     }
 
@@ -235,8 +235,8 @@ impl Hands {
 
     /// Has a version serve, and puts its content into the plugin's file: both, or nothing.
     fn put_in_file(&mut self, place: usize, loaded: Loaded, how: &str) -> Result<(), Refusal> {
-        let before = self.live.load();
-        let draft = before.draft(with(&before, place, &loaded), OnRefusal::Refuse);
+        let before = self.current.load();
+        let draft = before.prepare(with(&before, place, &loaded), OnRefusal::Refuse);
         let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
         let file = &self.shelves[place].plugin.file;
         let replaced = replace(file, &loaded.content.bytes).map_err(|error| {
@@ -246,7 +246,7 @@ impl Hands {
             ))
         })?;
         tell_replaced(file, &replaced);
-        self.come_into_force(draft);
+        self.activate(draft);
         self.shelve(place, loaded, how);
         Ok(())
     }
@@ -261,7 +261,7 @@ impl Hands {
         match &mut self.compilations {
             Some(compilations) => Ok(compilations),
             none => {
-                let sandbox = sandbox(&self.live.load().config.compiler)?;
+                let sandbox = sandbox(&self.current.load().config.compiler)?;
                 let waker = self.watcher.waker();
                 let on_end = Arc::new(move || waker.wake());
                 Ok(none.insert(Compilations::new(sandbox, on_end)))

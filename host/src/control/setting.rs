@@ -172,7 +172,7 @@ pub(super) fn unfit(before: &Snapshot, inputs: &Inputs, on_refusal: OnRefusal<'_
         .filter_map(|(place, (plugin, version))| {
             let mut alone = nothing.clone();
             alone.versions[place] = Some(version.clone()?);
-            let draft = before.draft(alone, on_refusal);
+            let draft = before.prepare(alone, on_refusal);
             Some(Unfit {
                 plugin: plugin.name.clone(),
                 words: cannot_serve(plugin, &draft.err()?),

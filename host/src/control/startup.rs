@@ -33,7 +33,7 @@ impl Hands {
     /// # Errors
     /// It is another program's, or cannot be locked.
     pub(super) fn own_state(&mut self) -> Result<(), Refusal> {
-        let config = self.live.load().config.clone();
+        let config = self.current.load().config.clone();
         let Some(file) = persist(&config) else {
             return Ok(());
         };
@@ -47,7 +47,7 @@ impl Hands {
 
     /// Puts into force what a state file has in it now; sets it aside where it is of no use.
     pub(super) fn catch_up(&mut self, file: &Path) {
-        let before = self.live.load();
+        let before = self.current.load();
         let changes = match persistence::read(file) {
             Ok(changes) => changes,
             Err(persistence::Unkept::Unreadable(_)) => return,

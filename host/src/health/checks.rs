@@ -12,26 +12,26 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::judges::Judges;
 use crate::probe::{Finding, Target, permits, watch};
 use equipoise_config::Check;
-use equipoise_proxy::live::{Live, View};
+use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 use equipoise_proxy::upstream::Upstream;
 
 /// Checks every member that is to be checked, as the snapshot in force has it, for ever.
-pub(super) async fn supervise(live: Live, judges: Judges) {
-    let mut exchanges = live.exchanges();
+pub(super) async fn supervise(current: CurrentSnapshot, judges: Judges) {
+    let mut changes = current.subscribe();
     let mut checks = Checks {
-        view: Rc::new(RefCell::new(live.view())),
+        reader: Rc::new(RefCell::new(current.reader())),
         judges,
         permits: permits(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
     };
     loop {
-        exchanges.borrow_and_update();
+        changes.borrow_and_update();
         checks.adjust();
         // What was ended leaves nothing behind.
         while checks.tasks.try_join_next().is_some() {}
-        if exchanges.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }
@@ -39,7 +39,7 @@ pub(super) async fn supervise(live: Live, judges: Judges) {
 
 /// The checks that are made, each in a task of its own.
 struct Checks {
-    view: Rc<RefCell<View>>,
+    reader: Rc<RefCell<SnapshotReader>>,
     judges: Judges,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
@@ -65,7 +65,7 @@ impl Drop for Running {
 impl Checks {
     /// Begins and ends checks until they are those of the snapshot in force. Those that stay are not disturbed.
     fn adjust(&mut self) {
-        let snapshot = self.view.borrow_mut().pin();
+        let snapshot = self.reader.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         for cluster in &snapshot.clusters {
             let limits = snapshot.limits.message_limits();
@@ -110,11 +110,11 @@ impl Checks {
             limits,
             self.permits.clone(),
         )?;
-        let (view, judges) = (self.view.clone(), self.judges.clone());
+        let (reader, judges) = (self.reader.clone(), self.judges.clone());
         let started = snapshot.started();
         let balancer = cluster.name().to_owned();
         let note = move |finding| {
-            let snapshot = view.borrow_mut().pin();
+            let snapshot = reader.borrow_mut().pin();
             if let Some((_, cluster)) = snapshot.cluster(&balancer) {
                 note(&snapshot, cluster, &judges, finding);
             }

@@ -16,9 +16,9 @@ use equipoise_sdk::health::{CheckResult, State, Transition};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use equipoise_proxy::downstream::Liveness;
 use equipoise_proxy::forward::PolicyEnv;
-use equipoise_proxy::live::{Live, View};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
 /// How often exchanges are taken to the judges.
@@ -68,7 +68,7 @@ impl Judges {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(super) fn start(live: Live, liveness: &Liveness) -> Result<Self> {
+    pub(super) fn start(current: CurrentSnapshot, liveness: &Liveness) -> Result<Self> {
         let (queue, work) = sync_channel(MOST_WAITING);
         let left_out = Arc::new(AtomicU64::new(0));
         let judges = Self {
@@ -80,7 +80,7 @@ impl Judges {
             .name("judges".to_owned())
             .spawn(move || {
                 let _guard = guard;
-                run(live.view(), &work, &left_out);
+                run(current.reader(), &work, &left_out);
             })
             .context("starting the thread that asks judges")?;
         Ok(judges)
@@ -116,13 +116,13 @@ impl Judges {
 }
 
 /// The life of the thread.
-fn run(mut view: View, work: &Receiver<Work>, left_out: &AtomicU64) {
+fn run(mut reader: SnapshotReader, work: &Receiver<Work>, left_out: &AtomicU64) {
     let mut next_round = Instant::now() + ROUND;
     let mut round = 0_u32;
     loop {
         let wait = next_round.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            let snapshot = view.pin();
+            let snapshot = reader.pin();
             for cluster in &snapshot.clusters {
                 evaluate_requests(&snapshot, cluster, round.is_multiple_of(IDLE_ROUNDS));
             }
@@ -132,7 +132,7 @@ fn run(mut view: View, work: &Receiver<Work>, left_out: &AtomicU64) {
             continue;
         }
         match work.recv_timeout(wait) {
-            Ok(Work::Check { balancer, probe }) => evaluate_check(&view.pin(), &balancer, probe),
+            Ok(Work::Check { balancer, probe }) => evaluate_check(&reader.pin(), &balancer, probe),
             Ok(Work::Loads { clusters, done }) => {
                 for cluster in clusters {
                     cluster.loads.ask(&cluster.balancer);
@@ -162,8 +162,8 @@ fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
     let place = cluster.member(probe.member).map(|(place, _)| place);
     let upstream = place.and_then(|place| cluster.upstreams.get(place));
     if upstream.is_some_and(|upstream| upstream.config.check.is_some()) {
-        conclude(snapshot, cluster, |judgement, host| {
-            judgement.on_checks(&[probe], host)
+        conclude(snapshot, cluster, |health_evaluator, host| {
+            health_evaluator.on_checks(&[probe], host)
         });
     }
 }
@@ -179,8 +179,8 @@ fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool
             break;
         }
         even_none = false;
-        conclude(snapshot, cluster, |judgement, host| {
-            judgement.on_requests(&batch, host)
+        conclude(snapshot, cluster, |health_evaluator, host| {
+            health_evaluator.on_requests(&batch, host)
         });
     }
     let left_out = exchanges.take_left_out();
@@ -200,8 +200,11 @@ fn conclude(
 ) {
     let (env, begun) = (PolicyEnv::at(snapshot.now()), Instant::now());
     let transitions = {
-        let judgement = cluster.judgement.lock();
-        ask(&mut judgement.unwrap_or_else(PoisonError::into_inner), &env)
+        let health_evaluator = cluster.health_evaluator.lock();
+        ask(
+            &mut health_evaluator.unwrap_or_else(PoisonError::into_inner),
+            &env,
+        )
     };
     for transition in transitions {
         let is_healthy = transition.state == State::Healthy;

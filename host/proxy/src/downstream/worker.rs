@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::current::{CurrentSnapshot, SnapshotReader, SnapshotRef};
 use crate::downstream::client::Client;
 use crate::downstream::connection_limit::ConnectionPermit;
 use crate::downstream::drain::ConnectionGuard;
@@ -23,7 +24,6 @@ use crate::downstream::liveness::Liveness;
 use crate::downstream::worker_listeners::WorkerListeners;
 use crate::downstream::worker_liveness::WorkerLiveness;
 use crate::downstream::{http1, http2};
-use crate::live::{Live, Pinned, View};
 use crate::manager_bridge::ManagerBridge;
 use crate::observe::access_log::AccessLog;
 use crate::observe::meters::{Desk, Limit};
@@ -38,7 +38,7 @@ pub struct WorkerConfig {
     /// The worker's number, from 0.
     pub number: usize,
     /// The snapshots in force.
-    pub live: Live,
+    pub current: CurrentSnapshot,
     /// Where clients connect to.
     pub listeners: Listeners,
     /// Where requests are logged.
@@ -57,7 +57,7 @@ pub struct WorkerConfig {
 pub struct Worker {
     /// From 0.
     pub(crate) number: usize,
-    snapshot: RefCell<View>,
+    snapshot: RefCell<SnapshotReader>,
     pub(crate) access_log: Option<AccessLog>,
     /// Where requests for the manager go.
     pub(crate) manager: ManagerBridge,
@@ -121,15 +121,15 @@ impl Worker {
     /// Of this number, without connections yet.
     fn new(
         number: usize,
-        live: &Live,
+        current: &CurrentSnapshot,
         access_log: Option<AccessLog>,
         manager: ManagerBridge,
     ) -> Self {
-        let mut view = live.view();
-        let meters = Desk::new(view.pin().meters.clone(), number);
+        let mut reader = current.reader();
+        let meters = Desk::new(reader.pin().meters.clone(), number);
         Self {
             number,
-            snapshot: RefCell::new(view),
+            snapshot: RefCell::new(reader),
             access_log,
             manager,
             meters,
@@ -138,7 +138,7 @@ impl Worker {
     }
 
     /// The snapshot in force, for a request to keep to its end.
-    pub(crate) fn snapshot(&self) -> Rc<Pinned> {
+    pub(crate) fn snapshot(&self) -> Rc<SnapshotRef> {
         self.snapshot.borrow_mut().pin()
     }
 
@@ -196,7 +196,7 @@ pub fn run(config: WorkerConfig) {
 async fn serve(config: WorkerConfig) {
     let WorkerConfig {
         number,
-        live,
+        current,
         listeners,
         access_log,
         shutdown_timeout,
@@ -204,7 +204,7 @@ async fn serve(config: WorkerConfig) {
         liveness: _,
         manager,
     } = config;
-    let worker = Rc::new(Worker::new(number, &live, access_log, manager));
+    let worker = Rc::new(Worker::new(number, &current, access_log, manager));
     let mut background = JoinSet::new();
     background.spawn_local(worker.clone().expire_idle_connections());
     background.spawn_local(async move { worker_liveness.tick().await });
@@ -307,17 +307,17 @@ mod tests {
                 Source::from_file(Path::new("test.toml"), &text(limits)).unwrap();
             Inputs::of(Arc::new(config), Arc::new(source))
         };
-        let live = Live::new(Snapshot::new(setting(""), |_| Ok(())).unwrap());
+        let current = CurrentSnapshot::new(Snapshot::new(setting(""), |_| Ok(())).unwrap());
         let (manager, _requests) = ManagerBridge::new(ManagerPolicy {
             refuse: |_, _, _| None,
             unavailable: |_| Response::default(),
         });
-        let worker = Worker::new(0, &live, None, manager);
+        let worker = Worker::new(0, &current, None, manager);
         let before = worker.limits();
         assert!(Arc::ptr_eq(&before, &worker.limits()));
         let changed = setting("header-size = \"16KiB\"");
-        let draft = live.load().draft(changed, OnRefusal::Refuse);
-        live.put(draft.unwrap().come_into_force());
+        let draft = current.load().prepare(changed, OnRefusal::Refuse);
+        current.replace(draft.unwrap().activate());
         assert_eq!(worker.limits().header_size, 16 * 1024);
         assert_eq!(
             before.header_size,

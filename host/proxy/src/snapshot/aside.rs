@@ -1,6 +1,6 @@
-//! Plugins that refuse what a configuration wants of them.
+//! Plugins that are set aside because they refuse a configuration.
 
-/// What becomes of a configuration that a plugin refuses.
+/// What happens to a configuration that a plugin refuses.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum OnRefusal<'terms> {
     /// It is refused.
@@ -23,9 +23,9 @@ impl OnRefusal<'_> {
 /// A plugin that is set aside for a balancer, whose fallback decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Aside<'snapshot> {
-    /// Where.
+    /// The balancer.
     pub balancer: &'snapshot str,
-    /// Which.
+    /// The plugin.
     pub plugin: &'snapshot str,
     /// What it refused, and why.
     pub reason: &'snapshot str,

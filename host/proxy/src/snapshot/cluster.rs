@@ -1,4 +1,4 @@
-//! A balancer with all that is needed to reach its members, and how it succeeds the one before.
+//! A cluster: a balancer with its members' endpoints, and how it takes over the state of its predecessor.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use equipoise_balancer::{
 use equipoise_sdk::{MemberConfig, SessionReader};
 
 use super::aside::{Aside, OnRefusal};
-use super::recipe::{Kitchen, Recipes};
+use super::policies::{PolicyFactory, PolicySpecs};
 use crate::forward::RetryBudget;
 use crate::observe::meters::BalancerMeters;
 use crate::observe::{Chronicle, Exchanges, Loads};
@@ -19,58 +19,58 @@ use crate::upstream::Upstream;
 use equipoise_config::{self as config, Trust};
 use equipoise_tls::{Connector, Contents};
 
-/// A balancer with all that is needed to reach its members.
+/// A balancer with its members' endpoints.
 pub struct Cluster {
-    /// Who decides.
+    /// Chooses members.
     pub balancer: Balancer,
     /// Its settings.
     pub config: Arc<config::Balancer>,
-    /// How to reach each member, in configuration order, as [`Balancer::members`].
+    /// The endpoint of each member, in configuration order, as [`Balancer::members`].
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Who says which members are healthy; asked by a thread of its own.
-    pub judgement: Arc<Mutex<HealthEvaluator>>,
-    /// Where requests that end are noted for the judge; none where it does not care.
+    /// Evaluates the members' health, on a thread of its own.
+    pub health_evaluator: Arc<Mutex<HealthEvaluator>>,
+    /// The outcomes of requests for the health evaluator; none where it does not use them.
     pub exchanges: Option<Arc<Exchanges>>,
-    /// What happened to the members' health.
+    /// The history of the members' health.
     pub chronicle: Arc<Chronicle>,
-    /// What is counted of it.
+    /// Its metrics.
     pub meters: Arc<BalancerMeters>,
-    /// The retries that it may make.
+    /// Limits its retries.
     pub retry_budget: Arc<RetryBudget>,
-    /// Where the members stand in the method's schedule.
+    /// The members' `lbstatus`.
     pub loads: Arc<Loads>,
-    recipes: Recipes,
-    /// The id of the next member that is new; ids are never given to another.
+    specs: PolicySpecs,
+    /// The id of the next new member; ids are never reused.
     next_id: u32,
 }
 
-/// A cluster that could be in force.
-pub(super) enum ClusterDraft {
-    /// Everything is as before.
+/// A cluster that can be activated.
+pub(super) enum PendingCluster {
+    /// Nothing has changed.
     Same(Arc<Cluster>),
     Changed(Box<Changed>),
 }
 
-/// What is made anew.
+/// A cluster that has changed, or is new.
 pub(super) struct Changed {
     config: config::Balancer,
-    members: Vec<Identity>,
-    /// How each member is spoken to by TLS.
+    members: Vec<MemberKey>,
+    /// The TLS of each member.
     connectors: Vec<Option<Connector>>,
     next_id: u32,
-    recipes: Recipes,
-    policies: Policies,
-    judgement: Arc<Mutex<HealthEvaluator>>,
+    specs: PolicySpecs,
+    policies: PendingPolicies,
+    health_evaluator: Arc<Mutex<HealthEvaluator>>,
 }
 
-/// The policies of a draft.
-enum Policies {
-    /// Of a balancer that was not there before.
+/// The policies of a pending cluster.
+enum PendingPolicies {
+    /// Of a new balancer.
     First {
         methods: Vec<SelectorWithFallback>,
         session: Option<Box<dyn SessionReader>>,
     },
-    /// Of one that was; `None` stands for what it had.
+    /// Of a balancer that existed before; `None` keeps a policy as it is.
     After {
         before: Arc<Cluster>,
         methods: Option<Vec<SelectorWithFallback>>,
@@ -78,11 +78,11 @@ enum Policies {
     },
 }
 
-/// Who a member is: one that is there already, or a new one.
-struct Identity {
+/// A member's identity: an existing member, or a new one.
+struct MemberKey {
     id: u32,
-    /// Its place among the members before.
-    place: Option<usize>,
+    /// Its position among the members before.
+    previous: Option<usize>,
 }
 
 impl Cluster {
@@ -91,15 +91,15 @@ impl Cluster {
         &self.config.settings.name
     }
 
-    /// The members as plugins are told of them.
+    /// The members as plugins see them.
     #[cfg(test)]
     pub(super) fn peers(&self) -> &[MemberConfig] {
-        self.recipes.judge.members()
+        self.specs.judge.members()
     }
 
     /// The plugins that are set aside for this balancer.
     pub fn aside(&self) -> impl Iterator<Item = Aside<'_>> {
-        let aside = self.recipes.aside();
+        let aside = self.specs.aside();
         aside.map(|(plugin, reason)| Aside {
             balancer: self.name(),
             plugin,
@@ -107,64 +107,64 @@ impl Cluster {
         })
     }
 
-    /// The member with this id, and its place.
+    /// The member with this id, and its position.
     pub fn member(&self, id: u32) -> Option<(usize, &Arc<Member>)> {
-        let place = self.balancer.position(id)?;
-        Some((place, self.balancer.members().get(place)?))
+        let position = self.balancer.position(id)?;
+        Some((position, self.balancer.members().get(position)?))
     }
 }
 
-impl ClusterDraft {
-    /// The balancer as this configuration has it, where it was `before` until now.
+impl PendingCluster {
+    /// The successor of `before` under this configuration.
     ///
     /// # Errors
-    /// Why a plugin cannot serve it, or a member not be reached by TLS.
+    /// Why a plugin cannot serve it, or the TLS of a member is invalid.
     pub(super) fn new(
         config: &config::Balancer,
-        kitchen: &Kitchen<'_>,
+        factory: &PolicyFactory<'_>,
         before: Option<&Arc<Cluster>>,
     ) -> Result<Self> {
-        let (members, next_id) = identify(config, before);
+        let (members, next_id) = assign_keys(config, before);
         let peers: Vec<_> = members.iter().zip(&config.members).map(peer).collect();
-        let mut recipes = kitchen.recipes(config, &peers);
-        let connectors = connectors(config, &members, kitchen.contents, before)?;
+        let mut specs = factory.specs(config, &peers);
+        let connectors = connectors(config, &members, factory.contents, before)?;
         if let Some(before) = before
             && *before.config == *config
-            && before.recipes == recipes
+            && before.specs == specs
             && before.upstreams.iter().map(|it| &it.tls).eq(&connectors)
         {
             return Ok(Self::Same(before.clone()));
         }
-        let known = before.map(|before| &before.recipes);
+        let known = before.map(|before| &before.specs);
         let judge = known.map(|known| &known.judge);
-        let judgement = match before.filter(|_| judge == Some(&recipes.judge)) {
+        let health_evaluator = match before.filter(|_| judge == Some(&specs.judge)) {
             Some(before) => {
-                recipes.judge.clone_from(&before.recipes.judge);
-                before.judgement.clone()
+                specs.judge.clone_from(&before.specs.judge);
+                before.health_evaluator.clone()
             }
             None => {
-                let made = recipes.judge.make(judge, kitchen.on_refusal)?;
+                let made = specs.judge.build(judge, factory.on_refusal)?;
                 Arc::new(Mutex::new(made))
             }
         };
         Ok(Self::Changed(Box::new(Changed {
-            policies: Policies::new(&mut recipes, before, kitchen.on_refusal)?,
+            policies: PendingPolicies::new(&mut specs, before, factory.on_refusal)?,
             config: config.clone(),
             members,
             connectors,
             next_id,
-            recipes,
-            judgement,
+            specs,
+            health_evaluator,
         })))
     }
 
-    /// The cluster, from `now` on.
-    pub(super) fn come_into_force(self, now: Duration) -> Arc<Cluster> {
+    /// Makes it the cluster in use, from `now` on.
+    pub(super) fn activate(self, now: Duration) -> Arc<Cluster> {
         match self {
             Self::Same(cluster) => cluster,
             Self::Changed(changed) => {
                 let before = changed.policies.before().cloned();
-                let cluster = changed.come_into_force(now);
+                let cluster = changed.activate(now);
                 if let Some(before) = before {
                     cluster.clear_stale_health(&before, now);
                 }
@@ -174,33 +174,33 @@ impl ClusterDraft {
     }
 }
 
-impl Policies {
-    /// Those of a balancer with these recipes, of which those that are as before are made of nothing.
+impl PendingPolicies {
+    /// Builds the policies of these specs, but for those whose specs have not changed.
     fn new(
-        recipes: &mut Recipes,
+        specs: &mut PolicySpecs,
         before: Option<&Arc<Cluster>>,
         on_refusal: OnRefusal<'_>,
     ) -> Result<Self> {
         let Some(before) = before else {
             return Ok(Self::First {
-                methods: recipes.methods.make(None, on_refusal)?,
-                session: recipes.make_session(None, on_refusal)?,
+                methods: specs.methods.build(None, on_refusal)?,
+                session: specs.build_session(None, on_refusal)?,
             });
         };
-        let known = &before.recipes;
-        let methods = match known.methods == recipes.methods {
+        let known = &before.specs;
+        let methods = match known.methods == specs.methods {
             true => {
-                recipes.methods.clone_from(&known.methods);
+                specs.methods.clone_from(&known.methods);
                 None
             }
-            false => Some(recipes.methods.make(Some(&known.methods), on_refusal)?),
+            false => Some(specs.methods.build(Some(&known.methods), on_refusal)?),
         };
-        let session = match known.session == recipes.session {
+        let session = match known.session == specs.session {
             true => {
-                recipes.session.clone_from(&known.session);
+                specs.session.clone_from(&known.session);
                 None
             }
-            false => Some(recipes.make_session(known.session.as_ref(), on_refusal)?),
+            false => Some(specs.build_session(known.session.as_ref(), on_refusal)?),
         };
         Ok(Self::After {
             before: before.clone(),
@@ -218,7 +218,7 @@ impl Policies {
 }
 
 impl Changed {
-    fn come_into_force(self, now: Duration) -> Cluster {
+    fn activate(self, now: Duration) -> Cluster {
         let before = self.policies.before();
         let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
         let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
@@ -226,14 +226,14 @@ impl Changed {
         let (upstreams, members) = (self.upstreams(), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.health_plugin.is_some();
-        self.inherit_judgement();
+        self.inherit_health();
         let (balancer, exchanges, chronicle) = match self.policies {
-            Policies::First { methods, session } => {
+            PendingPolicies::First { methods, session } => {
                 let chronicle = Arc::new(Chronicle::new(&settings.name));
                 let balancer = Balancer::new(settings, members, session, methods);
                 (balancer.with_observer(chronicle.clone()), None, chronicle)
             }
-            Policies::After {
+            PendingPolicies::After {
                 before,
                 methods,
                 session,
@@ -241,17 +241,17 @@ impl Changed {
                 before.chronicle.retain(&members);
                 let mut balancer = before.balancer.with_members(settings, members, now);
                 if let Some(session) = session {
-                    let recipes = self
-                        .recipes
+                    let specs = self
+                        .specs
                         .session
                         .as_ref()
-                        .zip(before.recipes.session.as_ref());
-                    let goes_on = recipes.is_some_and(|(now, before)| now.goes_on_from(before));
-                    balancer = balancer.with_session(session, goes_on);
+                        .zip(before.specs.session.as_ref());
+                    let inherits = specs.is_some_and(|(now, before)| now.can_inherit(before));
+                    balancer = balancer.with_session(session, inherits);
                 }
                 if let Some(methods) = methods {
-                    let goes_on = self.recipes.methods.goes_on_from(&before.recipes.methods);
-                    balancer = balancer.with_selectors(methods, goes_on);
+                    let inherits = self.specs.methods.can_inherit(&before.specs.methods);
+                    balancer = balancer.with_selectors(methods, inherits);
                 }
                 (balancer, before.exchanges.clone(), before.chronicle.clone())
             }
@@ -260,40 +260,42 @@ impl Changed {
             balancer,
             config: Arc::new(self.config),
             upstreams,
-            judgement: self.judgement,
+            health_evaluator: self.health_evaluator,
             exchanges: cares.then(|| exchanges.unwrap_or_default()),
             chronicle,
             meters,
             retry_budget,
             loads,
-            recipes: self.recipes,
+            specs: self.specs,
             next_id: self.next_id,
         }
     }
 
-    /// A judgement that is made anew goes on where the one before is, as far as that is of use.
-    fn inherit_judgement(&self) {
+    /// A new health evaluator takes over the state of the one before, as far as it can.
+    fn inherit_health(&self) {
         let Some(before) = self.policies.before() else {
             return;
         };
-        let (now, known) = (&self.recipes.judge, &before.recipes.judge);
-        if Arc::ptr_eq(&self.judgement, &before.judgement) || !now.rule_goes_on_from(known) {
+        let (now, known) = (&self.specs.judge, &before.specs.judge);
+        if Arc::ptr_eq(&self.health_evaluator, &before.health_evaluator)
+            || !now.can_inherit_rule(known)
+        {
             return;
         }
-        let judgement = self.judgement.lock();
-        let mut judgement = judgement.unwrap_or_else(PoisonError::into_inner);
-        let before = before.judgement.lock();
+        let health_evaluator = self.health_evaluator.lock();
+        let mut health_evaluator = health_evaluator.unwrap_or_else(PoisonError::into_inner);
+        let before = before.health_evaluator.lock();
         let mut before = before.unwrap_or_else(PoisonError::into_inner);
-        judgement.inherit(&mut before, now.plugin_goes_on_from(known));
+        health_evaluator.inherit(&mut before, now.can_inherit_plugin(known));
     }
 
-    /// How to reach the members.
+    /// The members' endpoints.
     fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let members = self.members.iter().zip(&self.config.members);
         let members = members.zip(&self.connectors);
-        let upstream = |((identity, config), tls): ((_, &config::Member), &Option<_>)| {
-            let before = self.upstream_before(identity);
-            warn_of_anybody(config, before.map(|before| &before.config));
+        let upstream = |((key, config), tls): ((_, &config::Member), &Option<_>)| {
+            let before = self.upstream_before(key);
+            warn_insecure(config, before.map(|before| &before.config));
             match before {
                 Some(before) if before.config == *config && before.tls == *tls => before.clone(),
                 before => Arc::new(Upstream::new(
@@ -306,14 +308,14 @@ impl Changed {
         members.map(upstream).collect()
     }
 
-    /// The members with what they count.
+    /// The members, with their counters.
     fn members(&self, now: Duration) -> Vec<Member> {
         let members = self.members.iter().zip(&self.config.members);
-        let member = |(identity, config): (&Identity, &config::Member)| {
-            let before = self.member_before(identity);
-            let kept = before.zip(self.upstream_before(identity));
+        let member = |(key, config): (&MemberKey, &config::Member)| {
+            let before = self.member_before(key);
+            let kept = before.zip(self.upstream_before(key));
             Member {
-                id: identity.id,
+                id: key.id,
                 settings: MemberSettings {
                     drain_until: drain_until(config, kept.map(|(it, at)| (&**it, &at.config)), now),
                     passes: config.check.as_ref().map_or(1, |check| check.passes),
@@ -325,73 +327,71 @@ impl Changed {
         members.map(member).collect()
     }
 
-    fn member_before(&self, identity: &Identity) -> Option<&Arc<Member>> {
+    fn member_before(&self, key: &MemberKey) -> Option<&Arc<Member>> {
         let before = self.policies.before()?;
-        before.balancer.members().get(identity.place?)
+        before.balancer.members().get(key.previous?)
     }
 
-    fn upstream_before(&self, identity: &Identity) -> Option<&Arc<Upstream>> {
-        self.policies.before()?.upstreams.get(identity.place?)
+    fn upstream_before(&self, key: &MemberKey) -> Option<&Arc<Upstream>> {
+        self.policies.before()?.upstreams.get(key.previous?)
     }
 }
 
 impl Cluster {
-    /// Lets go of what was said of members by somebody who will say no more: their checks are no longer made, or requests no
-    /// longer judged, or by other rules.
+    /// Clears health verdicts whose source is no longer configured: checks or passive checks that have ended, or other rules.
     fn clear_stale_health(&self, before: &Self, now: Duration) {
-        let is_other_rule = !self.recipes.judge.rule_goes_on_from(&before.recipes.judge);
+        let is_other_rule = !self.specs.judge.can_inherit_rule(&before.specs.judge);
         for (member, upstream) in self.balancer.members().iter().zip(&self.upstreams) {
             let is_unjudged = upstream.config.check.is_none() && self.exchanges.is_none();
             if member.counters.is_unhealthy() && (is_other_rule || is_unjudged) {
-                let judgement = self.judgement.lock();
-                judgement
+                let health_evaluator = self.health_evaluator.lock();
+                health_evaluator
                     .unwrap_or_else(PoisonError::into_inner)
                     .clear(member.id);
-                let reason = "how it is judged has been configured anew";
+                let reason = "its health configuration has changed";
                 self.balancer.set_health(member.id, true, reason, now);
             }
         }
     }
 }
 
-/// Who the members of a configuration are, and the next id.
-fn identify(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec<Identity>, u32) {
+/// The identities of a configuration's members, and the next id.
+fn assign_keys(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec<MemberKey>, u32) {
     let mut next_id = before.map_or(0, |before| before.next_id);
     let mut known = HashMap::new();
     if let Some(before) = before {
         let members = before.balancer.members().iter().zip(&before.upstreams);
-        for (place, (member, upstream)) in members.enumerate() {
-            let (id, place) = (member.id, Some(place));
-            known.insert(upstream.config.location(), Identity { id, place });
+        for (position, (member, upstream)) in members.enumerate() {
+            let (id, previous) = (member.id, Some(position));
+            known.insert(upstream.config.location(), MemberKey { id, previous });
         }
     }
     let mut members = Vec::with_capacity(config.members.len());
     for member in &config.members {
-        let identity = known.remove(&member.location());
-        members.push(identity.unwrap_or_else(|| {
+        let key = known.remove(&member.location());
+        members.push(key.unwrap_or_else(|| {
             let id = next_id;
             next_id = next_id.saturating_add(1);
-            Identity { id, place: None }
+            MemberKey { id, previous: None }
         }));
     }
     (members, next_id)
 }
 
-/// How the members are spoken to by TLS. Those whose files are of no use now, but were, are spoken to as before: files change one
-/// after the other.
+/// The members' TLS. A member whose files are invalid now, but were valid, keeps its TLS: files change one after the other.
 fn connectors(
     config: &config::Balancer,
-    members: &[Identity],
+    members: &[MemberKey],
     contents: &Contents,
     before: Option<&Arc<Cluster>>,
 ) -> Result<Vec<Option<Connector>>> {
-    let connector = |(identity, member): (&Identity, &config::Member)| {
-        let before = before.zip(identity.place);
-        let before = before.and_then(|(before, place)| before.upstreams.get(place));
+    let connector = |(key, member): (&MemberKey, &config::Member)| {
+        let before = before.zip(key.previous);
+        let before = before.and_then(|(before, position)| before.upstreams.get(position));
         let known = before.and_then(|before| before.tls.as_ref());
-        let goes_on = before.is_some_and(|before| before.config.tls == member.tls);
+        let inherits = before.is_some_and(|before| before.config.tls == member.tls);
         match Connector::new(member, contents, known) {
-            Err(_) if goes_on && known.is_some() => Ok(known.cloned()),
+            Err(_) if inherits && known.is_some() => Ok(known.cloned()),
             made => made.with_context(|| format!("TLS of {}", member.settings.name)),
         }
     };
@@ -399,21 +399,21 @@ fn connectors(
     members.map(connector).collect()
 }
 
-/// Warns of a member that anybody may pose as, unless it was so before.
-fn warn_of_anybody(member: &config::Member, before: Option<&config::Member>) {
-    let is_anybody = |member: &config::Member| {
+/// Warns of a member whose certificate is not verified, unless it was so before.
+fn warn_insecure(member: &config::Member, before: Option<&config::Member>) {
+    let is_insecure = |member: &config::Member| {
         let tls = member.tls.as_ref();
         tls.is_some_and(|tls| tls.trust == Trust::Insecure)
     };
-    if is_anybody(member) && !before.is_some_and(is_anybody) {
+    if is_insecure(member) && !before.is_some_and(is_insecure) {
         let url = &member.settings.name;
         tracing::warn!(
-            "member {url}: anybody may pose as it, since its tls has verify = false: name its `ca`, or `pin` its certificate"
+            "member {url}: its TLS certificate is not verified (verify = false): name its `ca`, or `pin` its certificate"
         );
     }
 }
 
-/// Until when a member keeps its sessions while it drains: from the moment on that it was told to.
+/// When a draining member loses its sessions: `drain-timeout` after the drain began.
 fn drain_until(
     config: &config::Member,
     before: Option<(&Member, &config::Member)>,
@@ -421,20 +421,20 @@ fn drain_until(
 ) -> Option<Duration> {
     let timeout = config.drain_timeout?;
     let is_draining = config.settings.status.draining;
-    let goes_on = before.filter(|(member, before)| {
+    let inherits = before.filter(|(member, before)| {
         is_draining && member.settings.status.draining && before.drain_timeout == Some(timeout)
     });
-    match goes_on {
+    match inherits {
         Some((member, _)) => member.settings.drain_until,
         None => Some(now.saturating_add(timeout)),
     }
 }
 
-/// A member as plugins are told of it.
-fn peer((identity, member): (&Identity, &config::Member)) -> MemberConfig {
+/// A member as plugins see it.
+fn peer((key, member): (&MemberKey, &config::Member)) -> MemberConfig {
     let (settings, check) = (&member.settings, member.check.as_ref());
     MemberConfig {
-        id: identity.id,
+        id: key.id,
         url: settings.name.clone(),
         weight: settings.lbfactor,
         lbset: settings.lbset.into(),

@@ -23,8 +23,8 @@ fn first(inputs: Inputs) -> Snapshot {
 }
 
 fn then(before: &Snapshot, inputs: Inputs) -> Snapshot {
-    let draft = before.draft(inputs, OnRefusal::Refuse);
-    draft.unwrap().come_into_force()
+    let pending = before.prepare(inputs, OnRefusal::Refuse);
+    pending.unwrap().activate()
 }
 
 const A: &str = "url = \"http://a\"";
@@ -112,7 +112,7 @@ fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
     let after = then(&before, setting("", &[&tls, B]));
     assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
     let other = setting("", &[&tls.replace("//a", "//c"), B]);
-    assert!(before.draft(other, OnRefusal::Refuse).is_err());
+    assert!(before.prepare(other, OnRefusal::Refuse).is_err());
 
     std::fs::write(&file, ca()).unwrap();
     let after = then(&before, setting("", &[&tls, B]));
@@ -202,8 +202,8 @@ fn what_files_for_tls_had_in_them_is_used_whatever_became_of_them() {
     let before = first(first_inputs);
     assert_eq!(members(&then(&before, then_inputs)).len(), 2);
     // Made of the same again, as when a plugin is exchanged.
-    assert!(before.draft(before.inputs(), OnRefusal::Refuse).is_ok());
-    let error = before.draft(
+    assert!(before.prepare(before.inputs(), OnRefusal::Refuse).is_ok());
+    let error = before.prepare(
         setting("", &[&member.replace("//a", "//c")]),
         OnRefusal::Refuse,
     );

@@ -1,4 +1,5 @@
-//! What the policies of a balancer are made of. Policies whose recipe stays the same are kept, with all they remember.
+//! The specs of a balancer's policies, and how policies are built from them. A policy whose spec has not changed is kept, with
+//! its state.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,90 +25,91 @@ use equipoise_config::{
 use equipoise_text::bounded;
 use equipoise_tls::Contents;
 
-/// Where recipes come from: a configuration and the versions of its plugins that serve.
+/// Makes specs of a configuration and the versions of its plugins that serve.
 #[derive(Clone, Copy)]
-pub(super) struct Kitchen<'draft> {
-    pub(super) config: &'draft Config,
-    pub(super) versions: &'draft [Option<Arc<dyn PluginVersion>>],
-    /// Of the files for TLS.
-    pub(super) contents: &'draft Contents,
-    pub(super) on_refusal: OnRefusal<'draft>,
+pub(super) struct PolicyFactory<'pending> {
+    pub(super) config: &'pending Config,
+    pub(super) versions: &'pending [Option<Arc<dyn PluginVersion>>],
+    /// The contents of the files for TLS.
+    pub(super) contents: &'pending Contents,
+    pub(super) on_refusal: OnRefusal<'pending>,
 }
 
-/// How the policies of a balancer are made.
+/// The specs of a balancer's policies.
 #[derive(Clone, PartialEq)]
-pub(super) struct Recipes {
-    pub(super) methods: MethodRecipe,
-    pub(super) session: Option<SessionRecipe>,
-    pub(super) judge: JudgeRecipe,
+pub(super) struct PolicySpecs {
+    pub(super) methods: MethodSpec,
+    pub(super) session: Option<SessionSpec>,
+    pub(super) judge: HealthSpec,
 }
 
-/// How the method is made.
+/// The spec of the balancing method.
 #[derive(Clone, PartialEq)]
-pub(super) struct MethodRecipe {
-    /// What chooses, or stands behind the plugin.
+pub(super) struct MethodSpec {
+    /// The method, or the plugin's fallback.
     builtin: BuiltinMethod,
-    plugin: Option<Guest>,
+    plugin: Option<PluginSpec>,
 }
 
-/// How the reader of sessions is made.
+/// The spec of the session reader.
 #[derive(Clone, PartialEq)]
-pub(super) enum SessionRecipe {
-    /// By the built-in reader, which knows the routes of the members.
+pub(super) enum SessionSpec {
+    /// The built-in reader, with the routes of the members.
     Names(Sticky, BTreeSet<String>),
-    Plugin(Guest),
+    Plugin(PluginSpec),
 }
 
-/// How the judge is made.
+/// The spec of the health evaluator.
 #[derive(Clone, PartialEq)]
-pub(super) struct JudgeRecipe {
-    /// What the built-in rule is told.
+pub(super) struct HealthSpec {
+    /// The configuration of the built-in rule.
     rule: PolicyConfig,
-    plugin: Option<Guest>,
+    plugin: Option<PluginSpec>,
 }
 
 /// A plugin in a role.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(super) struct PluginSpec {
     name: String,
     /// `None` while it is not loaded.
     version: Option<Arc<dyn PluginVersion>>,
     setup: Arc<PolicyConfig>,
-    /// How many of it.
+    /// The number of instances.
     instances: usize,
-    /// Why it is set aside, where it is.
+    /// Why it is set aside; none where it is not.
     aside: Option<Arc<str>>,
 }
 
-impl PartialEq for Guest {
-    /// A version that is loaded again is another one. One that is set aside is still the same.
+impl PartialEq for PluginSpec {
+    /// A version that is loaded again is another one. Whether it is set aside does not matter.
     fn eq(&self, other: &Self) -> bool {
-        let address = |guest: &Self| Some(Arc::as_ptr(guest.version.as_ref()?).cast::<()>());
+        let address =
+            |plugin_spec: &Self| Some(Arc::as_ptr(plugin_spec.version.as_ref()?).cast::<()>());
         address(self) == address(other)
             && self.setup == other.setup
             && self.instances == other.instances
     }
 }
 
-impl Guest {
-    /// Whether this is the same plugin, in whatever version: it knows what to make of what that remembers.
-    fn is(&self, other: Option<&Self>) -> bool {
+impl PluginSpec {
+    /// Whether this is the same plugin, in any version: it may restore that one's state.
+    fn is_same_plugin(&self, other: Option<&Self>) -> bool {
         other.is_some_and(|other| self.name == other.name)
     }
 
-    /// Makes something of the plugin in this role, where it was `before` until now. `None` where it is not asked: it is not
-    /// loaded, out of service, or set aside, which it may be from now on.
+    /// Builds a policy of the plugin in this role, the successor of `before`. `None` where it is not called: it is not loaded,
+    /// out of service, or set aside, which it may be from now on.
     ///
     /// # Errors
-    /// Why it is not fit for that.
-    fn make<T>(
+    /// Why it cannot be used for that.
+    fn build<T>(
         &mut self,
         role: Role,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
-        make: impl FnOnce(&Arc<dyn PluginVersion>, &Self) -> Result<T>,
+        build: impl FnOnce(&Arc<dyn PluginVersion>, &Self) -> Result<T>,
     ) -> Result<Option<T>> {
-        let aside = before.filter(|it| self.is(Some(it)) && it.aside.is_some());
+        let aside = before.filter(|it| self.is_same_plugin(Some(it)) && it.aside.is_some());
         let Some(version) = &self.version else {
             return Ok(None);
         };
@@ -116,9 +118,9 @@ impl Guest {
             return Ok(None);
         }
         let made = match version.is_quarantined() {
-            // It answers nothing any more, whatever it is told.
+            // It is not called any more.
             true => version.check_role(role).map(|()| None),
-            false => make(version, self).map(Some),
+            false => build(version, self).map(Some),
         };
         made.or_else(|error| {
             if !on_refusal.sets_aside(&self.name, aside.is_some()) {
@@ -130,63 +132,68 @@ impl Guest {
     }
 }
 
-impl Recipes {
+impl PolicySpecs {
     /// The plugins that are set aside, and why.
     pub(super) fn aside(&self) -> impl Iterator<Item = (&str, &str)> {
         let session = match &self.session {
-            Some(SessionRecipe::Plugin(guest)) => Some(guest),
-            Some(SessionRecipe::Names(..)) | None => None,
+            Some(SessionSpec::Plugin(plugin_spec)) => Some(plugin_spec),
+            Some(SessionSpec::Names(..)) | None => None,
         };
-        let guests = [&self.methods.plugin, &self.judge.plugin].map(Option::as_ref);
-        let guests = guests.into_iter().chain([session]).flatten();
-        guests.filter_map(|guest| Some((&*guest.name, &**guest.aside.as_ref()?)))
+        let plugin_specs = [&self.methods.plugin, &self.judge.plugin].map(Option::as_ref);
+        let plugin_specs = plugin_specs.into_iter().chain([session]).flatten();
+        plugin_specs
+            .filter_map(|plugin_spec| Some((&*plugin_spec.name, &**plugin_spec.aside.as_ref()?)))
     }
 
-    /// How the balancer reads sessions, if it does.
+    /// Builds the session reader, if there is one.
     ///
     /// # Errors
-    /// Why the plugin is not fit for that.
-    pub(super) fn make_session(
+    /// Why the plugin cannot be used for that.
+    pub(super) fn build_session(
         &mut self,
-        before: Option<&SessionRecipe>,
+        before: Option<&SessionSpec>,
         on_refusal: OnRefusal<'_>,
     ) -> Result<Option<Box<dyn SessionReader>>> {
         let session = self.session.as_mut();
-        let session = session.map(|session| session.make(before, on_refusal));
+        let session = session.map(|session| session.build(before, on_refusal));
         session.transpose().map(Option::flatten)
     }
 }
 
-impl Kitchen<'_> {
-    /// How the policies of a balancer with these members are made.
-    pub(super) fn recipes(self, balancer: &config::Balancer, members: &[MemberConfig]) -> Recipes {
-        let guest = |plugin| self.guest(plugin, members);
+impl PolicyFactory<'_> {
+    /// The specs of the policies of a balancer with these members.
+    pub(super) fn specs(
+        self,
+        balancer: &config::Balancer,
+        members: &[MemberConfig],
+    ) -> PolicySpecs {
+        let plugin_spec = |plugin| self.plugin_spec(plugin, members);
         let (builtin, plugin) = match balancer.method {
             Method::Builtin(builtin) => (builtin, None),
-            Method::Plugin { plugin, fallback } => (fallback, Some(guest(plugin))),
+            Method::Plugin { plugin, fallback } => (fallback, Some(plugin_spec(plugin))),
         };
         let routes = || members.iter().filter_map(|it| it.route.clone()).collect();
         let session = balancer.sticky.as_ref().map(|sticky| match sticky.source {
-            SessionSource::Names { .. } => SessionRecipe::Names(sticky.clone(), routes()),
-            SessionSource::Plugin(plugin) => SessionRecipe::Plugin(guest(plugin)),
+            SessionSource::Names { .. } => SessionSpec::Names(sticky.clone(), routes()),
+            SessionSource::Plugin(plugin) => SessionSpec::Plugin(plugin_spec(plugin)),
         });
         let outlier = balancer.outlier.as_ref();
-        Recipes {
-            methods: MethodRecipe { builtin, plugin },
+        PolicySpecs {
+            methods: MethodSpec { builtin, plugin },
             session,
-            judge: JudgeRecipe {
+            judge: HealthSpec {
                 rule: PolicyConfig {
                     settings: outlier.map(Outlier::settings).unwrap_or_default(),
                     members: members.to_vec(),
                 },
-                plugin: balancer.health_plugin.map(guest),
+                plugin: balancer.health_plugin.map(plugin_spec),
             },
         }
     }
 
-    fn guest(self, plugin: usize, members: &[MemberConfig]) -> Guest {
+    fn plugin_spec(self, plugin: usize, members: &[MemberConfig]) -> PluginSpec {
         let config = &self.config.plugins[plugin];
-        Guest {
+        PluginSpec {
             name: config.name.clone(),
             version: self.versions[plugin].clone(),
             setup: Arc::new(PolicyConfig {
@@ -202,30 +209,37 @@ impl Kitchen<'_> {
     }
 }
 
-impl MethodRecipe {
-    /// How the balancer chooses: once, or once for each worker.
+impl MethodSpec {
+    /// Builds the selectors: one, or one for each worker.
     ///
     /// # Errors
-    /// Why the plugin is not fit for that.
-    pub(super) fn make(
+    /// Why the plugin cannot be used for that.
+    pub(super) fn build(
         &mut self,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
     ) -> Result<Vec<SelectorWithFallback>> {
-        let Some(guest) = &mut self.plugin else {
+        let Some(plugin_spec) = &mut self.plugin else {
             return Ok(vec![SelectorWithFallback {
                 selector: builtin(self.builtin),
                 fallback: Box::<ByRequests>::default(),
             }]);
         };
         let before = before.and_then(|before| before.plugin.as_ref());
-        let selectors = guest.make(Role::Selector, before, on_refusal, |version, guest| {
-            let numbers = 0..guest.instances;
-            let selectors = numbers.map(|number| version.clone().selector(&guest.setup, number));
-            selectors.collect::<Result<Vec<_>>>()
-        })?;
-        let undecided = |_| -> Box<dyn Selector> { Box::new(Undecided) };
-        let selectors = selectors.unwrap_or_else(|| (0..guest.instances).map(undecided).collect());
+        let selectors = plugin_spec.build(
+            Role::Selector,
+            before,
+            on_refusal,
+            |version, plugin_spec| {
+                let numbers = 0..plugin_spec.instances;
+                let selectors =
+                    numbers.map(|number| version.clone().selector(&plugin_spec.setup, number));
+                selectors.collect::<Result<Vec<_>>>()
+            },
+        )?;
+        let no_selector = |_| -> Box<dyn Selector> { Box::new(NoSelector) };
+        let selectors =
+            selectors.unwrap_or_else(|| (0..plugin_spec.instances).map(no_selector).collect());
         let methods = selectors.into_iter().map(|selector| SelectorWithFallback {
             selector,
             fallback: builtin(self.builtin),
@@ -233,21 +247,21 @@ impl MethodRecipe {
         Ok(methods.collect())
     }
 
-    /// Whether what the method remembers is of use to one that is made by this recipe.
-    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+    /// Whether a method of this spec can take over the state of one of `before`.
+    pub(super) fn can_inherit(&self, before: &Self) -> bool {
         match &self.plugin {
-            Some(guest) => guest.is(before.plugin.as_ref()),
+            Some(plugin_spec) => plugin_spec.is_same_plugin(before.plugin.as_ref()),
             None => before.plugin.is_none() && self.builtin == before.builtin,
         }
     }
 }
 
-impl SessionRecipe {
-    /// How the balancer reads sessions.
+impl SessionSpec {
+    /// Builds the session reader.
     ///
     /// # Errors
-    /// Why the plugin is not fit for that.
-    fn make(
+    /// Why the plugin cannot be used for that.
+    fn build(
         &mut self,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
@@ -258,29 +272,33 @@ impl SessionRecipe {
         };
         match self {
             Self::Names(sticky, routes) => Ok(session_reader(sticky, routes)),
-            Self::Plugin(guest) => {
-                guest.make(Role::Session, before, on_refusal, |version, guest| {
-                    version.clone().session(&guest.setup, guest.instances)
+            Self::Plugin(plugin_spec) => {
+                plugin_spec.build(Role::Session, before, on_refusal, |version, plugin_spec| {
+                    version
+                        .clone()
+                        .session(&plugin_spec.setup, plugin_spec.instances)
                 })
             }
         }
     }
 
-    /// Whether what the reader remembers is of use to one that is made by this recipe.
-    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+    /// Whether a reader of this spec can take over the state of one of `before`.
+    pub(super) fn can_inherit(&self, before: &Self) -> bool {
         match (self, before) {
-            (Self::Plugin(guest), Self::Plugin(before)) => guest.is(Some(before)),
+            (Self::Plugin(plugin_spec), Self::Plugin(before)) => {
+                plugin_spec.is_same_plugin(Some(before))
+            }
             _ => false,
         }
     }
 }
 
-impl JudgeRecipe {
-    /// Who judges the balancer's members: the plugin, if there is one, with the built-in rule beside it.
+impl HealthSpec {
+    /// Builds the health evaluator: of the plugin, if there is one, with the built-in rule as its fallback.
     ///
     /// # Errors
-    /// Why the plugin is not fit for that.
-    pub(super) fn make(
+    /// Why the plugin cannot be used for that.
+    pub(super) fn build(
         &mut self,
         before: Option<&Self>,
         on_refusal: OnRefusal<'_>,
@@ -288,12 +306,12 @@ impl JudgeRecipe {
         let mut rule = equipoise_health::Health::default();
         if let Err(error) = rule.configure(&self.rule) {
             // The configuration is checked against the same ranges.
-            tracing::error!(%error, "the built-in judge refuses its settings");
+            tracing::error!(%error, "the built-in health rule refuses its settings");
         }
         let before = before.and_then(|before| before.plugin.as_ref());
-        let plugin = self.plugin.as_mut().map(|guest| {
-            guest.make(Role::Health, before, on_refusal, |version, guest| {
-                version.clone().judge(&guest.setup)
+        let plugin = self.plugin.as_mut().map(|plugin_spec| {
+            plugin_spec.build(Role::Health, before, on_refusal, |version, plugin_spec| {
+                version.clone().judge(&plugin_spec.setup)
             })
         });
         let plugin: Option<Box<dyn PluginHealthPolicy>> = plugin.transpose()?.flatten();
@@ -301,21 +319,21 @@ impl JudgeRecipe {
         Ok(HealthEvaluator::new(ids, Box::new(rule), plugin))
     }
 
-    /// Whom it judges.
+    /// The members that it evaluates.
     #[cfg(test)]
     pub(super) fn members(&self) -> &[MemberConfig] {
         &self.rule.members
     }
 
-    /// Whether what the rule remembers is of use to one that is made by this recipe.
-    pub(super) fn rule_goes_on_from(&self, before: &Self) -> bool {
+    /// Whether the rule of this spec can take over the state of the one of `before`.
+    pub(super) fn can_inherit_rule(&self, before: &Self) -> bool {
         self.rule.settings == before.rule.settings
     }
 
     /// The same of the plugin.
-    pub(super) fn plugin_goes_on_from(&self, before: &Self) -> bool {
-        let guest = self.plugin.as_ref();
-        guest.is_some_and(|guest| guest.is(before.plugin.as_ref()))
+    pub(super) fn can_inherit_plugin(&self, before: &Self) -> bool {
+        let plugin_spec = self.plugin.as_ref();
+        plugin_spec.is_some_and(|plugin_spec| plugin_spec.is_same_plugin(before.plugin.as_ref()))
     }
 }
 
@@ -328,10 +346,10 @@ fn builtin(method: BuiltinMethod) -> Box<dyn Selector> {
     }
 }
 
-/// What stands in for a plugin that is not loaded: the fallback decides everything.
-struct Undecided;
+/// The selector of a plugin that is not loaded: selects nothing, so that the fallback decides.
+struct NoSelector;
 
-impl Selector for Undecided {
+impl Selector for NoSelector {
     fn select(
         &mut self,
         _request: &dyn Request,
@@ -342,7 +360,7 @@ impl Selector for Undecided {
     }
 }
 
-/// The built-in reader of sessions, where the configuration names what to look for.
+/// The built-in session reader, where the configuration names a cookie or parameter.
 fn session_reader(sticky: &Sticky, routes: &BTreeSet<String>) -> Option<Box<dyn SessionReader>> {
     let SessionSource::Names {
         cookie,

@@ -39,7 +39,11 @@ impl Read for Stream<'_> {
 }
 
 impl Write for Stream<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -74,7 +78,9 @@ fn seen(bytes: &[u8]) -> Vec<Seen> {
             Ok::<_, Infallible>(Response::new(String::new()))
         }
     });
-    let connection = http1::Builder::new().half_close(true).serve_connection(Stream(bytes), service);
+    let connection = http1::Builder::new()
+        .half_close(true)
+        .serve_connection(Stream(bytes), service);
     let mut connection = pin!(connection);
     let mut context = Context::from_waker(Waker::noop());
     // Nothing is ever waited for, so a future that is not ready has woken itself.
@@ -112,7 +118,12 @@ async fn see(request: Request<Incoming>) -> Seen {
 fn is_refused_by_hyper(message: &Message) -> bool {
     let target = message.start.split(' ').nth(1).unwrap_or_default();
     // A byte that is no ASCII is shown with a backslash.
-    let is_odd = |byte: u8| matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+    let is_odd = |byte: u8| {
+        matches!(
+            byte,
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
+    };
     target.bytes().any(is_odd) || !target.starts_with('/')
 }
 

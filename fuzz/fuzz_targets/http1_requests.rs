@@ -50,7 +50,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let read = reader.head(&out, &mut other);
     assert_eq!(read, (out.len(), HeadEvent::Head));
     assert!(head.iter().eq(other.iter()));
-    assert_eq!((head.method_bytes(), head.target()), (other.method_bytes(), other.target()));
+    assert_eq!(
+        (head.method_bytes(), head.target()),
+        (other.method_bytes(), other.target())
+    );
     edit.write(&other, &mut again);
     assert_eq!(out, again);
 });

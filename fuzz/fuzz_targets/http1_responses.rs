@@ -41,5 +41,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         _ => [Method::Post, Method::Head],
     };
     let whole = responses(bytes, usize::MAX, limits, &methods);
-    assert_eq!(responses(bytes, usize::from(how & 0x1f), limits, &methods), whole);
+    assert_eq!(
+        responses(bytes, usize::from(how & 0x1f), limits, &methods),
+        whole
+    );
 });

@@ -19,8 +19,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let (block, behind) = behind.split_at(behind.len().min(usize::from(*length)));
         rest = behind;
         let read = match what % 4 {
-            0 => reader.response(block, &limits, Method::Get, &mut head).map(drop),
-            1 => reader.trailers(block, &limits, Sender::Member, &mut trailers).map(drop),
+            0 => reader
+                .response(block, &limits, Method::Get, &mut head)
+                .map(drop),
+            1 => reader
+                .trailers(block, &limits, Sender::Member, &mut trailers)
+                .map(drop),
             _ => accepted::compare(&mut reader, block, &limits, &mut head),
         };
         if read.is_err() {

@@ -6,10 +6,12 @@
 //! - [`http1`]: reading and writing HTTP/1, strict as RFC 9110 and RFC 9112 demand of an edge. Where two readers of the same bytes
 //!   could disagree, the bytes are refused, for behind a proxy there is always a second reader.
 //! - [`http2`]: reading and writing HTTP/2, as strict.
+//! - [`ajp`]: writing requests and reading responses of AJP/1.3, which servlet containers speak.
 //!
 //! What is refused is a [`Violation`], with its reason and the status that it deserves. No call allocates once the buffers
 //! that it is handed have grown to what messages need.
 
+pub mod ajp;
 pub mod edit;
 mod fields;
 pub mod head;

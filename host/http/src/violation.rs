@@ -129,11 +129,15 @@ pub enum Violation {
     WindowOverflow,
     #[error("a WINDOW_UPDATE of nothing")]
     Increment,
+    #[error("not an AJP packet, or one that may not be there")]
+    AjpPacket,
+    #[error("an AJP packet larger than agreed")]
+    AjpPacketTooLarge,
 }
 
 impl Violation {
     /// All of them, for tables of metrics.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 62] = [
         Self::BareLf,
         Self::BareCr,
         Self::EmptyLines,
@@ -194,6 +198,8 @@ impl Violation {
         Self::StreamWindow,
         Self::WindowOverflow,
         Self::Increment,
+        Self::AjpPacket,
+        Self::AjpPacketTooLarge,
     ];
 
     /// The status of the response to a request that has it: 414, 431, 501, 505, or 400.
@@ -273,6 +279,8 @@ impl Violation {
             Self::StreamWindow => "stream-window",
             Self::WindowOverflow => "window-overflow",
             Self::Increment => "increment",
+            Self::AjpPacket => "ajp-packet",
+            Self::AjpPacketTooLarge => "ajp-packet-too-large",
         }
     }
 }

@@ -20,6 +20,9 @@ const TRIES: u32 = 20;
 /// How long [`read`] leaves a changing file alone between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The most names of a folder that are read.
+const MOST_NAMES: usize = 100_000;
+
 /// SHA-256 of a content.
 pub type Hash = [u8; 32];
 
@@ -119,6 +122,20 @@ pub fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable> {
     // There are file systems on which the size said is not the size read.
     check_size(bytes.len() as u64)?;
     Ok(Content::new(bytes))
+}
+
+/// The names of what is in a folder, one a line, in their order: the content of a folder, for those who want to know which files
+/// there are. Up to 100 000 names.
+///
+/// # Errors
+/// It is missing or not readable, or is no folder.
+pub fn read_names(folder: &Path) -> Result<Content, Unreadable> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)?.take(MOST_NAMES) {
+        names.push(entry?.file_name().into_encoded_bytes());
+    }
+    names.sort_unstable();
+    Ok(Content::new(names.join(&b'\n')))
 }
 
 /// Whether something is a regular file: what is not may wait for others when it is opened or read, and has no content of its

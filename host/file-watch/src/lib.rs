@@ -26,7 +26,7 @@ mod tests;
 mod watched;
 
 use bell::Bell;
-pub use content::{Content, Hash, Unreadable, check_type, hash, read, read_once};
+pub use content::{Content, Hash, Unreadable, check_type, hash, read, read_names, read_once};
 use events::Events;
 use watched::Watched;
 
@@ -79,10 +79,23 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
     pub fn follow(&mut self, files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>) {
         let mut before: HashMap<K, Watched> = std::mem::take(&mut self.files).into_iter().collect();
         let files = files.into_iter().map(|(key, path, known)| {
-            let same = before.remove(&key).filter(|file| file.path() == path);
+            let same = before.remove(&key);
+            let same = same.filter(|file| file.path() == path && !file.is_folder());
             (key, same.unwrap_or_else(|| Watched::new(path, known)))
         });
         self.files = files.collect();
+        self.is_stale = true;
+    }
+
+    /// Watches these folders besides: the content of one are the names of what is in it ([`read_names`]). Those that were watched before
+    /// are forgotten by [`Watcher::follow`].
+    pub fn follow_folders(
+        &mut self,
+        folders: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>,
+    ) {
+        let folders = folders.into_iter();
+        let watched = folders.map(|(key, path, known)| (key, Watched::folder(path, known)));
+        self.files.extend(watched);
         self.is_stale = true;
     }
 

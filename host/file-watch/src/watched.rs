@@ -19,7 +19,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::content::{Content, Hash, Unreadable, read_once};
+use super::content::{Content, Hash, Unreadable, read_names, read_once};
 use super::signature::{Sight, look};
 
 /// How long a file must have been the same.
@@ -36,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Watched {
     path: PathBuf,
+    /// Its content are the names in it.
+    is_folder: bool,
     /// Of the last content that was reported, or that the caller had from the start.
     known: Option<Hash>,
     /// What the last look has seen. `None` before the first.
@@ -53,6 +55,7 @@ impl Watched {
     pub(super) fn new(path: PathBuf, known: Option<Hash>) -> Self {
         Self {
             path,
+            is_folder: false,
             known,
             sight: None,
             read_at: None,
@@ -60,6 +63,18 @@ impl Watched {
             is_confirmed: false,
             complaint: None,
         }
+    }
+
+    /// A folder, whose content are the names in it.
+    pub(super) fn folder(path: PathBuf, known: Option<Hash>) -> Self {
+        Self {
+            is_folder: true,
+            ..Self::new(path, known)
+        }
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        self.is_folder
     }
 
     /// Why there is no content is known already.
@@ -96,7 +111,10 @@ impl Watched {
 
     /// Reads the file, of up to `largest` bytes, and says what of it is news.
     pub(super) fn read(&mut self, largest: u64) -> Option<Result<Content, Unreadable>> {
-        let outcome = read_once(&self.path, largest);
+        let outcome = match self.is_folder {
+            true => read_names(&self.path),
+            false => read_once(&self.path, largest),
+        };
         let sight = look(&self.path);
         self.settle(outcome, sight, Instant::now())
     }

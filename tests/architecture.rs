@@ -110,6 +110,7 @@ fn libraries_stay_out_of_rooms_where_they_do_not_belong() {
         "host/text",
         "host/metrics",
         "host/config",
+        "host/apache-import",
         "sdk",
     ] {
         for library in io {

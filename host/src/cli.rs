@@ -1,6 +1,7 @@
 //! The command line.
 
 mod author;
+mod import;
 mod plugin;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 
+use crate::apache::Apache;
 use crate::control::{self, Setting};
 use crate::demo;
 use crate::hot_restart::Inheritance;
@@ -24,6 +26,7 @@ use equipoise_log::{self as log, Output};
 use equipoise_proxy::observe::access_log::AccessLog;
 use equipoise_wasm::compiler::{self, Cancel};
 use equipoise_wasm::{Cache, Compiler, Sandbox};
+use import::{ApacheOptions, ImportCommand};
 use plugin::PluginCommand;
 
 /// The first file descriptor behind standard input, output and error.
@@ -42,14 +45,21 @@ enum Command {
     /// Serve as a configuration file says, until SIGTERM or SIGINT. SIGHUP: read the file again. SIGUSR2: start the program
     /// anew, which takes over without a refused connection.
     Run {
-        /// The configuration file.
+        /// The configuration file, ours or Apache's.
         config: PathBuf,
+        #[command(flatten)]
+        apache: ApacheOptions,
     },
-    /// Check a configuration file and report every mistake in it.
+    /// Check a configuration file and report every mistake in it; of Apache's, all that is not as it is there.
     Check {
-        /// The configuration file.
+        /// The configuration file, ours or Apache's.
         config: PathBuf,
+        #[command(flatten)]
+        apache: ApacheOptions,
     },
+    /// Write another program's configuration in our words.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Look after plugins: WebAssembly components that decide in place of the built-in policies.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -73,17 +83,17 @@ pub fn run() -> ExitCode {
     // What the program starts gets what it is given, and nothing that this one happens to have been started with.
     close_fds::set_fds_cloexec(FIRST_FILE, &[]);
     let result = match arguments.command {
-        Command::Run { config } => {
+        Command::Run { config, apache } => {
             // Before there are other threads.
             let inherited = Inheritance::take().context("taking over sockets");
             return serving("info", |output| {
-                serve(&Setting::read(&config)?, inherited?, output, |_| {
-                    String::new()
-                })
+                let setting = Setting::read_any(&config, apache.options())?;
+                serve(&setting, inherited?, output, |_| String::new())
             });
         }
         Command::Demo => return serving(demo::LOG_LEVELS, demo::run),
-        Command::Check { config } => check(&config),
+        Command::Check { config, apache } => check(&config, apache),
+        Command::Import(command) => return import::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::CompileComponent(arguments) => return compiler::child::run(&arguments),
         Command::CompileInto { folder } => compile_into(&folder),
@@ -131,9 +141,17 @@ fn stdout() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
-fn check(path: &Path) -> Result<()> {
+fn check(path: &Path, options: ApacheOptions) -> Result<()> {
     log::to_stderr("warn");
-    let text = Config::read_text(path)?;
+    let text = match Apache::at(path, options.options())? {
+        Some(mut apache) => {
+            let import = apache.import();
+            import::print(&import.report);
+            let text = import.toml.filter(|_| !import.report.is_refused());
+            text.ok_or_else(|| anyhow!("{} cannot be run as it is", path.display()))?
+        }
+        None => Config::read_text(path)?,
+    };
     control::check_files(&Setting::parse(&text, path)?)?;
     writeln!(stdout(), "{} is fine", path.display()).context("writing to standard output")
 }

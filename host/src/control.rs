@@ -118,6 +118,7 @@ impl Preparation {
         let mut hands = Hands {
             current,
             is_file: setting.is_file,
+            apache: setting.apache.clone(),
             wanted: setting.wanted.clone(),
             watcher,
             waiting,

@@ -14,6 +14,7 @@ pub mod bench;
 pub mod fuzz;
 
 mod admin;
+mod apache;
 mod demo;
 mod dns_refresh;
 mod health;

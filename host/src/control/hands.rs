@@ -20,6 +20,7 @@ use super::startup::persist;
 use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
 use super::{Refused, Standing, aside, lock};
+use crate::apache::{self, Apache};
 use equipoise_config::Config;
 use equipoise_config::Source;
 use equipoise_config::source::{Changes, Edit, Settings};
@@ -36,6 +37,8 @@ use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, Shelf};
 pub(super) enum WatchedFile {
     /// The configuration file.
     Config,
+    /// A file or folder that Apache's configuration is made of.
+    Apache(PathBuf),
     /// That of the plugin of this name.
     Plugin(String),
     /// One for TLS.
@@ -47,6 +50,8 @@ pub(super) struct Hands {
     pub(super) current: CurrentSnapshot,
     /// Whether there is a configuration file to watch.
     pub(super) is_file: bool,
+    /// What the configuration is imported from, if it is Apache's.
+    pub(super) apache: Option<Apache>,
     /// What the configuration file says of what cannot change.
     pub(super) wanted: Fixed,
     pub(super) watcher: Watcher<WatchedFile>,
@@ -139,6 +144,7 @@ impl Hands {
                 }
                 self.see_file(Some(content));
             }
+            WatchedFile::Apache(_) => self.see_import(),
             WatchedFile::Tls(path) => {
                 if !self.tls.is_taken(path, &content) {
                     self.renew_tls();
@@ -160,11 +166,30 @@ impl Hands {
     /// The configuration file has this content, or what it has now.
     fn see_file(&mut self, content: Option<Result<Content, Unreadable>>) {
         let outcome = match content {
-            Some(content) => self.reload_with(content),
+            Some(content) => self.reload_with(self.text_of(content)),
             None => self.reload(),
         };
         // What else comes of it has been logged.
         if let Err(Halt::Compiling(needs)) = outcome {
+            self.park(Task::File, needs);
+        }
+    }
+
+    /// A file of Apache's configuration has changed: what comes of them all may be another text.
+    fn see_import(&mut self) {
+        let Some(apache) = &mut self.apache else {
+            return;
+        };
+        let import = apache.import();
+        let is_same = import.toml.as_deref() == Some(self.current.load().source.file());
+        self.follow();
+        if is_same && lock(&self.standing.refused).is_none() {
+            tracing::debug!("Apache's configuration has changed, and what comes of it has not");
+            return;
+        }
+        apache::tell(&import.report);
+        let text = apache::text(import).map_err(|error| Refusal::Unfit(format!("{error:#}")));
+        if let Err(Halt::Compiling(needs)) = self.reload_with(text) {
             self.park(Task::File, needs);
         }
     }
@@ -225,17 +250,24 @@ impl Hands {
             let reason = "the configuration comes from no file";
             return Err(Refusal::Conflict(reason.to_owned()).into());
         }
+        if let Some(apache) = &mut self.apache {
+            let import = apache.import();
+            apache::tell(&import.report);
+            self.follow();
+            let text = apache::text(import).map_err(|error| Refusal::Unfit(format!("{error:#}")));
+            return self.reload_with(text);
+        }
         let path = self.current.load().source.path.clone();
         let content = file_watch::read(&path, wasm::LARGEST);
         if let Ok(content) = &content {
             self.watcher.note_known(&WatchedFile::Config, content.hash);
         }
-        self.reload_with(content)
+        self.reload_with(self.text_of(content))
     }
 
-    /// The configuration file has this content: puts it into force, or says why not.
-    fn reload_with(&mut self, content: Result<Content, Unreadable>) -> Result<(), Halt> {
-        let outcome = self.take_file(content);
+    /// The configuration file has this text: puts it into force, or says why not.
+    fn reload_with(&mut self, text: Result<String, Refusal>) -> Result<(), Halt> {
+        let outcome = self.take_file(text);
         let mut refused = lock(&self.standing.refused);
         match outcome {
             Err(Halt::Compiling(needs)) => {
@@ -264,14 +296,19 @@ impl Hands {
         }
     }
 
-    fn take_file(&mut self, content: Result<Content, Unreadable>) -> Result<(), Halt> {
-        let before = self.current.load();
-        let path = &before.source.path;
+    /// The text of the configuration file, of its content.
+    fn text_of(&self, content: Result<Content, Unreadable>) -> Result<String, Refusal> {
+        let path = &self.current.load().source.path;
         let content = content.map_err(|error| {
             Refusal::Unfit(format!("{}: cannot be read: {error}", path.display()))
         })?;
-        let text = Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)?;
-        let (source, config, lost) = Source::new(path, &text, &before.source.changes)?;
+        Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)
+    }
+
+    fn take_file(&mut self, text: Result<String, Refusal>) -> Result<(), Halt> {
+        let before = self.current.load();
+        let path = &before.source.path;
+        let (source, config, lost) = Source::new(path, &text?, &before.source.changes)?;
         self.put(source, config, OnRefusal::Refuse)?;
         note_lost(&lost);
         Ok(())
@@ -373,7 +410,8 @@ impl Hands {
     /// Watches the configuration file, those of the plugins and those for TLS.
     pub(super) fn follow(&mut self) {
         let snapshot = self.current.load();
-        let file = self.is_file.then(|| {
+        let is_ours = self.is_file && self.apache.is_none();
+        let file = is_ours.then(|| {
             let known = file_watch::hash(snapshot.source.file().as_bytes());
             (
                 WatchedFile::Config,
@@ -387,8 +425,15 @@ impl Hands {
         });
         let tls = self.tls.watched(&snapshot.config);
         let tls = tls.map(|(path, known)| (WatchedFile::Tls(path.clone()), path, known));
+        let apache = self.apache.as_ref();
+        let imported = apache.into_iter().flat_map(Apache::files);
+        let imported =
+            imported.map(|(path, known)| (WatchedFile::Apache(path.clone()), path, known));
         self.watcher
-            .follow(file.into_iter().chain(plugins).chain(tls));
+            .follow(file.into_iter().chain(plugins).chain(tls).chain(imported));
+        let folders = apache.into_iter().flat_map(Apache::folders);
+        let folders = folders.map(|(path, known)| (WatchedFile::Apache(path.clone()), path, known));
+        self.watcher.follow_folders(folders);
         let books = self.shelves.iter();
         *lock(&self.standing.books) = books
             .map(|shelf| (shelf.plugin.name.clone(), shelf.book.clone()))

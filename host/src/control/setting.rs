@@ -8,7 +8,9 @@ use anyhow::{Error, Result, anyhow};
 use super::fixed::Fixed;
 use super::persistence;
 use super::startup::persist;
+use crate::apache::{self, Apache};
 use crate::span_exporter;
+use equipoise_apache_import::Options;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Diagnostics, Plugin};
@@ -24,12 +26,36 @@ pub struct Setting {
     pub(crate) source: Arc<Source>,
     /// Whether `source` is a file that is watched.
     pub(super) is_file: bool,
+    /// Where `source` is imported from, if it is Apache's.
+    pub(super) apache: Option<Apache>,
     /// What the text says of what cannot change.
     pub(super) wanted: Fixed,
 }
 
 impl Setting {
-    /// What a configuration file says, with the run-time changes that it keeps.
+    /// What a configuration file says, ours or Apache's.
+    ///
+    /// # Errors
+    /// Every mistake in the file, or what of Apache's cannot be carried over; or options that are for Apache's, and the file is ours.
+    pub fn read_any(path: &Path, options: Options) -> Result<Self> {
+        match Apache::at(path, options)? {
+            Some(apache) => Self::import(apache),
+            None => Ok(Self::read(path)?),
+        }
+    }
+
+    /// What Apache's configuration says. What is not carried over is said in the log.
+    fn import(mut apache: Apache) -> Result<Self> {
+        let import = apache.import();
+        apache::tell(&import.report);
+        let text = apache::text(import)?;
+        let mut setting = Self::parse(&text, apache.file())?;
+        setting.is_file = true;
+        setting.apache = Some(apache);
+        Ok(setting)
+    }
+
+    /// What a configuration file of ours says, with the run-time changes that it keeps.
     ///
     /// # Errors
     /// Every mistake in the file.
@@ -77,6 +103,7 @@ impl Setting {
             config: Arc::new(config),
             source: Arc::new(source),
             is_file: false,
+            apache: None,
         })
     }
 

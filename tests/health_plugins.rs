@@ -39,7 +39,7 @@ fn broken() -> Origin {
 /// Says that member 0 is unhealthy when a request has ended, and healthy when it is asked about none.
 fn moody() -> Component {
     let said = format!(
-        "(i32.store8 (i32.const 2052) (i32.ne (local.get $exchanges-length) (i32.const 0))) {SAID}"
+        "(i32.store8 (i32.const 2052) (i32.ne (local.get $outcomes-length) (i32.const 0))) {SAID}"
     );
     judge(&said)
         .declaring("(data (i32.const 2056) \"\\80\\08\\00\\00\\04\\00\\00\\00\")")
@@ -67,7 +67,7 @@ fn plugin_says_who_is_healthy() {
 fn rule_takes_over_from_a_plugin_that_traps() {
     let (broken, well) = (broken(), Origin::live("well"));
     let traps = judge(&format!(
-        "(if (local.get $exchanges-length) (then {})) {NOTHING}",
+        "(if (local.get $outcomes-length) (then {})) {NOTHING}",
         trap()
     ));
     let proxy = judged([&broken, &well], &traps)
@@ -118,9 +118,9 @@ fn default_plugin_judges_as_the_built_in_rule() {
 /// Says that member 1 is unhealthy when a request has succeeded, and member 0 when one has failed.
 fn witness() -> Component {
     // The outcome of an exchange lies 20 bytes behind its start; 0 is an answer.
-    let succeeded = "(i32.eqz (i32.load8_u offset=20 (local.get $exchanges)))";
+    let succeeded = "(i32.eqz (i32.load8_u offset=20 (local.get $outcomes)))";
     judge(&format!(
-        "(if (local.get $exchanges-length)
+        "(if (local.get $outcomes-length)
             (then (i32.store (i32.const 2048) {succeeded}) (return {SAID})))
         {NOTHING}"
     ))
@@ -165,7 +165,7 @@ fn what_a_judge_remembers_is_handed_over() {
     // Speaks once it has seen a request.
     let remembers = |says: &str| {
         judge(&format!(
-            "(if (local.get $exchanges-length) (then (global.set $seen (i32.const 1))))
+            "(if (local.get $outcomes-length) (then (global.set $seen (i32.const 1))))
             (if (global.get $seen) (then (return {SAID})))
             {NOTHING}"
         ))

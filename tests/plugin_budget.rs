@@ -354,7 +354,7 @@ fn loads_of_a_slow_plugin_come_by_and_by() {
 /// Judges members in a way that takes long, when it is told of requests.
 fn judge(takes: &str) -> Component {
     let nothing = "(call $list (i32.const 0) (i32.const 0))";
-    let judged = format!("(if (local.get $exchanges-length) (then {takes})) {nothing}");
+    let judged = format!("(if (local.get $outcomes-length) (then {takes})) {nothing}");
     Component::exporting(&["health"])
         .function("health#on-checks", nothing)
         .function("health#on-requests", &judged)

@@ -130,7 +130,7 @@ fn assert_fault_costs_nothing(
     assert_eq!(served, [by_plugin, by_fallback, by_plugin], "{name}");
     let line = proxy.await_fault(name, &version(&component.build()), kind);
     assert!(line.contains("WARN"), "{line}");
-    assert!(line.contains("; the fallback answers"), "{line}");
+    assert!(line.contains("; the fallback decides"), "{line}");
 }
 
 /// The kind that a fault of `select` is counted by.
@@ -469,7 +469,7 @@ const START_REASONS: [(&str, &str); 6] = [
     ("configure_traps", "in configure: trap: "),
     (
         "configure_loops",
-        "in configure: deadline: did not answer within its deadline",
+        "in configure: deadline: did not return within its deadline",
     ),
     (
         "configure_refuses",
@@ -479,7 +479,7 @@ const START_REASONS: [(&str, &str); 6] = [
     ("start_traps", "it does not start: trap: "),
     (
         "start_loops",
-        "it does not start: deadline: did not answer within its deadline",
+        "it does not start: deadline: did not return within its deadline",
     ),
 ];
 
@@ -487,7 +487,7 @@ const START_REASONS: [(&str, &str); 6] = [
 const LOAD_REASONS: [(&str, &str); 3] = [
     (
         "of_another_version",
-        "@0.2.0`; this program understands version 0.1",
+        "@0.2.0`; this program supports version 0.1",
     ),
     (
         "without_role",
@@ -546,14 +546,14 @@ fn refused_components() -> Vec<(&'static str, Component, &'static str)> {
             "its prefetch.columns cannot be: the column `busy` is named twice",
         ),
         (
-            "rehearsal_traps",
+            "smoke_test_traps",
             Component::selector(&trap()),
-            "in the rehearsal: trap: ",
+            "in the smoke test: trap: ",
         ),
         (
-            "rehearsal_is_off",
+            "smoke_test_is_off",
             Component::selector(&answer(2)),
-            "in the rehearsal: answered position 2 of 2 candidates",
+            "in the smoke test: position 2 of 2 candidates",
         ),
     ];
     faults.chain(more).collect()
@@ -727,7 +727,7 @@ fn a_fault_in_handing_over_state_costs_the_state_only() {
         };
         match kind {
             "" => {
-                let said = "the state before is of no use to it: written by a stranger";
+                let said = "it refuses the state of the version before: written by a stranger";
                 let line = proxy.stderr.line_with(said);
                 assert!(line.contains(&format!("version {culprit}: ")), "{line}");
             }
@@ -787,7 +787,7 @@ fn a_renewal_that_goes_wrong_is_told() {
         (
             "state#restore",
             with_text(b"\r\nno", "call $error"),
-            r": the state before is of no use to it: \r\nno",
+            r": it refuses the state of the version before: \r\nno",
         ),
     ];
     for (function, body, said) in table {
@@ -845,7 +845,7 @@ fn a_plugin_that_floods_the_log_is_heard_now_and_then() {
     });
     assert_eq!(ask(&proxy, "/", "none"), "b1");
     let most = 21 + start.elapsed().as_millis() / 100;
-    // The rehearsal and the start come before the clock.
+    // The smoke test and the start come before the clock.
     let written = proxy.stderr.count("again plugin=\"p\"") as u128;
     assert!((1..=most).contains(&written), "{written} of {most}");
 }

@@ -522,12 +522,12 @@ fn a_plugin_is_handed_the_columns_it_names() {
     // The entries of the first column have 64 bits.
     let at = |index: &str| {
         format!(
-            "(i32.load (i32.add (local.get $numbers)
+            "(i32.load (i32.add (local.get $values)
                 (i32.shl (i32.add (i32.shl (local.get $count) (i32.const 1)) (local.get {index})) (i32.const 2))))"
         )
     };
     let least_busy = format!(
-        "(if (i32.ne (local.get $numbers-length) (i32.shl (local.get $count) (i32.const 2))) (then unreachable))
+        "(if (i32.ne (local.get $values-length) (i32.shl (local.get $count) (i32.const 2))) (then unreachable))
         (block $done (loop $next
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $done (i32.ge_u (local.get $i) (local.get $count)))

@@ -35,7 +35,7 @@ use command::Order;
 use equipoise_file_watch::{Waker, Watcher};
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{Listeners, Liveness};
-use equipoise_wasm::{self as wasm, Book};
+use equipoise_wasm::{self as wasm, EventLog};
 use hands::Hands;
 use parked::ParkedTasks;
 use state::State;
@@ -80,7 +80,7 @@ struct Standing {
     /// The last version of the file that was refused, unless another one was taken since.
     refused: Mutex<Option<Refused>>,
     /// By the plugins' names.
-    books: Mutex<BTreeMap<String, Arc<Book>>>,
+    books: Mutex<BTreeMap<String, Arc<EventLog>>>,
     /// Whether this program may write the state file. Locked while it does.
     state: Mutex<State>,
 }
@@ -108,7 +108,7 @@ impl Preparation {
         go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let (orders, waiting) = sync_channel(MOST_WAITING);
-        let watcher = Watcher::new(None, wasm::LARGEST);
+        let watcher = Watcher::new(None, wasm::MAX_COMPONENT);
         let waker = watcher.waker();
         let handle = Handle {
             orders,
@@ -238,7 +238,7 @@ impl Handle {
     }
 
     /// What happened to a plugin.
-    pub(crate) fn book(&self, plugin: &str) -> Option<Arc<Book>> {
+    pub(crate) fn book(&self, plugin: &str) -> Option<Arc<EventLog>> {
         lock(&self.standing.books).get(plugin).cloned()
     }
 

@@ -1,8 +1,8 @@
-//! Builds the components that the program carries with it: the default plugins, which are the policies in `plugins/`, and
+//! Builds the components that are embedded in the program: the policies in `plugins/`, and
 //! that of the demo; and lists the files of the SDK, for the demo to write out.
 //!
 //! A cargo of its own builds them into a target directory of its own, since the outer cargo holds the lock of its one.
-//! The components end up in `OUT_DIR`, from where `src/defaults.rs` embeds them; the list in `sdk.rs` beside them.
+//! The components end up in `OUT_DIR`, from where `src/builtin_components.rs` embeds them; the list in `sdk.rs` beside them.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

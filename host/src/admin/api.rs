@@ -57,7 +57,7 @@ impl Api {
     /// Whether a version of a plugin is being compiled.
     pub(super) fn is_being_compiled(&self, plugin: &str) -> bool {
         let book = self.control.book(plugin);
-        book.is_some_and(|book| book.pages().compiling.is_some())
+        book.is_some_and(|book| book.state().compiling.is_some())
     }
 
     /// Answers the request of an operator for what is at this endpoint, which knows its method.

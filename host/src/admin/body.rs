@@ -34,7 +34,7 @@ impl Bounds {
 
     /// A plugin.
     pub(super) const UPLOAD: Self = Self {
-        longest: wasm::LARGEST as usize,
+        longest: wasm::MAX_COMPONENT as usize,
         time: Duration::from_secs(60),
     };
 }

@@ -9,7 +9,7 @@ use crate::control::Handle;
 use equipoise_balancer::FaultKind;
 use equipoise_config::{self as config, Method, SessionSource};
 use equipoise_proxy::snapshot::{PluginState, Snapshot};
-use equipoise_wasm::{Record, Version};
+use equipoise_wasm::{Stats, Version};
 
 /// All plugins.
 #[derive(Debug, Serialize)]
@@ -92,8 +92,8 @@ impl<'snapshot> PluginView<'snapshot> {
     pub(super) fn of(snapshot: &'snapshot Snapshot, control: &Handle, place: usize) -> Self {
         let plugin = &snapshot.config.plugins[place];
         let version = snapshot.versions[place].as_deref().and_then(Version::of);
-        let record = version.map(|version| &version.record);
-        let pages = control.book(&plugin.name).map(|book| book.pages());
+        let record = version.map(|version| &version.stats);
+        let pages = control.book(&plugin.name).map(|book| book.state());
         let pages = pages.unwrap_or_default();
         let balancers = snapshot.config.balancers.iter();
         Self {
@@ -149,7 +149,7 @@ impl<'snapshot> PluginView<'snapshot> {
 }
 
 /// Faults by the names of their kinds; of those kinds that there were.
-fn faults(record: &Record) -> BTreeMap<String, u64> {
+fn faults(record: &Stats) -> BTreeMap<String, u64> {
     let counted = FaultKind::ALL.map(|kind| (kind.to_string(), record.faults(kind)));
     counted
         .into_iter()

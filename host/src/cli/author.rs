@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use equipoise_config::Plugin;
-use equipoise_wasm::{Examination, bench};
+use equipoise_wasm::{Inspection, bench};
 
 /// A component, and what it is given as by a configuration file.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    fn examine(self, how: fn(&Plugin) -> Result<Examination>) -> Result<Examination> {
+    fn examine(self, how: fn(&Plugin) -> Result<Inspection>) -> Result<Inspection> {
         let name = self
             .file
             .file_stem()
@@ -60,11 +60,11 @@ impl Subject {
 pub(super) fn check(subject: Subject) -> Result<()> {
     equipoise_log::to_stderr("info");
     let file = subject.file.display().to_string();
-    let found = subject.examine(Examination::of_file)?;
+    let found = subject.examine(Inspection::of_file)?;
     describe(&mut super::stdout(), &file, &found).context("writing to standard output")
 }
 
-fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result<()> {
+fn describe(out: &mut impl Write, file: &str, found: &Inspection) -> io::Result<()> {
     let version = found.version.short_hash();
     writeln!(
         out,
@@ -72,11 +72,11 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
         found.version.size
     )?;
     writeln!(out, "  compiled in  {}", milliseconds(found.compile_time))?;
-    for (role, memory) in &found.rehearsals {
+    for (role, memory) in &found.smoke_tests {
         let kilobytes = memory / 1024;
         writeln!(
             out,
-            "  as {:<10}rehearsed with sample members; {kilobytes} KiB of memory",
+            "  as {:<10}called with sample members; {kilobytes} KiB of memory",
             role.name()
         )?;
     }
@@ -93,7 +93,7 @@ fn describe(out: &mut impl Write, file: &str, found: &Examination) -> io::Result
 /// It could not serve.
 pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
     equipoise_log::to_stderr("warn");
-    let found = subject.examine(Examination::of_file)?;
+    let found = subject.examine(Inspection::of_file)?;
     let timings = bench::time(&found.version, candidates)?;
     let mut out = super::stdout();
     write_timings(&mut out, &timings).context("writing to standard output")
@@ -105,7 +105,7 @@ pub(super) fn bench(subject: Subject, candidates: &[u32]) -> Result<()> {
 /// It could not serve.
 pub(super) fn decide(subject: Subject, candidates: &[u32], calls: u32) -> Result<()> {
     equipoise_log::to_stderr("warn");
-    let found = subject.examine(Examination::of_file_here)?;
+    let found = subject.examine(Inspection::of_file_here)?;
     bench::decide(&found.version, candidates, calls)
 }
 

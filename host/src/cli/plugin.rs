@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Subcommand;
 
 use super::author::{self, Subject};
-use equipoise_wasm::defaults::{self, DefaultPlugin};
+use equipoise_wasm::builtin_components::{self, BuiltinComponent};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ pub(super) enum PluginCommand {
 pub(super) fn run(command: PluginCommand) -> Result<()> {
     match command {
         PluginCommand::List => {
-            list(defaults::all(), super::stdout()).context("writing to standard output")
+            list(builtin_components::all(), super::stdout()).context("writing to standard output")
         }
         PluginCommand::Export { name, file, force } => export(&name, &file, force),
         PluginCommand::Check(subject) => author::check(subject),
@@ -66,9 +66,9 @@ pub(super) fn run(command: PluginCommand) -> Result<()> {
 }
 
 /// A line for each, in columns.
-fn list(plugins: &[DefaultPlugin], mut out: impl Write) -> io::Result<()> {
+fn list(plugins: &[BuiltinComponent], mut out: impl Write) -> io::Result<()> {
     let heading = ["NAME", "ROLE", "BYTES", "ABOUT"].map(str::to_owned);
-    let row = |plugin: &DefaultPlugin| {
+    let row = |plugin: &BuiltinComponent| {
         let bytes = plugin.component.len().to_string();
         [plugin.name, plugin.role, &bytes, plugin.about].map(str::to_owned)
     };
@@ -88,7 +88,7 @@ fn list(plugins: &[DefaultPlugin], mut out: impl Write) -> io::Result<()> {
 }
 
 fn export(name: &str, file: &Path, force: bool) -> Result<()> {
-    let plugin = defaults::find(name).ok_or_else(|| unknown(name))?;
+    let plugin = builtin_components::find(name).ok_or_else(|| unknown(name))?;
     if file == Path::new("-") {
         let mut out = super::stdout();
         return out
@@ -112,7 +112,10 @@ fn export(name: &str, file: &Path, force: bool) -> Result<()> {
 }
 
 fn unknown(name: &str) -> anyhow::Error {
-    let known: Vec<_> = defaults::all().iter().map(|plugin| plugin.name).collect();
+    let known: Vec<_> = builtin_components::all()
+        .iter()
+        .map(|plugin| plugin.name)
+        .collect();
     anyhow!(
         "there is no default plugin `{name}`; there are {}",
         known.join(", ")

@@ -53,7 +53,7 @@ impl Hands {
             return;
         };
         let version = shelf.version().map(|version| version.short_hash());
-        shelf.book.note(version.unwrap_or_default(), what);
+        shelf.events.note(version.unwrap_or_default(), what);
     }
 }
 

@@ -30,7 +30,7 @@ use equipoise_proxy::downstream::Listeners;
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
-use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, Shelf};
+use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, PluginVersions};
 
 /// A file that is watched, in one of its roles.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,7 +62,7 @@ pub(super) struct Hands {
     /// What waits for them.
     pub(super) parked: ParkedTasks,
     /// In the order of the configuration.
-    pub(super) shelves: Vec<Shelf>,
+    pub(super) shelves: Vec<PluginVersions>,
     pub(super) tls: TlsFiles,
     pub(super) on_quarantine: OnQuarantine,
     /// Where clients connect to; none until they may.
@@ -109,7 +109,7 @@ impl Hands {
                 Task::State(file) => self.catch_up(&file),
                 Task::Plugin(plugin, content) => {
                     let mut shelves = self.shelves.iter();
-                    let is_it = |shelf: &Shelf| {
+                    let is_it = |shelf: &PluginVersions| {
                         shelf.plugin.name == plugin.name && shelf.plugin.file == plugin.file
                     };
                     if let Some(place) = shelves.position(is_it) {
@@ -157,7 +157,7 @@ impl Hands {
                 };
                 match content {
                     Ok(content) => self.take_content(place, Arc::new(content)),
-                    Err(error) => self.shelves[place].miss(&error),
+                    Err(error) => self.shelves[place].note_unreadable(&error),
                 }
             }
         }
@@ -258,7 +258,7 @@ impl Hands {
             return self.reload_with(text);
         }
         let path = self.current.load().source.path.clone();
-        let content = file_watch::read(&path, wasm::LARGEST);
+        let content = file_watch::read(&path, wasm::MAX_COMPONENT);
         if let Ok(content) = &content {
             self.watcher.note_known(&WatchedFile::Config, content.hash);
         }
@@ -436,7 +436,7 @@ impl Hands {
         self.watcher.follow_folders(folders);
         let books = self.shelves.iter();
         *lock(&self.standing.books) = books
-            .map(|shelf| (shelf.plugin.name.clone(), shelf.book.clone()))
+            .map(|shelf| (shelf.plugin.name.clone(), shelf.events.clone()))
             .collect();
     }
 

@@ -15,13 +15,13 @@ use equipoise_config::Plugin;
 use equipoise_file_watch::{self as file_watch, Content, Hash};
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
-use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, Shelf};
+use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, PluginVersions};
 
 /// How often a start that waits for plugins looks whether it is to go on.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// The shelves that a configuration would have, and what would be put on them.
-pub(super) type Plan = Vec<(Shelf, Option<Loaded>)>;
+pub(super) type Plan = Vec<(PluginVersions, Option<Loaded>)>;
 
 /// Why there is no version of a content.
 enum Unloaded {
@@ -40,19 +40,24 @@ impl Hands {
     /// Loads the plugins, or has them compiled, and begins to watch files.
     pub(super) fn begin(&mut self) -> Result<()> {
         let snapshot = self.current.load();
-        self.shelves = snapshot.config.plugins.iter().map(Shelf::new).collect();
+        self.shelves = snapshot
+            .config
+            .plugins
+            .iter()
+            .map(PluginVersions::new)
+            .collect();
         self.follow();
         for place in 0..self.shelves.len() {
             self.compilations()?;
             let file = self.watched(place);
-            match file_watch::read(&self.shelves[place].plugin.file, wasm::LARGEST) {
+            match file_watch::read(&self.shelves[place].plugin.file, wasm::MAX_COMPONENT) {
                 Ok(content) => {
                     self.watcher.note_known(&file, content.hash);
                     self.take_content(place, Arc::new(content));
                 }
                 Err(error) => {
                     self.watcher.note_said(&file, &error);
-                    self.shelves[place].miss(&error);
+                    self.shelves[place].note_unreadable(&error);
                 }
             }
         }
@@ -92,7 +97,8 @@ impl Hands {
         for plugin in plugins {
             let mut known = self.shelves.iter();
             let known = known.find(|shelf| shelf.plugin.name == plugin.name);
-            let shelf = known.map_or_else(|| Shelf::new(plugin), |it| it.reconfigured(plugin));
+            let shelf =
+                known.map_or_else(|| PluginVersions::new(plugin), |it| it.reconfigured(plugin));
             let was_missing = known
                 .is_some_and(|known| known.plugin.file == plugin.file && known.version().is_none());
             if shelf.version().is_some() {
@@ -117,14 +123,14 @@ impl Hands {
     }
 
     /// Makes a version of what is in a plugin's file now.
-    fn load_file(&mut self, shelf: &Shelf) -> Result<Loaded, Unloaded> {
-        let content = file_watch::read(&shelf.plugin.file, wasm::LARGEST);
+    fn load_file(&mut self, shelf: &PluginVersions) -> Result<Loaded, Unloaded> {
+        let content = file_watch::read(&shelf.plugin.file, wasm::MAX_COMPONENT);
         let content = content.context("it cannot be read")?;
         self.load(shelf, &Arc::new(content))
     }
 
     /// Makes a version of a content of a plugin's file, if that is compiled.
-    fn load(&mut self, shelf: &Shelf, content: &Arc<Content>) -> Result<Loaded, Unloaded> {
+    fn load(&mut self, shelf: &PluginVersions, content: &Arc<Content>) -> Result<Loaded, Unloaded> {
         let on_quarantine = self.on_quarantine.clone();
         let compilations = self.compilations()?;
         match compilations.code(content) {
@@ -158,7 +164,7 @@ impl Hands {
         let file = self.watched(place);
         self.parked.drop_plugin(&self.shelves[place].plugin.name);
         self.watcher.note_known(&file, loaded.content.hash);
-        self.shelves[place].succeed(loaded, how);
+        self.shelves[place].activate(loaded, how);
     }
 
     /// A plugin's file has this content: makes it the version that serves, now or when it is compiled, or says why not.
@@ -192,7 +198,7 @@ impl Hands {
     /// Versions may be out of service: puts those before them back, where there are any.
     pub(super) fn relieve(&mut self) {
         for place in 0..self.shelves.len() {
-            let Some((out, previous)) = self.shelves[place].relieve() else {
+            let Some((out, previous)) = self.shelves[place].take_quarantined() else {
                 continue;
             };
             let Some(loaded) = previous else {
@@ -203,7 +209,7 @@ impl Hands {
             match self.install(place, &loaded) {
                 Ok(()) => {
                     tracing::error!("{out}; version {version} serves again");
-                    self.shelves[place].succeed(loaded, "put back");
+                    self.shelves[place].activate(loaded, "put back");
                 }
                 Err(error) => tracing::error!(
                     "{out}; version {version} cannot be put back: {error:#}; the fallback serves until the file changes"

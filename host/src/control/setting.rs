@@ -17,7 +17,7 @@ use equipoise_config::{self as config, Config, Diagnostics, Plugin};
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
 use equipoise_tls::{self as tls, Contents};
-use equipoise_wasm::{Cache, Compiler, Sandbox, Shelf};
+use equipoise_wasm::{Cache, Compiler, PluginVersions, Sandbox};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
     let mut versions = Versions::new();
     let mut mistakes = Vec::new();
     for plugin in &config.plugins {
-        let loaded = Shelf::new(plugin).load_file(&sandbox);
+        let loaded = PluginVersions::new(plugin).load_file(&sandbox);
         if let Err(error) = &loaded {
             mistakes.push(cannot_serve(plugin, error));
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use equipoise_wasm::defaults;
+use equipoise_wasm::builtin_components;
 
 /// The root of the workspace that the SDK takes its versions from.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
@@ -34,10 +34,10 @@ impl Scratch {
         scratch.put("Cargo.toml", manifest())?;
         scratch.put("src/lib.rs", SOURCE)?;
         scratch.put("equipoise/Cargo.toml", workspace())?;
-        for (path, content) in defaults::SDK {
+        for (path, content) in builtin_components::SDK {
             scratch.put(&format!("equipoise/{path}"), content)?;
         }
-        scratch.put(COMPONENT, defaults::DEMO)?;
+        scratch.put(COMPONENT, builtin_components::DEMO)?;
         Ok(scratch)
     }
 
@@ -81,13 +81,13 @@ const CONFIGURATION: &str = "demo.toml";
 /// The component below the folder.
 const COMPONENT: &str = "target/wasm32-wasip2/release/demo_plugin.wasm";
 
-/// The plugin's manifest, with the defaults::SDK beside it and a workspace of its own.
+/// The plugin's manifest, with the builtin_components::SDK beside it and a workspace of its own.
 fn manifest() -> String {
     let here = MANIFEST.replace("../../../sdk", "equipoise/sdk");
     format!("{here}\n[profile.release]\nstrip = true\n\n[workspace]\nexclude = [\"equipoise\"]\n")
 }
 
-/// The manifest of the defaults::SDK's workspace, without the members that are not there.
+/// The manifest of the builtin_components::SDK's workspace, without the members that are not there.
 fn workspace() -> String {
     let members = |line: &str| match line {
         line if line.starts_with("members =") => Some("members = [\"sdk\"]".to_owned()),

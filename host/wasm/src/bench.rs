@@ -11,16 +11,16 @@ use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
 use equipoise_session::Session;
 
 use super::budget::Budget;
+use super::instance_slot::InstanceSlot;
 use super::policy::{PluginSelector, PluginSession};
-use super::rehearsal::sample_config;
-use super::seat::Seat;
+use super::smoke_test::sample_config;
 use super::version::Version;
 use equipoise_balancer::Role;
 
-/// How many batches are timed. The median of them is told.
+/// Timed batches: their median is reported.
 const BATCHES: usize = 51;
 
-/// How long a batch should take.
+/// Target duration of a batch.
 const BATCH: Duration = Duration::from_millis(4);
 
 /// The median time of one decision.
@@ -80,19 +80,19 @@ fn decisions(version: &Version, candidates: &[u32]) -> Vec<(Role, u32)> {
 
 /// Decides by a version, once each time that it is called.
 fn plugin(version: &Arc<Version>, role: Role, count: u32) -> Result<Box<dyn FnMut()>> {
-    let seat = seat(version, role, count)?;
-    let (request, host, candidates) = (request(), FakeEnv::default(), candidates(count));
+    let slot = slot(version, role, count)?;
+    let (request, env, candidates) = (request(), FakeEnv::default(), candidates(count));
     Ok(match role {
         Role::Session => {
-            let plugin = PluginSession::new(vec![seat]);
+            let plugin = PluginSession::new(vec![slot]);
             Box::new(move || {
-                black_box(plugin.read(&request, &host));
+                black_box(plugin.read(&request, &env));
             })
         }
         _ => {
-            let mut plugin = PluginSelector(seat);
+            let mut plugin = PluginSelector(slot);
             Box::new(move || {
-                black_box(plugin.select(&request, &candidates, &host));
+                black_box(plugin.select(&request, &candidates, &env));
             })
         }
     })
@@ -100,7 +100,7 @@ fn plugin(version: &Arc<Version>, role: Role, count: u32) -> Result<Box<dyn FnMu
 
 /// Decides by a method of the program's own, once each time that it is called.
 fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
-    let (request, host, candidates) = (request(), FakeEnv::default(), candidates(count));
+    let (request, env, candidates) = (request(), FakeEnv::default(), candidates(count));
     match role {
         Role::Session => {
             let native = Session {
@@ -111,25 +111,25 @@ fn native(role: Role, count: u32) -> Box<dyn FnMut()> {
                 routes: sample_config(count).routes(),
             };
             Box::new(move || {
-                black_box(native.read(&request, &host));
+                black_box(native.read(&request, &env));
             })
         }
         _ => {
             let mut native = ByBusyness::default();
             Box::new(move || {
-                black_box(native.select(&request, &candidates, &host));
+                black_box(native.select(&request, &candidates, &env));
             })
         }
     }
 }
 
-/// A seat with so many members, called again and again.
-fn seat(version: &Arc<Version>, role: Role, members: u32) -> Result<Seat> {
-    let setup = PolicyConfig {
+/// An instance slot with so many members.
+fn slot(version: &Arc<Version>, role: Role, members: u32) -> Result<InstanceSlot> {
+    let config = PolicyConfig {
         settings: version.plugin.settings.clone(),
         ..sample_config(members)
     };
-    Seat::new(version, role, &Arc::new(setup), Budget::unlimited())
+    InstanceSlot::new(version, role, &Arc::new(config), Budget::unlimited())
 }
 
 fn request() -> FakeRequest {

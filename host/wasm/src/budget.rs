@@ -18,8 +18,8 @@ use equipoise_config::Plugin;
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// The least that a full bucket holds: what is charged comes in milliseconds, by chance.
-const LEAST_BURST: Duration = Duration::from_millis(5);
+/// Minimum capacity of the bucket: charges come in whole milliseconds, by chance.
+const MIN_BURST: Duration = Duration::from_millis(5);
 
 /// A token bucket of processor time. Shared by the instances whose calls keep the same workers waiting.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Budget {
         let share = u64::from(share.clamp(1, 100));
         Self {
             share,
-            fill_time: nanos(deadline.max(LEAST_BURST)) * 100 / share,
+            fill_time: nanos(deadline.max(MIN_BURST)) * 100 / share,
             full_at: AtomicU64::new(0),
             charged_at: AtomicU64::new(0),
             denied_at: AtomicU64::new(0),
@@ -53,7 +53,7 @@ impl Budget {
 
     /// One that denies nothing, for calls that keep no request waiting.
     pub(super) fn unlimited() -> Arc<Self> {
-        Arc::new(Self::new(100, LEAST_BURST))
+        Arc::new(Self::new(100, MIN_BURST))
     }
 
     /// Whether it is in debt: the plugin is not to be called.
@@ -83,7 +83,7 @@ impl Budget {
         let mut overrun = match self.overrun.try_lock() {
             Ok(overrun) => overrun,
             Err(TryLockError::Poisoned(overrun)) => overrun.into_inner(),
-            // Another worker sees to it.
+            // Another worker is at it.
             Err(TryLockError::WouldBlock) => return None,
         };
         overrun.deny(self.charged_at.load(Relaxed), now)
@@ -99,7 +99,7 @@ struct Overrun {
     in_debt: Nanos,
     /// Up to when that is known.
     seen: Nanos,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Overrun {
@@ -117,10 +117,10 @@ impl Overrun {
         let from = self.seen.max(since).max(second * SECOND);
         self.in_debt += now.saturating_sub(from);
         self.seen = self.seen.max(now);
-        if self.is_told || self.in_debt <= SECOND / 2 {
+        if self.is_reported || self.in_debt <= SECOND / 2 {
             return None;
         }
-        self.is_told = true;
+        self.is_reported = true;
         Some(second)
     }
 }
@@ -132,8 +132,8 @@ pub(super) struct Budgets {
     deadline: Duration,
     /// For decisions: one that all workers share, or one for each of them.
     decisions: Mutex<Vec<Arc<Budget>>>,
-    /// For judging members, on a thread of its own.
-    judging: Arc<Budget>,
+    /// For health policies, on a thread of their own.
+    health: Arc<Budget>,
 }
 
 impl Budgets {
@@ -143,14 +143,14 @@ impl Budgets {
             share,
             deadline,
             decisions: Mutex::default(),
-            judging: Arc::new(Budget::new(share, deadline)),
+            health: Arc::new(Budget::new(share, deadline)),
         }
     }
 
     /// The budget of an instance in this role, by its number among those of a balancer: 0 where workers share one.
     pub(super) fn of(&self, role: Role, number: usize) -> Arc<Budget> {
         if role == Role::Health {
-            return self.judging.clone();
+            return self.health.clone();
         }
         let decisions = self.decisions.lock();
         let mut decisions = decisions.unwrap_or_else(PoisonError::into_inner);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     /// In milliseconds: since when there is a debt, and when calls are denied; the seconds that are faults, each with when it is
-    /// told.
+    /// reported.
     type Denials = (&'static [(u64, u64)], &'static [(u64, u64)]);
 
     #[test]
@@ -281,21 +281,21 @@ mod tests {
         ];
         for (denials, faults) in table {
             let mut overrun = Overrun::default();
-            let told: Vec<_> = denials
+            let reported: Vec<_> = denials
                 .iter()
                 .filter_map(|&(since, at)| Some((overrun.deny(since * MS, at * MS)?, at)))
                 .collect();
-            assert_eq!(told, *faults, "{denials:?}");
+            assert_eq!(reported, *faults, "{denials:?}");
         }
     }
 
     #[test]
-    fn workers_have_budgets_of_their_own_and_judges_another() {
+    fn workers_have_budgets_of_their_own_and_health_policies_another() {
         let budgets = Budgets::new(&Plugin::new("p", "p.wasm"));
         let selector = budgets.of(Role::Selector, 1);
         assert!(Arc::ptr_eq(&selector, &budgets.of(Role::Session, 1)));
         assert!(!Arc::ptr_eq(&selector, &budgets.of(Role::Selector, 0)));
-        let judging = budgets.of(Role::Health, 0);
-        assert!(!Arc::ptr_eq(&judging, &budgets.of(Role::Selector, 0)));
+        let health = budgets.of(Role::Health, 0);
+        assert!(!Arc::ptr_eq(&health, &budgets.of(Role::Selector, 0)));
     }
 }

@@ -41,7 +41,7 @@ pub(super) const MAX_ENTRY: u64 = 1 << 30;
 const TEMPORARY: &str = ".writing-";
 
 /// After so long, a file that is being written is one that a crash left.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+const STALE_AFTER: Duration = Duration::from_secs(3600);
 
 /// What an entry is of: a hash over everything that its code depends on.
 pub(super) type Id = [u8; 32];
@@ -228,7 +228,7 @@ fn sweep(folder: &Path) {
     for (path, metadata) in files(folder) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-        if name.starts_with(TEMPORARY) && age.is_some_and(|age| age > LEFT_BEHIND) {
+        if name.starts_with(TEMPORARY) && age.is_some_and(|age| age > STALE_AFTER) {
             let _ = fs::remove_file(&path);
         }
     }
@@ -387,7 +387,7 @@ mod tests {
         for path in [&left, &fresh] {
             fs::write(path, "half").unwrap();
         }
-        let old = SystemTime::now() - 2 * LEFT_BEHIND;
+        let old = SystemTime::now() - 2 * STALE_AFTER;
         File::open(&left).unwrap().set_modified(old).unwrap();
         Cache::open(&cache.folder).unwrap();
         assert!(!left.exists());

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::Compiler;
 
-    /// Compilations, and where their ends are told.
+    /// Compilations, and where their ends are reported.
     fn compilations() -> (Compilations, Receiver<()>) {
         let sandbox = Sandbox::new(Compiler::Here, None).unwrap();
         let (sender, ends) = channel();

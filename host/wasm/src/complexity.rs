@@ -5,7 +5,7 @@
 //! it brings with it, and what instantiates it adds that weight: linear in the size of the file, whatever it says. The
 //! compiler validates the rest; what is not understood here is left for it to refuse, in its own words.
 //!
-//! Before that, what people put into plugin files by mistake is told apart.
+//! Before that, what people put into plugin files by mistake is reported apart.
 
 use std::ops::AddAssign;
 
@@ -15,7 +15,7 @@ use wasmparser::{
     ComponentTypeRef, Instance, Parser, Payload,
 };
 
-use super::limits::PARTS;
+use super::limits::MAX_PARTS;
 
 /// Component instances, those within instances included.
 const MAX_COMPONENT_INSTANCES: u64 = 1000;
@@ -208,7 +208,7 @@ fn known(space: &[Option<Weight>], index: u32, what: &str) -> Result<Weight> {
 }
 
 fn bound(weight: &Weight) -> Result<()> {
-    let parts = PARTS as u64;
+    let parts = MAX_PARTS as u64;
     for (count, most, what) in [
         (
             weight.component_instances,
@@ -303,7 +303,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::defaults;
+    use crate::builtin_components;
 
     fn verdict(text: &str) -> Result<(), String> {
         let bytes = wat::parse_str(text).expect("a component");
@@ -323,10 +323,10 @@ mod tests {
 
     #[test]
     fn default_plugins_are_within_every_bound() {
-        for plugin in defaults::all() {
+        for plugin in builtin_components::all() {
             check(plugin.component).unwrap();
         }
-        check(defaults::DEMO).unwrap();
+        check(builtin_components::DEMO).unwrap();
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::cache::{Cache, Id};
 use super::clock::CoarseClock;
 use super::compiler::{Cancel, Compiler};
 use super::complexity;
-use super::context::{Context, spare_copies};
 use super::fault::describe;
+use super::host_state::{HostState, override_header_hash};
 use super::since_v0_1_0::Everything;
 use super::wasi;
 use equipoise_file_watch::{Content, Hash};
@@ -28,7 +28,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 const STACK: usize = 512 * 1024;
 
 /// How many components' code is kept in memory, so that going back to a version, or the same file twice, compiles nothing.
-const KEPT: usize = 8;
+const MAX_LOADED: usize = 8;
 
 /// A component's compiled code.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct Sandbox {
     engine: Engine,
     /// Ticks with the engine's epoch.
     pub(super) clock: Arc<CoarseClock>,
-    linker: Linker<Context>,
+    linker: Linker<HostState>,
     compiler: Compiler,
     /// Code that outlives the program; none where it does not.
     cache: Option<Cache>,
@@ -58,7 +58,7 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker)?;
         Everything::add_to_linker::<_, HasSelf<_>>(&mut linker, |context| context)?;
-        spare_copies(&mut linker)?;
+        override_header_hash(&mut linker)?;
         let clock = Arc::new(CoarseClock::new());
         let (weak, ticking) = (engine.weak(), clock.clone());
         thread::Builder::new()
@@ -112,7 +112,7 @@ impl Sandbox {
     }
 
     /// Resolves a component's imports.
-    pub(super) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<Context>> {
+    pub(super) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<HostState>> {
         self.linker.instantiate_pre(component)
     }
 
@@ -149,7 +149,7 @@ impl Sandbox {
 
     fn keep(&self, hash: Hash, code: Code) -> Code {
         let mut loaded = self.loaded();
-        if loaded.len() == KEPT {
+        if loaded.len() == MAX_LOADED {
             loaded.pop_front();
         }
         loaded.push_back((hash, code.clone()));
@@ -183,7 +183,7 @@ pub(super) fn config() -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
-        // A trap is told in one line; whoever writes plugins has tools of their own.
+        // A trap is logged in one line; plugin authors have other tools.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         // Compiling happens beside serving: in one process of low priority, not on all cores.

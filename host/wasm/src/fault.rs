@@ -1,4 +1,4 @@
-//! What a plugin did wrong.
+//! Faults of plugins.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ use equipoise_balancer::FaultKind;
 use thiserror::Error;
 use wasmtime::Trap;
 
-/// A mistake of a plugin in one call: the fallback answers instead.
+/// A fault of a plugin in one call: the fallback decides instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{kind}: {detail}")]
 pub(super) struct Fault {
@@ -20,8 +20,7 @@ thread_local! {
     static LAST: Cell<Option<FaultKind>> = const { Cell::new(None) };
 }
 
-/// The last fault on this thread since this was last asked: what a plugin that was just asked in vain did wrong, or that it was
-/// not asked since it was over its budget.
+/// Takes the last fault on this thread: of the call that was just made, or denied for lack of budget.
 pub(super) fn take_fault() -> Option<FaultKind> {
     LAST.take()
 }
@@ -41,10 +40,10 @@ impl Fault {
 
     /// It took longer than its deadline.
     pub(super) fn late() -> Self {
-        Self::new(FaultKind::Deadline, "did not answer within its deadline")
+        Self::new(FaultKind::Deadline, "did not return within its deadline")
     }
 
-    /// What is behind wasmtime's error; `was_refused` says whether the call was refused memory.
+    /// The fault behind wasmtime's error; `was_refused` says whether the call was refused memory.
     pub(super) fn from_error(error: &wasmtime::Error, was_refused: bool) -> Self {
         let detail = describe(error);
         let kind = match error.downcast_ref::<Trap>() {
@@ -63,13 +62,13 @@ impl Fault {
     }
 }
 
-/// An error of a host function that a plugin called in a way it must not.
+/// A host function that a plugin called with invalid arguments.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub(super) struct Misuse(pub(super) String);
+pub(super) struct HostCallError(pub(super) String);
 
 fn is_by_guest(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<Misuse>().is_some()
+    error.downcast_ref::<HostCallError>().is_some()
 }
 
 /// The causes of an error on one line, without wasm backtraces.

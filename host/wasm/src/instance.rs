@@ -6,11 +6,11 @@ use equipoise_sdk::health::{
 use equipoise_sdk::{Affinity, PolicyConfig};
 use wasmtime::{Result, Store};
 
-use super::ambient::Ambient;
+use super::call_context::CallContext;
 use super::clock::Nanos;
-use super::context::Context;
 use super::fault::Fault;
-use super::limits::{Space, Time};
+use super::host_state::HostState;
+use super::limits::{CpuDeadline, MemoryLimiter};
 use super::prefetch::Prefetch;
 use super::since_v0_1_0::equipoise::balancer::types::{Entry, MemberConfig as Member};
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
@@ -20,17 +20,17 @@ use equipoise_balancer::FaultKind;
 use equipoise_balancer::Role;
 
 /// What a plugin may hand over in one call of the host or one answer, in bytes. Twice what a state may have.
-const HANDED_OVER: usize = 2 * 1024 * 1024;
+const MAX_TRANSFER: usize = 2 * 1024 * 1024;
 
 /// The largest state that is carried over, in bytes.
-const LARGEST_STATE: usize = 1024 * 1024;
+const MAX_STATE: usize = 1024 * 1024;
 
 /// Handles of components: a plugin is handed none, WASI needs a few.
-const HANDLES: usize = 10_000;
+const MAX_HANDLES: usize = 10_000;
 
 /// An instance. After a fault it may be in any state, and must not be called again.
 pub(super) struct Instance {
-    store: Store<Context>,
+    store: Store<HostState>,
     exports: Functions,
     /// Which columns `select` is handed; none where it is not.
     prefetch: Option<Prefetch>,
@@ -51,18 +51,18 @@ impl Instance {
     /// A fresh instance, which runs the component's start functions.
     pub(super) fn new(version: &Version) -> Result<Self, Fault> {
         let plugin = &version.plugin;
-        let context = Context::new(
-            Space::new(plugin.memory),
-            Time::new(plugin.deadline),
-            version.voice.clone(),
+        let state = HostState::new(
+            MemoryLimiter::new(plugin.memory),
+            CpuDeadline::new(plugin.deadline),
+            version.logger.clone(),
             plugin.clone(),
         );
-        let mut store = Store::new(version.sandbox.engine(), context);
-        store.limiter(|context| &mut context.space);
-        store.epoch_deadline_callback(|mut store| store.data_mut().time.tick());
+        let mut store = Store::new(version.sandbox.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(HANDED_OVER);
-        store.set_max_component_handles(HANDLES);
+        store.set_hostcall_fuel(MAX_TRANSFER);
+        store.set_max_component_handles(MAX_HANDLES);
         match Functions::of_new_instance(&mut store, version) {
             Ok(exports) => Ok(Self {
                 store,
@@ -77,12 +77,12 @@ impl Instance {
     pub(super) fn configure(
         &mut self,
         role: Role,
-        setup: &PolicyConfig,
+        config: &PolicyConfig,
     ) -> Result<Result<(), String>, Fault> {
-        let (settings, members) = (entries(&setup.settings), members(setup));
+        let (settings, members) = (entries(&config.settings), members(config));
         let (selector, session) = (self.exports.selector.clone(), self.exports.session.clone());
         let health = self.exports.health.clone();
-        self.call(Ambient::default(), |store| match role {
+        self.call(CallContext::default(), |store| match role {
             Role::Selector => selector.map_or(Ok(Ok(())), |selector| {
                 selector.call_configure(store, &settings, &members)
             }),
@@ -101,7 +101,7 @@ impl Instance {
         let Some(prefetch) = self.exports.prefetch.clone() else {
             return Ok(Ok(()));
         };
-        let names = self.call(Ambient::default(), |store| prefetch.call_columns(store))?;
+        let names = self.call(CallContext::default(), |store| prefetch.call_columns(store))?;
         let prefetch = Prefetch::of(&names);
         Ok(prefetch.map(|prefetch| self.prefetch = prefetch))
     }
@@ -109,7 +109,7 @@ impl Instance {
     /// The position it chooses among so many candidates, unchecked.
     pub(super) fn select(
         &mut self,
-        ambient: Ambient<'_>,
+        context: CallContext<'_>,
         count: u32,
     ) -> Result<Option<u32>, Fault> {
         let Self {
@@ -118,11 +118,11 @@ impl Instance {
             prefetch,
         } = self;
         if let (Some(prefetch), Some(columns), Some(candidates)) =
-            (&exports.prefetch, prefetch, ambient.candidates)
+            (&exports.prefetch, prefetch, context.candidates)
         {
             let function = prefetch.func_select();
-            let (random, numbers) = (ambient.random(), columns.gather(candidates));
-            return call(store, ambient, |store| {
+            let (random, numbers) = (context.random(), columns.gather(candidates));
+            return call(store, context, |store| {
                 Ok(function.call(store, (count, random, numbers))?.0)
             });
         }
@@ -130,17 +130,21 @@ impl Instance {
             return Ok(None);
         };
         let function = selector.func_select();
-        call(store, ambient, |store| {
+        call(store, context, |store| {
             Ok(function.call(store, (count,))?.0)
         })
     }
 
-    pub(super) fn record_sticky(&mut self, ambient: Ambient<'_>, chosen: u32) -> Result<(), Fault> {
+    pub(super) fn record_sticky(
+        &mut self,
+        context: CallContext<'_>,
+        chosen: u32,
+    ) -> Result<(), Fault> {
         let Some(schedule) = &self.exports.schedule else {
             return Ok(());
         };
         let function = schedule.func_record_sticky();
-        self.call(ambient, |store| function.call(store, (chosen,)))
+        self.call(context, |store| function.call(store, (chosen,)))
     }
 
     pub(super) fn lbstatus(&mut self, id: u32) -> Result<i64, Fault> {
@@ -148,7 +152,7 @@ impl Instance {
             return Ok(0);
         };
         let function = schedule.func_lbstatus();
-        self.call(Ambient::default(), |store| {
+        self.call(CallContext::default(), |store| {
             Ok(function.call(store, (id,))?.0)
         })
     }
@@ -158,16 +162,16 @@ impl Instance {
             return Ok(());
         };
         let function = schedule.func_reset();
-        self.call(Ambient::default(), |store| function.call(store, ()))
+        self.call(CallContext::default(), |store| function.call(store, ()))
     }
 
     /// The session of a request, unchecked.
-    pub(super) fn read(&mut self, ambient: Ambient<'_>) -> Result<Option<Affinity>, Fault> {
+    pub(super) fn read(&mut self, context: CallContext<'_>) -> Result<Option<Affinity>, Fault> {
         let Some(session) = &self.exports.session else {
             return Ok(None);
         };
         let function = session.func_read();
-        let (affinity,) = self.call(ambient, |store| function.call(store, ()))?;
+        let (affinity,) = self.call(context, |store| function.call(store, ()))?;
         Ok(affinity.map(|affinity| match affinity {
             exports::session::Affinity::Route(route) => Affinity::Route(route),
             exports::session::Affinity::Key(key) => Affinity::Key(key),
@@ -177,40 +181,40 @@ impl Instance {
     /// The cookie for an answer of the member with this route, unchecked.
     pub(super) fn issue(
         &mut self,
-        ambient: Ambient<'_>,
+        context: CallContext<'_>,
         route: &str,
     ) -> Result<Option<String>, Fault> {
         let Some(cookie) = self.exports.session_cookie.clone() else {
             return Ok(None);
         };
-        self.call(ambient, |store| cookie.call_issue(store, route))
+        self.call(context, |store| cookie.call_issue(store, route))
     }
 
     /// What changes by these checks.
     pub(super) fn on_checks(
         &mut self,
-        ambient: Ambient<'_>,
+        context: CallContext<'_>,
         results: &[CheckResult],
     ) -> Result<Vec<Transition>, Fault> {
         let Some(health) = self.exports.health.clone() else {
             return Ok(Vec::new());
         };
         let results: Vec<_> = results.iter().map(check_result).collect();
-        let said = self.call(ambient, |store| health.call_on_checks(store, &results))?;
+        let said = self.call(context, |store| health.call_on_checks(store, &results))?;
         Ok(said.into_iter().map(transition).collect())
     }
 
     /// What changes by these requests.
     pub(super) fn on_requests(
         &mut self,
-        ambient: Ambient<'_>,
+        context: CallContext<'_>,
         outcomes: &[RequestOutcome],
     ) -> Result<Vec<Transition>, Fault> {
         let Some(health) = self.exports.health.clone() else {
             return Ok(Vec::new());
         };
         let outcomes: Vec<_> = outcomes.iter().map(request_outcome).collect();
-        let said = self.call(ambient, |store| health.call_on_requests(store, &outcomes))?;
+        let said = self.call(context, |store| health.call_on_requests(store, &outcomes))?;
         Ok(said.into_iter().map(transition).collect())
     }
 
@@ -220,8 +224,8 @@ impl Instance {
             return Ok(Vec::new());
         };
         let function = state.func_save();
-        let (blob,) = self.call(Ambient::default(), |store| function.call(store, ()))?;
-        if blob.len() > LARGEST_STATE {
+        let (blob,) = self.call(CallContext::default(), |store| function.call(store, ()))?;
+        if blob.len() > MAX_STATE {
             let detail = format!("a state of {} bytes; 1 MiB is the most", blob.len());
             return Err(Fault::new(FaultKind::Malformed, detail));
         }
@@ -233,44 +237,46 @@ impl Instance {
         let Some(state) = self.exports.state.clone() else {
             return Ok(Ok(()));
         };
-        self.call(Ambient::default(), |store| state.call_restore(store, blob))
+        self.call(CallContext::default(), |store| {
+            state.call_restore(store, blob)
+        })
     }
 
     /// Bytes of memory it has.
     pub(super) fn memory(&self) -> usize {
-        self.store.data().space.taken()
+        self.store.data().memory.taken()
     }
 
     /// The thread's processor time at the first tick that the last call saw.
     pub(super) fn first_tick(&self) -> Option<Nanos> {
-        self.store.data().time.first_tick()
+        self.store.data().cpu.first_tick()
     }
 
     fn call<R>(
         &mut self,
-        ambient: Ambient<'_>,
-        function: impl FnOnce(&mut Store<Context>) -> Result<R>,
+        context: CallContext<'_>,
+        function: impl FnOnce(&mut Store<HostState>) -> Result<R>,
     ) -> Result<R, Fault> {
-        call(&mut self.store, ambient, function)
+        call(&mut self.store, context, function)
     }
 }
 
 /// Calls a function of the instance in this store.
 fn call<R>(
-    store: &mut Store<Context>,
-    ambient: Ambient<'_>,
-    function: impl FnOnce(&mut Store<Context>) -> Result<R>,
+    store: &mut Store<HostState>,
+    context: CallContext<'_>,
+    function: impl FnOnce(&mut Store<HostState>) -> Result<R>,
 ) -> Result<R, Fault> {
-    let context = store.data_mut();
-    context.space.begin();
-    context.time.begin();
+    let state = store.data_mut();
+    state.memory.begin();
+    state.cpu.begin();
     store.set_epoch_deadline(1);
-    let answer = ambient.during(|| function(&mut *store));
+    let answer = context.during(|| function(&mut *store));
     answer.map_err(|error| fault(store, &error))
 }
 
 impl Functions {
-    fn of_new_instance(store: &mut Store<Context>, version: &Version) -> Result<Self> {
+    fn of_new_instance(store: &mut Store<HostState>, version: &Version) -> Result<Self> {
         let instance = version.pre.instantiate(&mut *store)?;
         let exports = &version.exports;
         /// The functions of an interface that is exported.
@@ -295,8 +301,8 @@ impl Functions {
     }
 }
 
-fn fault(store: &Store<Context>, error: &wasmtime::Error) -> Fault {
-    Fault::from_error(error, store.data().space.was_refused())
+fn fault(store: &Store<HostState>, error: &wasmtime::Error) -> Fault {
+    Fault::from_error(error, store.data().memory.was_refused())
 }
 
 fn check_result(result: &CheckResult) -> contract::CheckResult {
@@ -362,8 +368,8 @@ fn entries(map: &std::collections::BTreeMap<String, String>) -> Vec<Entry> {
         .collect()
 }
 
-fn members(setup: &PolicyConfig) -> Vec<Member> {
-    let members = setup.members.iter();
+fn members(config: &PolicyConfig) -> Vec<Member> {
+    let members = config.members.iter();
     members
         .map(|member| Member {
             id: member.id,

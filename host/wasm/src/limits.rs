@@ -1,4 +1,4 @@
-//! Bounds on what an instance may take.
+//! Limits of an instance: memory, and processor time of a call.
 
 use std::time::Duration;
 
@@ -7,26 +7,25 @@ use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 use super::clock::{Nanos, nanos, processor_time};
 use super::engine::TICK;
 
-/// Elements of all tables of an instance: functions that may be called through pointers. Go and Python have the most, some
-/// 40 000.
-const TABLE_ELEMENTS: usize = 200_000;
+/// Elements of all tables of an instance: functions called through pointers. Go and Python have the most, some 40 000.
+const MAX_TABLE_ELEMENTS: usize = 200_000;
 
 /// Core instances, tables and memories of a component. Python has the most, some 25 core instances.
-pub(super) const PARTS: usize = 100;
+pub(super) const MAX_PARTS: usize = 100;
 
 /// The memory of one instance, all its linear memories together.
 #[derive(Debug)]
-pub(super) struct Space {
-    /// Bytes it may have.
+pub(super) struct MemoryLimiter {
+    /// Maximum, in bytes.
     bound: usize,
-    /// Bytes it has.
+    /// Allocated bytes.
     taken: usize,
     table_elements: usize,
-    /// Whether it was refused more since [`Space::begin`].
+    /// Whether growth was refused since [`MemoryLimiter::begin`].
     refused: bool,
 }
 
-impl Space {
+impl MemoryLimiter {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             bound,
@@ -46,7 +45,7 @@ impl Space {
         self.refused
     }
 
-    /// Bytes it has.
+    /// Allocated bytes.
     pub(super) fn taken(&self) -> usize {
         self.taken
     }
@@ -62,7 +61,7 @@ impl Space {
     }
 }
 
-impl ResourceLimiter for Space {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -80,39 +79,44 @@ impl ResourceLimiter for Space {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let granted = Self::grow(&mut self.table_elements, TABLE_ELEMENTS, current, desired);
+        let granted = Self::grow(
+            &mut self.table_elements,
+            MAX_TABLE_ELEMENTS,
+            current,
+            desired,
+        );
         self.refused |= !granted;
         Ok(granted)
     }
 
     fn instances(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 
     fn tables(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 
     fn memories(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 }
 
-/// The time of one call, in processor time of the thread: a plugin is not to blame for a machine that is busy with others.
+/// The time of one call, in processor time of the thread: a plugin is not blamed for a busy machine.
 ///
 /// The processor's clock costs a system call, so it is not read before the first tick of the epoch, which most calls do not
 /// live to see. How long before that tick the call began is not known, so it is taken to have been a whole one: a call is
 /// stopped within the last tick before `deadline`. Where `deadline` is less than two ticks, that would leave a call nothing:
 /// it is stopped within the tick after it.
 #[derive(Debug)]
-pub(super) struct Time {
+pub(super) struct CpuDeadline {
     /// From the first tick on.
     deadline: Nanos,
     /// The thread's processor time at the first tick of the call.
     first_tick: Option<Nanos>,
 }
 
-impl Time {
+impl CpuDeadline {
     pub(super) fn new(deadline: Duration) -> Self {
         let before_first_tick = if deadline < 2 * TICK {
             Duration::ZERO

@@ -1,4 +1,4 @@
-//! A plugin as a policy: what the balancer asks, it answers, and every answer is checked.
+//! Plugins as policies: the SDK's traits, implemented by calls into instances, with every result checked.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,41 +7,42 @@ use equipoise_balancer::PluginHealthPolicy;
 use equipoise_sdk::health::{CheckResult, RequestOutcome, Transition};
 use equipoise_sdk::{Affinity, Candidates, Env, Request, Selector, SessionReader};
 
-use super::ambient::Ambient;
+use super::call_context::CallContext;
 use super::fault::Fault;
-use super::seat::{Seat, one_line};
+use super::instance_slot::{InstanceSlot, one_line};
 use equipoise_balancer::FaultKind;
 
-/// The longest route, key and cookie, in bytes.
-const LONGEST: usize = 4096;
+/// Maximum length of a route, key or cookie, in bytes.
+const MAX_TEXT: usize = 4096;
 
 /// A plugin that chooses members.
-pub(super) struct PluginSelector(pub(super) Seat);
+pub(super) struct PluginSelector(pub(super) InstanceSlot);
 
 impl Selector for PluginSelector {
     fn select(
         &mut self,
         request: &dyn Request,
         candidates: &dyn Candidates,
-        host: &dyn Env,
+        env: &dyn Env,
     ) -> Option<usize> {
         let count = candidates.len();
-        let ambient = Ambient {
+        let context = CallContext {
             candidates: Some(candidates),
-            ..Seat::ambient(request, host)
+            ..InstanceSlot::request_context(request, env)
         };
-        let asked = u32::try_from(count).unwrap_or(u32::MAX);
-        let answer = self.0.ask(|instance| instance.select(ambient, asked));
-        match answer {
+        let count_u32 = u32::try_from(count).unwrap_or(u32::MAX);
+        let selection = self.0.call(|instance| instance.select(context, count_u32));
+        match selection {
             Some(Some(position)) if (position as usize) < count => Some(position as usize),
             Some(Some(position)) => {
-                let detail = format!("answered position {position} of {count} candidates");
-                self.0.blame(&Fault::new(FaultKind::Position, detail));
+                let detail = format!("position {position} of {count} candidates");
+                self.0
+                    .record_fault(&Fault::new(FaultKind::Position, detail));
                 candidates.restrict_fallback(&[]);
                 None
             }
             Some(None) => {
-                self.0.note_declined();
+                self.0.count_declined();
                 None
             }
             None => {
@@ -53,34 +54,34 @@ impl Selector for PluginSelector {
     }
 
     fn record_sticky(&mut self, usable: &dyn Candidates, chosen: usize) {
-        let ambient = Ambient {
+        let context = CallContext {
             candidates: Some(usable),
-            ..Ambient::default()
+            ..CallContext::default()
         };
         let chosen = u32::try_from(chosen).unwrap_or(u32::MAX);
         self.0
-            .ask(|instance| instance.record_sticky(ambient, chosen));
+            .call(|instance| instance.record_sticky(context, chosen));
     }
 
     fn lbstatus(&mut self, id: u32) -> i64 {
-        self.0.ask(|instance| instance.lbstatus(id)).unwrap_or(0)
+        self.0.call(|instance| instance.lbstatus(id)).unwrap_or(0)
     }
 
-    /// As many as the plugin answers within one deadline in all.
+    /// As many as the plugin returns within one deadline in all.
     fn lbstatuses(&mut self, ids: &[u32]) -> Vec<i64> {
         if !self.0.has_schedule() {
             return vec![0; ids.len()];
         }
         let deadline = self.0.deadline();
-        let load = |&id: &u32| {
+        let lbstatus = |&id: &u32| {
             let is_in_time = self.0.now() < deadline;
-            is_in_time.then(|| self.0.ask(|instance| instance.lbstatus(id)))?
+            is_in_time.then(|| self.0.call(|instance| instance.lbstatus(id)))?
         };
-        ids.iter().map_while(load).collect()
+        ids.iter().map_while(lbstatus).collect()
     }
 
     fn reset(&mut self) {
-        self.0.ask(|instance| instance.reset());
+        self.0.call(|instance| instance.reset());
     }
 
     fn save(&mut self) -> Vec<u8> {
@@ -100,82 +101,85 @@ thread_local! {
     };
 }
 
-/// A plugin that reads sessions. The thread's own instance reads, or another that is free; there is one at least.
-pub(super) struct PluginSession(Vec<Mutex<Seat>>);
+/// A plugin that reads sessions: by an instance that is free, the thread's own first. There is at least one.
+pub(super) struct PluginSession(Vec<Mutex<InstanceSlot>>);
 
 impl PluginSession {
-    pub(super) fn new(seats: Vec<Seat>) -> Self {
-        Self(seats.into_iter().map(Mutex::new).collect())
+    pub(super) fn new(slots: Vec<InstanceSlot>) -> Self {
+        Self(slots.into_iter().map(Mutex::new).collect())
     }
 
-    /// An instance that is not being asked, else the thread's own when it is free.
-    fn seat(&self) -> Option<MutexGuard<'_, Seat>> {
+    /// A free instance; otherwise waits for the thread's own.
+    fn slot(&self) -> Option<MutexGuard<'_, InstanceSlot>> {
         let own = NUMBER.with(|number| number % self.0.len().max(1));
         let (before, from) = self.0.split_at_checked(own)?;
-        let mut seats = from.iter().chain(before);
-        let free = seats.find_map(|seat| seat.try_lock().ok());
+        let mut slots = from.iter().chain(before);
+        let free = slots.find_map(|slot| slot.try_lock().ok());
         let own = from.first();
         free.or_else(|| Some(own?.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 impl SessionReader for PluginSession {
-    fn read(&self, request: &dyn Request, host: &dyn Env) -> Option<Affinity> {
-        let mut seat = self.seat()?;
-        let affinity = seat.ask(|instance| instance.read(Seat::ambient(request, host)))??;
+    fn read(&self, request: &dyn Request, env: &dyn Env) -> Option<Affinity> {
+        let mut slot = self.slot()?;
+        let affinity =
+            slot.call(|instance| instance.read(InstanceSlot::request_context(request, env)))??;
         if let Err(detail) = check_affinity(&affinity) {
-            seat.blame(&Fault::new(FaultKind::Session, detail));
+            slot.record_fault(&Fault::new(FaultKind::Session, detail));
             return None;
         }
         Some(affinity)
     }
 
-    fn issue_cookie(&self, request: &dyn Request, host: &dyn Env, route: &str) -> Option<String> {
-        let mut seat = self.seat()?;
-        let cookie = seat.ask(|instance| instance.issue(Seat::ambient(request, host), route))??;
+    fn issue_cookie(&self, request: &dyn Request, env: &dyn Env, route: &str) -> Option<String> {
+        let mut slot = self.slot()?;
+        let cookie = slot.call(|instance| {
+            instance.issue(InstanceSlot::request_context(request, env), route)
+        })??;
         if let Err(detail) = check_cookie(&cookie) {
-            seat.blame(&Fault::new(FaultKind::Session, detail));
+            slot.record_fault(&Fault::new(FaultKind::Session, detail));
             return None;
         }
         Some(cookie)
     }
 
-    /// What the first of the instances remembers.
+    /// The state of the first instance.
     fn save(&self) -> Vec<u8> {
         let first = self.0.first();
-        first.map_or_else(Vec::new, |seat| {
-            seat.lock().unwrap_or_else(PoisonError::into_inner).save()
+        first.map_or_else(Vec::new, |slot| {
+            slot.lock().unwrap_or_else(PoisonError::into_inner).save()
         })
     }
 
     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
-        let mut seats = self.0.iter_mut();
-        seats.try_for_each(|seat| {
-            let seat = seat.get_mut().unwrap_or_else(PoisonError::into_inner);
-            seat.restore(blob)
+        let mut slots = self.0.iter_mut();
+        slots.try_for_each(|slot| {
+            let slot = slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+            slot.restore(blob)
         })
     }
 }
 
-/// A plugin that judges members.
-pub(super) struct SeatedJudge(pub(super) Seat);
+/// A plugin that decides which members are healthy.
+pub(super) struct PluginHealth(pub(super) InstanceSlot);
 
-impl PluginHealthPolicy for SeatedJudge {
-    fn on_checks(&mut self, results: &[CheckResult], host: &dyn Env) -> Option<Vec<Transition>> {
+impl PluginHealthPolicy for PluginHealth {
+    fn on_checks(&mut self, results: &[CheckResult], env: &dyn Env) -> Option<Vec<Transition>> {
         let transitions = self
             .0
-            .ask(|instance| instance.on_checks(Seat::timed(host), results))?;
+            .call(|instance| instance.on_checks(InstanceSlot::env_context(env), results))?;
         Some(transitions.into_iter().map(presentable).collect())
     }
 
     fn on_requests(
         &mut self,
         outcomes: &[RequestOutcome],
-        host: &dyn Env,
+        env: &dyn Env,
     ) -> Option<Vec<Transition>> {
         let transitions = self
             .0
-            .ask(|instance| instance.on_requests(Seat::timed(host), outcomes))?;
+            .call(|instance| instance.on_requests(InstanceSlot::env_context(env), outcomes))?;
         Some(transitions.into_iter().map(presentable).collect())
     }
 
@@ -196,15 +200,15 @@ fn presentable(transition: Transition) -> Transition {
     }
 }
 
-/// Holds a session to what wit/v0.1/session.wit says.
+/// Checks a session by wit/v0.1/session.wit.
 fn check_affinity(affinity: &Affinity) -> Result<(), String> {
     let (what, text) = match affinity {
         Affinity::Route(route) => ("route", route),
         Affinity::Key(key) => ("key", key),
     };
-    if !(1..=LONGEST).contains(&text.len()) {
+    if !(1..=MAX_TEXT).contains(&text.len()) {
         Err(format!(
-            "a {what} of {} bytes, not 1 to {LONGEST}",
+            "a {what} of {} bytes, not 1 to {MAX_TEXT}",
             text.len()
         ))
     } else if text.chars().any(char::is_control) {
@@ -214,12 +218,12 @@ fn check_affinity(affinity: &Affinity) -> Result<(), String> {
     }
 }
 
-/// Holds a cookie to what wit/v0.1/session.wit says.
+/// Checks a cookie by wit/v0.1/session.wit.
 fn check_cookie(cookie: &str) -> Result<(), String> {
     let name = cookie.split_once('=').map_or("", |(name, _)| name);
-    if cookie.len() > LONGEST {
+    if cookie.len() > MAX_TEXT {
         Err(format!(
-            "a cookie of {} bytes; {LONGEST} are the most",
+            "a cookie of {} bytes; {MAX_TEXT} are the most",
             cookie.len()
         ))
     } else if !cookie.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_that_are_none_are_refused() {
+    fn invalid_cookies_are_refused() {
         assert!(check_cookie("SID=a.r1; Path=/; HttpOnly").is_ok());
         assert!(check_cookie("SID=").is_ok());
         for bad in ["", "SID", "=a", "S ID=a", "a;b=c", "SID=a\r\nX: y", "SID=ä"] {

@@ -1,18 +1,18 @@
-//! Columns that come with the question: what a selector names by `prefetch.columns`, and what it is handed.
+//! Prefetched columns: those that a selector names by `prefetch.columns`, passed with each call.
 
 use equipoise_sdk::{Candidates, Column};
 
 use equipoise_text::sanitize;
 
-/// Characters of a name that is no column's, as far as it is shown.
-const LONGEST_NAME: usize = 40;
+/// Characters shown of an unknown column's name.
+const MAX_NAME: usize = 40;
 
-/// The columns that an instance named, one at least.
+/// The columns that an instance named, at least one.
 #[derive(Debug)]
 pub(super) struct Prefetch {
     columns: Vec<Column>,
-    /// Where they are put together; its memory is kept between calls.
-    numbers: Vec<u32>,
+    /// Buffer for their values, reused between calls.
+    values: Vec<u32>,
 }
 
 impl Prefetch {
@@ -26,7 +26,7 @@ impl Prefetch {
             let named = Column::ALL.iter().find(|column| column.name() == name);
             let Some(&column) = named else {
                 let known = Column::ALL.map(Column::name).join(", ");
-                let name = sanitize::text(name, LONGEST_NAME);
+                let name = sanitize::text(name, MAX_NAME);
                 return Err(format!(
                     "there is no column `{name}`; the columns are {known}"
                 ));
@@ -38,25 +38,25 @@ impl Prefetch {
         }
         Ok((!columns.is_empty()).then_some(Self {
             columns,
-            numbers: Vec::new(),
+            values: Vec::new(),
         }))
     }
 
-    /// The numbers of these candidates, as wit/v0.1/selector.wit has them.
+    /// The values of these candidates, in the layout of wit/v0.1/selector.wit.
     pub(super) fn gather(&mut self, candidates: &dyn Candidates) -> &[u32] {
-        self.numbers.clear();
+        self.values.clear();
         for column in &self.columns {
-            append(*column, candidates, &mut self.numbers);
+            append(*column, candidates, &mut self.values);
         }
-        &self.numbers
+        &self.values
     }
 }
 
-fn append(column: Column, candidates: &dyn Candidates, numbers: &mut Vec<u32>) {
-    let narrow = match column {
-        Column::Elected => return split(candidates.elected(), numbers),
-        Column::BytesSent => return split(candidates.bytes_sent(), numbers),
-        Column::BytesReceived => return split(candidates.bytes_received(), numbers),
+fn append(column: Column, candidates: &dyn Candidates, values: &mut Vec<u32>) {
+    let column_values = match column {
+        Column::Elected => return split(candidates.elected(), values),
+        Column::BytesSent => return split(candidates.bytes_sent(), values),
+        Column::BytesReceived => return split(candidates.bytes_received(), values),
         Column::Ids => candidates.ids(),
         Column::Weights => candidates.weights(),
         Column::Busy => candidates.busy(),
@@ -66,15 +66,15 @@ fn append(column: Column, candidates: &dyn Candidates, numbers: &mut Vec<u32>) {
         Column::BusySlots => candidates.busy_slots(),
         Column::HeartbeatAgeMs => candidates.heartbeat_age_ms(),
     };
-    numbers.extend_from_slice(narrow);
+    values.extend_from_slice(column_values);
 }
 
 /// Appends both halves of each, the lower one first.
-fn split(column: &[u64], numbers: &mut Vec<u32>) {
+fn split(column: &[u64], values: &mut Vec<u32>) {
     let halves = column
         .iter()
         .flat_map(|&entry| [entry as u32, (entry >> 32) as u32]);
-    numbers.extend(halves);
+    values.extend(halves);
 }
 
 #[cfg(test)]
@@ -125,11 +125,11 @@ mod tests {
             ),
             (&["ids", "busy"], &[1, 2, 21, 22]),
         ];
-        for (named, numbers) in table {
+        for (named, values) in table {
             let prefetch = Prefetch::of(&names(named)).expect("these are columns");
             let mut prefetch = prefetch.expect("there are some");
             for _ in 0..2 {
-                assert_eq!(prefetch.gather(&candidates()), numbers, "{named:?}");
+                assert_eq!(prefetch.gather(&candidates()), values, "{named:?}");
             }
         }
     }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_column_is_refused() {
+    fn unknown_and_repeated_columns_are_refused() {
         assert!(Prefetch::of(&[]).is_ok_and(|prefetch| prefetch.is_none()));
         let refused = |named: &[&str]| Prefetch::of(&names(named)).expect_err("a refusal");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A version in its roles: how policies are made of it.
+//! The roles of a version: makes policies of it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use equipoise_balancer::{FaultKind, PluginHealthPolicy, PluginVersion, Role};
 use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
 
 use super::fault::take_fault;
-use super::policy::{PluginSelector, PluginSession, SeatedJudge};
-use super::rehearsal::rehearse;
-use super::seat::Seat;
+use super::instance_slot::InstanceSlot;
+use super::policy::{PluginHealth, PluginSelector, PluginSession};
+use super::smoke_test::smoke_test;
 use super::version::Version;
 
 impl PluginVersion for Version {
@@ -31,28 +31,32 @@ impl PluginVersion for Version {
 
     fn selector(
         self: Arc<Self>,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         number: usize,
     ) -> Result<Box<dyn Selector>> {
-        let seat = self.seat(Role::Selector, setup, number)?;
-        Ok(Box::new(PluginSelector(seat)))
+        let slot = self.slot(Role::Selector, config, number)?;
+        Ok(Box::new(PluginSelector(slot)))
     }
 
     fn session(
         self: Arc<Self>,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         instances: usize,
     ) -> Result<Box<dyn SessionReader>> {
-        let seats = (0..instances).map(|number| self.seat(Role::Session, setup, number));
-        Ok(Box::new(PluginSession::new(seats.collect::<Result<_>>()?)))
+        let slots = (0..instances).map(|number| self.slot(Role::Session, config, number));
+        Ok(Box::new(PluginSession::new(slots.collect::<Result<_>>()?)))
     }
 
-    fn judge(self: Arc<Self>, setup: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>> {
-        Ok(Box::new(SeatedJudge(self.seat(Role::Health, setup, 0)?)))
+    fn judge(self: Arc<Self>, config: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>> {
+        Ok(Box::new(PluginHealth(self.slot(
+            Role::Health,
+            config,
+            0,
+        )?)))
     }
 
     fn is_quarantined(&self) -> bool {
-        self.record.is_quarantined()
+        self.stats.is_quarantined()
     }
 
     fn take_fault(&self) -> Option<FaultKind> {
@@ -67,13 +71,13 @@ impl Version {
         version.downcast_ref()
     }
 
-    fn seat(
+    fn slot(
         self: &Arc<Self>,
         role: Role,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         number: usize,
-    ) -> Result<Seat> {
-        rehearse(self, role, setup)?;
-        Seat::new(self, role, setup, self.budgets.of(role, number))
+    ) -> Result<InstanceSlot> {
+        smoke_test(self, role, config)?;
+        InstanceSlot::new(self, role, config, self.budgets.of(role, number))
     }
 }

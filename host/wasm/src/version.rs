@@ -11,12 +11,12 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::budget::{Budget, Budgets};
 use super::clock::Nanos;
-use super::context::Context;
 use super::engine::{Code, Sandbox};
 use super::fault::{Fault, describe, note_fault};
-use super::record::Record;
+use super::host_state::HostState;
+use super::plugin_log::PluginLogger;
 use super::since_v0_1_0::exports::equipoise::balancer as exports;
-use super::voice::Voice;
+use super::stats::Stats;
 use equipoise_balancer::{FaultKind, Role};
 use equipoise_config::Plugin;
 use equipoise_file_watch::{Content, Hash};
@@ -26,13 +26,13 @@ use equipoise_text::sanitize;
 /// The package of the contract.
 const PACKAGE: &str = "equipoise:balancer/";
 
-/// Characters of the name of an import or export, as far as it is shown.
-const LONGEST_NAME: usize = 100;
+/// Characters shown of the name of an import or export.
+const MAX_NAME: usize = 100;
 
-/// The versions of it that are understood: 0.1 with any patch number.
-const UNDERSTOOD: &str = "0.1";
+/// The versions of it that are supported: 0.1 with any patch number.
+const SUPPORTED: &str = "0.1";
 
-/// Where a component's exports are.
+/// Indices of a component's exports.
 #[derive(Clone)]
 pub(super) struct Exports {
     pub(super) selector: Option<exports::selector::GuestIndices>,
@@ -51,15 +51,15 @@ pub struct Version {
     pub plugin: Arc<Plugin>,
     /// Of the file's content.
     pub hash: Hash,
-    /// What faults are called in the log beside what the plugin itself says.
-    pub(super) notices: Voice,
-    pub(super) voice: Arc<Voice>,
+    /// Rate-limited log of its faults, apart from its own lines.
+    pub(super) fault_log: PluginLogger,
+    pub(super) logger: Arc<PluginLogger>,
     /// Bytes of the file.
     pub size: usize,
-    pub(super) pre: InstancePre<Context>,
+    pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
-    /// What is counted of its calls.
-    pub record: Record,
+    /// Counts of its calls and faults.
+    pub stats: Stats,
     pub(super) budgets: Budgets,
     /// Called when the version is put out of service.
     on_quarantine: Arc<dyn Fn() + Send + Sync>,
@@ -90,11 +90,11 @@ impl Version {
             plugin: plugin.clone(),
             hash: content.hash,
             size: content.bytes.len(),
-            notices: Voice::new(&plugin.name),
-            voice: Arc::new(Voice::new(&plugin.name)),
+            fault_log: PluginLogger::new(&plugin.name),
+            logger: Arc::new(PluginLogger::new(&plugin.name)),
             pre,
             exports,
-            record: Record::new(plugin.max_faults),
+            stats: Stats::new(plugin.max_faults),
             budgets: Budgets::new(plugin),
             on_quarantine: on_quarantine.clone(),
         })
@@ -117,30 +117,30 @@ impl Version {
         imports.map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// The first 12 hexadecimal digits of its hash: what it is called in the log.
+    /// The first 12 hexadecimal digits of its hash: its name in the log.
     pub fn short_hash(&self) -> String {
         short_hash(&self.hash)
     }
 
-    /// A call was not made since its budget is overdrawn. Counts that, and as a fault if it has been so for too long.
+    /// Counts a call that was denied since its budget is overdrawn, and a fault if that lasts too long.
     pub(super) fn note_over_budget(&self, role: Role, budget: &Budget, now: Nanos) {
         note_fault(FaultKind::OverBudget);
-        self.record.count_over_budget();
+        self.stats.count_over_budget();
         let second = budget.deny(now);
-        if second.is_some_and(|second| self.record.is_first_over_budget(second)) {
+        if second.is_some_and(|second| self.stats.is_first_over_budget(second)) {
             let share = self.plugin.cpu_budget;
             let detail = format!("took more than {share} % of a processor for most of a second");
             self.note_fault(role, &Fault::new(FaultKind::OverBudget, detail));
         }
     }
 
-    /// Counts a fault and says so; puts the version out of service when there are too many.
+    /// Counts and logs a fault; puts the version out of service when there are too many.
     pub(super) fn note_fault(&self, role: Role, fault: &Fault) {
         note_fault(fault.kind);
-        let quarantined = self.record.count_fault(fault.kind, Instant::now());
+        let quarantined = self.stats.count_fault(fault.kind, Instant::now());
         let (version, role) = (self.short_hash(), role.name());
-        let line = format!("version {version}: fault as {role}: {fault}; the fallback answers");
-        self.notices.say(equipoise_sdk::LogLevel::Warn, &line);
+        let line = format!("version {version}: fault as {role}: {fault}; the fallback decides");
+        self.fault_log.log(equipoise_sdk::LogLevel::Warn, &line);
         if quarantined {
             (self.on_quarantine)();
         }
@@ -161,7 +161,7 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<()> {
         if let Some(interface) = name.strip_prefix(PACKAGE) {
             check_version(interface, "imports")?;
         } else if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
-            let name = sanitize::text(name, LONGEST_NAME);
+            let name = sanitize::text(name, MAX_NAME);
             bail!(
                 "it imports `{name}`, which plugins are not granted: they may use wit/v0.1 and, of WASI, {}",
                 GRANTED.join(", ").replace('/', "")
@@ -184,20 +184,20 @@ fn check_version(interface: &str, verb: &str) -> Result<()> {
     let version = interface
         .split_once('@')
         .map_or("none", |(_, version)| version);
-    let understood = version.strip_prefix(UNDERSTOOD);
-    let interface = sanitize::text(interface, LONGEST_NAME);
+    let understood = version.strip_prefix(SUPPORTED);
+    let interface = sanitize::text(interface, MAX_NAME);
     ensure!(
         understood.is_some_and(|patch| patch.starts_with('.')),
-        "it {verb} `{PACKAGE}{interface}`; this program understands version {UNDERSTOOD}"
+        "it {verb} `{PACKAGE}{interface}`; this program supports version {SUPPORTED}"
     );
     Ok(())
 }
 
-/// Finds what the component can be.
+/// Finds the exported interfaces of the contract.
 fn find_exports(
     component: &Component,
     engine: &Engine,
-    pre: &InstancePre<Context>,
+    pre: &InstancePre<HostState>,
 ) -> Result<Exports> {
     let kind = component.component_type();
     let mut names = Vec::new();
@@ -241,7 +241,7 @@ fn find_exports(
         let list = match names.is_empty() {
             true => "nothing".to_owned(),
             false => {
-                let names = names.iter().map(|name| sanitize::text(name, LONGEST_NAME));
+                let names = names.iter().map(|name| sanitize::text(name, MAX_NAME));
                 bounded::list(names.map(|name| format!("`{name}`")), ", ")
             }
         };

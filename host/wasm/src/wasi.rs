@@ -1,4 +1,4 @@
-//! The operating system as a plugin sees it: a clock, chance and a log, and nothing else.
+//! WASI for plugins: clocks, random numbers and a log, and nothing else.
 //!
 //! Compilers link parts of WASI 0.2 into nearly every component, and language runtimes call it: `println!` writes to a
 //! stream, a hash map asks for a seed. So it is there, but there is nothing behind it: no files, no environment, no
@@ -10,7 +10,7 @@
 //!
 //! | Interface              | Source               | Why                                                                |
 //! |------------------------|----------------------|--------------------------------------------------------------------|
-//! | `random/random`        | the operating system | WASI promises that they are fit for keys and that nobody guesses them |
+//! | `random/random`        | the operating system | WASI promises numbers fit for keys, that cannot be guessed |
 //! | `random/insecure-seed` | the operating system | seeds of hash maps, which clients must not guess to fill one bucket |
 //! | `random/insecure`      | the contract's `random` | WASI promises nothing; no system call, and a decision that goes by it replays |
 //!
@@ -71,7 +71,7 @@ use wasmtime_wasi::p2::{
     StreamResult, subscribe,
 };
 
-use super::voice::{Printer, Stream, Voice};
+use super::plugin_log::{LineBuffer, PluginLogger, Stream};
 
 /// Handles an instance may hold at a time. Those of a runtime are a handful.
 const MAX_HANDLES: usize = 1024;
@@ -82,7 +82,7 @@ const MAX_WRITE: usize = 4096;
 /// Random bytes an instance may ask for by one call, which the operating system makes in less than a millisecond.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
-/// What the host knows and a plugin may ask for.
+/// Clocks and random numbers of the host.
 pub(super) trait Services: Send + Sync {
     /// The time on a clock that never goes back, from an origin of the host's choice.
     fn now(&self) -> Duration;
@@ -104,20 +104,20 @@ pub(super) trait HasWasi: Send + 'static {
 pub(super) struct Wasi {
     table: ResourceTable,
     services: Arc<dyn Services>,
-    printer: Arc<Printer>,
+    line_buffer: Arc<LineBuffer>,
     /// Without a directory in it.
     files: WasiFilesystemCtx,
 }
 
 impl Wasi {
-    /// For a new instance: what it prints is said by the voice, and time and chance are those of the services.
-    pub(super) fn new(voice: Arc<Voice>, services: Arc<dyn Services>) -> Self {
+    /// For a new instance: its output goes to the logger, and clocks and random numbers are those of the services.
+    pub(super) fn new(logger: Arc<PluginLogger>, services: Arc<dyn Services>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
             table,
             services,
-            printer: Arc::new(Printer::new(voice)),
+            line_buffer: Arc::new(LineBuffer::new(logger)),
             files: WasiFilesystemCtx::default(),
         }
     }
@@ -128,8 +128,11 @@ impl Wasi {
     }
 
     fn print_to(&mut self, stream: Stream) -> Result<Resource<DynOutputStream>> {
-        let printer = self.printer.clone();
-        let output: DynOutputStream = Box::new(Output { printer, stream });
+        let line_buffer = self.line_buffer.clone();
+        let output: DynOutputStream = Box::new(Output {
+            line_buffer,
+            stream,
+        });
         Ok(self.table.push(output)?)
     }
 }
@@ -181,7 +184,7 @@ pub(super) fn add_to_linker<T: HasWasi>(linker: &mut Linker<T>) -> Result<()> {
 
 /// What a stream prints to. Ready at any time.
 struct Output {
-    printer: Arc<Printer>,
+    line_buffer: Arc<LineBuffer>,
     stream: Stream,
 }
 
@@ -198,7 +201,7 @@ impl OutputStream for Output {
                 "the plugin wrote {count} bytes at once; the most is {MAX_WRITE}"
             )));
         }
-        self.printer.print(self.stream, &bytes);
+        self.line_buffer.print(self.stream, &bytes);
         Ok(())
     }
 
@@ -421,7 +424,7 @@ fn nanoseconds(time: Duration) -> u64 {
 impl random::Host for Wasi {
     fn get_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![0; within_bound(count)?];
-        getrandom::fill(&mut bytes).map_err(no_chance)?;
+        getrandom::fill(&mut bytes).map_err(no_random_numbers)?;
         Ok(bytes)
     }
 
@@ -451,10 +454,10 @@ impl insecure_seed::Host for Wasi {
 
 /// A number of the operating system's.
 fn secret_u64() -> Result<u64> {
-    getrandom::u64().map_err(no_chance)
+    getrandom::u64().map_err(no_random_numbers)
 }
 
-fn no_chance(error: getrandom::Error) -> wasmtime::Error {
+fn no_random_numbers(error: getrandom::Error) -> wasmtime::Error {
     wasmtime::format_err!("the operating system has no random numbers: {error}")
 }
 

@@ -1,8 +1,8 @@
-//! How long calls take.
+//! Measures how long calls take.
 //!
 //! Most calls are over before the coarse clock moves, and cost nothing to watch. One that a tick falls into is charged by that
 //! clock, which is right on average. One that lasts for several ticks is looked at by the processor's clock, as far as its begin is
-//! known by that; and so are the next calls, from their begin on: a plugin is not to blame for a machine that is busy with others,
+//! known by that; and so are the next calls, from their begin on: a plugin is not blamed for a machine that is busy,
 //! and a bulk operation of memory, which no tick interrupts, does not last unnoticed twice.
 
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::clock::{Nanos, nanos, processor_time};
 use super::engine::TICK;
 use super::fault::Fault;
 
-/// How many calls are looked at from their begin: the first ones, and those after one that lasted.
-const CLOSELY: u32 = 16;
+/// Calls that are measured from their begin: the first ones, and those after a long one.
+const MEASURED_CALLS: u32 = 16;
 
-/// The most of them. It is twice as many each time that a call has lasted for its deadline, and it is not known why.
-const MOST_CLOSELY: u32 = 1 << 16;
+/// The maximum of them: their number doubles whenever a call lasted for its deadline for unknown reasons.
+const MAX_MEASURED_CALLS: u32 = 1 << 16;
 
 /// Watches the calls of an instance, one after the other.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ impl Watch {
     pub(super) fn new(deadline: Duration) -> Self {
         Self {
             deadline: nanos(deadline),
-            closely: CLOSELY,
-            next: CLOSELY,
+            closely: MEASURED_CALLS,
+            next: MEASURED_CALLS,
             begun: 0,
             processor_begun: None,
             first_tick: None,
@@ -87,7 +87,7 @@ impl Watch {
         }
         self.closely = self.next;
         if lasted >= self.deadline {
-            self.next = (2 * self.next).min(MOST_CLOSELY);
+            self.next = (2 * self.next).min(MAX_MEASURED_CALLS);
         }
         match self.first_tick {
             // How long before that it began is not known.
@@ -172,7 +172,7 @@ mod tests {
         // Exactly, whether it was busy or waited.
         assert_eq!(make(&mut watch, Call(400, 400, None)), (true, 400));
         assert_eq!(make(&mut watch, Call(400, 3, None)), (false, 3));
-        for _ in 2..CLOSELY {
+        for _ in 2..MEASURED_CALLS {
             assert_eq!(make(&mut watch, Call(0, 0, None)), (false, 0));
         }
         assert_eq!(
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_lasts_now_and_then_is_found_out() {
+    fn plugin_that_is_slow_now_and_then_is_detected() {
         let mut watch = watch();
         let period = 1_000;
         let found = (1..20_000).find(|number| {
@@ -198,6 +198,6 @@ mod tests {
         let mut watch = Watch::new(Duration::from_millis(5));
         assert_eq!(make(&mut watch, Call(400, 400, None)), (true, 400));
         assert_eq!(make(&mut watch, Call(0, 0, None)), (false, 0));
-        assert_eq!(watch.closely, CLOSELY - 2);
+        assert_eq!(watch.closely, MEASURED_CALLS - 2);
     }
 }

@@ -99,7 +99,7 @@ pub fn restricting(positions: &[u32]) -> Component {
     Component::selector(&restrict_fallback(positions))
 }
 
-/// Answers by this body, which is handed these columns with the question, at `$numbers`; traps when it is not.
+/// Answers by this body, which is handed these columns with the question, at `$values`; traps when it is not.
 pub fn prefetching(columns: &[&str], select: &str) -> Component {
     let columns = with_texts(columns, "call $list");
     Component::selector(&trap())

@@ -7,32 +7,32 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::family::{Family, Label, Name};
 use equipoise_balancer::FaultKind;
 use equipoise_proxy::snapshot::Snapshot;
-use equipoise_wasm::{Record, Version};
+use equipoise_wasm::{Stats, Version};
 
 /// A number of a plugin.
-type OfPlugin = fn(&Record) -> u64;
+type OfPlugin = fn(&Stats) -> u64;
 
 /// Counters of plugins: name, help, and where the number comes from.
 const COUNTERS: [(&str, &str, OfPlugin); 4] = [
     (
         "plugin_calls",
         "Calls of the plugin, faults included",
-        Record::calls,
+        Stats::calls,
     ),
     (
         "plugin_declined",
         "Calls that left the decision to the fallback",
-        Record::declined,
+        Stats::declined,
     ),
     (
         "plugin_over_budget",
         "Calls that were not made, since the plugin was over its cpu-budget",
-        Record::over_budget,
+        Stats::over_budget,
     ),
     (
         "plugin_swaps",
         "How often another version was put into service",
-        Record::swaps,
+        Stats::swaps,
     ),
 ];
 
@@ -41,26 +41,26 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     for (name, help, number) in COUNTERS {
         let mut family = Family::counter(encoder, name, help)?;
         for (plugin, version) in loaded(snapshot) {
-            family.count(&[label(plugin)], number(&version.record))?;
+            family.count(&[label(plugin)], number(&version.stats))?;
         }
     }
     let help = "Time that calls of the plugin took, as charged to its cpu-budget";
     let mut family = Family::counter(encoder, "plugin_cpu_seconds", help)?;
     for (plugin, version) in loaded(snapshot) {
-        family.count(&[label(plugin)], version.record.seconds())?;
+        family.count(&[label(plugin)], version.stats.seconds())?;
     }
     let help = "Mistakes of the plugin, by kind";
     let mut family = Family::counter(encoder, "plugin_faults", help)?;
     for (plugin, version) in loaded(snapshot) {
         for kind in FaultKind::ALL {
             let labels = [label(plugin), ("kind", Name(kind.name()))];
-            family.count(&labels, version.record.faults(kind))?;
+            family.count(&labels, version.stats.faults(kind))?;
         }
     }
     let help = "1 if a version of the plugin serves";
     let mut family = Family::gauge(encoder, "plugin_serving", help)?;
     for (plugin, version) in loaded(snapshot) {
-        let serves = u8::from(!version.record.is_quarantined());
+        let serves = u8::from(!version.stats.is_quarantined());
         family.measure(&[label(plugin)], serves.into())?;
     }
     let help = "Balancers that the plugin is set aside for, since it refused a change";
@@ -72,7 +72,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "Time that calls of the plugin take; of one call in 16";
     let mut family = Family::histogram(encoder, "plugin_call_seconds", help)?;
     for (plugin, version) in loaded(snapshot) {
-        family.distribute(&[label(plugin)], version.record.durations())?;
+        family.distribute(&[label(plugin)], version.stats.durations())?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, Store};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::super::heard::heard;
+use super::super::log_capture::capture_log;
 use super::*;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -56,7 +56,7 @@ impl Guest {
             now_ms: AtomicU64::new(60_000),
             numbers: AtomicU32::new(1),
         });
-        let wasi = Wasi::new(Arc::new(Voice::new("guest")), services.clone());
+        let wasi = Wasi::new(Arc::new(PluginLogger::new("guest")), services.clone());
         let mut store = Store::new(COMPONENT.engine(), State(wasi));
         let instance = linker(COMPONENT.engine())
             .instantiate(&mut store, &COMPONENT)
@@ -128,7 +128,7 @@ fn on_a_worker(run: impl FnOnce()) -> Vec<String> {
         .enable_all()
         .build_local(LocalOptions::default())
         .unwrap();
-    heard(LevelFilter::DEBUG, || {
+    capture_log(LevelFilter::DEBUG, || {
         runtime.block_on(async { run() });
     })
 }
@@ -166,7 +166,7 @@ fn what_is_printed_reaches_the_log() {
 
 #[test]
 fn a_plugin_needs_no_runtime_either() {
-    let lines = heard(LevelFilter::DEBUG, || {
+    let lines = capture_log(LevelFilter::DEBUG, || {
         let mut guest = Guest::new();
         assert!(!guest.call::<_, bool>("print", ("hello\n",)).unwrap());
         assert_eq!(guest.call::<_, u32>("read-input", ()).unwrap(), 4);

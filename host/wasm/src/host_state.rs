@@ -1,4 +1,4 @@
-//! What an instance has beside it: its bounds, its voice, its WASI, and the contract's functions.
+//! The data of a store: an instance's limits, logger and WASI, and the imports of the contract.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -7,87 +7,94 @@ use equipoise_sdk::{Candidates, LogLevel, Request};
 use wasmtime::Result;
 use wasmtime::component::{Linker, WasmStr};
 
-use super::ambient::{self, ask, milliseconds};
-use super::fault::Misuse;
-use super::limits::{Space, Time};
+use super::call_context::{self, milliseconds, with_context};
+use super::fault::HostCallError;
+use super::limits::{CpuDeadline, MemoryLimiter};
+use super::plugin_log::PluginLogger;
 use super::since_v0_1_0::equipoise::balancer::{candidates, env, request, types};
-use super::voice::Voice;
 use super::wasi::{HasWasi, Services, Wasi};
 use equipoise_config::Plugin;
 
 /// The data of a store.
-pub(super) struct Context {
-    pub(super) space: Space,
-    pub(super) time: Time,
-    pub(super) voice: Arc<Voice>,
+pub(super) struct HostState {
+    pub(super) memory: MemoryLimiter,
+    pub(super) cpu: CpuDeadline,
+    pub(super) logger: Arc<PluginLogger>,
     /// Which of the request's header fields are hidden from it.
     plugin: Arc<Plugin>,
     wasi: Wasi,
 }
 
-impl Context {
-    pub(super) fn new(space: Space, time: Time, voice: Arc<Voice>, plugin: Arc<Plugin>) -> Self {
+impl HostState {
+    pub(super) fn new(
+        memory: MemoryLimiter,
+        cpu: CpuDeadline,
+        logger: Arc<PluginLogger>,
+        plugin: Arc<Plugin>,
+    ) -> Self {
         Self {
-            space,
-            time,
-            wasi: Wasi::new(voice.clone(), AMBIENT_SERVICES.clone()),
-            voice,
+            memory,
+            cpu,
+            wasi: Wasi::new(logger.clone(), CALL_SERVICES.clone()),
+            logger,
             plugin,
         }
     }
 
-    /// What the request says of a header field of this name; nothing where that is hidden from the plugin.
+    /// Reads a header field of this name; `None` where that is hidden from the plugin.
     fn of_header<R>(
         &self,
         name: &str,
-        question: impl FnOnce(&dyn Request) -> Option<R>,
+        read: impl FnOnce(&dyn Request) -> Option<R>,
     ) -> Result<Option<R>> {
         if self.plugin.hides(name) {
             return Ok(None);
         }
-        of_request(question)
+        of_request(read)
     }
 }
 
-impl HasWasi for Context {
+impl HasWasi for HostState {
     fn wasi(&mut self) -> &mut Wasi {
         &mut self.wasi
     }
 }
 
-/// Time and chance for WASI: those of the call at hand.
-struct AmbientServices;
+/// Clocks and random numbers for WASI: those of the current call.
+struct CallServices;
 
-static AMBIENT_SERVICES: LazyLock<Arc<dyn Services>> = LazyLock::new(|| Arc::new(AmbientServices));
+static CALL_SERVICES: LazyLock<Arc<dyn Services>> = LazyLock::new(|| Arc::new(CallServices));
 
-impl Services for AmbientServices {
+impl Services for CallServices {
     fn now(&self) -> Duration {
-        ambient::now()
+        call_context::now()
     }
 
     fn unix(&self) -> Duration {
-        ambient::unix()
+        call_context::unix()
     }
 
     fn random(&self) -> u32 {
-        ambient::random()
+        call_context::random()
     }
 }
 
-/// What the request answers, or what stands for that where there is none.
-fn of_request<R: Default>(question: impl FnOnce(&dyn Request) -> R) -> Result<R> {
-    Ok(ask(|call| call.request.map(question).unwrap_or_default()))
+/// Reads the request; the default where there is none.
+fn of_request<R: Default>(read: impl FnOnce(&dyn Request) -> R) -> Result<R> {
+    Ok(with_context(|call| {
+        call.request.map(read).unwrap_or_default()
+    }))
 }
 
 /// A column of the candidates, empty where there are none.
 fn column<N: Copy>(column: impl FnOnce(&dyn Candidates) -> &[N]) -> Result<Vec<N>> {
-    Ok(ask(|call| match call.candidates {
+    Ok(with_context(|call| match call.candidates {
         Some(candidates) => column(candidates).to_vec(),
         None => Vec::new(),
     }))
 }
 
-impl request::Host for Context {
+impl request::Host for HostState {
     fn method(&mut self) -> Result<String> {
         of_request(|request| request.method().into_owned())
     }
@@ -129,23 +136,23 @@ impl request::Host for Context {
     }
 }
 
-/// Exchanges `header-hash`, which policies ask for in every request, for one that does not copy the name.
+/// Overrides `header-hash`, which policies call in every request, by one that does not copy the name.
 ///
 /// # Errors
 /// The contract has no such function.
-pub(super) fn spare_copies(linker: &mut Linker<Context>) -> Result<()> {
+pub(super) fn override_header_hash(linker: &mut Linker<HostState>) -> Result<()> {
     linker.allow_shadowing(true);
     let mut request = linker.instance("equipoise:balancer/request@0.1.0")?;
     request.func_wrap("header-hash", |store, (name,): (WasmStr,)| {
         let name = name.to_str(&store)?;
-        let context = store.data();
-        Ok((context.of_header(&name, |request| request.header_hash(&name))?,))
+        let state = store.data();
+        Ok((state.of_header(&name, |request| request.header_hash(&name))?,))
     })?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-impl candidates::Host for Context {
+impl candidates::Host for HostState {
     fn ids(&mut self) -> Result<Vec<u32>> {
         column(|candidates| candidates.ids())
     }
@@ -191,16 +198,16 @@ impl candidates::Host for Context {
     }
 
     fn restrict_fallback(&mut self, positions: Vec<u32>) -> Result<()> {
-        ask(|call| {
+        with_context(|call| {
             let Some(candidates) = call.candidates else {
                 return Ok(());
             };
             let positions: Vec<usize> = positions.iter().map(|&at| at as usize).collect();
             let count = candidates.len();
             if let Some(position) = positions.iter().find(|&&position| position >= count) {
-                let misuse =
+                let message =
                     format!("restrict-fallback: position {position} of {count} candidates");
-                return Err(Misuse(misuse).into());
+                return Err(HostCallError(message).into());
             }
             candidates.restrict_fallback(&positions);
             Ok(())
@@ -208,7 +215,7 @@ impl candidates::Host for Context {
     }
 }
 
-impl env::Host for Context {
+impl env::Host for HostState {
     fn log(&mut self, level: env::LogLevel, message: String) -> Result<()> {
         let level = match level {
             env::LogLevel::Error => LogLevel::Error,
@@ -216,21 +223,21 @@ impl env::Host for Context {
             env::LogLevel::Info => LogLevel::Info,
             env::LogLevel::Debug => LogLevel::Debug,
         };
-        self.voice.say(level, &message);
+        self.logger.log(level, &message);
         Ok(())
     }
 
     fn random(&mut self) -> Result<u32> {
-        Ok(ambient::random())
+        Ok(call_context::random())
     }
 
     fn now_ms(&mut self) -> Result<u64> {
-        Ok(milliseconds(ambient::now()))
+        Ok(milliseconds(call_context::now()))
     }
 
     fn unix_ms(&mut self) -> Result<u64> {
-        Ok(milliseconds(ambient::unix()))
+        Ok(milliseconds(call_context::unix()))
     }
 }
 
-impl types::Host for Context {}
+impl types::Host for HostState {}

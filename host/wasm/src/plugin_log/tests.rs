@@ -1,31 +1,31 @@
 use tracing_subscriber::filter::LevelFilter;
 
-use super::super::heard::heard;
+use super::super::log_capture::capture_log;
 use super::*;
 
 const DEBUG: LevelFilter = LevelFilter::DEBUG;
 
 fn printed(pieces: &[(Stream, &[u8])]) -> Vec<String> {
-    heard(DEBUG, || {
-        let printer = Printer::new(Arc::new(Voice::new("p")));
+    capture_log(DEBUG, || {
+        let line_buffer = LineBuffer::new(Arc::new(PluginLogger::new("p")));
         for (stream, bytes) in pieces {
-            printer.print(*stream, bytes);
+            line_buffer.print(*stream, bytes);
         }
     })
 }
 
-fn legible(message: &str) -> String {
-    Legible(message).to_string()
+fn sanitized(message: &str) -> String {
+    Sanitized(message).to_string()
 }
 
 #[test]
 fn a_line_bears_its_level_and_the_name_of_the_plugin() {
-    let lines = heard(DEBUG, || {
-        let voice = Voice::new("by region");
-        voice.say(LogLevel::Error, "one");
-        voice.say(LogLevel::Warn, "two");
-        voice.say(LogLevel::Info, "three");
-        voice.say(LogLevel::Debug, "four");
+    let lines = capture_log(DEBUG, || {
+        let logger = PluginLogger::new("by region");
+        logger.log(LogLevel::Error, "one");
+        logger.log(LogLevel::Warn, "two");
+        logger.log(LogLevel::Info, "three");
+        logger.log(LogLevel::Debug, "four");
     });
     assert_eq!(
         lines,
@@ -54,10 +54,10 @@ fn a_message_cannot_forge_a_line_or_command_a_terminal() {
         ("", ""),
         (r#"größer \n "x" 🦀"#, r#"größer \n "x" 🦀"#),
     ] {
-        assert_eq!(legible(message), shown);
+        assert_eq!(sanitized(message), shown);
     }
-    let lines = heard(DEBUG, || {
-        Voice::new("p").say(LogLevel::Info, "a\nb\r\x1b[31mc\u{2028}d");
+    let lines = capture_log(DEBUG, || {
+        PluginLogger::new("p").log(LogLevel::Info, "a\nb\r\x1b[31mc\u{2028}d");
     });
     assert_eq!(lines, [r#"INFO a\nb\r\u{1b}[31mc\u{2028}d plugin="p""#]);
 }
@@ -65,19 +65,19 @@ fn a_message_cannot_forge_a_line_or_command_a_terminal() {
 #[test]
 fn a_message_is_cut_between_characters() {
     let fits = "x".repeat(MAX_LINE);
-    assert_eq!(legible(&fits), fits);
-    assert_eq!(legible(&format!("{fits}x")), format!("{fits}…"));
+    assert_eq!(sanitized(&fits), fits);
+    assert_eq!(sanitized(&format!("{fits}x")), format!("{fits}…"));
     let wide = format!("{}é", "x".repeat(MAX_LINE - 1));
-    assert_eq!(legible(&wide), format!("{}…", "x".repeat(MAX_LINE - 1)));
+    assert_eq!(sanitized(&wide), format!("{}…", "x".repeat(MAX_LINE - 1)));
 }
 
 #[test]
 fn dropped_lines_are_counted_before_the_next_line_or_at_the_end() {
-    let lines = heard(DEBUG, || {
-        let voice = Voice::new("p");
-        voice.limit.dropped.store(3, Ordering::Relaxed);
-        voice.say(LogLevel::Info, "again");
-        voice.limit.dropped.store(1, Ordering::Relaxed);
+    let lines = capture_log(DEBUG, || {
+        let logger = PluginLogger::new("p");
+        logger.limit.dropped.store(3, Ordering::Relaxed);
+        logger.log(LogLevel::Info, "again");
+        logger.limit.dropped.store(1, Ordering::Relaxed);
     });
     assert_eq!(
         lines,
@@ -90,23 +90,23 @@ fn dropped_lines_are_counted_before_the_next_line_or_at_the_end() {
 }
 
 #[test]
-fn lines_that_nobody_would_see_use_up_nothing() {
-    let lines = heard(LevelFilter::INFO, || {
-        let voice = Voice::new("p");
+fn lines_of_disabled_levels_are_not_counted() {
+    let lines = capture_log(LevelFilter::INFO, || {
+        let logger = PluginLogger::new("p");
         for _ in 0..1000 {
-            voice.say(LogLevel::Debug, "unseen");
+            logger.log(LogLevel::Debug, "unseen");
         }
-        voice.say(LogLevel::Info, "seen");
+        logger.log(LogLevel::Info, "seen");
     });
     assert_eq!(lines, [r#"INFO seen plugin="p""#]);
 }
 
 #[test]
-fn a_plugin_that_says_too_much_is_heard_in_part() {
-    let lines = heard(DEBUG, || {
-        let voice = Voice::new("p");
+fn a_plugin_that_logs_too_much_is_rate_limited() {
+    let lines = capture_log(DEBUG, || {
+        let logger = PluginLogger::new("p");
         for _ in 0..10_000 {
-            voice.say(LogLevel::Info, "again");
+            logger.log(LogLevel::Info, "again");
         }
     });
     // The burst, and what a slow machine lets through meanwhile.
@@ -140,7 +140,7 @@ fn lines_without_text_are_left_out() {
 }
 
 #[test]
-fn unfinished_lines_are_said_when_the_instance_goes() {
+fn unfinished_lines_are_logged_when_the_instance_is_dropped() {
     let lines = printed(&[(Stream::Stderr, b"almost"), (Stream::Stdout, b"done\nha")]);
     assert_eq!(
         lines,
@@ -178,7 +178,7 @@ fn a_line_that_just_fits_is_not_cut() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_shown_as_such() {
+fn bytes_that_are_not_utf8_are_replaced() {
     let lines = printed(&[
         (Stream::Stdout, b"a\xff\xfeb\xe2\x82\n\xc3"),
         (Stream::Stdout, b"\xa9\n"),

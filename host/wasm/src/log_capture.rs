@@ -1,4 +1,4 @@
-//! What tests hear of the log.
+//! Captures log lines, for tests.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::with_default;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Runs something with a log of its own that leaves out what is below the level, and answers its lines.
-pub(super) fn heard(level: LevelFilter, run: impl FnOnce()) -> Vec<String> {
+/// Runs something with a log of its own, of this level and above, and returns its lines.
+pub(super) fn capture_log(level: LevelFilter, run: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)

@@ -1,4 +1,4 @@
-//! A plugin looked at before it serves anywhere: what `equipoise plugin check` tells its author.
+//! Inspects a plugin's file: `equipoise plugin check`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,25 +8,25 @@ use equipoise_sdk::PolicyConfig;
 
 use super::compiler::Compiler;
 use super::engine::Sandbox;
-use super::rehearsal::{rehearse, sample_config};
-use super::shelf::Shelf;
+use super::plugin_versions::PluginVersions;
+use super::smoke_test::{sample_config, smoke_test};
 use super::version::Version;
 use equipoise_balancer::Role;
 use equipoise_config::{self as config, Plugin};
 
-/// What was found of a component that may serve.
-pub struct Examination {
+/// The result for a component that can serve.
+pub struct Inspection {
     /// The component, checked.
     pub version: Arc<Version>,
     /// How long it took to read, compile and check.
     pub compile_time: Duration,
     /// The interfaces it imports.
     pub imports: Vec<String>,
-    /// Each role it can take, with the bytes of memory that an instance had after a rehearsal in it.
-    pub rehearsals: Vec<(Role, usize)>,
+    /// Each role it can take, with the bytes of memory that an instance had after a smoke test in it.
+    pub smoke_tests: Vec<(Role, usize)>,
 }
 
-impl Examination {
+impl Inspection {
     /// Loads a plugin's file, and rehearses with sample members in every role it can take.
     ///
     /// # Errors
@@ -48,18 +48,18 @@ impl Examination {
         // Without a cache: how long it takes is one of the answers.
         let sandbox = Sandbox::new(compiler, None)?;
         let start = Instant::now();
-        let version = Shelf::new(plugin).load_file(&sandbox)?.version;
+        let version = PluginVersions::new(plugin).load_file(&sandbox)?.version;
         let compile_time = start.elapsed();
-        let setup = Arc::new(PolicyConfig {
+        let config = Arc::new(PolicyConfig {
             settings: plugin.settings.clone(),
             ..sample_config(3)
         });
-        let rehearsals = version.roles().into_iter().map(|role| {
-            let memory = rehearse(&version, role, &setup)?;
+        let smoke_tests = version.roles().into_iter().map(|role| {
+            let memory = smoke_test(&version, role, &config)?;
             Ok((role, memory))
         });
         Ok(Self {
-            rehearsals: rehearsals.collect::<Result<_>>()?,
+            smoke_tests: smoke_tests.collect::<Result<_>>()?,
             imports: version.imports(),
             compile_time,
             version,

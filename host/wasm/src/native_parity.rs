@@ -1,5 +1,4 @@
-//! The default plugins decide as the built-in policies do: they are the same crates, and this is to show that nothing between
-//! the two makes a difference.
+//! The built-in policies decide alike as components and as native code: tests.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,11 +17,11 @@ use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::budget::Budget;
+use super::builtin_components;
 use super::compiler::{Cancel, Compiler};
-use super::defaults;
 use super::engine::Sandbox;
-use super::policy::{PluginSelector, PluginSession, SeatedJudge};
-use super::seat::Seat;
+use super::instance_slot::InstanceSlot;
+use super::policy::{PluginHealth, PluginSelector, PluginSession};
 use super::version::Version;
 use equipoise_balancer::Role;
 use equipoise_config::Plugin;
@@ -34,9 +33,9 @@ const MEMBERS: u32 = 12;
 static SANDBOX: LazyLock<Arc<Sandbox>> =
     LazyLock::new(|| Sandbox::new(Compiler::Here, None).expect("a sandbox"));
 
-/// A seat of the default plugin of this name. Its deadline is generous: a debug build is slow.
-fn seat(name: &str, role: Role, setup: PolicyConfig) -> Seat {
-    let bytes = defaults::find(name)
+/// A slot of the built-in component of this name. Its deadline is generous: a debug build is slow.
+fn slot(name: &str, role: Role, config: PolicyConfig) -> InstanceSlot {
+    let bytes = builtin_components::find(name)
         .expect("a default plugin")
         .component
         .to_vec();
@@ -53,7 +52,8 @@ fn seat(name: &str, role: Role, setup: PolicyConfig) -> Seat {
     let code = code.expect("it compiles");
     let version = Version::load(&SANDBOX, &Arc::new(plugin), &content, &code, &on_quarantine);
     let version = Arc::new(version.expect("it loads"));
-    Seat::new(&version, role, &Arc::new(setup), Budget::unlimited()).expect("it can take the role")
+    InstanceSlot::new(&version, role, &Arc::new(config), Budget::unlimited())
+        .expect("it can take the role")
 }
 
 fn native(name: &str) -> Box<dyn Selector> {
@@ -118,16 +118,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Lets both live through the same steps.
 fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
-    let plugin = || PluginSelector(seat(name, Role::Selector, PolicyConfig::default()));
+    let plugin = || PluginSelector(slot(name, Role::Selector, PolicyConfig::default()));
     let (mut plugged, mut built_in) = (plugin(), native(name));
     let request = FakeRequest::get("/");
     for step in steps {
         match step {
             Step::Select(among, random) => {
                 let among: FakeCandidates = among.iter().cloned().collect();
-                let host = FakeEnv::with_random(*random);
-                let expected = built_in.select(&request, &among, &host);
-                prop_assert_eq!(plugged.select(&request, &among, &host), expected);
+                let env = FakeEnv::with_random(*random);
+                let expected = built_in.select(&request, &among, &env);
+                prop_assert_eq!(plugged.select(&request, &among, &env), expected);
             }
             Step::Charge(usable, taker) => {
                 let taker = taker.index(usable.len());
@@ -236,27 +236,27 @@ proptest! {
 
     #[test]
     fn health_judges_as_a_plugin_as_it_does_built_in(events in prop::collection::vec(event(), 1..60)) {
-        let plugin = || SeatedJudge(seat("health", Role::Health, judged()));
+        let plugin = || PluginHealth(slot("health", Role::Health, judged()));
         let rule = || {
             let mut rule = equipoise_health::Health::default();
             rule.configure(&judged()).expect("the settings are right");
             rule
         };
         let (mut plugged, mut built_in) = (plugin(), rule());
-        let mut host = FakeEnv { now_ms: 1_000_000, ..FakeEnv::default() };
+        let mut env = FakeEnv { now_ms: 1_000_000, ..FakeEnv::default() };
         for event in events {
             match event {
                 Event::CheckResult(probe) => {
-                    let probes = [CheckResult { at_ms: host.now_ms, ..probe }];
-                    let expected = built_in.on_checks(&probes, &host);
-                    prop_assert_eq!(plugged.on_checks(&probes, &host), Some(expected));
+                    let probes = [CheckResult { at_ms: env.now_ms, ..probe }];
+                    let expected = built_in.on_checks(&probes, &env);
+                    prop_assert_eq!(plugged.on_checks(&probes, &env), Some(expected));
                 }
                 Event::Exchanges(mut exchanges) => {
-                    exchanges.iter_mut().for_each(|exchange| exchange.at_ms = host.now_ms);
-                    let expected = built_in.on_requests(&exchanges, &host);
-                    prop_assert_eq!(plugged.on_requests(&exchanges, &host), Some(expected));
+                    exchanges.iter_mut().for_each(|exchange| exchange.at_ms = env.now_ms);
+                    let expected = built_in.on_requests(&exchanges, &env);
+                    prop_assert_eq!(plugged.on_requests(&exchanges, &env), Some(expected));
                 }
-                Event::Wait(time) => host.now_ms += time,
+                Event::Wait(time) => env.now_ms += time,
                 Event::Renew => {
                     let (saved, expected) = (plugged.save(), built_in.save());
                     prop_assert_eq!(&saved, &expected);
@@ -296,7 +296,7 @@ proptest! {
         semicolon_ends: bool,
     ) {
         let text = separator.map_or_else(|| "Off".to_owned(), String::from);
-        let setup = PolicyConfig::from_settings([
+        let config = PolicyConfig::from_settings([
             ("cookie", "a"),
             ("parameter", "b"),
             ("separator", &*text),
@@ -304,8 +304,8 @@ proptest! {
         ]);
         let member = |route: &String| MemberConfig { route: Some(route.clone()), ..MemberConfig::default() };
         let members = routes.iter().map(member).collect();
-        let setup = PolicyConfig { members, ..setup };
-        let plugged = PluginSession::new(vec![seat("session", Role::Session, setup)]);
+        let config = PolicyConfig { members, ..config };
+        let plugged = PluginSession::new(vec![slot("session", Role::Session, config)]);
         let built_in = Session {
             cookie: "a".to_owned(),
             parameter: "b".to_owned(),
@@ -313,10 +313,10 @@ proptest! {
             semicolon_ends,
             routes,
         };
-        let host = FakeEnv::default();
+        let env = FakeEnv::default();
         for target in targets {
             let request = FakeRequest::get(&target).with_header("cookie", &cookie);
-            prop_assert_eq!(plugged.read(&request, &host), built_in.read(&request, &host));
+            prop_assert_eq!(plugged.read(&request, &env), built_in.read(&request, &env));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The default plugins: the built-in policies as components, to be exported, read, changed and configured.
+//! The built-in policies as components, for `equipoise plugin export`, and the component of the demo.
 //!
 //! `build.rs` makes them of the same crates that are linked into the program.
 
 /// A policy that comes with the program, as a component.
 #[derive(Debug)]
-pub struct DefaultPlugin {
+pub struct BuiltinComponent {
     /// What it is called on the command line: the name of its crate.
     pub name: &'static str,
     /// What it can be used as: `selector`, `session` or `health`.
@@ -22,9 +22,9 @@ pub const DEMO: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/demo_plugin.wa
 pub const SDK: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// One of [`all`], with the component that `build.rs` made of its crate.
-macro_rules! default_plugin {
+macro_rules! builtin_component {
     ($name:literal, $role:literal, $about:literal) => {
-        DefaultPlugin {
+        BuiltinComponent {
             name: $name,
             role: $role,
             about: $about,
@@ -34,34 +34,34 @@ macro_rules! default_plugin {
 }
 
 /// All of them, those of one role together.
-pub fn all() -> &'static [DefaultPlugin] {
-    const ALL: &[DefaultPlugin] = &[
-        default_plugin!(
+pub fn all() -> &'static [BuiltinComponent] {
+    const ALL: &[BuiltinComponent] = &[
+        builtin_component!(
             "byrequests",
             "selector",
             "by weight, each member its share of the requests"
         ),
-        default_plugin!(
+        builtin_component!(
             "bytraffic",
             "selector",
             "by weight, each member its share of the bytes"
         ),
-        default_plugin!(
+        builtin_component!(
             "bybusyness",
             "selector",
             "the member with the fewest requests in flight"
         ),
-        default_plugin!(
+        builtin_component!(
             "heartbeat",
             "selector",
             "at random, by the idle slots that members report"
         ),
-        default_plugin!(
+        builtin_component!(
             "session",
             "session",
             "the route in a cookie or URL parameter"
         ),
-        default_plugin!(
+        builtin_component!(
             "health",
             "health",
             "by checks in a row, and by live requests that fail"
@@ -71,7 +71,7 @@ pub fn all() -> &'static [DefaultPlugin] {
 }
 
 /// The one of that name.
-pub fn find(name: &str) -> Option<&'static DefaultPlugin> {
+pub fn find(name: &str) -> Option<&'static BuiltinComponent> {
     all().iter().find(|plugin| plugin.name == name)
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     /// The interfaces of the contract that a component imports and exports, sorted.
-    fn interfaces(plugin: &DefaultPlugin) -> [Vec<String>; 2] {
+    fn interfaces(plugin: &BuiltinComponent) -> [Vec<String>; 2] {
         let mut config = Config::new();
         config.concurrency_support(false);
         let engine = Engine::new(&config).expect("an engine");
@@ -134,11 +134,11 @@ mod tests {
             ),
             (
                 "heartbeat",
-                &["candidates", "host", "types"],
+                &["candidates", "env", "types"],
                 &["prefetch", "selector"],
             ),
             ("session", &["request", "types"], &["session"]),
-            ("health", &["host", "types"], &["health", "state"]),
+            ("health", &["env", "types"], &["health", "state"]),
         ];
         let expected = table.map(|(name, imports, exports)| {
             let plugin = find(name).expect("a default plugin");

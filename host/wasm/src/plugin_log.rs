@@ -1,12 +1,10 @@
-//! A plugin's voice in the host's log.
+//! Rate-limited, sanitised logging for a plugin.
 //!
-//! A plugin may say what it likes as often as it likes; what reaches the log is bounded. A line is cut at 1 KiB,
-//! characters that could pass for another line or hide what stands there are escaped, and beyond a burst of 20 lines
-//! and 10 lines a second lines are counted instead of written. The next line that is written is preceded by their
-//! number.
+//! A line is cut at 1 KiB, characters that could forge another line or hide text are escaped, and beyond a burst of 20 lines
+//! and 10 lines a second lines are dropped and counted. The next line that is written is preceded by their number.
 //!
-//! There is one [`Voice`] for a plugin, however many instances of it run: the bound is the plugin's. What an instance
-//! prints comes in pieces, so each instance has a [`Printer`] of its own, which puts the pieces together to lines.
+//! There is one [`PluginLogger`] for a plugin, shared by its instances: the rate limit is the plugin's. Output of an instance
+//! comes in pieces, so each instance has a [`LineBuffer`] of its own, which joins the pieces to lines.
 
 use std::fmt::{self, Display, Write as _};
 use std::sync::atomic::Ordering;
@@ -17,22 +15,22 @@ use equipoise_sdk::LogLevel;
 
 use equipoise_log::RateLimit;
 
-/// What the lines are filed under, for `RUST_LOG`.
+/// The target of the lines, for `RUST_LOG`.
 const TARGET: &str = "equipoise::plugin";
 
-/// The most that is written of a line, in bytes, before characters are escaped.
+/// Maximum length of a line in bytes, before characters are escaped.
 const MAX_LINE: usize = 1024;
 
-/// A plugin's voice in the host's log. All instances of the plugin share it.
+/// Writes a plugin's lines to the host's log. All instances of the plugin share it.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct PluginLogger {
     plugin: Box<str>,
     started: Instant,
     limit: RateLimit,
 }
 
-impl Voice {
-    /// The voice of a plugin that has said nothing yet.
+impl PluginLogger {
+    /// The logger of a plugin that has logged nothing yet.
     pub(super) fn new(plugin: &str) -> Self {
         Self {
             plugin: plugin.into(),
@@ -41,17 +39,17 @@ impl Voice {
         }
     }
 
-    /// Writes a line to the log, or counts it when there were too many.
+    /// Writes a line to the log, or drops and counts it when there were too many.
     ///
     /// Never waits for other threads. A line that is not written costs no allocation.
-    pub(super) fn say(&self, level: LogLevel, message: &str) {
-        if self.may_say(level) {
+    pub(super) fn log(&self, level: LogLevel, message: &str) {
+        if self.is_allowed(level) {
             self.write(level, message);
         }
     }
 
-    /// Whether a line may be written now. What nobody would see, because the log leaves out its level, is not counted.
-    fn may_say(&self, level: LogLevel) -> bool {
+    /// Whether a line may be written now. Lines of a level that the log leaves out are not counted.
+    fn is_allowed(&self, level: LogLevel) -> bool {
         if !is_enabled(level) {
             return false;
         }
@@ -65,7 +63,7 @@ impl Voice {
     }
 
     fn write(&self, level: LogLevel, message: &str) {
-        let (plugin, line) = (&*self.plugin, Legible(message));
+        let (plugin, line) = (&*self.plugin, Sanitized(message));
         match level {
             LogLevel::Error => tracing::error!(target: TARGET, plugin, "{line}"),
             LogLevel::Warn => tracing::warn!(target: TARGET, plugin, "{line}"),
@@ -84,8 +82,8 @@ impl Voice {
     }
 }
 
-/// A plugin that goes must not take the number of lost lines with it.
-impl Drop for Voice {
+/// The number of dropped lines is not lost with the logger.
+impl Drop for PluginLogger {
     fn drop(&mut self) {
         self.write_dropped(self.limit.dropped.swap(0, Ordering::Relaxed));
     }
@@ -100,14 +98,14 @@ fn is_enabled(level: LogLevel) -> bool {
     }
 }
 
-/// A message as one line that shows what is in it: cut, and free of characters that act rather than show.
-struct Legible<'a>(&'a str);
+/// A message as one line: cut, with control and formatting characters escaped.
+struct Sanitized<'a>(&'a str);
 
-impl Display for Legible<'_> {
+impl Display for Sanitized<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.0[..self.0.floor_char_boundary(MAX_LINE)];
         let mut plain_from = 0;
-        for (at, character) in shown.char_indices().filter(|&(_, c)| acts(c)) {
+        for (at, character) in shown.char_indices().filter(|&(_, c)| must_escape(c)) {
             out.write_str(&shown[plain_from..at])?;
             write!(out, "{}", character.escape_default())?;
             plain_from = at + character.len_utf8();
@@ -120,8 +118,8 @@ impl Display for Legible<'_> {
     }
 }
 
-/// Whether a character starts a line, commands a terminal, or turns the direction of the text around it.
-fn acts(character: char) -> bool {
+/// Whether a character starts a line, controls a terminal, or changes the direction of text.
+fn must_escape(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -132,38 +130,37 @@ fn acts(character: char) -> bool {
         )
 }
 
-/// Where an instance prints to.
+/// Standard streams of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
-    /// Its lines are worth knowing.
+    /// Logged at level info.
     Stdout,
-    /// Its lines are warnings: panics are told here.
+    /// Logged as warnings: panics are printed here.
     Stderr,
 }
 
-/// Puts together what one instance prints, and says it line by line.
+/// Joins the output of one instance to lines, and logs them.
 ///
-/// Lines without text are left out. What is left without a newline is said when the printer is dropped, with its
-/// instance.
+/// Blank lines are left out. Output without a final newline is logged when the buffer is dropped, with its instance.
 #[derive(Debug)]
-pub(super) struct Printer {
-    voice: Arc<Voice>,
-    // Only the thread that runs the instance comes here, so nobody ever waits.
+pub(super) struct LineBuffer {
+    logger: Arc<PluginLogger>,
+    // Only the thread that runs the instance locks these, so there is no contention.
     stdout: Mutex<Line>,
     stderr: Mutex<Line>,
 }
 
-impl Printer {
-    /// The printer of an instance that has printed nothing yet.
-    pub(super) fn new(voice: Arc<Voice>) -> Self {
+impl LineBuffer {
+    /// The buffer of an instance that has printed nothing yet.
+    pub(super) fn new(logger: Arc<PluginLogger>) -> Self {
         Self {
-            voice,
+            logger,
             stdout: Mutex::default(),
             stderr: Mutex::default(),
         }
     }
 
-    /// Takes what was printed, in pieces of any size.
+    /// Takes output, in pieces of any size.
     pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
         let line = match stream {
             Stream::Stdout => &self.stdout,
@@ -171,21 +168,21 @@ impl Printer {
         };
         // A line is never half changed, not even after a panic.
         let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
-        line.add(bytes, |text| self.say(stream, text));
+        line.add(bytes, |text| self.log(stream, text));
     }
 
-    fn say(&self, stream: Stream, line: &[u8]) {
+    fn log(&self, stream: Stream, line: &[u8]) {
         let level = match stream {
             Stream::Stdout => LogLevel::Info,
             Stream::Stderr => LogLevel::Warn,
         };
-        if self.voice.may_say(level) {
-            self.voice.write(level, &String::from_utf8_lossy(line));
+        if self.logger.is_allowed(level) {
+            self.logger.write(level, &String::from_utf8_lossy(line));
         }
     }
 }
 
-impl Drop for Printer {
+impl Drop for LineBuffer {
     fn drop(&mut self) {
         self.print(Stream::Stdout, b"\n");
         self.print(Stream::Stderr, b"\n");
@@ -195,15 +192,15 @@ impl Drop for Printer {
 /// The line that is being printed.
 #[derive(Debug, Default)]
 struct Line {
-    /// At most one byte more than is written, so that [`Legible`] sees that it has to cut.
+    /// At most one byte more than the maximum, so that [`Sanitized`] sees that it has to cut.
     text: Vec<u8>,
-    /// It was too long and has been said; what comes up to the newline is left out.
-    said: bool,
+    /// It was too long and has been logged; the rest up to the newline is left out.
+    is_logged: bool,
 }
 
 impl Line {
-    /// Adds what was printed, and says the lines that this completes or fills.
-    fn add(&mut self, bytes: &[u8], mut say: impl FnMut(&[u8])) {
+    /// Adds output, and logs the lines that this completes or fills.
+    fn add(&mut self, bytes: &[u8], mut log: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (piece, is_end) = match piece.strip_suffix(b"\n") {
                 Some(rest) => (rest, true),
@@ -211,16 +208,16 @@ impl Line {
             };
             let room = MAX_LINE + 1 - self.text.len();
             self.text.extend_from_slice(&piece[..piece.len().min(room)]);
-            if !self.said && (is_end || self.text.len() > MAX_LINE) {
+            if !self.is_logged && (is_end || self.text.len() > MAX_LINE) {
                 let line = self.text.trim_ascii_end();
                 if !line.is_empty() {
-                    say(line);
+                    log(line);
                 }
-                self.said = true;
+                self.is_logged = true;
             }
             if is_end {
                 self.text.clear();
-                self.said = false;
+                self.is_logged = false;
             }
         }
     }

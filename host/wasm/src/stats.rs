@@ -1,4 +1,4 @@
-//! What is remembered of a version's calls and faults, and when faults are too many.
+//! Counts a version's calls and faults, and decides when faults are too many.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,18 +9,18 @@ use super::clock::Nanos;
 use equipoise_balancer::FaultKind;
 use equipoise_metrics::{CALLS, Count, Histogram};
 
-/// Within which time `max-faults` are too many.
+/// Window in which `max-faults` put a version out of service.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
-/// Of so many calls one is timed: reading the clock twice takes as long as a short call.
-const TIMED: u64 = 16;
+/// Every 16th call is timed: reading the clock twice takes as long as a short call.
+const TIMED_EVERY: u64 = 16;
 
-/// What is counted of calls.
+/// Counters of calls.
 #[derive(Debug)]
-struct Tally {
-    /// Calls that were answered, faults included.
+struct Counters {
+    /// Calls, faults included.
     calls: Count,
-    /// Calls answered with none: the fallback was asked to decide.
+    /// Calls that returned none: the fallback decided.
     declined: Count,
     /// Calls that were not made since the plugin was over its budget.
     over_budget: Count,
@@ -34,7 +34,7 @@ struct Tally {
     installed: Count,
 }
 
-impl Default for Tally {
+impl Default for Counters {
     fn default() -> Self {
         Self {
             calls: Count::default(),
@@ -48,12 +48,12 @@ impl Default for Tally {
     }
 }
 
-/// The life of one version, over all its instances.
+/// Statistics of one version, over all its instances.
 #[derive(Debug)]
-pub struct Record {
-    own: Tally,
-    /// What all versions of the plugin have counted.
-    plugin: Arc<Tally>,
+pub struct Stats {
+    own: Counters,
+    /// Of all versions of the plugin.
+    plugin: Arc<Counters>,
     max_faults: usize,
     /// When the last faults were, at most `max_faults` of them.
     recent: Mutex<VecDeque<Instant>>,
@@ -62,10 +62,10 @@ pub struct Record {
     over_budget_until: AtomicU64,
 }
 
-impl Record {
+impl Stats {
     pub(super) fn new(max_faults: usize) -> Self {
         Self {
-            own: Tally::default(),
+            own: Counters::default(),
             plugin: Arc::default(),
             max_faults,
             recent: Mutex::default(),
@@ -74,12 +74,12 @@ impl Record {
         }
     }
 
-    /// Counts a call; tells when it begins if it is to be timed.
+    /// Counts a call; returns its start if it is timed.
     #[inline]
     pub(super) fn count_call(&self) -> Option<Instant> {
         self.plugin.calls.add(1);
         let number = self.own.calls.next();
-        number.is_multiple_of(TIMED).then(Instant::now)
+        number.is_multiple_of(TIMED_EVERY).then(Instant::now)
     }
 
     /// A call that is timed is over.
@@ -157,7 +157,7 @@ impl Record {
         )
     }
 
-    /// Calls of the plugin that were answered, faults included, over all its versions.
+    /// Calls of the plugin, faults included, over all its versions.
     pub fn calls(&self) -> u64 {
         self.plugin.calls.get()
     }
@@ -209,10 +209,10 @@ mod tests {
 
     /// Counts faults at these seconds; tells at which of them the version was put out of service.
     fn quarantined_at(max_faults: usize, seconds: &[u64]) -> Option<u64> {
-        let record = Record::new(max_faults);
+        let stats = Stats::new(max_faults);
         let start = Instant::now();
         let mut faults = seconds.iter().copied();
-        faults.find(|&at| record.count_fault(FaultKind::Trap, start + Duration::from_secs(at)))
+        faults.find(|&at| stats.count_fault(FaultKind::Trap, start + Duration::from_secs(at)))
     }
 
     #[test]
@@ -237,12 +237,12 @@ mod tests {
     /// A plugin's numbers only grow, whichever version serves.
     #[test]
     fn numbers_go_on_over_versions_and_back() {
-        let (first, mut second) = (Record::new(9), Record::new(9));
+        let (first, mut second) = (Stats::new(9), Stats::new(9));
         let now = Instant::now();
-        let call = |record: &Record, calls: u64| {
+        let call = |stats: &Stats, calls: u64| {
             for _ in 0..calls {
-                if record.count_call().is_some() {
-                    record.count_duration(Duration::from_micros(1));
+                if stats.count_call().is_some() {
+                    stats.count_duration(Duration::from_micros(1));
                 }
             }
         };
@@ -256,10 +256,10 @@ mod tests {
         second.count_fault(FaultKind::Trap, now);
         // Requests of before are still under way.
         call(&first, 1);
-        for record in [&first, &second] {
-            assert_eq!((record.calls(), record.declined()), (21, 1));
-            assert_eq!((record.faults(FaultKind::Trap), record.swaps()), (1, 1));
-            assert_eq!(record.durations().count(), 3);
+        for stats in [&first, &second] {
+            assert_eq!((stats.calls(), stats.declined()), (21, 1));
+            assert_eq!((stats.faults(FaultKind::Trap), stats.swaps()), (1, 1));
+            assert_eq!(stats.durations().count(), 3);
         }
         assert!(
             second
@@ -270,26 +270,26 @@ mod tests {
 
     #[test]
     fn one_call_in_16_is_timed() {
-        let record = Record::new(1);
-        let timed = (0..160).filter(|_| record.count_call().is_some()).count();
+        let stats = Stats::new(1);
+        let timed = (0..160).filter(|_| stats.count_call().is_some()).count();
         assert_eq!(timed, 10);
     }
 
     #[test]
     fn a_second_over_budget_is_one_fault_however_many_budgets_are_overdrawn() {
-        let record = Record::new(5);
-        let told = [0, 0, 3, 3, 2, 4].map(|second| record.is_first_over_budget(second));
-        assert_eq!(told, [true, false, true, false, false, true]);
+        let stats = Stats::new(5);
+        let reported = [0, 0, 3, 3, 2, 4].map(|second| stats.is_first_over_budget(second));
+        assert_eq!(reported, [true, false, true, false, false, true]);
     }
 
     #[test]
-    fn quarantine_is_told_once() {
-        let record = Record::new(1);
+    fn quarantine_is_reported_once() {
+        let stats = Stats::new(1);
         let now = Instant::now();
-        assert!(record.count_fault(FaultKind::Memory, now));
-        assert!(!record.count_fault(FaultKind::Memory, now));
-        assert!(record.is_quarantined());
-        assert_eq!(record.faults(FaultKind::Memory), 2);
-        assert_eq!(record.faults(FaultKind::Trap), 0);
+        assert!(stats.count_fault(FaultKind::Memory, now));
+        assert!(!stats.count_fault(FaultKind::Memory, now));
+        assert!(stats.is_quarantined());
+        assert_eq!(stats.faults(FaultKind::Memory), 2);
+        assert_eq!(stats.faults(FaultKind::Trap), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The versions of a plugin that are at hand: the one that serves, and those that could be put back.
+//! The versions of a plugin: the current one, and previous ones for a rollback.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,22 +9,22 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::compiler::Cancel;
 use super::engine::{Code, Sandbox};
-use super::record::WINDOW;
+use super::stats::WINDOW;
 use super::version::{Version, short_hash};
 use equipoise_config::Plugin;
 use equipoise_file_watch::{Content, read};
 use equipoise_text::bounded;
 
-/// The largest component that is loaded, in bytes.
-pub const LARGEST: u64 = 64 * 1024 * 1024;
+/// Maximum size of a component, in bytes.
+pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
 
-/// How many versions that served before are kept.
-const KEPT: usize = 3;
+/// Previous versions that are kept.
+const MAX_PREVIOUS: usize = 3;
 
-/// How many events of a plugin are remembered.
-const EVENTS: usize = 32;
+/// Events of a plugin that are kept.
+const MAX_EVENTS: usize = 32;
 
-/// Called when a version has made too many mistakes.
+/// Called when a version is put out of service.
 pub type OnQuarantine = Arc<dyn Fn() + Send + Sync>;
 
 /// A version with the content of the file that it is made of.
@@ -36,28 +36,28 @@ pub struct Loaded {
     pub content: Arc<Content>,
 }
 
-/// What is known of one plugin.
+/// The versions of one plugin.
 #[derive(Clone)]
-pub struct Shelf {
+pub struct PluginVersions {
     /// Its settings.
     pub plugin: Arc<Plugin>,
-    /// What serves, or was taken out of service last.
+    /// The version that serves, or was put out of service last.
     current: Option<Loaded>,
-    /// What served before and made no mistakes, the last one last.
+    /// Versions that served before and were not put out of service, the newest last.
     previous: VecDeque<Loaded>,
-    /// Whether it was said that the current version is out of service.
-    told: bool,
-    /// What happened to it.
-    pub book: Arc<Book>,
+    /// Whether it was reported that the current version is out of service.
+    reported: bool,
+    /// Its events.
+    pub events: Arc<EventLog>,
 }
 
-/// What happened to a plugin, for people to read.
+/// Events of a plugin, for operators.
 #[derive(Debug, Default)]
-pub struct Book(Mutex<Pages>);
+pub struct EventLog(Mutex<EventLogState>);
 
-/// The pages of a [`Book`].
+/// The contents of an [`EventLog`].
 #[derive(Debug, Clone, Default)]
-pub struct Pages {
+pub struct EventLogState {
     /// The last events, the newest last.
     pub events: VecDeque<Event>,
     /// The last content of the file that was refused, unless another one was taken since: when, and why.
@@ -68,7 +68,7 @@ pub struct Pages {
     pub compiling: Option<String>,
 }
 
-/// Something that happened to a plugin.
+/// An event of a plugin.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The version it is about.
@@ -79,53 +79,53 @@ pub struct Event {
     pub what: String,
 }
 
-impl Book {
-    /// What is in it now.
-    pub fn pages(&self) -> Pages {
+impl EventLog {
+    /// A copy of its contents.
+    pub fn state(&self) -> EventLogState {
         self.lock().clone()
     }
 
-    /// Something happened to a version.
+    /// Adds an event of a version.
     pub fn note(&self, version: String, what: &str) {
         let what = bounded::message(what).into_owned();
-        let mut pages = self.lock();
-        if pages.events.len() == EVENTS {
-            pages.events.pop_front();
+        let mut state = self.lock();
+        if state.events.len() == MAX_EVENTS {
+            state.events.pop_front();
         }
-        pages.events.push_back(Event {
+        state.events.push_back(Event {
             version,
             at: SystemTime::now(),
             what,
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pages> {
+    fn lock(&self) -> MutexGuard<'_, EventLogState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelf {
-    /// The shelf of a plugin of which nothing is loaded.
+impl PluginVersions {
+    /// A plugin without a loaded version.
     pub fn new(plugin: &Plugin) -> Self {
         Self {
             plugin: Arc::new(plugin.clone()),
             current: None,
             previous: VecDeque::new(),
-            told: false,
-            book: Arc::default(),
+            reported: false,
+            events: Arc::default(),
         }
     }
 
-    /// The shelf of a plugin that is configured in another way: what is on it goes on, as far as it is as before.
+    /// The same plugin with a new configuration: versions are kept unless they would be loaded differently.
     pub fn reconfigured(&self, plugin: &Plugin) -> Self {
-        let mut shelf = self.clone();
-        if !is_made_alike(&self.plugin, plugin) {
-            shelf.current = None;
-            shelf.previous.clear();
-            shelf.told = false;
+        let mut versions = self.clone();
+        if !loads_alike(&self.plugin, plugin) {
+            versions.current = None;
+            versions.previous.clear();
+            versions.reported = false;
         }
-        shelf.plugin = Arc::new(plugin.clone());
-        shelf
+        versions.plugin = Arc::new(plugin.clone());
+        versions
     }
 
     /// The version that serves, or was taken out of service last.
@@ -133,7 +133,7 @@ impl Shelf {
         self.current.as_ref().map(|current| &current.version)
     }
 
-    /// Makes a version of a file's content and what that was compiled to.
+    /// Makes a version of a file's content and its compiled code.
     ///
     /// # Errors
     /// Why it is no plugin. A component that makes the program panic is refused, too.
@@ -150,7 +150,7 @@ impl Shelf {
         let mut version =
             loaded.unwrap_or_else(|_| Err(anyhow!("the program panicked over it")))?;
         if let Some(before) = self.version() {
-            version.record.join(&before.record);
+            version.stats.join(&before.stats);
         }
         Ok(Loaded {
             version: Arc::new(version),
@@ -164,7 +164,7 @@ impl Shelf {
     /// # Errors
     /// Why the file cannot be read, or is no plugin.
     pub fn load_file(&self, sandbox: &Arc<Sandbox>) -> Result<Loaded> {
-        let content = read(&self.plugin.file, LARGEST).context("it cannot be read")?;
+        let content = read(&self.plugin.file, MAX_COMPONENT).context("it cannot be read")?;
         let code = sandbox.compile(&content, &Cancel::default())?;
         let on_quarantine: OnQuarantine = Arc::new(|| {});
         self.load(sandbox, &Arc::new(content), &code, &on_quarantine)
@@ -181,10 +181,10 @@ impl Shelf {
         found.cloned()
     }
 
-    /// A version serves from now on. The one before is kept in case the new one fails, unless it failed itself.
-    pub fn succeed(&mut self, loaded: Loaded, how: &str) {
+    /// Makes a version the current one. The one before is kept for a rollback, unless it is out of service.
+    pub fn activate(&mut self, loaded: Loaded, how: &str) {
         let (name, version) = (&self.plugin.name, loaded.version.clone());
-        version.record.note_installed();
+        version.stats.note_installed();
         let hash = version.short_hash();
         let roles: Vec<_> = version.roles().iter().map(|role| role.name()).collect();
         tracing::info!(
@@ -194,28 +194,28 @@ impl Shelf {
         self.previous
             .retain(|kept| !Arc::ptr_eq(&kept.version, &version));
         let before = self.current.replace(loaded);
-        if let Some(before) = before.filter(|before| !before.version.record.is_quarantined()) {
+        if let Some(before) = before.filter(|before| !before.version.stats.is_quarantined()) {
             self.previous.push_back(before);
         }
-        if self.previous.len() > KEPT {
+        if self.previous.len() > MAX_PREVIOUS {
             self.previous.pop_front();
         }
-        self.told = false;
-        self.book.note(hash, how);
-        let mut pages = self.book.lock();
-        (pages.refused, pages.compiling) = (None, None);
-        pages.previous = self.hashes();
+        self.reported = false;
+        self.events.note(hash, how);
+        let mut state = self.events.lock();
+        (state.refused, state.compiling) = (None, None);
+        state.previous = self.hashes();
     }
 
-    /// A content of the file has to be compiled before it can serve: says so, and who serves.
+    /// Logs that a content of the file has to be compiled before it can serve, and which version serves.
     pub fn note_compiling(&self, content: &Content) {
         let (name, version) = (&self.plugin.name, short_hash(&content.hash));
         let serving = self.serving();
         tracing::debug!("plugin {name}: version {version} is being compiled; {serving}");
-        self.book.lock().compiling = Some(version);
+        self.events.lock().compiling = Some(version);
     }
 
-    /// A content of the file is refused: says so, and who serves.
+    /// Logs that a content of the file is refused, and which version serves.
     pub fn refuse(&self, content: &Content, error: &anyhow::Error) {
         let (name, version) = (&self.plugin.name, short_hash(&content.hash));
         let (serving, reason) = (self.serving(), bounded::error(error));
@@ -223,8 +223,8 @@ impl Shelf {
         self.note_refused(version, &reason);
     }
 
-    /// The file cannot be read: says so, and who serves.
-    pub fn miss(&self, error: &impl std::fmt::Display) {
+    /// Logs that the file cannot be read, and which version serves.
+    pub fn note_unreadable(&self, error: &impl std::fmt::Display) {
         let (name, file) = (&self.plugin.name, self.plugin.file.display());
         let serving = self.serving();
         tracing::error!("plugin {name}: {file} cannot be read: {error}; {serving}");
@@ -233,40 +233,40 @@ impl Shelf {
 
     fn note_refused(&self, version: String, reason: &str) {
         let reason = bounded::message(reason);
-        self.book.note(version, &format!("refused: {reason}"));
-        let mut pages = self.book.lock();
-        pages.refused = Some((SystemTime::now(), reason.into_owned()));
-        pages.compiling = None;
+        self.events.note(version, &format!("refused: {reason}"));
+        let mut state = self.events.lock();
+        state.refused = Some((SystemTime::now(), reason.into_owned()));
+        state.compiling = None;
     }
 
-    /// Whether the current version is out of service and nobody was told: then says so, and answers the words and what could
-    /// be put in its place. What that is is not on the shelf any more.
-    pub fn relieve(&mut self) -> Option<(String, Option<Loaded>)> {
+    /// If the current version is out of service and that was not reported yet: returns the report, and removes and returns the
+    /// previous version to roll back to.
+    pub fn take_quarantined(&mut self) -> Option<(String, Option<Loaded>)> {
         let current = self.current.as_ref()?;
-        if self.told || !current.version.record.is_quarantined() {
+        if self.reported || !current.version.stats.is_quarantined() {
             return None;
         }
-        self.told = true;
+        self.reported = true;
         let (name, faults) = (&self.plugin.name, self.plugin.max_faults);
         let (version, counted) = (
             current.version.short_hash(),
-            current.version.record.summary(),
+            current.version.stats.summary(),
         );
         tracing::info!("plugin {name}: version {version} in all: {counted}");
         let seconds = WINDOW.as_secs();
         let out = format!(
             "plugin {name}: version {version} is out of service after {faults} faults within {seconds} s"
         );
-        self.book.note(version, "out of service");
+        self.events.note(version, "out of service");
         let previous = self.previous.pop_back();
-        self.book.lock().previous = self.hashes();
+        self.events.lock().previous = self.hashes();
         Some((out, previous))
     }
 
-    /// Who serves, in words.
+    /// Which version serves, for log lines.
     fn serving(&self) -> String {
         match self.version() {
-            Some(version) if !version.record.is_quarantined() => {
+            Some(version) if !version.stats.is_quarantined() => {
                 format!("version {} serves on", version.short_hash())
             }
             _ => "the fallback serves".to_owned(),
@@ -279,8 +279,8 @@ impl Shelf {
     }
 }
 
-/// Whether versions of the one are such as the other would be made: their settings alone may differ.
-fn is_made_alike(one: &Plugin, other: &Plugin) -> bool {
+/// Whether the two load the same version of the same file: only settings differ.
+fn loads_alike(one: &Plugin, other: &Plugin) -> bool {
     let bounds = |plugin: &Plugin| {
         let Plugin {
             memory,

@@ -1,4 +1,4 @@
-//! The place of a plugin in a balancer: one role, one instance at a time, and a fresh one after every fault.
+//! The instance of a plugin in one role of a balancer, replaced after every fault.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use equipoise_sdk::{LogLevel, PolicyConfig};
 use thiserror::Error;
 
-use super::ambient::Ambient;
 use super::budget::Budget;
+use super::call_context::CallContext;
 use super::clock::{Nanos, nanos, processor_time};
 use super::fault::Fault;
 use super::instance::Instance;
@@ -17,21 +17,21 @@ use equipoise_balancer::FaultKind;
 use equipoise_balancer::{PluginVersion as _, Role};
 
 /// A version of a plugin in one role for one balancer (or one worker's share of it).
-pub(super) struct Seat {
+pub(super) struct InstanceSlot {
     version: Arc<Version>,
     role: Role,
-    setup: Arc<PolicyConfig>,
+    config: Arc<PolicyConfig>,
     budget: Arc<Budget>,
     watch: Watch,
-    /// None when a fresh one could not be had; the next call tries again.
+    /// None when instantiation failed; the next call tries again.
     instance: Option<Instance>,
-    /// Memory at which the instance is exchanged for a fresh one, before it runs out: leaks are to cost no request.
+    /// Memory in bytes at which the instance is recycled, before it runs out: leaks cost no request.
     full: usize,
 }
 
-/// Why a fresh instance could not be had.
+/// Why instantiation failed.
 #[derive(Debug, Error)]
-enum NoInstance {
+enum InstantiateError {
     #[error("it does not start: {0}")]
     Start(Fault),
     #[error("in configure: {0}")]
@@ -44,8 +44,8 @@ enum NoInstance {
     NoColumns(String),
 }
 
-impl NoInstance {
-    /// What it is counted as. One that was configured before and now refuses has failed as if it had trapped.
+impl InstantiateError {
+    /// The kind that it is counted as. A refusal of a configuration that was accepted before counts as a trap.
     fn kind(&self) -> FaultKind {
         match self {
             Self::Start(fault) | Self::Configure(fault) | Self::Columns(fault) => fault.kind,
@@ -55,7 +55,7 @@ impl NoInstance {
     }
 }
 
-impl Seat {
+impl InstanceSlot {
     /// Gives a version the role: a fresh instance, configured, whose calls are charged to a budget.
     ///
     /// # Errors
@@ -63,31 +63,31 @@ impl Seat {
     pub(super) fn new(
         version: &Arc<Version>,
         role: Role,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         budget: Arc<Budget>,
     ) -> Result<Self> {
         version.check_role(role)?;
-        let mut seat = Self {
+        let mut slot = Self {
             version: version.clone(),
             role,
-            setup: setup.clone(),
+            config: config.clone(),
             budget,
             watch: Watch::new(version.plugin.deadline),
             instance: None,
             full: usize::MAX,
         };
-        seat.fill()?;
-        Ok(seat)
+        slot.instantiate()?;
+        Ok(slot)
     }
 
-    /// Asks the instance. `None` where there is no answer: after a fault, while the version is out of service, or while its
-    /// budget is overdrawn. Whatever follows from the call is charged with it, such as a fresh instance.
+    /// Calls the instance. `None` after a fault, while the version is out of service, or while its budget is overdrawn. The
+    /// call is charged with what follows from it, such as a fresh instance.
     #[inline]
-    pub(super) fn ask<R>(
+    pub(super) fn call<R>(
         &mut self,
-        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+        function: impl FnOnce(&mut Instance) -> Result<R, Fault>,
     ) -> Option<R> {
-        if self.version.record.is_quarantined() {
+        if self.version.stats.is_quarantined() {
             return None;
         }
         let now = self.now();
@@ -96,26 +96,26 @@ impl Seat {
             return None;
         }
         self.watch.begin(now, processor_time);
-        let answer = self.put(question);
+        let result = self.call_instance(function);
         let now = self.now();
         if self.watch.is_noticed(now) {
             let spent = self.watch.end(now, processor_time);
             self.charge(spent);
         }
-        answer
+        result
     }
 
-    /// As [`ask`](Self::ask), when one version succeeds another: that is rare, and must not fail for want of budget.
-    fn ask_once<R>(
+    /// As [`call`](Self::call), when one version replaces another: that is rare, and must not fail for lack of budget.
+    fn call_once<R>(
         &mut self,
-        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+        function: impl FnOnce(&mut Instance) -> Result<R, Fault>,
     ) -> Option<R> {
-        if self.version.record.is_quarantined() {
+        if self.version.stats.is_quarantined() {
             return None;
         }
         let deadline = self.version.plugin.deadline;
         self.watch.begin(self.now(), processor_time);
-        self.put(|instance| within(deadline, || question(instance)))
+        self.call_instance(|instance| within(deadline, || function(instance)))
     }
 
     /// The time by the coarse clock.
@@ -136,18 +136,21 @@ impl Seat {
 
     fn charge(&self, spent: Nanos) {
         self.budget.charge(spent, self.now());
-        self.version.record.count_spent(spent);
+        self.version.stats.count_spent(spent);
     }
 
-    fn put<R>(&mut self, question: impl FnOnce(&mut Instance) -> Result<R, Fault>) -> Option<R> {
+    fn call_instance<R>(
+        &mut self,
+        function: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+    ) -> Option<R> {
         if self.instance.is_none() {
-            self.refill();
+            self.reinstantiate();
         }
         let instance = self.instance.as_mut()?;
-        let timed_since = self.version.record.count_call();
-        let mut answer = question(instance);
+        let timed_since = self.version.stats.count_call();
+        let mut result = function(instance);
         if let Some(begun) = timed_since {
-            self.version.record.count_duration(begun.elapsed());
+            self.version.stats.count_duration(begun.elapsed());
         }
         let now = self.version.sandbox.clock.now();
         if self.watch.is_noticed(now)
@@ -155,14 +158,14 @@ impl Seat {
                 .watch
                 .is_late(now, instance.first_tick(), processor_time)
         {
-            answer = answer.and_then(|_| Err(Fault::late()));
+            result = result.and_then(|_| Err(Fault::late()));
         }
-        match answer {
-            Ok(answer) => {
+        match result {
+            Ok(value) => {
                 if instance.memory() >= self.full {
-                    self.exchange();
+                    self.recycle();
                 }
-                Some(answer)
+                Some(value)
             }
             Err(fault) => {
                 self.replace(&fault);
@@ -171,35 +174,35 @@ impl Seat {
         }
     }
 
-    /// What the plugin answered is wrong.
+    /// Records a fault for an invalid result, and replaces the instance.
     #[cold]
-    pub(super) fn blame(&mut self, fault: &Fault) {
+    pub(super) fn record_fault(&mut self, fault: &Fault) {
         let begun = self.now();
         self.replace(fault);
         self.charge(self.now().saturating_sub(begun));
     }
 
-    /// The plugin did something wrong: throws its instance away and gets a fresh one.
+    /// Drops the instance after a fault, and makes a fresh one.
     #[cold]
     fn replace(&mut self, fault: &Fault) {
         self.instance = None;
         self.version.note_fault(self.role, fault);
-        if !self.version.record.is_quarantined() {
-            self.refill();
+        if !self.version.stats.is_quarantined() {
+            self.reinstantiate();
         }
     }
 
-    /// What the next instance should know; empty where it does not say, or cannot.
+    /// The state for the next instance; empty without one, or after a fault.
     pub(super) fn save(&mut self) -> Vec<u8> {
-        self.ask_once(Instance::save).unwrap_or_default()
+        self.call_once(Instance::save).unwrap_or_default()
     }
 
-    /// Hands over what another instance saved.
+    /// Restores the state of another instance.
     pub(super) fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
         if blob.is_empty() {
             return Ok(());
         }
-        let restored = self.ask_once(|instance| instance.restore(blob));
+        let restored = self.call_once(|instance| instance.restore(blob));
         let refused = restored.unwrap_or(Ok(()));
         if let Err(reason) = &refused {
             self.note_refused_state(reason);
@@ -209,61 +212,62 @@ impl Seat {
 
     fn note_refused_state(&self, reason: &str) {
         let version = self.version.short_hash();
-        let line = format!("version {version}: the state before is of no use to it: {reason}");
-        self.version.notices.say(LogLevel::Info, &line);
+        let line =
+            format!("version {version}: it refuses the state of the version before: {reason}");
+        self.version.fault_log.log(LogLevel::Info, &line);
     }
 
-    /// A call that must work before the version may serve.
-    pub(super) fn rehearse<R>(
+    /// A call that must succeed before the version may serve.
+    pub(super) fn smoke_test<R>(
         &mut self,
-        question: impl FnOnce(&mut Instance) -> Result<R, Fault>,
+        function: impl FnOnce(&mut Instance) -> Result<R, Fault>,
     ) -> Result<R> {
         let instance = self.instance.as_mut();
         let instance = instance.ok_or_else(|| anyhow!("there is no instance"))?;
-        let answer = within(self.version.plugin.deadline, || question(instance));
-        answer.map_err(|fault| anyhow!("in the rehearsal: {fault}"))
+        let result = within(self.version.plugin.deadline, || function(instance));
+        result.map_err(|fault| anyhow!("in the smoke test: {fault}"))
     }
 
-    /// Bytes of memory the instance has.
+    /// Memory of the instance, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory)
     }
 
-    fn fill(&mut self) -> Result<&mut Instance, NoInstance> {
-        let mut instance = Instance::new(&self.version).map_err(NoInstance::Start)?;
+    fn instantiate(&mut self) -> Result<&mut Instance, InstantiateError> {
+        let mut instance = Instance::new(&self.version).map_err(InstantiateError::Start)?;
         let deadline = self.version.plugin.deadline;
-        within(deadline, || instance.configure(self.role, &self.setup))
-            .map_err(NoInstance::Configure)?
-            .map_err(|refusal| NoInstance::Refused(one_line(&refusal)))?;
+        within(deadline, || instance.configure(self.role, &self.config))
+            .map_err(InstantiateError::Configure)?
+            .map_err(|refusal| InstantiateError::Refused(one_line(&refusal)))?;
         if self.role == Role::Selector {
             within(deadline, || instance.ask_for_columns())
-                .map_err(NoInstance::Columns)?
-                .map_err(NoInstance::NoColumns)?;
+                .map_err(InstantiateError::Columns)?
+                .map_err(InstantiateError::NoColumns)?;
         }
         let (bound, taken) = (self.version.plugin.memory, instance.memory());
         self.full = match bound.saturating_sub(taken) / 4 {
-            // One that has all it may have from the start leaks nothing, and a fresh one would be as full.
+            // One that has its maximum from the start does not leak, and a fresh one would be as full.
             0 => usize::MAX,
             reserve => bound - reserve,
         };
         Ok(self.instance.insert(instance))
     }
 
-    /// A fresh instance in the midst of serving.
+    /// A fresh instance while serving: failure is a fault.
     #[cold]
-    fn refill(&mut self) -> Option<&mut Instance> {
-        if let Err(error) = self.fill() {
+    fn reinstantiate(&mut self) -> Option<&mut Instance> {
+        if let Err(error) = self.instantiate() {
             let fault = Fault::new(error.kind(), error.to_string());
             self.version.note_fault(self.role, &fault);
         }
         self.instance.as_mut()
     }
 
-    /// A fresh instance that knows what the one before did.
+    /// Replaces the instance by a fresh one with its state.
     ///
-    /// Calls the instances without [`ask`](Self::ask), which would exchange them again if the state alone fills them.
+    /// Calls the instances without [`call`](Self::call), which would recycle them again if the state alone fills them.
     #[cold]
-    fn exchange(&mut self) {
+    fn recycle(&mut self) {
         let Some(mut before) = self.instance.take() else {
             return;
         };
@@ -275,7 +279,7 @@ impl Seat {
             Ok(blob) => blob,
             Err(fault) => return self.replace(&fault),
         };
-        let restored = match self.refill() {
+        let restored = match self.reinstantiate() {
             Some(instance) if !blob.is_empty() => within(deadline, || instance.restore(&blob)),
             _ => return,
         };
@@ -286,38 +290,38 @@ impl Seat {
         }
     }
 
-    /// Whether the plugin keeps a schedule that can be shown.
+    /// Whether the plugin has an `lbstatus`.
     pub(super) fn has_schedule(&self) -> bool {
         self.version.exports.schedule.is_some()
     }
 
-    /// Says that the fallback was asked for.
-    pub(super) fn note_declined(&self) {
-        self.version.record.count_declined();
+    /// Counts a call that left the decision to the fallback.
+    pub(super) fn count_declined(&self) {
+        self.version.stats.count_declined();
     }
 
-    /// What calls that are about no request are given.
-    pub(super) fn timed(host: &dyn equipoise_sdk::Env) -> Ambient<'_> {
-        Ambient {
-            host: Some(host),
-            ..Ambient::default()
+    /// The context of calls without a request.
+    pub(super) fn env_context(env: &dyn equipoise_sdk::Env) -> CallContext<'_> {
+        CallContext {
+            env: Some(env),
+            ..CallContext::default()
         }
     }
 
-    /// What calls about a request and candidates are given.
-    pub(super) fn ambient<'call>(
+    /// The context of calls with a request.
+    pub(super) fn request_context<'call>(
         request: &'call dyn equipoise_sdk::Request,
-        host: &'call dyn equipoise_sdk::Env,
-    ) -> Ambient<'call> {
-        Ambient {
+        env: &'call dyn equipoise_sdk::Env,
+    ) -> CallContext<'call> {
+        CallContext {
             request: Some(request),
             candidates: None,
-            host: Some(host),
+            env: Some(env),
         }
     }
 }
 
-/// A plugin's words fit for a log line.
+/// A plugin's text as one log line.
 pub(super) fn one_line(text: &str) -> String {
     let shown = text.chars().take(300);
     shown

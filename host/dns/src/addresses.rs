@@ -1,4 +1,4 @@
-//! What is known of a name.
+//! The addresses of a name as they are known now, shared by all threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use super::known::{Answer, Known};
-use super::order::order;
+use super::address_order::address_order;
+use super::records::{Records, Resolution};
 use equipoise_metrics::Count;
 
 /// The addresses of a member's name, as they are known now. It lives as long as the member does, whatever the configuration says of
@@ -20,11 +20,11 @@ pub struct Addresses {
     /// The member's port; SRV records have their own.
     port: u16,
     state: watch::Sender<State>,
-    /// How often somebody was told of them: where to begin.
+    /// How often they were handed out: where the next round begins.
     turn: AtomicUsize,
-    /// Questions that brought an answer.
+    /// Lookups that succeeded.
     pub resolved: Count,
-    /// Questions that brought none.
+    /// Lookups that failed.
     pub failed: Count,
 }
 
@@ -33,48 +33,48 @@ pub struct Addresses {
 pub struct Address {
     /// Where to connect to.
     pub address: SocketAddr,
-    is_gone: AtomicBool,
+    is_retired: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last good answer.
-    known: Option<Arc<Known>>,
-    /// Why there is none since.
-    trouble: Option<String>,
+    /// The last good resolution.
+    known: Option<Arc<Records>>,
+    /// Why the last lookup failed, if it did.
+    error: Option<String>,
 }
 
-/// What those who run the site are told.
+/// The state of a name, for operators.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// In the order in which they are tried.
     pub addresses: Vec<SocketAddr>,
-    /// When the last good answer came.
+    /// When the last lookup succeeded.
     pub at: Option<SystemTime>,
-    /// Why there was none since.
-    pub trouble: Option<String>,
+    /// Why the last lookup failed, if it did.
+    pub error: Option<String>,
 }
 
 impl Address {
     pub(super) fn new(address: SocketAddr) -> Arc<Self> {
         Arc::new(Self {
             address,
-            is_gone: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
         })
     }
 
-    /// Whether the name has it no longer.
-    pub fn is_gone(&self) -> bool {
-        self.is_gone.load(Relaxed)
+    /// Whether the name no longer has this address.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Relaxed)
     }
 
-    pub(super) fn leave(&self) {
-        self.is_gone.store(true, Relaxed);
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Relaxed);
     }
 }
 
 impl Addresses {
-    /// Those of a name that nobody has asked for yet.
+    /// A name that was not looked up yet.
     pub fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
@@ -91,23 +91,24 @@ impl Addresses {
         &self.host
     }
 
-    /// The addresses in the order to try them, which goes round. Waits for the first answer, however long that takes.
+    /// The addresses in the order to try them, which goes round. Waits for the first lookup, however long that takes.
     ///
     /// # Errors
-    /// The name has none, or none could be learnt yet.
+    /// The name has no address, or its lookup has failed so far.
     pub async fn get(&self) -> io::Result<Vec<Arc<Address>>> {
-        if !self.state.borrow().is_answered() {
+        if !self.state.borrow().is_resolved() {
             // The sender is ours, so it cannot go away.
             let mut answers = self.state.subscribe();
-            let _ = answers.wait_for(State::is_answered).await;
+            let _ = answers.wait_for(State::is_resolved).await;
         }
         let state = self.state.borrow();
         let targets = state.known.as_ref().map_or(&[][..], |known| &known.targets);
         let turn = self.turn.fetch_add(1, Relaxed);
-        let order = order(targets, turn, |bound| fastrand::u64(..=bound));
+        let order = address_order(targets, turn, |bound| fastrand::u64(..=bound));
         if order.is_empty() {
-            let why = state.trouble.as_deref();
-            return Err(self.unknown(why.unwrap_or("its SRV record says that there is none")));
+            let why = state.error.as_deref();
+            return Err(self
+                .unknown(why.unwrap_or("its SRV record says that the service is not available")));
         }
         Ok(order)
     }
@@ -117,77 +118,78 @@ impl Addresses {
         io::Error::new(io::ErrorKind::NotFound, text)
     }
 
-    /// What those who run the site are told.
+    /// The state of a name, for operators.
     pub fn summary(&self) -> Summary {
         let state = self.state.borrow();
         let known = state.known.as_deref();
-        let addresses = known.into_iter().flat_map(Known::addresses);
+        let addresses = known.into_iter().flat_map(Records::addresses);
         Summary {
             addresses: addresses.map(|it| it.address).collect(),
             at: known.map(|known| known.at),
-            trouble: state.trouble.clone(),
+            error: state.error.clone(),
         }
     }
 
-    /// How long ago the last good answer came.
+    /// How long ago the last lookup succeeded.
     pub fn age(&self) -> Option<Duration> {
         let at = self.summary().at?;
         Some(at.elapsed().unwrap_or_default())
     }
 
-    /// An answer came. Those of it that were known stay the same; those that are not in it are gone.
-    pub(super) fn learn(&self, answer: &Answer) {
+    /// A lookup succeeded. Addresses that were known stay the same; those that are not in it are retired.
+    pub(super) fn update(&self, answer: &Resolution) {
         self.resolved.add(1);
         let (name, mut ended) = (&self.host, None);
         self.state.send_modify(|state| {
-            let known = Known::after(state.known.as_deref(), answer, self.port, SystemTime::now());
+            let known =
+                Records::after(state.known.as_deref(), answer, self.port, SystemTime::now());
             state.known = Some(Arc::new(known));
-            ended = state.trouble.take();
+            ended = state.error.take();
         });
         if ended.is_some() {
-            tracing::info!(name, "the name can be resolved again");
+            tracing::info!(name, "DNS lookup works again");
         }
     }
 
-    /// An answer came that says this and nothing else.
+    /// Sets the addresses, as a successful lookup does.
     pub fn set(&self, addresses: &[std::net::IpAddr]) {
-        let found = super::known::Found {
+        let found = super::records::ResolvedTarget {
             name: self.host.clone(),
-            rank: super::known::Rank::default(),
+            srv: super::records::SrvPriority::default(),
             port: None,
             addresses: addresses.to_vec(),
-            unanswered: None,
+            missing_family: None,
         };
-        self.learn(&Answer {
+        self.update(&Resolution {
             targets: vec![found],
             ttl: Duration::MAX,
         });
     }
 
-    /// No answer came. What is known stays as it is.
-    pub(super) fn note_failure(&self, why: String) {
+    /// A lookup failed. The last good addresses are kept.
+    pub(super) fn record_failure(&self, why: String) {
         self.failed.add(1);
         let (name, mut is_first, mut has_some) = (&self.host, false, false);
         self.state.send_modify(|state| {
-            is_first = state.trouble.is_none();
+            is_first = state.error.is_none();
             has_some = state.known.is_some();
-            state.trouble = Some(why.clone());
+            state.error = Some(why.clone());
         });
         match (is_first, has_some) {
             (true, true) => {
                 tracing::warn!(
                     name,
-                    "cannot be resolved: {why}; its last addresses are kept"
+                    "DNS lookup failed: {why}; the last addresses are kept"
                 );
             }
-            (true, false) => tracing::warn!(name, "cannot be resolved: {why}"),
-            (false, _) => tracing::debug!(name, "still cannot be resolved: {why}"),
+            (true, false) => tracing::warn!(name, "DNS lookup failed: {why}"),
+            (false, _) => tracing::debug!(name, "DNS lookup failed again: {why}"),
         }
     }
 }
 
 impl State {
-    fn is_answered(&self) -> bool {
-        self.known.is_some() || self.trouble.is_some()
+    fn is_resolved(&self) -> bool {
+        self.known.is_some() || self.error.is_some()
     }
 }

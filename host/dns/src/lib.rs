@@ -1,22 +1,22 @@
-//! Names of members, and the addresses that they stand for.
+//! DNS: the names of members, and their addresses.
 //!
-//! [`refresh()`] asks for one again whenever an answer has had its time, so that no request ever waits for a name but the first
+//! [`refresh()`] looks one up again whenever its TTL is over, so that no request ever waits for a name but the first
 //! ones. What is known of a member's name is in its [`Addresses`], which a connect reads. A
 //! failure changes nothing there: the last good addresses are kept until there are others.
 //!
 //! A name whose first label begins with `_`, such as `_web._tcp.app.internal`, stands for SRV records (RFC 2782).
 //!
-//! The rules are in files without sockets: `candidates` (which names are asked for), `lifetime` (when again), `known` (what an
-//! answer changes), `order` (which address is tried first). `resolver` asks, by hickory; `system` is what the system says.
+//! The rules are in files without sockets: `search_list` (which names are looked up), `ttl` (when again), `records` (what a
+//! resolution changes), `address_order` (which address is tried first). `resolver` queries, by hickory; `system_files` reads resolv.conf and hosts.
 
+mod address_order;
 mod addresses;
-mod candidates;
-mod known;
-mod lifetime;
-mod order;
+mod records;
 mod refresh;
 mod resolver;
-mod system;
+mod search_list;
+mod system_files;
+mod ttl;
 
 pub use addresses::{Address, Addresses, Summary};
 pub use refresh::{refresh, refresh_once};

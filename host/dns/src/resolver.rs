@@ -1,4 +1,4 @@
-//! Asks for names: the hosts file first, name servers then.
+//! Looks up names: the hosts file first, name servers then.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -19,75 +19,75 @@ use hickory_resolver::{Hosts, TokioResolver};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::candidates::candidates;
-use super::known::{Answer, Family, Found, Rank};
-use super::system::{Fresh, ResolvConf, parse_hosts, static_addresses};
+use super::records::{Family, Resolution, ResolvedTarget, SrvPriority};
+use super::search_list::search_list;
+use super::system_files::{CachedFile, ResolvConf, parse_hosts, static_addresses};
 use equipoise_config as config;
 
-/// How long what the hosts file says counts, within the bounds of the configuration.
+/// How long an entry of the hosts file is valid, within the bounds of the configuration.
 const HOSTS_TTL: Duration = Duration::from_secs(5);
 
-/// The most questions that are open at once, over all names.
-const MOST_QUESTIONS: usize = 16;
+/// The most queries in flight at once, over all names.
+const MAX_QUERIES: usize = 16;
 
-/// The most targets of a service, and how many are asked for at once.
-const MOST_TARGETS: usize = 64;
-const TARGETS_AT_ONCE: usize = 8;
+/// The most targets of a service, and how many are looked up at once.
+const MAX_TARGETS: usize = 64;
+const CONCURRENT_TARGETS: usize = 8;
 
-/// Asks for names, as a configuration has it.
+/// Looks up names, as `[resolver]` configures it.
 pub struct Resolver {
     settings: config::Resolver,
-    resolv_conf: Fresh<ResolvConf>,
-    hosts: Fresh<Hosts>,
-    /// What asks, and what it was made of.
+    resolv_conf: CachedFile<ResolvConf>,
+    hosts: CachedFile<Hosts>,
+    /// The client, and the file that it was made of.
     client: RefCell<Option<(Rc<ResolvConf>, TokioResolver)>>,
     permits: Semaphore,
 }
 
-/// Why there is no answer.
-enum Trouble {
-    /// There is no such name, or it has not what was asked for.
+/// Why a lookup failed.
+enum LookupError {
+    /// The name does not exist, or has no such record.
     Absent(String),
-    /// Nobody knows whether there is.
+    /// The name servers could not tell.
     Failed(String),
 }
 
-/// Addresses of one kind or both.
+/// Addresses of one family or both.
 #[derive(Default)]
-struct Hosted {
+struct HostAddresses {
     addresses: Vec<IpAddr>,
     ttl: Option<Duration>,
-    unanswered: Option<Family>,
+    missing_family: Option<Family>,
 }
 
 impl Resolver {
-    /// Asks by these settings, of the servers that `/etc/resolv.conf` names.
+    /// Uses these settings, and the servers of `/etc/resolv.conf` where they name none.
     pub fn new(settings: config::Resolver) -> Self {
         Self {
             settings,
-            resolv_conf: Fresh::new("/etc/resolv.conf", ResolvConf::parse),
-            hosts: Fresh::new("/etc/hosts", parse_hosts),
+            resolv_conf: CachedFile::new("/etc/resolv.conf", ResolvConf::parse),
+            hosts: CachedFile::new("/etc/hosts", parse_hosts),
             client: RefCell::default(),
-            permits: Semaphore::new(MOST_QUESTIONS),
+            permits: Semaphore::new(MAX_QUERIES),
         }
     }
 
-    /// What it goes by.
+    /// Its settings.
     pub fn settings(&self) -> &config::Resolver {
         &self.settings
     }
 
-    /// Asks what a name stands for now.
+    /// Looks up a name.
     ///
     /// # Errors
-    /// Why there is no answer, in words.
-    pub(super) async fn resolve(&self, host: &str) -> Result<Answer, String> {
-        if let Some(answer) = self.in_hosts(host) {
+    /// Why the lookup failed, in words.
+    pub(super) async fn resolve(&self, host: &str) -> Result<Resolution, String> {
+        if let Some(answer) = self.from_hosts_file(host) {
             return Ok(answer);
         }
         let (conf, client) = self.client()?;
         let mut absent = String::new();
-        for name in candidates(host, &conf.search, conf.ndots) {
+        for name in search_list(host, &conf.search, conf.ndots) {
             let answer = match host.starts_with('_') {
                 true => self.service(&client, &name).await,
                 false => self.server(&client, &name).await,
@@ -95,25 +95,25 @@ impl Resolver {
             match answer {
                 Ok(answer) => return Ok(answer),
                 // Whether the next name is meant can be told only where this one is known not to exist.
-                Err(Trouble::Failed(why)) => return Err(why),
-                Err(Trouble::Absent(why)) => absent = why,
+                Err(LookupError::Failed(why)) => return Err(why),
+                Err(LookupError::Absent(why)) => absent = why,
             }
         }
         Err(absent)
     }
 
-    fn in_hosts(&self, host: &str) -> Option<Answer> {
+    fn from_hosts_file(&self, host: &str) -> Option<Resolution> {
         let addresses = static_addresses(&self.hosts.now(), &Name::from_ascii(host).ok()?);
         if addresses.is_empty() {
             return None;
         }
-        Some(Answer {
-            targets: vec![Found::only(host, addresses, None)],
+        Some(Resolution {
+            targets: vec![ResolvedTarget::only(host, addresses, None)],
             ttl: HOSTS_TTL,
         })
     }
 
-    /// What asks, made anew when `resolv.conf` has changed.
+    /// The client, made anew when `resolv.conf` has changed.
     fn client(&self) -> Result<(Rc<ResolvConf>, TokioResolver), String> {
         let conf = self.resolv_conf.now();
         let mut client = self.client.borrow_mut();
@@ -128,11 +128,11 @@ impl Resolver {
     }
 
     fn make_client(&self, conf: &ResolvConf) -> Result<TokioResolver, String> {
-        let own: Vec<_> = self.settings.nameservers.iter().map(server_at).collect();
+        let own: Vec<_> = self.settings.nameservers.iter().map(name_server).collect();
         let servers = if own.is_empty() {
-            if let Some(trouble) = &conf.trouble {
+            if let Some(error) = &conf.error {
                 tracing::warn!(
-                    "/etc/resolv.conf names no server that could be asked ({trouble}): members' names are those of /etc/hosts, unless [resolver] has nameservers"
+                    "no usable name server in /etc/resolv.conf ({error}): members' names are those of /etc/hosts, unless [resolver] has nameservers"
                 );
             }
             conf.servers.clone()
@@ -147,35 +147,39 @@ impl Resolver {
 
     fn options(&self) -> ResolverOpts {
         let mut options = ResolverOpts::default();
-        // A question that is lost is asked again.
+        // A query that is lost is sent again.
         options.timeout = self.settings.timeout / 2;
         options.attempts = 1;
-        // Answers are kept here, and the hosts file is read here.
+        // Responses are cached here, and the hosts file is read here.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         options
     }
 
     /// The addresses of a server.
-    async fn server(&self, client: &TokioResolver, name: &str) -> Result<Answer, Trouble> {
+    async fn server(&self, client: &TokioResolver, name: &str) -> Result<Resolution, LookupError> {
         let hosted = self.addresses(client, name).await?;
-        Ok(Answer {
+        Ok(Resolution {
             ttl: hosted.ttl.unwrap_or_default(),
-            targets: vec![Found::only(name, hosted.addresses, hosted.unanswered)],
+            targets: vec![ResolvedTarget::only(
+                name,
+                hosted.addresses,
+                hosted.missing_family,
+            )],
         })
     }
 
     /// The servers of a service, with their addresses.
-    async fn service(&self, client: &TokioResolver, name: &str) -> Result<Answer, Trouble> {
-        let lookup = self.ask(client, name, RecordType::SRV).await?;
+    async fn service(&self, client: &TokioResolver, name: &str) -> Result<Resolution, LookupError> {
+        let lookup = self.query(client, name, RecordType::SRV).await?;
         let records: Vec<_> = lookup.answers().iter().filter_map(service_record).collect();
         let ttl = ttl(lookup.answers(), RecordType::SRV);
         // A lone root says that the service is decidedly not available.
         let targets = records.iter().filter(|record| !record.target.is_root());
-        let targets: Vec<_> = targets.take(MOST_TARGETS).collect();
+        let targets: Vec<_> = targets.take(MAX_TARGETS).collect();
         if targets.is_empty() {
             let ttl = ttl.unwrap_or_default();
-            return Ok(Answer {
+            return Ok(Resolution {
                 targets: Vec::new(),
                 ttl,
             });
@@ -184,19 +188,19 @@ impl Resolver {
             .iter()
             .map(|record| self.target(client, &lookup, record));
         let hosted: Vec<_> = stream::iter(hosted)
-            .buffered(TARGETS_AT_ONCE)
+            .buffered(CONCURRENT_TARGETS)
             .collect()
             .await;
-        gather(&targets, hosted, ttl)
+        collect_targets(&targets, hosted, ttl)
     }
 
-    /// The addresses of a target: those that came with its record, or asked for.
+    /// The addresses of a target: those that came with its record, or looked up.
     async fn target(
         &self,
         client: &TokioResolver,
         lookup: &Lookup,
         record: &SRV,
-    ) -> Result<Hosted, Trouble> {
+    ) -> Result<HostAddresses, LookupError> {
         let additional = lookup.additionals().iter();
         let additional: Vec<_> = additional.filter(|it| it.name == record.target).collect();
         let addresses = additional.iter().filter_map(|it| it.data.ip_addr());
@@ -205,20 +209,24 @@ impl Resolver {
             return self.addresses(client, &record.target.to_ascii()).await;
         }
         let ttl = additional.iter().map(|it| it.ttl).min();
-        Ok(Hosted {
+        Ok(HostAddresses {
             addresses,
             ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
-            unanswered: None,
+            missing_family: None,
         })
     }
 
-    /// The addresses of a name, of both kinds.
-    async fn addresses(&self, client: &TokioResolver, name: &str) -> Result<Hosted, Trouble> {
+    /// The addresses of a name, of both families.
+    async fn addresses(
+        &self,
+        client: &TokioResolver,
+        name: &str,
+    ) -> Result<HostAddresses, LookupError> {
         let (v4, v6) = tokio::join!(
-            self.ask(client, name, RecordType::A),
-            self.ask(client, name, RecordType::AAAA)
+            self.query(client, name, RecordType::A),
+            self.query(client, name, RecordType::AAAA)
         );
-        let mut hosted = Hosted::default();
+        let mut hosted = HostAddresses::default();
         let (v4, v6) = (
             hosted.add(v4, RecordType::A, Family::V4),
             hosted.add(v6, RecordType::AAAA, Family::V6),
@@ -227,42 +235,42 @@ impl Resolver {
             return Ok(hosted);
         }
         match (v4, v6) {
-            (Some(Trouble::Failed(why)), _) | (_, Some(Trouble::Failed(why))) => {
-                Err(Trouble::Failed(why))
+            (Some(LookupError::Failed(why)), _) | (_, Some(LookupError::Failed(why))) => {
+                Err(LookupError::Failed(why))
             }
             (Some(absent), _) | (None, Some(absent)) => Err(absent),
-            (None, None) => Err(Trouble::Absent("it has no address".to_owned())),
+            (None, None) => Err(LookupError::Absent("it has no address".to_owned())),
         }
     }
 
-    /// Asks one question.
-    async fn ask(
+    /// Sends one query.
+    async fn query(
         &self,
         client: &TokioResolver,
         name: &str,
         kind: RecordType,
-    ) -> Result<Lookup, Trouble> {
+    ) -> Result<Lookup, LookupError> {
         let mut name = Name::from_ascii(name)
-            .map_err(|error| Trouble::Failed(format!("it is no name for DNS: {error}")))?;
+            .map_err(|error| LookupError::Failed(format!("not a valid DNS name: {error}")))?;
         name.set_fqdn(true);
         // It is never closed.
         let _permit = self.permits.acquire().await;
         let limit = self.settings.timeout;
         match timeout(limit, client.lookup(name, kind)).await {
-            Ok(answer) => answer.map_err(|error| trouble(&error, limit)),
-            Err(_) => Err(trouble(&NetError::Timeout, limit)),
+            Ok(answer) => answer.map_err(|error| lookup_error(&error, limit)),
+            Err(_) => Err(lookup_error(&NetError::Timeout, limit)),
         }
     }
 }
 
-impl Hosted {
-    /// Adds what was answered about addresses of one kind; tells why there are none.
+impl HostAddresses {
+    /// Adds the addresses of one family; returns why there are none.
     fn add(
         &mut self,
-        answer: Result<Lookup, Trouble>,
+        answer: Result<Lookup, LookupError>,
         kind: RecordType,
         family: Family,
-    ) -> Option<Trouble> {
+    ) -> Option<LookupError> {
         match answer {
             Ok(lookup) => {
                 let addresses = lookup.answers().iter();
@@ -274,61 +282,61 @@ impl Hosted {
                     .min();
                 None
             }
-            Err(trouble) => {
-                if let Trouble::Failed(_) = trouble {
-                    self.unanswered = Some(family);
+            Err(error) => {
+                if let LookupError::Failed(_) = error {
+                    self.missing_family = Some(family);
                 }
-                Some(trouble)
+                Some(error)
             }
         }
     }
 }
 
-impl Found {
+impl ResolvedTarget {
     /// The only server that a name stands for.
-    fn only(name: &str, addresses: Vec<IpAddr>, unanswered: Option<Family>) -> Self {
+    fn only(name: &str, addresses: Vec<IpAddr>, missing_family: Option<Family>) -> Self {
         Self {
             name: name.to_owned(),
-            rank: Rank::default(),
+            srv: SrvPriority::default(),
             port: None,
             addresses,
-            unanswered,
+            missing_family,
         }
     }
 }
 
-/// The answer about a service, if there is at least one address in it.
-fn gather(
+/// The resolution of a service, if there is at least one address in it.
+fn collect_targets(
     records: &[&&SRV],
-    hosted: Vec<Result<Hosted, Trouble>>,
+    hosted: Vec<Result<HostAddresses, LookupError>>,
     ttl: Option<Duration>,
-) -> Result<Answer, Trouble> {
-    let (mut ttl, mut trouble) = (ttl, None);
+) -> Result<Resolution, LookupError> {
+    let (mut ttl, mut error) = (ttl, None);
     let mut targets = Vec::new();
     for (record, hosted) in records.iter().zip(hosted) {
         let hosted = hosted.unwrap_or_else(|why| {
-            let unanswered = matches!(why, Trouble::Failed(_)).then_some(Family::Any);
-            trouble = Some(why);
-            Hosted {
-                unanswered,
-                ..Hosted::default()
+            let missing_family = matches!(why, LookupError::Failed(_)).then_some(Family::Any);
+            error = Some(why);
+            HostAddresses {
+                missing_family,
+                ..HostAddresses::default()
             }
         });
         ttl = [ttl, hosted.ttl].into_iter().flatten().min();
-        targets.push(Found {
+        targets.push(ResolvedTarget {
             name: record.target.to_ascii(),
-            rank: Rank {
+            srv: SrvPriority {
                 priority: record.priority,
                 weight: record.weight,
             },
             port: Some(record.port),
             addresses: hosted.addresses,
-            unanswered: hosted.unanswered,
+            missing_family: hosted.missing_family,
         });
     }
-    match trouble {
-        Some(trouble) if targets.iter().all(|it| it.addresses.is_empty()) => Err(trouble),
-        _ => Ok(Answer {
+    match error {
+        Some(error) if targets.iter().all(|it| it.addresses.is_empty()) => Err(error),
+        _ => Ok(Resolution {
             targets,
             ttl: ttl.unwrap_or_default(),
         }),
@@ -352,8 +360,8 @@ fn ttl(records: &[Record], kind: RecordType) -> Option<Duration> {
     ttl.map(|ttl| Duration::from_secs(ttl.into()))
 }
 
-/// Who answers there, by UDP, and by TCP what does not fit.
-fn server_at(address: &SocketAddr) -> NameServerConfig {
+/// A name server at this address, by UDP, and by TCP what does not fit.
+fn name_server(address: &SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
     let connections = connections.map(|mut connection| {
         connection.port = address.port();
@@ -362,18 +370,18 @@ fn server_at(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-fn trouble(error: &NetError, limit: Duration) -> Trouble {
+fn lookup_error(error: &NetError, limit: Duration) -> LookupError {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            Trouble::Absent(match none.response_code {
+            LookupError::Absent(match none.response_code {
                 ResponseCode::NXDomain => "there is no such name".to_owned(),
                 _ => "it has no address".to_owned(),
             })
         }
         NetError::Dns(DnsError::ResponseCode(code)) => {
-            Trouble::Failed(format!("the name server said: {code}"))
+            LookupError::Failed(format!("the name server responded {code}"))
         }
-        NetError::Timeout => Trouble::Failed(format!("no answer within {limit:?}")),
-        error => Trouble::Failed(error.to_string()),
+        NetError::Timeout => LookupError::Failed(format!("no response within {limit:?}")),
+        error => LookupError::Failed(error.to_string()),
     }
 }

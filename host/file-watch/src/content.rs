@@ -1,4 +1,4 @@
-//! The content of a file, read in one piece or not at all.
+//! Reads the whole content of a file at one moment.
 
 use std::fmt::{self, Debug};
 use std::fs::{self, FileType, OpenOptions};
@@ -14,11 +14,11 @@ use thiserror::Error;
 
 use super::signature::Signature;
 
-/// How often [`read`] tries to read a file that changes meanwhile.
-const TRIES: u32 = 20;
+/// How often [`read`] tries a file that changes meanwhile.
+const MAX_TRIES: u32 = 20;
 
-/// How long [`read`] leaves a changing file alone between two tries.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long [`read`] waits between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The most names of a folder that are read.
 const MOST_NAMES: usize = 100_000;
@@ -47,7 +47,7 @@ pub fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// Why a file has no content to be had.
+/// Why the content of a file cannot be read.
 #[derive(Debug, Error)]
 pub enum Unreadable {
     /// There is none, or the system refuses to read it.
@@ -57,12 +57,12 @@ pub enum Unreadable {
     #[error("it is {0}, not a file")]
     NotAFile(&'static str),
     /// It is larger than allowed. Both in bytes.
-    #[error("it has {size} bytes, but up to {largest} are allowed")]
+    #[error("it has {size} bytes, but up to {max_size} are allowed")]
     TooLarge {
         /// What it has.
         size: u64,
         /// What it may have.
-        largest: u64,
+        max_size: u64,
     },
     /// Every time it was read, it was changed meanwhile.
     #[error("it is being changed all the time")]
@@ -78,26 +78,26 @@ impl From<Unreadable> for io::Error {
     }
 }
 
-/// Reads the file that `path` leads to, of up to `largest` bytes. A file that changes while it is read is read again,
+/// Reads the file that `path` leads to, of up to `max_size` bytes. A file that changes while it is read is read again,
 /// for about a second. This is how every file is read that an operator names: it never waits for a pipe or a device.
 ///
 /// # Errors
 /// It is missing or not readable, not a regular file, too large, or never stopped changing.
-pub fn read(path: &Path, largest: u64) -> Result<Content, Unreadable> {
-    for _ in 1..TRIES {
-        match read_once(path, largest) {
-            Err(Unreadable::Unsettled) => thread::sleep(PAUSE),
+pub fn read(path: &Path, max_size: u64) -> Result<Content, Unreadable> {
+    for _ in 1..MAX_TRIES {
+        match read_once(path, max_size) {
+            Err(Unreadable::Unsettled) => thread::sleep(RETRY_INTERVAL),
             result => return result,
         }
     }
-    read_once(path, largest)
+    read_once(path, max_size)
 }
 
 /// Like [`read`], but tries only once, and never waits.
 ///
 /// # Errors
 /// As [`read`], or it was changed meanwhile.
-pub fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable> {
+pub fn read_once(path: &Path, max_size: u64) -> Result<Content, Unreadable> {
     // Asked before opening, which can have effects on a device or a pipe; and after, since it can be another by then.
     check_type(fs::metadata(path)?.file_type())?;
     let file = OpenOptions::new()
@@ -107,14 +107,14 @@ pub fn read_once(path: &Path, largest: u64) -> Result<Content, Unreadable> {
         .open(path)?;
     let before = file.metadata()?;
     check_type(before.file_type())?;
-    let check_size = |size| match size > largest {
-        true => Err(Unreadable::TooLarge { size, largest }),
+    let check_size = |size| match size > max_size {
+        true => Err(Unreadable::TooLarge { size, max_size }),
         false => Ok(size),
     };
     let size = check_size(before.len())?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     (&file)
-        .take(largest.saturating_add(1))
+        .take(max_size.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if Signature::from(&file.metadata()?) != Signature::from(&before) {
         return Err(Unreadable::Unsettled);

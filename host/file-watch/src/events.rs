@@ -1,7 +1,7 @@
-//! Events of the file system, from the folders that decide where the watched paths lead to.
+//! File system events of the folders that decide where the watched paths lead to.
 //!
 //! Folders are watched rather than files, since it is the folder that is told when a name gets another file. An event
-//! only rings a bell: what it says of the file may be outdated when it is heard.
+//! only wakes the watcher: what it says of the file may be outdated by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{Event, EventKind};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::places::places;
+use super::watched_paths::watched_paths;
 
-/// Rings when something happens on the way to a file.
+/// Notifies when something happens on the way to a file.
 pub(super) struct Events {
     /// `None` once its thread has ended.
     source: Option<RecommendedWatcher>,
@@ -25,7 +25,7 @@ pub(super) struct Events {
     names: Arc<Names>,
     /// The folders that are watched, and which ones these were: device and inode.
     folders: BTreeMap<PathBuf, (u64, u64)>,
-    has_complained: bool,
+    has_warned: bool,
 }
 
 /// The paths whose events count. There may be other files in the folders, busy ones.
@@ -33,36 +33,36 @@ pub(super) struct Events {
 struct Names(Mutex<BTreeSet<PathBuf>>);
 
 impl Events {
-    /// Calls `ring` from a thread of its own. `None`, and a line in the log, if the system offers no events.
-    pub(super) fn new(ring: impl Fn() + Send + 'static) -> Option<Self> {
+    /// Calls `notify` from a thread of its own. `None`, and a line in the log, if the system offers no events.
+    pub(super) fn new(notify: impl Fn() + Send + 'static) -> Option<Self> {
         let names = Arc::new(Names::default());
-        let heard = Arc::clone(&names);
+        let filter = Arc::clone(&names);
         let source = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Errors are lost events, too.
-            if event.is_ok_and(|event| !heard.concerned_by(&event)) {
+            if event.is_ok_and(|event| !filter.matches(&event)) {
                 return;
             }
-            ring();
+            notify();
         });
         let mut events = Self {
             source: None,
             names,
             folders: BTreeMap::new(),
-            has_complained: false,
+            has_warned: false,
         };
         match source {
             Ok(source) => events.source = Some(source),
-            Err(error) => events.complain(&error.to_string()),
+            Err(error) => events.warn_once(&error.to_string()),
         }
         events.has_source().then_some(events)
     }
 
-    /// Rings for these paths from now on, as far as possible, wherever they lead to now.
+    /// Notifies of these paths from now on, as far as possible, wherever they lead to now.
     pub(super) fn follow<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) {
         if !self.has_source() {
             return;
         }
-        let mut names: BTreeSet<_> = paths.flat_map(places).collect();
+        let mut names: BTreeSet<_> = paths.flat_map(watched_paths).collect();
         let folders: BTreeMap<_, _> = names
             .iter()
             .filter_map(|place| {
@@ -93,13 +93,13 @@ impl Events {
             // the same inode, and the watch is gone.
             match source.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.folders.insert(folder, identity)),
-                // What takes its place rings elsewhere, and is found by the next look.
+                // What takes its place is found by the next look.
                 Err(error) if is_gone(&error) => {}
                 Err(error) => complaint = Some(error),
             }
         }
         if let Some(error) = complaint {
-            self.complain(&error.to_string());
+            self.warn_once(&error.to_string());
         }
     }
 
@@ -108,16 +108,16 @@ impl Events {
         if self.source.is_some() && Arc::strong_count(&self.names) == 1 {
             // Even when it is dropped.
             mem::forget(self.source.take());
-            self.complain("the thread that waits for them is gone");
+            self.warn_once("the thread that waits for them is gone");
         }
         self.source.is_some()
     }
 
-    fn complain(&mut self, error: &str) {
-        if !mem::replace(&mut self.has_complained, true) {
+    fn warn_once(&mut self, error: &str) {
+        if !mem::replace(&mut self.has_warned, true) {
             tracing::warn!(
                 error,
-                "no events of the file system: changed plugins are noticed a little later"
+                "no file system events: changed files are found by polling"
             );
         }
     }
@@ -148,7 +148,7 @@ impl Names {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    fn concerned_by(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event.kind {
             // Opened or closed. Reading a file must not be a reason to look at it.
@@ -174,10 +174,10 @@ mod tests {
         let read = EventKind::Access(AccessKind::Any);
         let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
 
-        assert!(names.concerned_by(&event(made, "/a/b.wasm")));
-        assert!(names.concerned_by(&event(removed, "/a")));
-        assert!(names.concerned_by(&overflow));
-        assert!(!names.concerned_by(&event(made, "/a/access.log")));
-        assert!(!names.concerned_by(&event(read, "/a/b.wasm")));
+        assert!(names.matches(&event(made, "/a/b.wasm")));
+        assert!(names.matches(&event(removed, "/a")));
+        assert!(names.matches(&overflow));
+        assert!(!names.matches(&event(made, "/a/access.log")));
+        assert!(!names.matches(&event(read, "/a/b.wasm")));
     }
 }

@@ -1,4 +1,4 @@
-//! Notices that files have changed, and hands over their last stable content.
+//! File watcher: reports the last stable content of files that have changed.
 //!
 //! Files are changed in many ways: written in place, renamed over, by a symlink that is made to lead elsewhere,
 //! deleted and made again with their folder. None of that is told apart here. What counts is what the path leads to:
@@ -16,34 +16,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-mod bell;
 mod content;
 mod events;
-mod places;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod wakeup;
 mod watched;
+mod watched_paths;
 
-use bell::Bell;
 pub use content::{Content, Hash, Unreadable, check_type, hash, read, read_names, read_once};
 use events::Events;
+use wakeup::Wakeup;
 use watched::Watched;
 
 /// How often files are looked at when no event comes.
-const POLL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long to be deaf to events after a look, so that a storm of them costs no more than 40 looks a second.
-const PACE: Duration = Duration::from_millis(25);
+/// How long events are ignored after a look, so that a storm of them costs no more than 40 looks a second.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Watches some files, each known by a key of the caller's, for one thread that asks with [`Watcher::wait`].
 #[derive(Debug)]
 pub struct Watcher<K> {
     files: Vec<(K, Watched)>,
     /// Bytes.
-    largest: u64,
+    max_size: u64,
     poll: Duration,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     /// `None` when left to the poll.
     events: Option<Events>,
     /// Something happened on the way to the files: events may have to come from elsewhere now.
@@ -61,16 +61,16 @@ pub struct Change<K> {
 
 /// Makes [`Watcher::wait`] return from another thread. A clone wakes the same watcher.
 #[derive(Debug, Clone)]
-pub struct Waker(Arc<Bell>);
+pub struct Waker(Arc<Wakeup>);
 
 impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
     /// Watches `files`, each with the hash of the content that the caller has of it, if any. That content is not handed
-    /// over until there was another one. Relative paths start from the current folder. Files of more than `largest`
+    /// over until there was another one. Relative paths start from the current folder. Files of more than `max_size`
     /// bytes are refused.
     ///
     /// Where there are no events of the file system, this is logged once and the poll does all of the work.
-    pub fn new(files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>, largest: u64) -> Self {
-        let mut watcher = Self::polling(files, largest, POLL);
+    pub fn new(files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>, max_size: u64) -> Self {
+        let mut watcher = Self::polling(files, max_size, POLL_INTERVAL);
         watcher.listen();
         watcher
     }
@@ -100,9 +100,9 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
     }
 
     /// The caller has this content of a file already: it is no news. Without effect on a file that is not watched.
-    pub fn note_known(&mut self, key: &K, hash: Hash) {
+    pub fn mark_known(&mut self, key: &K, hash: Hash) {
         if let Some(file) = self.file(key) {
-            file.note_known(hash);
+            file.mark_known(hash);
         }
     }
 
@@ -113,11 +113,11 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
         }
     }
 
-    /// The caller found by itself, and said, why a file has no content: that is not reported again. Without effect on a file that is
+    /// The caller has already reported why a file has no content: that is not reported again. Without effect on a file that is
     /// not watched.
-    pub fn note_said(&mut self, key: &K, reason: &Unreadable) {
+    pub fn mark_reported(&mut self, key: &K, reason: &Unreadable) {
         if let Some(file) = self.file(key) {
-            file.note_said(reason);
+            file.mark_reported(reason);
         }
     }
 
@@ -126,10 +126,10 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
         files.find(|(it, _)| it == key).map(|(_, file)| file)
     }
 
-    /// Looks every `poll` and hears of no events.
+    /// Polls every `poll`, without events.
     fn polling(
         files: impl IntoIterator<Item = (K, PathBuf, Option<Hash>)>,
-        largest: u64,
+        max_size: u64,
         poll: Duration,
     ) -> Self {
         let files = files.into_iter();
@@ -137,23 +137,23 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
             files: files
                 .map(|(key, path, known)| (key, Watched::new(path, known)))
                 .collect(),
-            largest,
+            max_size,
             poll,
-            bell: Arc::default(),
+            wakeup: Arc::default(),
             events: None,
             is_stale: true,
         }
     }
 
-    /// Hears of events from now on, if there are any.
+    /// Subscribes to events, if the system offers them.
     fn listen(&mut self) {
-        let bell = Arc::clone(&self.bell);
-        self.events = Events::new(move || bell.ring());
+        let wakeup = Arc::clone(&self.wakeup);
+        self.events = Events::new(move || wakeup.notify());
     }
 
     /// What other threads use to make [`Watcher::wait`] return.
     pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.bell))
+        Waker(Arc::clone(&self.wakeup))
     }
 
     /// Blocks until a file has another content than before, or can no longer be read; small files are handed over
@@ -173,19 +173,19 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
         }
     }
 
-    /// Sees what all paths lead to.
+    /// Stats all paths.
     fn look(&mut self) {
         let is_moving = self.files.iter().any(|(_, file)| file.read_at().is_some());
         if let Some(events) = &mut self.events
             && (is_moving || self.is_stale)
         {
-            // First the events, then the look: what changes in between is seen, what changes later is heard.
+            // First the events, then the look: no change between the two is missed.
             events.follow(self.files.iter().map(|(_, file)| file.path()));
             self.is_stale = false;
         }
         for (_, file) in &mut self.files {
-            let sight = signature::look(file.path());
-            file.see(sight, Instant::now());
+            let stat = signature::stat(file.path());
+            file.observe(stat, Instant::now());
         }
     }
 
@@ -199,7 +199,7 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
         due.sort_unstable();
         due.into_iter().find_map(|(_, place)| {
             let (key, file) = &mut self.files[place];
-            let content = file.read(self.largest)?;
+            let content = file.read(self.max_size)?;
             let key = key.clone();
             Some(Change { key, content })
         })
@@ -210,9 +210,9 @@ impl<K: Clone + Eq + std::hash::Hash> Watcher<K> {
         let now = Instant::now();
         let reads = self.files.iter().filter_map(|(_, file)| file.read_at());
         let until = reads.fold(now + self.poll, Instant::min);
-        let rung = self.bell.wait(now + PACE, until);
-        self.is_stale |= rung.by_event;
-        rung.by_waker
+        let wakeups = self.wakeup.wait(now + MIN_LOOK_INTERVAL, until);
+        self.is_stale |= wakeups.by_event;
+        wakeups.by_waker
     }
 }
 

@@ -1,11 +1,11 @@
-//! What a file system says of a file: to notice that it has changed without reading it.
+//! File metadata that shows a change without reading the file.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Another file or another content has another signature, whatever was done to the time of modification: nobody can set
+/// Another file or another content has another signature, whatever was done to the time of modification: no program can set
 /// the time of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature {
@@ -18,11 +18,11 @@ pub(super) struct Signature {
     changed: (i64, i64),
 }
 
-/// What a path leads to, through all symlinks: a file or folder, or why there is none to be seen.
-pub(super) type Sight = Result<Signature, io::ErrorKind>;
+/// What a path leads to, through all symlinks: a file or folder, or why there is none.
+pub(super) type FileStat = Result<Signature, io::ErrorKind>;
 
-/// Looks at what `path` leads to.
-pub(super) fn look(path: &Path) -> Sight {
+/// The metadata of what `path` leads to.
+pub(super) fn stat(path: &Path) -> FileStat {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Signature::from(&metadata)),
         Err(error) => Err(error.kind()),

@@ -574,7 +574,7 @@ fn files_are_known_by_their_keys_wherever_they_stand() {
     let news = settle(&mut watcher).unwrap();
     assert_eq!(news[0].content.as_ref().unwrap().bytes, b"a");
     // What is not watched is passed over.
-    watcher.note_known(&"c", Hash::default());
+    watcher.mark_known(&"c", Hash::default());
     watcher.forget(&"a");
     assert!(settle(&mut watcher).unwrap().is_empty());
 }

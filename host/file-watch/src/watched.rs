@@ -1,4 +1,4 @@
-//! When one file is read, and what of it is news.
+//! Debouncing of one file: when it is read, and when its content is reported.
 //!
 //! A file is read when every look at it has seen the same for 50 ms. That also makes the look trustworthy: a change in
 //! the same tick of the file system's clock can no longer hide behind the signature. While something changes the file
@@ -20,17 +20,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::content::{Content, Hash, Unreadable, read_names, read_once};
-use super::signature::{Sight, look};
+use super::signature::{FileStat, stat};
 
-/// How long a file must have been the same.
-const QUIET: Duration = Duration::from_millis(50);
+/// How long a file must be unchanged before it is read.
+const MIN_DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The same for a file that was changed whenever it was read.
-const LONGEST_QUIET: Duration = Duration::from_millis(400);
+const MAX_DEBOUNCE: Duration = Duration::from_millis(400);
 
 /// When to read again what may have another content without another signature. Clocks of file systems tick at least
 /// that often.
-const AGAIN: Duration = Duration::from_secs(2);
+const REREAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A file, and what is known of it.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ pub(super) struct Watched {
     /// Of the last content that was reported, or that the caller had from the start.
     known: Option<Hash>,
     /// What the last look has seen. `None` before the first.
-    sight: Option<Sight>,
+    stat: Option<FileStat>,
     /// When it is to be read, if nothing changes before.
     read_at: Option<Instant>,
-    quiet: Duration,
+    debounce: Duration,
     /// A doubtful signature has had its second reading.
     is_confirmed: bool,
     /// Why there is no content, as last said.
-    complaint: Option<String>,
+    reported_error: Option<String>,
 }
 
 impl Watched {
@@ -57,11 +57,11 @@ impl Watched {
             path,
             is_folder: false,
             known,
-            sight: None,
+            stat: None,
             read_at: None,
-            quiet: QUIET,
+            debounce: MIN_DEBOUNCE,
             is_confirmed: false,
-            complaint: None,
+            reported_error: None,
         }
     }
 
@@ -77,15 +77,15 @@ impl Watched {
         self.is_folder
     }
 
-    /// Why there is no content is known already.
-    pub(super) fn note_said(&mut self, reason: &Unreadable) {
-        self.complaint = Some(reason.to_string());
+    /// The caller knows why there is no content.
+    pub(super) fn mark_reported(&mut self, reason: &Unreadable) {
+        self.reported_error = Some(reason.to_string());
     }
 
-    /// This content is known already.
-    pub(super) fn note_known(&mut self, hash: Hash) {
+    /// The caller knows this content.
+    pub(super) fn mark_known(&mut self, hash: Hash) {
         self.known = Some(hash);
-        self.complaint = None;
+        self.reported_error = None;
     }
 
     /// No content is known any more.
@@ -97,68 +97,70 @@ impl Watched {
         &self.path
     }
 
-    /// When it is to be read, unless [`Watched::see`] sees a change until then.
+    /// When it is to be read, unless [`Watched::observe`] sees a change until then.
     pub(super) fn read_at(&self) -> Option<Instant> {
         self.read_at
     }
 
     /// Takes note of a look at the file.
-    pub(super) fn see(&mut self, sight: Sight, now: Instant) {
-        if self.sight != Some(sight) {
-            self.postpone(sight, now);
+    pub(super) fn observe(&mut self, stat: FileStat, now: Instant) {
+        if self.stat != Some(stat) {
+            self.postpone(stat, now);
         }
     }
 
-    /// Reads the file, of up to `largest` bytes, and says what of it is news.
-    pub(super) fn read(&mut self, largest: u64) -> Option<Result<Content, Unreadable>> {
+    /// Reads the file, of up to `max_size` bytes, and says what of it is news.
+    pub(super) fn read(&mut self, max_size: u64) -> Option<Result<Content, Unreadable>> {
         let outcome = match self.is_folder {
             true => read_names(&self.path),
-            false => read_once(&self.path, largest),
+            false => read_once(&self.path, max_size),
         };
-        let sight = look(&self.path);
-        self.settle(outcome, sight, Instant::now())
+        let stat = stat(&self.path);
+        self.settle(outcome, stat, Instant::now())
     }
 
-    /// Says what of an outcome of reading is news, if `sight`, which was taken after it, is still the same.
+    /// Says what of an outcome of reading is news, if `stat`, which was taken after it, is still the same.
     fn settle(
         &mut self,
         outcome: Result<Content, Unreadable>,
-        sight: Sight,
+        stat: FileStat,
         now: Instant,
     ) -> Option<Result<Content, Unreadable>> {
-        if self.sight != Some(sight) || matches!(outcome, Err(Unreadable::Unsettled)) {
-            self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
-            self.postpone(sight, now);
+        if self.stat != Some(stat) || matches!(outcome, Err(Unreadable::Unsettled)) {
+            self.debounce = (self.debounce * 2).min(MAX_DEBOUNCE);
+            self.postpone(stat, now);
             return None;
         }
-        self.quiet = QUIET;
+        self.debounce = MIN_DEBOUNCE;
         let is_doubtful = match &outcome {
             Ok(_) => {
-                sight.is_ok_and(|signature| signature.is_coarse())
+                stat.is_ok_and(|signature| signature.is_coarse())
                     && !mem::replace(&mut self.is_confirmed, true)
             }
-            Err(Unreadable::Io(_)) => sight.is_ok(),
+            Err(Unreadable::Io(_)) => stat.is_ok(),
             Err(_) => false,
         };
-        self.read_at = is_doubtful.then(|| now + AGAIN);
+        self.read_at = is_doubtful.then(|| now + REREAD_INTERVAL);
         self.is_news(&outcome).then_some(outcome)
     }
 
-    fn postpone(&mut self, sight: Sight, now: Instant) {
-        self.sight = Some(sight);
-        self.read_at = Some(now + self.quiet);
+    fn postpone(&mut self, stat: FileStat, now: Instant) {
+        self.stat = Some(stat);
+        self.read_at = Some(now + self.debounce);
         self.is_confirmed = false;
     }
 
     /// Whether this has not been reported, and takes note that it will be.
     fn is_news(&mut self, outcome: &Result<Content, Unreadable>) -> bool {
-        let complaint = outcome.as_ref().err().map(Unreadable::to_string);
+        let reported_error = outcome.as_ref().err().map(Unreadable::to_string);
         match outcome {
             Ok(content) => {
-                self.complaint = None;
+                self.reported_error = None;
                 self.known.replace(content.hash) != Some(content.hash)
             }
-            Err(_) => mem::replace(&mut self.complaint, complaint.clone()) != complaint,
+            Err(_) => {
+                mem::replace(&mut self.reported_error, reported_error.clone()) != reported_error
+            }
         }
     }
 }
@@ -173,7 +175,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// The signature of a version of the file, of a clock that counts nanoseconds.
-    fn version(version: u64) -> Sight {
+    fn version(version: u64) -> FileStat {
         Ok(Signature::of(version, (1_000_000, 1)))
     }
 
@@ -185,9 +187,9 @@ mod tests {
         Err(Unreadable::Io(kind.into()))
     }
 
-    fn settled(watched: &mut Watched, sight: Sight, text: &str, now: Instant) -> bool {
-        watched.see(sight, now);
-        watched.settle(content(text), sight, now).is_some()
+    fn settled(watched: &mut Watched, stat: FileStat, text: &str, now: Instant) -> bool {
+        watched.observe(stat, now);
+        watched.settle(content(text), stat, now).is_some()
     }
 
     #[test]
@@ -197,10 +199,10 @@ mod tests {
         let mut now = start;
         for change in 0..1000 {
             assert!(watched.read_at().is_none_or(|read_at| read_at > now));
-            watched.see(version(change), now);
+            watched.observe(version(change), now);
             now += 40 * MS;
         }
-        watched.see(version(999), now);
+        watched.observe(version(999), now);
         assert_eq!(watched.read_at(), Some(now + 10 * MS));
     }
 
@@ -208,7 +210,7 @@ mod tests {
     fn file_that_changes_while_it_is_read_is_read_less_and_less_often() {
         let now = Instant::now();
         let mut watched = Watched::new(PathBuf::new(), None);
-        watched.see(version(0), now);
+        watched.observe(version(0), now);
         for (change, wait) in (1..).zip([100, 200, 400, 400]) {
             assert!(
                 watched
@@ -222,7 +224,7 @@ mod tests {
         assert_eq!(watched.read_at(), Some(now + 400 * MS));
 
         assert!(watched.settle(content("whole"), version(4), now).is_some());
-        watched.see(version(5), now);
+        watched.observe(version(5), now);
         assert_eq!(watched.read_at(), Some(now + 50 * MS));
     }
 
@@ -231,7 +233,7 @@ mod tests {
         let now = Instant::now();
         let mut watched = Watched::new(PathBuf::new(), None);
         assert!(settled(&mut watched, version(1), "a", now));
-        watched.see(version(1), now);
+        watched.observe(version(1), now);
         assert_eq!(watched.read_at(), None);
     }
 
@@ -241,8 +243,8 @@ mod tests {
         let coarse = Ok(Signature::of(1, (1_000_000, 0)));
         let mut watched = Watched::new(PathBuf::new(), None);
         assert!(settled(&mut watched, coarse, "a", now));
-        assert_eq!(watched.read_at(), Some(now + AGAIN));
-        assert!(settled(&mut watched, coarse, "b", now + AGAIN));
+        assert_eq!(watched.read_at(), Some(now + REREAD_INTERVAL));
+        assert!(settled(&mut watched, coarse, "b", now + REREAD_INTERVAL));
         assert_eq!(watched.read_at(), None);
     }
 
@@ -250,14 +252,14 @@ mod tests {
     fn failure_of_the_system_is_reported_once_and_reading_tried_again() {
         let now = Instant::now();
         let mut watched = Watched::new(PathBuf::new(), None);
-        watched.see(version(1), now);
+        watched.observe(version(1), now);
         let mut fail = || {
             let outcome = error(io::ErrorKind::OutOfMemory);
             let reported = watched.settle(outcome, version(1), now).is_some();
             (reported, watched.read_at())
         };
-        assert_eq!(fail(), (true, Some(now + AGAIN)));
-        assert_eq!(fail(), (false, Some(now + AGAIN)));
+        assert_eq!(fail(), (true, Some(now + REREAD_INTERVAL)));
+        assert_eq!(fail(), (false, Some(now + REREAD_INTERVAL)));
         assert!(settled(&mut watched, version(1), "a", now));
         assert_eq!(watched.read_at(), None);
     }
@@ -268,7 +270,7 @@ mod tests {
         let missing = io::ErrorKind::NotFound;
         let mut watched = Watched::new(PathBuf::new(), Some(Content::new("a".into()).hash));
         for _ in 0..2 {
-            watched.see(Err(missing), now);
+            watched.observe(Err(missing), now);
             let outcome = watched.settle(error(missing), Err(missing), now);
             assert!(matches!(outcome, Some(Err(Unreadable::Io(_)))));
             assert_eq!(watched.read_at(), None);
@@ -281,11 +283,11 @@ mod tests {
         let now = Instant::now();
         let missing = io::ErrorKind::NotFound;
         let mut watched = Watched::new(PathBuf::new(), None);
-        watched.note_said(&Unreadable::Io(missing.into()));
-        watched.see(Err(missing), now);
+        watched.mark_reported(&Unreadable::Io(missing.into()));
+        watched.observe(Err(missing), now);
         assert!(watched.settle(error(missing), Err(missing), now).is_none());
         assert!(settled(&mut watched, version(1), "a", now));
-        watched.see(Err(missing), now);
+        watched.observe(Err(missing), now);
         assert!(watched.settle(error(missing), Err(missing), now).is_some());
     }
 }

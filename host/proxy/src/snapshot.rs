@@ -21,7 +21,7 @@ use equipoise_balancer::{FaultKind, PluginVersion};
 use equipoise_config::Source;
 use equipoise_config::{Balancer, Config, Limits, Route};
 use equipoise_metrics::clock;
-use equipoise_tls::{self as tls, Contents};
+use equipoise_tls::{self as tls, FileContents};
 use policies::PolicyFactory;
 
 pub use aside::{Aside, OnRefusal};
@@ -37,7 +37,7 @@ pub struct Snapshot {
     /// Where `config` comes from.
     pub source: Arc<Source>,
     /// The contents of the files for TLS when this was made.
-    tls: Arc<Contents>,
+    tls: Arc<FileContents>,
     /// The limits of `config`; shared for as long as they do not change.
     pub limits: Arc<Limits>,
     /// In the order of the configuration.
@@ -68,7 +68,7 @@ pub struct Inputs {
     /// Of its plugins, in its order.
     pub versions: Versions,
     /// The contents of its files for TLS: read once, and used for listeners and members.
-    pub tls: Arc<Contents>,
+    pub tls: Arc<FileContents>,
 }
 
 impl Inputs {
@@ -76,7 +76,7 @@ impl Inputs {
     pub fn of(config: Arc<Config>, source: Arc<Source>) -> Self {
         Self {
             versions: vec![None; config.plugins.len()],
-            tls: Arc::new(Contents::read(tls::files(&config))),
+            tls: Arc::new(FileContents::read(tls::files(&config))),
             config,
             source,
         }
@@ -98,7 +98,7 @@ pub enum PluginState {
 pub struct PendingSnapshot {
     config: Arc<Config>,
     source: Arc<Source>,
-    tls: Arc<Contents>,
+    tls: Arc<FileContents>,
     limits: Arc<Limits>,
     clusters: Vec<PendingCluster>,
     versions: Versions,

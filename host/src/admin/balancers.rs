@@ -281,7 +281,7 @@ fn addresses(addresses: &Addresses) -> AddressesView {
     AddressesView {
         known: summary.addresses,
         at: summary.at.map(seconds),
-        trouble: summary.trouble,
+        trouble: summary.error,
     }
 }
 

@@ -29,7 +29,7 @@ use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::Listeners;
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot};
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, Contents};
+use equipoise_tls::{self as tls, FileContents};
 use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, PluginVersions};
 
 /// A file that is watched, in one of its roles.
@@ -260,7 +260,7 @@ impl Hands {
         let path = self.current.load().source.path.clone();
         let content = file_watch::read(&path, wasm::MAX_COMPONENT);
         if let Ok(content) = &content {
-            self.watcher.note_known(&WatchedFile::Config, content.hash);
+            self.watcher.mark_known(&WatchedFile::Config, content.hash);
         }
         self.reload_with(self.text_of(content))
     }
@@ -361,7 +361,7 @@ impl Hands {
         fixed::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
-        let contents = Arc::new(Contents::read(tls::files(&config)));
+        let contents = Arc::new(FileContents::read(tls::files(&config)));
         let unusable = tls::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
             return Err(Refusal::Unfit(bounded::list(&unusable, "\n")).into());

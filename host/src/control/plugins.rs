@@ -52,11 +52,11 @@ impl Hands {
             let file = self.watched(place);
             match file_watch::read(&self.shelves[place].plugin.file, wasm::MAX_COMPONENT) {
                 Ok(content) => {
-                    self.watcher.note_known(&file, content.hash);
+                    self.watcher.mark_known(&file, content.hash);
                     self.take_content(place, Arc::new(content));
                 }
                 Err(error) => {
-                    self.watcher.note_said(&file, &error);
+                    self.watcher.mark_reported(&file, &error);
                     self.shelves[place].note_unreadable(&error);
                 }
             }
@@ -163,7 +163,7 @@ impl Hands {
     fn shelve(&mut self, place: usize, loaded: Loaded, how: &str) {
         let file = self.watched(place);
         self.parked.drop_plugin(&self.shelves[place].plugin.name);
-        self.watcher.note_known(&file, loaded.content.hash);
+        self.watcher.mark_known(&file, loaded.content.hash);
         self.shelves[place].activate(loaded, how);
     }
 

@@ -16,7 +16,7 @@ use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Diagnostics, Plugin};
 use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, Contents};
+use equipoise_tls::{self as tls, FileContents};
 use equipoise_wasm::{Cache, Compiler, PluginVersions, Sandbox};
 
 /// A configuration and where it comes from.
@@ -126,7 +126,7 @@ impl Setting {
 /// Every one that could not, with the reason, one a line.
 pub(crate) fn check_files(setting: &Setting) -> Result<()> {
     let config = &setting.config;
-    let mut mistakes = tls::unusable(config, &Contents::read(tls::files(config)), None);
+    let mut mistakes = tls::unusable(config, &FileContents::read(tls::files(config)), None);
     mistakes.extend(unusable_plugins(setting)?);
     match mistakes.is_empty() {
         true => Ok(()),

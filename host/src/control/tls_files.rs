@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use equipoise_config::Config;
 use equipoise_file_watch::{Content, Hash, Unreadable};
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, Contents};
+use equipoise_tls::{self as tls, FileContents};
 
 /// The files for TLS of the configuration in force.
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl TlsFiles {
     ///
     /// # Errors
     /// Every one that cannot be used, and why, one a line.
-    pub(crate) fn of(config: &Config, contents: &Contents) -> Result<Self> {
+    pub(crate) fn of(config: &Config, contents: &FileContents) -> Result<Self> {
         let mut files = Self::default();
         match files.take(config, contents) {
             true => Ok(files),
@@ -35,7 +35,7 @@ impl TlsFiles {
     }
 
     /// Those of a configuration have these contents. Whether all can be used.
-    fn take(&mut self, config: &Config, contents: &Contents) -> bool {
+    fn take(&mut self, config: &Config, contents: &FileContents) -> bool {
         self.taken = hashes(contents).collect();
         self.unusable = tls::unusable(config, contents, None);
         self.unusable.is_empty()
@@ -43,8 +43,8 @@ impl TlsFiles {
 
     /// Reads those of the configuration in force again, and logs what cannot be used of them, unless it was logged before.
     /// Answers what they have in them, and whether all can be used.
-    pub(super) fn take_again(&mut self, config: &Config) -> (Arc<Contents>, bool) {
-        let contents = Arc::new(Contents::read(tls::files(config)));
+    pub(super) fn take_again(&mut self, config: &Config) -> (Arc<FileContents>, bool) {
+        let contents = Arc::new(FileContents::read(tls::files(config)));
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
         let is_whole = self.take(config, &contents);
         let new = self.unusable.iter().filter(|it| !told.contains(*it));
@@ -55,7 +55,7 @@ impl TlsFiles {
     }
 
     /// Those that a configuration adds have been read.
-    pub(super) fn add(&mut self, contents: &Contents) {
+    pub(super) fn add(&mut self, contents: &FileContents) {
         for (path, hash) in hashes(contents) {
             self.taken.entry(path).or_insert(hash);
         }
@@ -82,7 +82,7 @@ impl TlsFiles {
     }
 }
 
-fn hashes(contents: &Contents) -> impl Iterator<Item = (PathBuf, Hash)> {
+fn hashes(contents: &FileContents) -> impl Iterator<Item = (PathBuf, Hash)> {
     let hashes = contents.hashes();
     hashes.map(|(path, hash)| (path.to_owned(), hash))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use equipoise_config::Listener;
 use equipoise_proxy::downstream::PreparedListeners;
-use equipoise_tls::Contents;
+use equipoise_tls::FileContents;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,7 +57,7 @@ fn at(addresses: &[&str]) -> Vec<Listener> {
 
 /// Prepares to listen there and nowhere else.
 fn prepare(server: &Server, addresses: &[&str]) -> Result<PreparedListeners> {
-    let contents = Contents::read(BTreeSet::new());
+    let contents = FileContents::read(BTreeSet::new());
     server.listeners.prepare(&at(addresses), &contents)
 }
 

@@ -1,4 +1,4 @@
-//! Which certificate a client gets, by the name that it asks for.
+//! Chooses the certificate by SNI.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::identity::{identity, names};
-use super::{Contents, all};
+use super::{FileContents, all};
 use equipoise_config::Identity;
 
 /// The certificates of a listener.
@@ -18,7 +18,7 @@ pub(super) struct Certificates {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// The same for wildcards: `*.example.com` is held as `example.com`.
     below: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// For clients that ask for another name, or none.
+    /// For clients with another SNI, or none.
     first: Arc<CertifiedKey>,
 }
 
@@ -26,8 +26,8 @@ impl Certificates {
     /// Certificates by their names.
     ///
     /// # Errors
-    /// All files that cannot be used, one a line; or nobody would get one of the certificates.
-    pub(super) fn new(files: &[Identity], contents: &Contents) -> Result<Self> {
+    /// All files that cannot be used, one a line; or a certificate that no SNI could select.
+    pub(super) fn new(files: &[Identity], contents: &FileContents) -> Result<Self> {
         let certified = files.iter().map(|files| identity(files, contents));
         let certified = all(certified)?;
         let mut certificates = Self {

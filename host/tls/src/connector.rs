@@ -1,4 +1,4 @@
-//! How a member is spoken to.
+//! TLS towards members.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use thiserror::Error;
 use tokio_rustls::TlsConnector;
 
 use super::identity::identity;
-use super::leaf::Leaf;
-use super::{Contents, HTTP_1, HTTP_2, all, provider, roots};
+use super::pinned_verifier::PinnedVerifier;
+use super::{FileContents, HTTP_1, HTTP_2, all, provider, roots};
 use equipoise_config::{ClientTls, Member, Protocol, Trust};
 use equipoise_file_watch::{self as file_watch, Hash};
 use equipoise_http::host;
 
-/// How a member is spoken to by TLS. Two are equal if their settings and the contents of their files are. A clone has the same
+/// The TLS settings of a member. Two are equal if their settings and the contents of their files are. A clone has the same
 /// sessions to resume.
 #[derive(Clone)]
 pub struct Connector {
-    /// Who the member has to be: its `server-name`, or the host of its URL.
+    /// The name that is verified: the member's `server-name`, or the host of its URL.
     name: ServerName<'static>,
     /// Whether `name` is its `server-name`, which holds whatever host is sent to it.
     is_name_given: bool,
@@ -35,13 +35,13 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// How this member is spoken to; `None` without TLS. Where it is as `before`, it is that one.
+    /// The connector of this member; `None` without TLS. Where nothing differs from `before`, that one.
     ///
     /// # Errors
-    /// Every file that cannot be used, and why, one a line; or the member has a name that nobody can have a certificate for.
+    /// Every file that cannot be used, and why, one a line; or no certificate can be for the member's name.
     pub fn new(
         member: &Member,
-        contents: &Contents,
+        contents: &FileContents,
         before: Option<&Self>,
     ) -> Result<Option<Self>> {
         let Some(tls) = &member.tls else {
@@ -54,7 +54,7 @@ impl Connector {
         }
     }
 
-    /// Who the member has to be, and the name that it is asked by (SNI), where the client's host `sent` is preserved.
+    /// The name that is verified and sent as SNI, where the client's host `sent` is preserved.
     ///
     /// # Errors
     /// No certificate could be for that host.
@@ -69,20 +69,20 @@ impl Connector {
         }
     }
 
-    /// Whether the host that is sent to the member says who it has to be.
+    /// Whether the host that is sent to the member is the name that is verified.
     pub fn follows_host(&self) -> bool {
         !self.is_name_given
     }
 
-    fn make(member: &Member, tls: &ClientTls, contents: &Contents, hash: Hash) -> Result<Self> {
+    fn make(member: &Member, tls: &ClientTls, contents: &FileContents, hash: Hash) -> Result<Self> {
         let name = tls.server_name.as_ref().unwrap_or(&member.host);
         let name = ServerName::try_from(name.clone()).with_context(|| {
-            format!("`{name}` is no name that a certificate could be for: write `server-name`")
+            format!("`{name}` is not a valid TLS server name: write `server-name`")
         })?;
         let mut requests = client(tls, contents)?;
         // Both resume the same sessions.
         let mut upgrades = requests.clone();
-        requests.alpn_protocols = offered(member.protocol);
+        requests.alpn_protocols = alpn_protocols(member.protocol);
         upgrades.alpn_protocols = vec![HTTP_1.to_vec()];
         Ok(Self {
             name,
@@ -96,9 +96,7 @@ impl Connector {
 
 /// A host that no certificate can be for.
 #[derive(Debug, Error)]
-#[error(
-    "`{0}` is no name that a certificate could be for, so that TLS cannot be spoken with a member by this host"
-)]
+#[error("`{0}` is not a valid TLS server name: TLS to a member is not possible with this host")]
 pub struct UnusableName(String);
 
 impl PartialEq for Connector {
@@ -113,8 +111,8 @@ impl Debug for Connector {
     }
 }
 
-/// What a member is offered, the most wanted first.
-fn offered(protocol: Protocol) -> Vec<Vec<u8>> {
+/// The ALPN protocols that a member is offered, preferred first.
+fn alpn_protocols(protocol: Protocol) -> Vec<Vec<u8>> {
     let offered: &[&[u8]] = match protocol {
         Protocol::Http1 => &[HTTP_1],
         Protocol::Http2 => &[HTTP_2],
@@ -123,20 +121,24 @@ fn offered(protocol: Protocol) -> Vec<Vec<u8>> {
     offered.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
-fn client(tls: &ClientTls, contents: &Contents) -> Result<ClientConfig> {
+fn client(tls: &ClientTls, contents: &FileContents) -> Result<ClientConfig> {
     let client = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .context("the cryptography has no such version of TLS")?;
     let client = match &tls.trust {
         Trust::Platform => client.with_root_certificates(roots::platform()?),
-        Trust::Ca(ca) => client.with_root_certificates(roots::of_file(ca, contents)?),
+        Trust::Ca(ca) => client.with_root_certificates(roots::from_file(ca, contents)?),
         Trust::Pinned(pins) => {
-            let leaf = Arc::new(Leaf::pinned(pins));
-            client.dangerous().with_custom_certificate_verifier(leaf)
+            let verifier = Arc::new(PinnedVerifier::pinned(pins));
+            client
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
         }
         Trust::Insecure => {
-            let leaf = Arc::new(Leaf::of_anybody());
-            client.dangerous().with_custom_certificate_verifier(leaf)
+            let verifier = Arc::new(PinnedVerifier::accept_any());
+            client
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
         }
     };
     let Some(files) = &tls.identity else {
@@ -148,7 +150,7 @@ fn client(tls: &ClientTls, contents: &Contents) -> Result<ClientConfig> {
 }
 
 /// The hash of everything that a connector is made of.
-fn hash(member: &Member, tls: &ClientTls, contents: &Contents) -> Result<Hash> {
+fn hash(member: &Member, tls: &ClientTls, contents: &FileContents) -> Result<Hash> {
     let mut bytes = format!("{:?} {:?} {tls:?}", member.host, member.protocol).into_bytes();
     let files = tls.files();
     let hashes = files.iter().map(|file| Ok(contents.of(file)?.hash));

@@ -1,4 +1,4 @@
-//! A certificate with its key: who somebody is.
+//! An identity: a certificate with its chain and key.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys};
 use webpki::EndEntityCert;
 
-use super::{Contents, pem, provider};
+use super::{FileContents, pem, provider};
 use equipoise_config::Identity;
 
 /// The certificate, its chain and its key.
 ///
 /// # Errors
 /// A file cannot be read or used, or the key is not that of the certificate.
-pub(super) fn identity(files: &Identity, contents: &Contents) -> Result<Arc<CertifiedKey>> {
+pub(super) fn identity(files: &Identity, contents: &FileContents) -> Result<Arc<CertifiedKey>> {
     // Both files are looked at, whatever is wrong with one.
     let (chain, key) = (
         pem::certificates(&files.cert, contents).and_then(|chain| check(files, chain)),
@@ -57,7 +57,7 @@ fn check(
     Ok(chain)
 }
 
-fn key(files: &Identity, contents: &Contents) -> Result<Arc<dyn SigningKey>> {
+fn key(files: &Identity, contents: &FileContents) -> Result<Arc<dyn SigningKey>> {
     let key = pem::key(&files.key, contents)?;
     let key = provider().key_provider.load_private_key(key);
     key.with_context(|| {
@@ -78,7 +78,7 @@ fn mismatch(files: &Identity, certified: &CertifiedKey) -> anyhow::Error {
     };
     match certified.cert.iter().position(fits) {
         Some(place) => anyhow!(
-            "{key}: is the key of certificate {} in {cert}, and must be that of the first: write that one first, and those that vouch for it behind it",
+            "{key}: is the key of certificate {} in {cert}, and must be that of the first: write that one first, and its chain behind it",
             place + 1
         ),
         None => anyhow!("{key}: is not the key of the certificate in {cert}"),

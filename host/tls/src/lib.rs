@@ -1,20 +1,20 @@
 //! TLS: what rustls needs, made of files.
 //!
-//! [`server()`] makes what clients of a listener meet, and [`Connector`] how a member is spoken to. Both are made of the contents
-//! that files have at one moment ([`Contents`]), so that what does not fit together is found before anything changes.
+//! [`server()`] makes the settings of a listener, and [`Connector`] those of a member. Both are made of the contents
+//! that files have at one moment ([`FileContents`]), so that what does not fit together is found before anything changes.
 
 mod certificates;
 mod connector;
-mod contents;
+mod file_contents;
 mod identity;
-mod inventory;
-mod leaf;
 mod pem;
+mod pinned_verifier;
 mod resumption;
 mod roots;
 mod server;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 use std::sync::{Arc, LazyLock};
 
@@ -22,11 +22,11 @@ use anyhow::{Result, anyhow};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use connector::{Connector, UnusableName};
-pub use contents::Contents;
-pub use inventory::{files, unusable};
+pub use file_contents::FileContents;
 pub use server::server;
+pub use validation::{files, unusable};
 
-/// What is spoken within TLS, the most wanted first.
+/// ALPN protocols.
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 

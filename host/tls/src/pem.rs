@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::Contents;
+use super::FileContents;
 
 /// The first byte of DER: a sequence.
 const SEQUENCE: u8 = 0x30;
@@ -14,7 +14,7 @@ const SEQUENCE: u8 = 0x30;
 /// All certificates in a file, at least one.
 pub(super) fn certificates(
     path: &Path,
-    contents: &Contents,
+    contents: &FileContents,
 ) -> Result<Vec<CertificateDer<'static>>> {
     let bytes = &contents.of(path)?.bytes;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(bytes)
@@ -34,7 +34,7 @@ pub(super) fn certificates(
 }
 
 /// The first key in a file.
-pub(super) fn key(path: &Path, contents: &Contents) -> Result<PrivateKeyDer<'static>> {
+pub(super) fn key(path: &Path, contents: &FileContents) -> Result<PrivateKeyDer<'static>> {
     let bytes = &contents.of(path)?.bytes;
     let error = match PrivateKeyDer::from_pem_slice(bytes) {
         Ok(key) => return Ok(key),
@@ -59,5 +59,5 @@ pub(super) fn key(path: &Path, contents: &Contents) -> Result<PrivateKeyDer<'sta
 }
 
 fn unreadable(path: &Path, error: &Error) -> anyhow::Error {
-    anyhow!("{}: is no PEM: {error}", path.display())
+    anyhow!("{}: is not PEM: {error}", path.display())
 }

@@ -1,4 +1,4 @@
-//! Sessions that clients resume.
+//! TLS session resumption for clients.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -9,9 +9,9 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 use equipoise_file_watch::Hash;
 
 /// How many sessions are remembered for clients that take no tickets.
-const REMEMBERED: usize = 1024;
+const MAX_SESSIONS: usize = 1024;
 
-/// What sessions are resumed with. Nobody is asked for a certificate then: so those who want others, or want them otherwise,
+/// What sessions are resumed with. No certificate is requested then: so listeners with other requirements for client certificates
 /// must not share it.
 pub(super) struct Resumption {
     pub(super) tickets: Arc<dyn ProducesTickets>,
@@ -28,7 +28,7 @@ struct Shared {
 }
 
 impl Resumption {
-    /// The one of the process for this hash of what is wanted of clients: tickets stay good for as long as anybody uses it, so
+    /// The one of the process for this hash of what is wanted of clients: tickets stay valid for as long as it is in use, so
     /// over every exchange of a configuration.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Resumption {
         }
         let resumption = Self {
             tickets: Ticketer::new().context("making keys for tickets")?,
-            sessions: ServerSessionMemoryCache::new(REMEMBERED),
+            sessions: ServerSessionMemoryCache::new(MAX_SESSIONS),
         };
         in_use.push(Shared {
             clients,

@@ -1,4 +1,4 @@
-//! Who vouches for others.
+//! Root certificates.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, anyhow, bail};
 use rustls::RootCertStore;
 
-use super::{Contents, pem};
+use super::{FileContents, pem};
 
 /// Those in a file, at least one.
-pub(super) fn of_file(path: &Path, contents: &Contents) -> Result<Arc<RootCertStore>> {
+pub(super) fn from_file(path: &Path, contents: &FileContents) -> Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     for (place, certificate) in pem::certificates(path, contents)?.into_iter().enumerate() {
         roots.add(certificate).map_err(|error| {
@@ -29,7 +29,7 @@ pub(super) fn platform() -> Result<Arc<RootCertStore>> {
     }
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Platforms have some that nobody understands any more.
+    // Platforms have some that cannot be parsed.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();

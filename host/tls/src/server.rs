@@ -1,4 +1,4 @@
-//! What clients of a listener meet.
+//! TLS settings of a listener.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
 
 use super::certificates::Certificates;
 use super::resumption::Resumption;
-use super::{Contents, HTTP_1, HTTP_2, provider, roots};
+use super::{FileContents, HTTP_1, HTTP_2, provider, roots};
 use equipoise_config::{ClientAuth, ServerTls, TlsVersion};
 use equipoise_file_watch::{self as file_watch, Hash};
 
-static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// How clients of a listener are spoken to, with these contents of its files. They speak HTTP/2 or HTTP/1.1, as they ask for
 /// (ALPN).
 ///
 /// # Errors
 /// Every file that cannot be used, and why, one a line.
-pub fn server(config: &ServerTls, contents: &Contents) -> Result<Arc<ServerConfig>> {
+pub fn server(config: &ServerTls, contents: &FileContents) -> Result<Arc<ServerConfig>> {
     let certificates = Certificates::new(&config.certificates, contents);
     let clients = verifier(config, contents);
     let (certificates, clients) = match (certificates, clients) {
@@ -44,18 +44,18 @@ pub fn server(config: &ServerTls, contents: &Contents) -> Result<Arc<ServerConfi
 fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     match least {
         TlsVersion::Tls12 => ALL_VERSIONS,
-        TlsVersion::Tls13 => NEWEST,
+        TlsVersion::Tls13 => TLS13_ONLY,
     }
 }
 
 /// Who clients may be.
-fn verifier(config: &ServerTls, contents: &Contents) -> Result<Arc<dyn ClientCertVerifier>> {
+fn verifier(config: &ServerTls, contents: &FileContents) -> Result<Arc<dyn ClientCertVerifier>> {
     let ca = match (&config.client_ca, config.client_auth) {
         (_, ClientAuth::Off) => return Ok(WebPkiClientVerifier::no_client_auth()),
         (Some(ca), _) => ca,
         (None, _) => bail!("there is no client-ca for client-auth"),
     };
-    let roots = roots::of_file(ca, contents)?;
+    let roots = roots::from_file(ca, contents)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
     let verifier = match config.client_auth {
         ClientAuth::Optional => verifier.allow_unauthenticated(),
@@ -67,7 +67,7 @@ fn verifier(config: &ServerTls, contents: &Contents) -> Result<Arc<dyn ClientCer
 }
 
 /// The hash of what is wanted of clients: who shares it may take each other's sessions.
-fn wanted_of_clients(config: &ServerTls, contents: &Contents) -> Result<Hash> {
+fn wanted_of_clients(config: &ServerTls, contents: &FileContents) -> Result<Hash> {
     let wanted = match (&config.client_ca, config.client_auth) {
         (_, ClientAuth::Off) | (None, _) => return Ok(Hash::default()),
         (Some(ca), ClientAuth::Optional) => (b'o', ca),

@@ -32,7 +32,7 @@ struct Site {
 
 /// How clients of a listener are spoken to, with what its files have in them now.
 fn server(config: &ServerTls) -> Result<Arc<ServerConfig>> {
-    super::server(config, &Contents::read(config.files()))
+    super::server(config, &FileContents::read(config.files()))
 }
 
 /// What both sides of a connection know when they have shaken hands.
@@ -78,7 +78,7 @@ impl Site {
     /// The certificate in a file.
     fn certificate(&self, identity: &Identity) -> CertificateDer<'static> {
         let files = BTreeSet::from([identity.cert.clone()]);
-        let contents = Contents::read(files);
+        let contents = FileContents::read(files);
         pem::certificates(&identity.cert, &contents)
             .unwrap()
             .remove(0)

@@ -23,7 +23,7 @@ use super::stream::ClientStream;
 use crate::proxy_protocol::{self, Parsed};
 use crate::wire::Buffer;
 use equipoise_config::{self as config, Limits, ServerTls};
-use equipoise_tls::{self as tls, Contents};
+use equipoise_tls::{self as tls, FileContents};
 
 /// How much of a PROXY header is peeked at once, in bytes: most are shorter.
 const PEEK_SIZE: usize = 512;
@@ -78,7 +78,7 @@ impl Handshaker {
     /// A file of `tls` cannot be used: which, and why.
     pub(crate) fn new(
         config: &config::Listener,
-        contents: &Contents,
+        contents: &FileContents,
         before: Option<&Self>,
     ) -> Result<Self> {
         let tls = config.tls.as_ref().map(|tls| {
@@ -155,7 +155,7 @@ impl Handshaker {
 }
 
 impl TlsSettings {
-    fn new(config: &ServerTls, contents: &Contents) -> Result<Self> {
+    fn new(config: &ServerTls, contents: &FileContents) -> Result<Self> {
         Ok(Self {
             acceptor: tls::server(config, contents)?.into(),
             config: config.clone(),

@@ -16,7 +16,7 @@ use super::handshake::Handshaker;
 use super::inherited_sockets::{HandoverSocket, InheritedSockets, SocketRole};
 use super::sockets::{self, BACKLOG};
 use equipoise_config as config;
-use equipoise_tls::Contents;
+use equipoise_tls::FileContents;
 
 /// The listeners of a server, and the limit of their connections. Clones share one state.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ impl Listeners {
     pub fn prepare(
         &self,
         configured: &[config::Listener],
-        contents: &Contents,
+        contents: &FileContents,
     ) -> Result<PreparedListeners> {
         let open = self.0.set.borrow().active.clone();
         let handshaker = |configured: &config::Listener| {

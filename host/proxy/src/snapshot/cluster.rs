@@ -17,7 +17,7 @@ use crate::observe::meters::BalancerMeters;
 use crate::observe::{Chronicle, Exchanges, Loads};
 use crate::upstream::Upstream;
 use equipoise_config::{self as config, Trust};
-use equipoise_tls::{Connector, Contents};
+use equipoise_tls::{Connector, FileContents};
 
 /// A balancer with its members' endpoints.
 pub struct Cluster {
@@ -382,7 +382,7 @@ fn assign_keys(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec
 fn connectors(
     config: &config::Balancer,
     members: &[MemberKey],
-    contents: &Contents,
+    contents: &FileContents,
     before: Option<&Arc<Cluster>>,
 ) -> Result<Vec<Option<Connector>>> {
     let connector = |(key, member): (&MemberKey, &config::Member)| {

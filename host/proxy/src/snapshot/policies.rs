@@ -23,7 +23,7 @@ use equipoise_config::{
     self as config, BuiltinMethod, Config, Instances, Method, Outlier, SessionSource, Sticky,
 };
 use equipoise_text::bounded;
-use equipoise_tls::Contents;
+use equipoise_tls::FileContents;
 
 /// Makes specs of a configuration and the versions of its plugins that serve.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub(super) struct PolicyFactory<'pending> {
     pub(super) config: &'pending Config,
     pub(super) versions: &'pending [Option<Arc<dyn PluginVersion>>],
     /// The contents of the files for TLS.
-    pub(super) contents: &'pending Contents,
+    pub(super) contents: &'pending FileContents,
     pub(super) on_refusal: OnRefusal<'pending>,
 }
 

@@ -27,7 +27,7 @@ pub enum ConnectError {
     /// TLS cannot be spoken: the member is not who it should be, or does not accept us.
     #[error("TLS: {0}")]
     Tls(io::Error),
-    /// The host that is sent to the member is no name that a certificate could be for. The client's fault, not the member's.
+    /// The host that is sent to the member is not a valid TLS server name. The client's fault, not the member's.
     #[error("{0}")]
     Name(#[from] UnusableName),
     /// The deadline passed.
@@ -162,7 +162,7 @@ pub(super) mod tests {
 
     use super::*;
     use equipoise_config::{Config, Member};
-    use equipoise_tls::{Connector, Contents};
+    use equipoise_tls::{Connector, FileContents};
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -181,7 +181,7 @@ pub(super) mod tests {
     }
 
     fn tls(member: &Member) -> Option<Connector> {
-        let contents = Contents::read(std::collections::BTreeSet::new());
+        let contents = FileContents::read(std::collections::BTreeSet::new());
         Connector::new(member, &contents, None).unwrap()
     }
 
@@ -271,7 +271,7 @@ pub(super) mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("`a..b:80` is no name that a certificate could be for"),
+                .starts_with("`a..b:80` is not a valid TLS server name"),
             "{error}"
         );
         let connected = std::future::poll_fn(|context| {

@@ -504,7 +504,7 @@ impl Trunk {
 impl Link {
     /// Whether the member is still where it goes to.
     fn is_wanted(&self) -> bool {
-        self.address.as_ref().is_none_or(|it| !it.is_gone())
+        self.address.as_ref().is_none_or(|it| !it.is_retired())
     }
 
     /// An exchange begins that is not the first.

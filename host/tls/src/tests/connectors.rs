@@ -22,7 +22,7 @@ fn with(url: &str, tls: ClientTls) -> Member {
 
 fn connector(member: &Member) -> Result<Connector> {
     let files = member.tls.as_ref().map(ClientTls::files);
-    let contents = Contents::read(files.unwrap_or_default());
+    let contents = FileContents::read(files.unwrap_or_default());
     Connector::new(member, &contents, None).map(Option::unwrap)
 }
 
@@ -128,7 +128,7 @@ fn a_pinned_certificate_is_of_no_use_without_its_key() {
     let stolen = site.certificate(&identity);
     let key = site.identity("thief", &["shop.example"]);
     let files = BTreeSet::from([key.cert.clone(), key.key.clone()]);
-    let contents = Contents::read(files);
+    let contents = FileContents::read(files);
     let own = identity::identity(&key, &contents).unwrap();
     let posing = rustls::sign::CertifiedKey::new(vec![stolen.clone()], own.key.clone());
     let posing = Arc::new(rustls::sign::SingleCertAndKey::from(posing));
@@ -218,7 +218,7 @@ fn a_preserved_host_that_no_certificate_can_be_for_is_refused() {
         let refused = plain
             .server_name(Some(host))
             .map_err(|error| error.to_string());
-        let expected = format!("`{host}` is no name that a certificate could be for");
+        let expected = format!("`{host}` is not a valid TLS server name");
         assert!(
             refused
                 .as_ref()
@@ -274,7 +274,7 @@ fn members_resume_sessions_and_two_of_the_same_are_one() {
     let identity = site.identity("shop", &["shop.example"]);
     let server = server(&of(&[&identity])).unwrap();
     let member = with("https://shop.example", trusting(&site));
-    let read = || Contents::read(trusting(&site).files());
+    let read = || FileContents::read(trusting(&site).files());
     let first = Connector::new(&member, &read(), None).unwrap().unwrap();
     shake(first.requests.config(), "shop.example", &server).unwrap();
     let again = Connector::new(&member, &read(), Some(&first)).unwrap();
@@ -308,7 +308,7 @@ fn platform_has_roots_or_it_is_said_that_it_has_none() {
 
 #[test]
 fn members_without_tls_have_no_connector() {
-    let contents = Contents::read(BTreeSet::new());
+    let contents = FileContents::read(BTreeSet::new());
     let none = Connector::new(&member("http://a"), &contents, None).unwrap();
     assert_eq!(none, None);
 }

@@ -1,4 +1,4 @@
-//! What clients of a listener meet.
+//! TLS settings of a listener.
 
 use super::*;
 

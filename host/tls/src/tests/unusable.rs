@@ -70,7 +70,7 @@ fn every_file_that_cannot_be_used_is_named_with_what_would_be_right() {
             "locked.key",
             "locked.key: its key is encrypted, and must be plain",
         ),
-        ("half.pem", "a.key", "half.pem: is no PEM: "),
+        ("half.pem", "a.key", "half.pem: is not PEM: "),
         (
             "broken.pem",
             "a.key",
@@ -113,7 +113,7 @@ fn everything_wrong_in_a_configuration_is_told_once_with_its_place() {
         "[[listen]]\naddress = \"127.0.0.1:1\"\n[[listen]]\naddress = \"127.0.0.1:2\"\ntls = {{ certificates = [{{ cert = \"a.pem\", key = \"ca.pem\" }}, {{ cert = \"b.pem\", key = \"a.key\" }}], client-ca = \"a.key\" }}\n[[route]]\npath = \"/\"\nbalancer = \"app\"\n[[balancer.app.member]]\nurl = \"https://a\"\n{tls}\n[[balancer.app.member]]\nurl = \"https://b\"\n{tls}\n"
     );
     let config = Config::parse(&text, &site.path("c.toml")).unwrap();
-    let contents = Contents::read(files(&config));
+    let contents = FileContents::read(files(&config));
     let told = unusable(&config, &contents, None).join("\n");
     let folder = format!("{}/", site.folder.path().display());
     let told = told.replace(&folder, "");

@@ -1,4 +1,4 @@
-//! Members that prove who they are by nothing but their own certificate, or not at all.
+//! Verifies members by pinned certificates, or not at all.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use thiserror::Error as ThisError;
 use super::provider;
 use equipoise_file_watch::{self as file_watch, Hash};
 
-/// Takes certificates whoever vouches for them, and whatever names and dates they have; their keys have to be the member's.
+/// Accepts certificates of any issuer, name and date; the member must prove that it has the key.
 #[derive(Debug)]
-pub(super) struct Leaf {
+pub(super) struct PinnedVerifier {
     /// The hashes of those that are taken; `None` for any.
     pins: Option<Vec<Hash>>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -32,14 +32,14 @@ impl Debug for NotPinned {
     }
 }
 
-impl Leaf {
+impl PinnedVerifier {
     /// Takes those with one of these hashes.
     pub(super) fn pinned(pins: &[Hash]) -> Self {
         Self::new(Some(pins.to_vec()))
     }
 
     /// Takes any.
-    pub(super) fn of_anybody() -> Self {
+    pub(super) fn accept_any() -> Self {
         Self::new(None)
     }
 
@@ -49,7 +49,7 @@ impl Leaf {
     }
 }
 
-impl ServerCertVerifier for Leaf {
+impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

@@ -1,10 +1,10 @@
-//! The files that a configuration names for TLS, and whether they can be used.
+//! Validation of the TLS files that a configuration names.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::server::server;
-use super::{Connector, Contents};
+use super::{Connector, FileContents};
 use equipoise_config::{Balancer, ClientTls, Config, Listener, Member, MemberLocation};
 
 /// All files for TLS that a configuration names.
@@ -16,8 +16,8 @@ pub fn files(config: &Config) -> BTreeSet<PathBuf> {
 }
 
 /// What cannot be used of TLS in a configuration, such as `listen[0].tls: shop.key: …`; each mistake once, at the first place
-/// that has it. What was said in the same words in the configuration `before` is not looked at: that goes on.
-pub fn unusable(config: &Config, contents: &Contents, before: Option<&Config>) -> Vec<String> {
+/// that has it. What is the same in the configuration `before` is not validated again.
+pub fn unusable(config: &Config, contents: &FileContents, before: Option<&Config>) -> Vec<String> {
     let listeners = config.listeners.iter().enumerate();
     let listeners = listeners.filter(|(_, it)| !before.is_some_and(|before| has(before, it)));
     let listeners = listeners.filter_map(|(place, listener)| {

@@ -1,13 +1,13 @@
-//! Which names a name may stand for, as resolv.conf has it (`search`, `ndots`).
+//! The search list of a name, as resolv.conf has it (`search`, `ndots`).
 
 /// The longest name, in bytes.
-const LONGEST: usize = 253;
+const MAX_NAME: usize = 253;
 
-/// The names to ask for, absolute and without the dot at their end, until one of them exists.
+/// The names to look up, absolute and without the dot at their end, until one of them exists.
 ///
 /// One that ends with a dot is absolute. One with at least `ndots` dots is asked for as it stands first, and below the domains of
 /// `search` then; one with less, the other way round.
-pub(super) fn candidates(name: &str, search: &[String], ndots: usize) -> Vec<String> {
+pub(super) fn search_list(name: &str, search: &[String], ndots: usize) -> Vec<String> {
     if let Some(absolute) = name.strip_suffix('.') {
         return vec![absolute.to_owned()];
     }
@@ -15,7 +15,7 @@ pub(super) fn candidates(name: &str, search: &[String], ndots: usize) -> Vec<Str
         "" => name.to_owned(),
         domain => format!("{name}.{domain}"),
     });
-    let mut all: Vec<_> = below.filter(|it| it.len() <= LONGEST).collect();
+    let mut all: Vec<_> = below.filter(|it| it.len() <= MAX_NAME).collect();
     let dots = name.bytes().filter(|byte| *byte == b'.').count();
     let place = if dots >= ndots { 0 } else { all.len() };
     all.insert(place, name.to_owned());
@@ -53,15 +53,19 @@ mod tests {
             ("app.internal.", 5, &["app.internal"]),
         ];
         for (name, ndots, expected) in table {
-            assert_eq!(candidates(name, &search, ndots), expected, "{name} {ndots}");
+            assert_eq!(
+                search_list(name, &search, ndots),
+                expected,
+                "{name} {ndots}"
+            );
         }
-        assert_eq!(candidates("app", &[], 1), ["app"]);
-        assert_eq!(candidates("app", &[".".to_owned()], 1), ["app"]);
+        assert_eq!(search_list("app", &[], 1), ["app"]);
+        assert_eq!(search_list("app", &[".".to_owned()], 1), ["app"]);
     }
 
     #[test]
     fn names_that_are_too_long_are_not_asked_for() {
         let (name, search) = ("a.".repeat(120) + "a", ["shop.internal".to_owned()]);
-        assert_eq!(candidates(&name, &search, 1), [name]);
+        assert_eq!(search_list(&name, &search, 1), [name]);
     }
 }

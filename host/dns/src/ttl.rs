@@ -1,19 +1,19 @@
-//! When a name is asked for again.
+//! How long a resolution is valid, and the backoff after a failure.
 
 use std::time::Duration;
 
 use equipoise_config::Resolver;
 
-/// The longest wait after a failure.
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The longest backoff after a failure.
+const MAX_RETRY_BACKOFF: Duration = Duration::from_secs(30);
 
-/// How long an answer counts that lacks one kind of address, which could not be asked for.
-const LONGEST_PARTIAL: Duration = Duration::from_secs(30);
+/// How long a resolution is valid that lacks one family of addresses because its lookup failed.
+const MAX_PARTIAL_TTL: Duration = Duration::from_secs(30);
 
-/// How long an answer with this TTL counts.
-pub(super) fn lifetime(ttl: Duration, is_partial: bool, settings: &Resolver) -> Duration {
+/// How long a resolution with this TTL is valid.
+pub(super) fn clamp_ttl(ttl: Duration, is_partial: bool, settings: &Resolver) -> Duration {
     let ttl = if is_partial {
-        ttl.min(LONGEST_PARTIAL)
+        ttl.min(MAX_PARTIAL_TTL)
     } else {
         ttl
     };
@@ -23,7 +23,7 @@ pub(super) fn lifetime(ttl: Duration, is_partial: bool, settings: &Resolver) -> 
 /// How long to wait after so many failures in a row: `min-ttl`, then twice as long each time, up to 30 seconds.
 pub(super) fn retry_after(failures: u32, settings: &Resolver) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    let longest = LONGEST_RETRY.max(settings.min_ttl);
+    let longest = MAX_RETRY_BACKOFF.max(settings.min_ttl);
     settings.min_ttl.saturating_mul(1 << doublings).min(longest)
 }
 
@@ -51,7 +51,7 @@ mod tests {
             (0, true, 1),
             (50, true, 30),
         ] {
-            let found = lifetime(ttl * SECOND, is_partial, &settings);
+            let found = clamp_ttl(ttl * SECOND, is_partial, &settings);
             assert_eq!(found, expected * SECOND, "{ttl}");
         }
     }
@@ -67,6 +67,9 @@ mod tests {
             [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
         );
         assert_eq!(waits(&settings(60 * SECOND, 60 * SECOND)), [60_000; 8]);
-        assert_eq!(retry_after(u32::MAX, &Resolver::default()), LONGEST_RETRY);
+        assert_eq!(
+            retry_after(u32::MAX, &Resolver::default()),
+            MAX_RETRY_BACKOFF
+        );
     }
 }

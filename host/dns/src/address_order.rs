@@ -1,26 +1,26 @@
-//! Which address is tried first, and which then.
+//! The order in which addresses are tried (RFC 2782).
 
 use std::sync::Arc;
 
 use super::Address;
-use super::known::Target;
+use super::records::Target;
 
 /// All addresses of the targets, which are sorted by priority, in the order to try them.
 ///
 /// Targets of a lower priority come first. Among those of the same priority one is drawn after the other (RFC 2782): each is the
 /// next with a probability in proportion to its weight; where all weights are 0, `turn` says where to begin. The addresses of a
 /// target go round: `turn` says where to begin with them, too. `random` draws a number from 0 up to what it is given.
-pub(super) fn order(
+pub(super) fn address_order(
     targets: &[Target],
     turn: usize,
     mut random: impl FnMut(u64) -> u64,
 ) -> Vec<Arc<Address>> {
     let mut order = Vec::new();
-    for group in targets.chunk_by(|one, other| one.rank.priority == other.rank.priority) {
+    for group in targets.chunk_by(|one, other| one.srv.priority == other.srv.priority) {
         let mut left: Vec<&Target> = group.iter().collect();
         rotate(&mut left, turn);
         while !left.is_empty() {
-            let weights: Vec<_> = left.iter().map(|it| it.rank.weight).collect();
+            let weights: Vec<_> = left.iter().map(|it| it.srv.weight).collect();
             let target = left.remove(drawn(&weights, &mut random));
             let mut addresses: Vec<_> = target.addresses.iter().collect();
             rotate(&mut addresses, turn);
@@ -57,20 +57,20 @@ fn drawn(weights: &[u16], random: &mut impl FnMut(u64) -> u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::known::Rank;
+    use super::super::records::SrvPriority;
     use super::*;
 
     /// Targets of these priorities, weights and ports on two addresses each.
-    fn targets(ranks: &[(u16, u16, u16)]) -> Vec<Target> {
+    fn targets(priorities: &[(u16, u16, u16)]) -> Vec<Target> {
         let target = |&(priority, weight, port): &(u16, u16, u16)| {
             let address = |last: u8| Address::new(([10, 0, 0, last], port).into());
             Target {
                 name: String::new(),
-                rank: Rank { priority, weight },
+                srv: SrvPriority { priority, weight },
                 addresses: vec![address(1), address(2)],
             }
         };
-        ranks.iter().map(target).collect()
+        priorities.iter().map(target).collect()
     }
 
     /// Port and last number of each.
@@ -82,11 +82,11 @@ mod tests {
     #[test]
     fn addresses_of_a_name_go_round() {
         let one = targets(&[(0, 0, 80)]);
-        let turn = |turn| shown(&order(&one, turn, |_| unreachable!()));
+        let turn = |turn| shown(&address_order(&one, turn, |_| unreachable!()));
         assert_eq!(turn(0), ["1:80", "2:80"]);
         assert_eq!(turn(1), ["2:80", "1:80"]);
         assert_eq!(turn(2), ["1:80", "2:80"]);
-        assert_eq!(shown(&order(&[], 7, |_| unreachable!())), [""; 0]);
+        assert_eq!(shown(&address_order(&[], 7, |_| unreachable!())), [""; 0]);
     }
 
     /// Weights, the random numbers that are drawn (and what each is drawn from), and the ports in their order.
@@ -103,24 +103,28 @@ mod tests {
             (&[(0, 0, 1), (0, 3, 2)], &[(3, 1)], &[2, 1]),
             (&[(0, 3, 1), (0, 0, 2)], &[(3, 0), (3, 3)], &[2, 1]),
         ];
-        for (ranks, draws, ports) in table {
+        for (priorities, draws, ports) in table {
             let mut draws = draws.iter();
-            let order = order(&targets(ranks), 0, |bound| {
+            let order = address_order(&targets(priorities), 0, |bound| {
                 let (expected, number) = draws.next().expect("no more draws");
-                assert_eq!(bound, *expected, "{ranks:?}");
+                assert_eq!(bound, *expected, "{priorities:?}");
                 *number
             });
             let order: Vec<_> = order.iter().map(|it| it.address.port()).collect();
             let expected: Vec<_> = ports.iter().flat_map(|port| [*port; 2]).collect();
-            assert_eq!(order, expected, "{ranks:?}");
-            assert_eq!(draws.next(), None, "{ranks:?}");
+            assert_eq!(order, expected, "{priorities:?}");
+            assert_eq!(draws.next(), None, "{priorities:?}");
         }
     }
 
     #[test]
     fn targets_without_weights_take_turns() {
         let three = targets(&[(0, 0, 1), (0, 0, 2), (0, 0, 3)]);
-        let firsts = (0..6).map(|turn| order(&three, turn, |_| unreachable!())[0].address.port());
+        let firsts = (0..6).map(|turn| {
+            address_order(&three, turn, |_| unreachable!())[0]
+                .address
+                .port()
+        });
         assert_eq!(firsts.collect::<Vec<_>>(), [1, 2, 3, 1, 2, 3]);
     }
 
@@ -128,7 +132,7 @@ mod tests {
     fn weights_are_respected_in_the_long_run() {
         let two = targets(&[(0, 1, 1), (0, 3, 2)]);
         let mut random = fastrand::Rng::with_seed(7);
-        let firsts = (0..4000).map(|turn| order(&two, turn, |bound| random.u64(..=bound)));
+        let firsts = (0..4000).map(|turn| address_order(&two, turn, |bound| random.u64(..=bound)));
         let light = firsts.filter(|order| order[0].address.port() == 1).count();
         // Numbers from 0 to 4: 0 and 1 are the light one's or, by turns, the other's.
         assert!((900..1500).contains(&light), "{light}");

@@ -1,10 +1,10 @@
-//! The places in the file system that decide where a path leads to.
+//! The paths to watch for one file: every symlink on its way, and the file.
 
 use std::fs;
 use std::path::{self, Component, Path, PathBuf};
 
 /// How many symlinks are followed. Linux itself gives up after 40.
-const SYMLINKS: usize = 40;
+const MAX_SYMLINKS: usize = 40;
 
 /// Where `path` can be made to lead to something else: every symlink on the way, and the file at its end or the first
 /// thing missing. Each is given in the folder it is really in, so that equal folders have equal paths.
@@ -16,13 +16,13 @@ const SYMLINKS: usize = 40;
 /// | `/plugins/a.wasm`           | a symlink to `..data/a.wasm` |
 /// | `/plugins/..data`           | a symlink to `..2026_10`     |
 /// | `/plugins/..2026_10/a.wasm` | the file                     |
-pub(super) fn places(path: &Path) -> Vec<PathBuf> {
+pub(super) fn watched_paths(path: &Path) -> Vec<PathBuf> {
     let mut places = Vec::new();
     let mut symlinks = 0;
     // Has no symlinks in it: what is above it is what its path says.
     let mut here = PathBuf::new();
     let mut ahead = path::absolute(path).unwrap_or_default();
-    while symlinks <= SYMLINKS {
+    while symlinks <= MAX_SYMLINKS {
         let mut steps = ahead.components();
         let Some(step) = steps.next() else { break };
         let rest = steps.as_path().to_owned();
@@ -30,11 +30,11 @@ pub(super) fn places(path: &Path) -> Vec<PathBuf> {
             Component::ParentDir => here.parent().unwrap_or(&here).to_owned(),
             step => here.join(step),
         };
-        let (is_symlink, is_there) = match fs::symlink_metadata(&next) {
+        let (is_symlink, exists) = match fs::symlink_metadata(&next) {
             Ok(metadata) => (metadata.is_symlink(), true),
             Err(_) => (false, false),
         };
-        if is_symlink || !is_there || rest.as_os_str().is_empty() {
+        if is_symlink || !exists || rest.as_os_str().is_empty() {
             places.push(next.clone());
         }
         if is_symlink {
@@ -44,7 +44,7 @@ pub(super) fn places(path: &Path) -> Vec<PathBuf> {
                 break;
             };
             ahead = target.join(rest);
-        } else if is_there {
+        } else if exists {
             here = next;
             ahead = rest;
         } else {
@@ -90,10 +90,10 @@ mod tests {
         ];
         for (path, expected) in rows {
             let expected: Vec<_> = expected.iter().map(|place| at(place)).collect();
-            assert_eq!(places(&at(path)), expected, "{path}");
+            assert_eq!(watched_paths(&at(path)), expected, "{path}");
         }
-        assert_eq!(places(&at("loop")).len(), SYMLINKS + 1);
-        assert!(places(Path::new("")).is_empty());
-        assert_eq!(places(Path::new("/")), [PathBuf::from("/")]);
+        assert_eq!(watched_paths(&at("loop")).len(), MAX_SYMLINKS + 1);
+        assert!(watched_paths(Path::new("")).is_empty());
+        assert_eq!(watched_paths(Path::new("/")), [PathBuf::from("/")]);
     }
 }

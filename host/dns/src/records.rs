@@ -1,4 +1,4 @@
-//! What an answer changes in what is known.
+//! The resolved records of a name, and how a new resolution replaces them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,33 +6,33 @@ use std::time::{Duration, SystemTime};
 
 use super::Address;
 
-/// The most addresses of a name that are used: the first ones of an answer.
-const MOST_ADDRESSES: usize = 256;
+/// The most addresses of a name that are used: the first ones of a resolution.
+const MAX_ADDRESSES: usize = 256;
 
-/// What was found out about a name.
+/// The outcome of looking up a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Resolution {
     /// One for a name; as many as there are SRV records for a service, which may be none.
-    pub(super) targets: Vec<Found>,
+    pub(super) targets: Vec<ResolvedTarget>,
     /// The shortest TTL in it.
     pub(super) ttl: Duration,
 }
 
-/// A server that was found.
+/// A server that a lookup found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ResolvedTarget {
     pub(super) name: String,
-    pub(super) rank: Rank,
+    pub(super) srv: SrvPriority,
     /// The port of its SRV record.
     pub(super) port: Option<u16>,
     pub(super) addresses: Vec<IpAddr>,
-    /// Addresses of which kind could not be asked for: those known are kept.
-    pub(super) unanswered: Option<Family>,
+    /// The family whose lookup failed: its known addresses are kept.
+    pub(super) missing_family: Option<Family>,
 }
 
-/// Where a target stands among the others of its service.
+/// Priority and weight of a target (RFC 2782).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Rank {
+pub(super) struct SrvPriority {
     /// The lowest comes first.
     pub(super) priority: u16,
     /// How often it is chosen among those of the same priority.
@@ -60,10 +60,10 @@ impl Family {
 
 /// What is known of a name.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Records {
     /// Those of the lowest priority first.
     pub(super) targets: Vec<Target>,
-    /// When the answer came.
+    /// When the lookup ended.
     pub(super) at: SystemTime,
 }
 
@@ -71,15 +71,20 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) name: String,
-    pub(super) rank: Rank,
+    pub(super) srv: SrvPriority,
     pub(super) addresses: Vec<Arc<Address>>,
 }
 
-impl Known {
-    /// What is known after an answer. An address that was known `before` is the same one again, and one that is not in the answer
-    /// is told that it is gone. `port` is that of a name without SRV records.
-    pub(super) fn after(before: Option<&Self>, answer: &Answer, port: u16, at: SystemTime) -> Self {
-        let mut room = MOST_ADDRESSES;
+impl Records {
+    /// The records after a resolution. An address that was known `before` is the same one again, and one that is not in the resolution
+    /// is retired. `port` is that of a name without SRV records.
+    pub(super) fn after(
+        before: Option<&Self>,
+        answer: &Resolution,
+        port: u16,
+        at: SystemTime,
+    ) -> Self {
+        let mut room = MAX_ADDRESSES;
         let targets = answer.targets.iter().map(|found| {
             let kept = before.map_or_else(Vec::new, |before| before.kept(found));
             let addresses = found.addresses.iter().copied().chain(kept);
@@ -91,16 +96,16 @@ impl Known {
             room -= addresses.len();
             Target {
                 name: found.name.clone(),
-                rank: found.rank,
+                srv: found.srv,
                 addresses,
             }
         });
         let mut targets: Vec<_> = targets.collect();
-        targets.sort_by_key(|target| target.rank.priority);
+        targets.sort_by_key(|target| target.srv.priority);
         let now = Self { targets, at };
         for address in before.into_iter().flat_map(Self::addresses) {
             if !now.addresses().any(|it| Arc::ptr_eq(it, address)) {
-                address.leave();
+                address.retire();
             }
         }
         now
@@ -111,9 +116,9 @@ impl Known {
         self.targets.iter().flat_map(|target| &target.addresses)
     }
 
-    /// The addresses of a target that could not be asked for.
-    fn kept(&self, found: &Found) -> Vec<IpAddr> {
-        let Some(family) = found.unanswered else {
+    /// The addresses of a target whose lookup failed.
+    fn kept(&self, found: &ResolvedTarget) -> Vec<IpAddr> {
+        let Some(family) = found.missing_family else {
             return Vec::new();
         };
         let same = self.targets.iter().find(|it| it.name == found.name);
@@ -123,8 +128,8 @@ impl Known {
     }
 }
 
-fn address_of(before: Option<&Known>, address: SocketAddr) -> Arc<Address> {
-    let mut known = before.into_iter().flat_map(Known::addresses);
+fn address_of(before: Option<&Records>, address: SocketAddr) -> Arc<Address> {
+    let mut known = before.into_iter().flat_map(Records::addresses);
     let known = known.find(|it| it.address == address);
     known.cloned().unwrap_or_else(|| Address::new(address))
 }
@@ -133,26 +138,26 @@ fn address_of(before: Option<&Known>, address: SocketAddr) -> Arc<Address> {
 mod tests {
     use super::*;
 
-    fn found(name: &str, port: Option<u16>, addresses: &[&str]) -> Found {
+    fn found(name: &str, port: Option<u16>, addresses: &[&str]) -> ResolvedTarget {
         let addresses = addresses.iter().map(|it| it.parse().expect("an address"));
-        Found {
+        ResolvedTarget {
             name: name.to_owned(),
-            rank: Rank::default(),
+            srv: SrvPriority::default(),
             port,
             addresses: addresses.collect(),
-            unanswered: None,
+            missing_family: None,
         }
     }
 
-    fn after(before: Option<&Known>, targets: Vec<Found>) -> Known {
-        let answer = Answer {
+    fn after(before: Option<&Records>, targets: Vec<ResolvedTarget>) -> Records {
+        let answer = Resolution {
             targets,
             ttl: Duration::ZERO,
         };
-        Known::after(before, &answer, 80, SystemTime::UNIX_EPOCH)
+        Records::after(before, &answer, 80, SystemTime::UNIX_EPOCH)
     }
 
-    fn shown(known: &Known) -> Vec<String> {
+    fn shown(known: &Records) -> Vec<String> {
         known.addresses().map(|it| it.address.to_string()).collect()
     }
 
@@ -167,21 +172,21 @@ mod tests {
         let [first, second] = &before.targets[0].addresses[..] else {
             panic!("{before:?}");
         };
-        assert_eq!((first.is_gone(), second.is_gone()), (true, false));
+        assert_eq!((first.is_retired(), second.is_retired()), (true, false));
         assert!(Arc::ptr_eq(second, &now.targets[0].addresses[0]));
         // One that comes back is another one: connections of before are not taken up again.
         let again = after(Some(&now), vec![found("app", None, &["10.0.0.1"])]);
-        assert!(first.is_gone() && !again.targets[0].addresses[0].is_gone());
+        assert!(first.is_retired() && !again.targets[0].addresses[0].is_retired());
     }
 
     #[test]
     fn family_that_could_not_be_asked_for_is_kept() {
         let before = after(None, vec![found("app", None, &["10.0.0.1", "::1", "::2"])]);
         let mut only_v4 = found("app", None, &["10.0.0.2"]);
-        only_v4.unanswered = Some(Family::V6);
+        only_v4.missing_family = Some(Family::V6);
         let now = after(Some(&before), vec![only_v4.clone()]);
         assert_eq!(shown(&now), ["10.0.0.2:80", "[::1]:80", "[::2]:80"]);
-        only_v4.unanswered = None;
+        only_v4.missing_family = None;
         assert_eq!(shown(&after(Some(&now), vec![only_v4])), ["10.0.0.2:80"]);
     }
 
@@ -191,7 +196,7 @@ mod tests {
             found("b", Some(9002), &["10.0.0.2"]),
             found("a", Some(9001), &["10.0.0.1"]),
         );
-        late.rank.priority = 1;
+        late.srv.priority = 1;
         assert_eq!(
             shown(&after(None, vec![late, early])),
             ["10.0.0.1:9001", "10.0.0.2:9002"]
@@ -209,6 +214,6 @@ mod tests {
             None,
             vec![found("app", None, &many), found("b", None, &["::1"])],
         );
-        assert_eq!(shown(&known).len(), MOST_ADDRESSES);
+        assert_eq!(shown(&known).len(), MAX_ADDRESSES);
     }
 }

@@ -1,4 +1,4 @@
-//! What the system says of names: `/etc/resolv.conf` and `/etc/hosts`, read again when they change.
+//! `/etc/resolv.conf` and `/etc/hosts`, read again when they change.
 
 use std::cell::RefCell;
 use std::fs;
@@ -17,10 +17,10 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 use equipoise_file_watch as file_watch;
 
 /// The largest file that is read, in bytes.
-const LARGEST: u64 = 64 * 1024 * 1024;
+const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// Makes a configuration without servers one that can be read.
-const SOME_SERVER: &[u8] = b"\nnameserver 127.0.0.1\n";
+const PLACEHOLDER_SERVER: &[u8] = b"\nnameserver 127.0.0.1\n";
 
 /// `resolv.conf`, as far as it matters here.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ pub(super) struct ResolvConf {
     pub(super) servers: Vec<NameServerConfig>,
     /// The domains below which names are looked for.
     pub(super) search: Vec<String>,
-    /// So many dots make a name that is asked for as it stands first.
+    /// A name with so many dots is looked up as it stands first.
     pub(super) ndots: usize,
     /// Why there are no servers.
-    pub(super) trouble: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 impl ResolvConf {
@@ -42,9 +42,10 @@ impl ResolvConf {
             let parsed = parse_resolv_conf(content);
             parsed.map_err(|error| error.to_string())
         });
-        let trouble = whole.as_ref().err().cloned();
+        let error = whole.as_ref().err().cloned();
         // The rest counts even where there are no servers in it.
-        let rest = || parse_resolv_conf([&content.unwrap_or_default(), SOME_SERVER].concat()).ok();
+        let rest =
+            || parse_resolv_conf([&content.unwrap_or_default(), PLACEHOLDER_SERVER].concat()).ok();
         let servers = whole
             .as_ref()
             .map_or_else(|_| Vec::new(), |(config, _)| config.name_servers().to_vec());
@@ -64,7 +65,7 @@ impl ResolvConf {
             servers,
             search,
             ndots,
-            trouble,
+            error,
         }
     }
 }
@@ -87,7 +88,7 @@ pub(super) fn static_addresses(hosts: &Hosts, name: &Name) -> Vec<IpAddr> {
 }
 
 /// A file that is read again when it changes.
-pub(super) struct Fresh<T> {
+pub(super) struct CachedFile<T> {
     path: &'static str,
     parse: fn(io::Result<Vec<u8>>) -> T,
     last: RefCell<Option<(Option<Signature>, Rc<T>)>>,
@@ -96,7 +97,7 @@ pub(super) struct Fresh<T> {
 /// When it was changed, and how large it is.
 type Signature = (SystemTime, u64);
 
-impl<T> Fresh<T> {
+impl<T> CachedFile<T> {
     pub(super) fn new(path: &'static str, parse: fn(io::Result<Vec<u8>>) -> T) -> Self {
         Self {
             path,
@@ -115,7 +116,7 @@ impl<T> Fresh<T> {
         {
             return content.clone();
         }
-        let read = file_watch::read_once(Path::new(self.path), LARGEST);
+        let read = file_watch::read_once(Path::new(self.path), MAX_FILE);
         let read = read.map(|content| content.bytes).map_err(Into::into);
         let content = Rc::new((self.parse)(read));
         *last = Some((signature, content.clone()));
@@ -138,7 +139,7 @@ mod tests {
         );
         let servers: Vec<_> = conf.servers.iter().map(|it| it.ip.to_string()).collect();
         assert_eq!(servers, ["10.0.0.2", "::1"]);
-        assert_eq!((conf.ndots, conf.trouble), (3, None));
+        assert_eq!((conf.ndots, conf.error), (3, None));
         let search = conf.search.iter().map(|it| it.trim_end_matches('.'));
         assert_eq!(search.collect::<Vec<_>>(), ["shop.internal", "internal"]);
     }
@@ -147,10 +148,10 @@ mod tests {
     fn resolv_conf_without_servers_still_has_domains() {
         let conf = conf("search internal\n");
         assert_eq!(conf.servers.len(), 0);
-        assert!(conf.trouble.is_some());
+        assert!(conf.error.is_some());
         assert_eq!(conf.search.len(), 1);
         let missing = ResolvConf::parse(Err(io::ErrorKind::NotFound.into()));
-        assert!(missing.trouble.is_some() && missing.servers.is_empty());
+        assert!(missing.error.is_some() && missing.servers.is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What files have in them at one moment.
+//! The contents of TLS files at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use anyhow::{Result, anyhow};
 use equipoise_file_watch::{self as file_watch, Content, Hash};
 
 /// The largest file, in bytes: many times what platforms have as roots.
-const LARGEST: u64 = 16 << 20;
+const MAX_FILE: u64 = 16 << 20;
 
-/// What files have in them, each read once.
-pub struct Contents(BTreeMap<PathBuf, Result<Content, String>>);
+/// The contents of files, each read once.
+pub struct FileContents(BTreeMap<PathBuf, Result<Content, String>>);
 
-impl Contents {
-    /// Reads these files. That one cannot be read is said when it is asked for.
+impl FileContents {
+    /// Reads these files. A file that cannot be read is an error when it is asked for.
     pub fn read(files: BTreeSet<PathBuf>) -> Self {
         let read = |path: PathBuf| {
-            let content = file_watch::read(&path, LARGEST);
+            let content = file_watch::read(&path, MAX_FILE);
             let content = content.map_err(|error| format!("cannot be read: {error}"));
             (path, content)
         };

@@ -51,7 +51,7 @@ fn members_that_do_not_answer_as_expected_are_left_out() {
         (
             Exchange::stall,
             "hctimeout = \"50ms\"",
-            "no answer within 50ms",
+            "no response within 50ms",
         ),
         (|it| it.send("SSH-2.0-OpenSSH\r\n"), "", "last check:"),
         (Exchange::reset, "", "last check:"),

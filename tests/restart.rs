@@ -226,7 +226,7 @@ fn heartbeats_and_the_admin_listener_stay_where_they_are() {
     );
     let mut proxy = Proxy::with(&toml).start();
     proxy.restart();
-    for what in ["heartbeats are listened for", "the admin listener is open"] {
+    for what in ["listening for heartbeats", "the admin listener is open"] {
         let [first, second] = proxy.stderr.when(what, |lines| {
             let told = lines.iter().filter(|line| line.contains(what));
             let places = told.filter_map(|line| line.rsplit("address=").next());

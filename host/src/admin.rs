@@ -39,9 +39,9 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::background::EvaluatorHandle;
+use crate::background::heartbeat::Heartbeats;
 use crate::control::Handle;
-use crate::health::Judges;
-use crate::heartbeat::Heartbeats;
 use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
 use body::AdminBody;
@@ -196,7 +196,7 @@ impl Admin {
     pub(crate) fn new(
         current: CurrentSnapshot,
         control: Handle,
-        judges: Judges,
+        evaluator: EvaluatorHandle,
         heartbeats: Rc<Heartbeats>,
         liveness: Liveness,
     ) -> Self {
@@ -205,7 +205,7 @@ impl Admin {
         Self {
             manager: manager.ok(),
             metrics: Metrics::new(current.clone()),
-            api: Api::new(current.clone(), control, judges),
+            api: Api::new(current.clone(), control, evaluator),
             current,
             heartbeats,
             liveness,
@@ -226,7 +226,7 @@ impl Admin {
         let heartbeat = snapshot.config.heartbeat.as_ref();
         if heartbeat.is_some_and(|heartbeat| heartbeat.path == path) {
             return match parts.method {
-                Method::POST => heartbeat::hear(&self.heartbeats, from, body).await,
+                Method::POST => heartbeat::receive(&self.heartbeats, from, body).await,
                 _ => not_allowed("POST"),
             };
         }

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::probe::{self, Target};
+use crate::background::check::{self, Target};
 use equipoise_config::Config;
 use equipoise_proxy::upstream::Upstream;
 
@@ -33,7 +33,7 @@ pub struct Checked {
 /// There is no runtime.
 pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (local, permits) = (LocalSet::new(), probe::permits());
+    let (local, permits) = (LocalSet::new(), check::permits());
     let (passed, failed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let start = Instant::now();
     for balancer in &config.balancers {
@@ -49,15 +49,15 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
                 continue;
             };
             let (passed, failed) = (passed.clone(), failed.clone());
-            let report = move |finding: probe::Finding| {
-                let count = if finding.probe.passed {
+            let report = move |report: check::CheckReport| {
+                let count = if report.probe.passed {
                     &passed
                 } else {
                     &failed
                 };
                 count.set(count.get() + 1);
             };
-            local.spawn_local(probe::watch(target, move || start.elapsed(), report));
+            local.spawn_local(check::run_checks(target, move || start.elapsed(), report));
         }
     }
     let before = processor_time();

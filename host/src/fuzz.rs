@@ -7,7 +7,7 @@ use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
 
-use crate::heartbeat::Beat;
+use crate::background::heartbeat::HeartbeatMessage;
 use equipoise_config::Config;
 use equipoise_proxy::path;
 use equipoise_proxy::proxy_protocol::{self, Parsed};
@@ -71,7 +71,7 @@ pub fn paths(bytes: &[u8]) {
 
 /// A heartbeat is read or refused.
 pub fn heartbeats(bytes: &[u8]) {
-    if let Err(malformed) = Beat::parse(bytes) {
+    if let Err(malformed) = HeartbeatMessage::parse(bytes) {
         assert!(!malformed.to_string().is_empty(), "a mistake is told");
     }
 }

@@ -15,11 +15,8 @@ pub mod fuzz;
 
 mod admin;
 mod apache;
+mod background;
 mod demo;
-mod dns_refresh;
-mod health;
-mod heartbeat;
-mod probe;
 mod signals;
 mod span_exporter;
 mod supervisor;

@@ -17,8 +17,8 @@ use equipoise_proxy::observe::access_log::AccessLog;
 use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
 use crate::admin;
+use crate::background::{self, BackgroundThread, HandoverState};
 use crate::control::{self, Control, Setting, TlsFiles};
-use crate::health::{self, HandoverState, Health};
 use crate::hot_restart::{Inheritance, NewProcess};
 use crate::span_exporter;
 
@@ -48,7 +48,7 @@ pub struct Server {
     /// Changes what is in force until the last request is served.
     control: Control,
     /// Learns how members are until the last request is served; none once another program does.
-    health: Option<Health>,
+    background: Option<BackgroundThread>,
     /// What a hot restart needs of its sockets.
     handover_state: HandoverState,
     hot_restart: Arc<HotRestart>,
@@ -84,7 +84,7 @@ impl Server {
         let tls = TlsFiles::of(config, &inputs.tls)?;
         let listeners = Listeners::new(config.workers, sockets);
         let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
-        let sockets = health::Sockets::bind(config, &mut listeners.inherited())?;
+        let sockets = background::Sockets::bind(config, &mut listeners.inherited())?;
         let current = CurrentSnapshot::new(Snapshot::new(inputs, span_exporter::start)?);
         let patience = match (config.start, &old_process) {
             (config::Start::Wait, _) => Duration::MAX,
@@ -121,7 +121,7 @@ impl Server {
             old_process.take_over()?;
         }
         listeners.apply(prepared, config.limits.connections);
-        let (health, handover_state) = Health::start(
+        let (background, handover_state) = BackgroundThread::start(
             current.clone(),
             control.handle().clone(),
             sockets,
@@ -137,7 +137,7 @@ impl Server {
             liveness,
             current,
             control,
-            health: Some(health),
+            background: Some(background),
             handover_state,
             hot_restart: Arc::default(),
         })
@@ -213,8 +213,8 @@ impl Server {
         });
         if is_replaced {
             // Operators' requests and heartbeats are to reach the new process from now on.
-            if let Some(health) = self.health.take() {
-                health.end();
+            if let Some(background) = self.background.take() {
+                background.end();
             }
             if let Some(file) = self.handover_state.file.take() {
                 file.keep();
@@ -225,8 +225,8 @@ impl Server {
                 tracing::error!("a worker thread panicked");
             }
         }
-        if let Some(health) = self.health.take() {
-            health.end();
+        if let Some(background) = self.background.take() {
+            background.end();
         }
         if let Some(traces) = &self.current.load().traces {
             traces.flush();

@@ -8,7 +8,7 @@ use equipoise_harness::Response;
 /// An answer, or the lack of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// `None` when the connection was closed without an answer.
+    /// `None` when the connection was closed without a response.
     pub(crate) status: Option<u16>,
     /// The fields of its head.
     pub(crate) fields: Vec<(String, String)>,

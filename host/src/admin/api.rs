@@ -16,8 +16,8 @@ use super::endpoint::Endpoint;
 use super::explain;
 use super::operator::Operator;
 use super::plugins::{PluginView, Plugins};
+use crate::background::EvaluatorHandle;
 use crate::control::{Handle, Resource};
-use crate::health::Judges;
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
@@ -28,7 +28,7 @@ const UPLOADS: usize = 2;
 pub(super) struct Api {
     pub(super) current: CurrentSnapshot,
     pub(super) control: Handle,
-    judges: Judges,
+    evaluator: EvaluatorHandle,
     /// Places for uploads, which are large.
     pub(super) uploads: Semaphore,
 }
@@ -45,11 +45,15 @@ pub(super) struct Caller<'connection> {
 pub(super) type Outcome = Result<Answer, Box<Answer>>;
 
 impl Api {
-    pub(super) fn new(current: CurrentSnapshot, control: Handle, judges: Judges) -> Self {
+    pub(super) fn new(
+        current: CurrentSnapshot,
+        control: Handle,
+        evaluator: EvaluatorHandle,
+    ) -> Self {
         Self {
             current,
             control,
-            judges,
+            evaluator,
             uploads: Semaphore::new(UPLOADS),
         }
     }
@@ -73,7 +77,7 @@ impl Api {
                 explain::answer(&self.current.load(), parts)
             }
             Method::GET | Method::HEAD => {
-                self.ask_loads(&endpoint).await;
+                self.refresh_loads(&endpoint).await;
                 self.show(&endpoint)
             }
             _ => {
@@ -85,7 +89,7 @@ impl Api {
     }
 
     /// Has it asked anew where the members stand that are to be shown.
-    async fn ask_loads(&self, endpoint: &Endpoint<'_>) {
+    async fn refresh_loads(&self, endpoint: &Endpoint<'_>) {
         let snapshot = self.current.load();
         let name = match endpoint {
             Endpoint::Balancers => None,
@@ -94,7 +98,7 @@ impl Api {
         };
         let clusters = snapshot.clusters.iter();
         let shown = clusters.filter(|cluster| name.is_none_or(|name| cluster.name() == name));
-        self.judges.ask_loads(shown).await;
+        self.evaluator.refresh_loads(shown).await;
     }
 
     /// What is at an endpoint.

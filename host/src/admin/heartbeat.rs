@@ -5,15 +5,15 @@ use http::StatusCode;
 use super::Peer;
 use super::answer::{Answer, text};
 use super::body::{AdminBody, beginning};
-use crate::heartbeat::{Heartbeats, LONGEST, Malformed, Rejection};
+use crate::background::heartbeat::{Heartbeats, MAX_LENGTH, Malformed, Rejection};
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -> Answer {
-    let message = match beginning(body, LONGEST).await {
+pub(super) async fn receive(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -> Answer {
+    let message = match beginning(body, MAX_LENGTH).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,
     };
-    match heartbeats.hear(from.ip(), &message) {
+    match heartbeats.receive(from.ip(), &message) {
         Ok(()) | Err(Rejection::Unknown) => text(StatusCode::OK, "OK"),
         Err(rejection) => text(status(rejection), format!("{rejection}\n")),
     }
@@ -21,7 +21,7 @@ pub(super) async fn hear(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -
 
 fn status(rejection: Rejection) -> StatusCode {
     match rejection {
-        Rejection::Foreign => StatusCode::FORBIDDEN,
+        Rejection::NotAllowed => StatusCode::FORBIDDEN,
         Rejection::Malformed(Malformed::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
         Rejection::Malformed(_) => StatusCode::BAD_REQUEST,
         Rejection::Unknown => StatusCode::OK,

@@ -11,7 +11,7 @@ use super::grpc;
 use equipoise_config::{CheckKind, CheckMethod, Expect, GrpcCheck, HttpCheck, Member, Protocol};
 use equipoise_proxy::upstream::Upstream;
 
-/// Everything that checks of a member need, prepared.
+/// A member's checks, prepared.
 pub(crate) struct Target {
     /// The member's id in its balancer.
     pub(super) id: u32,
@@ -22,30 +22,30 @@ pub(crate) struct Target {
     /// See [`Check`](equipoise_config::Check).
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
-    pub(super) question: Question,
-    /// On its answers, as on those of requests.
+    pub(super) request: CheckRequest,
+    /// Of its responses, as of those to requests.
     pub(super) limits: Limits,
     /// Bounds the checks under way of all members together.
     pub(super) permits: Arc<Semaphore>,
 }
 
-/// What to ask.
-pub(super) enum Question {
+/// The request of a check.
+pub(super) enum CheckRequest {
     /// Nothing: a connection is all, with TLS where that is spoken.
     Connection,
     /// A request in HTTP/1, as bytes.
-    Http1(Box<[u8]>, Inquiry),
+    Http1(Box<[u8]>, Expectation),
     /// A request in HTTP/2.
-    Http2(Box<Head>, Inquiry),
+    Http2(Box<Head>, Expectation),
     /// The call of gRPC's health checking protocol, and its message.
     Grpc(Box<Head>, Box<[u8]>),
 }
 
-/// What is to be learnt from an answer.
+/// What is read of a response, and expected of it.
 #[derive(Debug)]
-pub(super) struct Inquiry {
-    /// Whether anybody wants to see the body of the answer, and it has one.
-    pub(super) wants_body: bool,
+pub(super) struct Expectation {
+    /// Whether the body of the response is read, and it has one.
+    pub(super) reads_body: bool,
     pub(super) expect: Expect,
     /// Names in lower case.
     pub(super) report: Vec<String>,
@@ -54,29 +54,29 @@ pub(super) struct Inquiry {
 impl Target {
     /// The member with this id, if it is to be checked: not without `hcmethod`, and not while it is stopped, as in Apache.
     ///
-    /// `is_judged` says that a plugin judges its checks, and so sees the bodies of answers; `limits` bound these; `permits` are those that all
+    /// `reads_bodies` says that a plugin evaluates its checks, and so sees the bodies of responses; `limits` bound these; `permits` are those that all
     /// members share.
     pub(crate) fn new(
         id: u32,
         upstream: Arc<Upstream>,
-        is_judged: bool,
+        reads_bodies: bool,
         limits: Limits,
         permits: Arc<Semaphore>,
     ) -> Option<Self> {
         let member = &upstream.config;
         let is_stopped = member.settings.status.stopped;
         let check = member.check.as_ref().filter(|_| !is_stopped)?;
-        let question = match &check.kind {
-            CheckKind::Tcp => Question::Connection,
-            CheckKind::Http(http) => Question::http(member, http, is_judged),
-            CheckKind::Grpc(grpc) => Question::grpc(grpc),
+        let request = match &check.kind {
+            CheckKind::Tcp => CheckRequest::Connection,
+            CheckKind::Http(http) => CheckRequest::http(member, http, reads_bodies),
+            CheckKind::Grpc(grpc) => CheckRequest::grpc(grpc),
         };
         Some(Self {
             id,
             port: check.port,
             interval: check.interval,
             timeout: check.timeout,
-            question,
+            request,
             limits,
             permits,
             upstream,
@@ -89,14 +89,14 @@ impl Target {
     }
 }
 
-impl Question {
+impl CheckRequest {
     /// A request in what is spoken with the member; HTTP/1 where that is found out with each connection.
-    fn http(member: &Member, http: &HttpCheck, is_judged: bool) -> Self {
-        let inquiry = Inquiry::new(http, is_judged);
+    fn http(member: &Member, http: &HttpCheck, reads_bodies: bool) -> Self {
+        let expectation = Expectation::new(http, reads_bodies);
         match member.protocol {
-            Protocol::Http2 => Self::Http2(Box::new(http2_request(http)), inquiry),
+            Protocol::Http2 => Self::Http2(Box::new(http2_request(http)), expectation),
             Protocol::Http1 | Protocol::Negotiated => {
-                Self::Http1(http1_request(http).into_bytes().into(), inquiry)
+                Self::Http1(http1_request(http).into_bytes().into(), expectation)
             }
         }
     }
@@ -104,32 +104,32 @@ impl Question {
     fn grpc(check: &GrpcCheck) -> Self {
         let fields = [("content-type", "application/grpc"), ("te", "trailers")];
         let theirs = pairs(&check.headers).filter(|(name, _)| {
-            let is_ours = |(ours, _): &(&str, &str)| ours.eq_ignore_ascii_case(name);
-            !fields.iter().any(is_ours)
+            let is_local = |(ours, _): &(&str, &str)| ours.eq_ignore_ascii_case(name);
+            !fields.iter().any(is_local)
         });
         let fields = theirs.chain(fields);
         let request = request("POST", grpc::PATH, &check.host, fields);
-        Self::Grpc(Box::new(request), grpc::question(&check.service).into())
+        Self::Grpc(Box::new(request), grpc::request_body(&check.service).into())
     }
 
-    /// Whether it cannot be asked in HTTP/2.
+    /// Whether it needs HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         matches!(self, Self::Http1(..))
     }
 }
 
-impl Inquiry {
-    fn new(http: &HttpCheck, is_judged: bool) -> Self {
-        let is_read = is_judged || http.expect.body.is_some();
+impl Expectation {
+    fn new(http: &HttpCheck, reads_bodies: bool) -> Self {
+        let is_read = reads_bodies || http.expect.body.is_some();
         Self {
-            wants_body: is_read && http.method != CheckMethod::Head,
+            reads_body: is_read && http.method != CheckMethod::Head,
             expect: http.expect.clone(),
             report: http.report.clone(),
         }
     }
 
     /// What is wrong with a body.
-    pub(super) fn body_complaint(&self, body: &[u8]) -> Option<String> {
+    pub(super) fn body_mismatch(&self, body: &[u8]) -> Option<String> {
         let pattern = self.expect.body.as_ref()?;
         let is_wrong = !pattern.matches(body);
         is_wrong.then(|| format!("the body does not match `{}`", pattern.as_str()))

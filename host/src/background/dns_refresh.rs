@@ -1,4 +1,4 @@
-//! Keeps the addresses of all members' names up to date.
+//! Keeps the addresses of all members' names up to date (DNS).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use equipoise_dns::{Resolver, refresh};
 use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Asks for the names of the members that the snapshot in force has, for ever.
+/// Keeps one task running for each name in the snapshot in force, for ever.
 pub(crate) async fn supervise(current: CurrentSnapshot) {
     let mut changes = current.subscribe();
     let reader = current.reader();
@@ -20,7 +20,7 @@ pub(crate) async fn supervise(current: CurrentSnapshot) {
     };
     loop {
         changes.borrow_and_update();
-        names.adjust();
+        names.reconcile();
         // What was ended leaves nothing behind.
         while names.tasks.try_join_next().is_some() {}
         if changes.changed().await.is_err() {
@@ -29,7 +29,7 @@ pub(crate) async fn supervise(current: CurrentSnapshot) {
     }
 }
 
-/// The names that are asked for, each in a task of its own.
+/// The names that are refreshed, each in a task of its own.
 struct Names {
     resolver: Option<Rc<Resolver>>,
     reader: RefCell<SnapshotReader>,
@@ -38,7 +38,7 @@ struct Names {
     running: BTreeMap<u64, Running>,
 }
 
-/// The task that asks for a name; ended with this.
+/// The task that refreshes a name; ended with this.
 struct Running(AbortHandle);
 
 impl Drop for Running {
@@ -48,9 +48,9 @@ impl Drop for Running {
 }
 
 impl Names {
-    /// Begins and ends tasks until they are those of the snapshot in force. Those that stay are not disturbed, unless somebody else
-    /// is to be asked.
-    fn adjust(&mut self) {
+    /// Begins and ends tasks until they are those of the snapshot in force. Those that stay are not disturbed, unless the
+    /// settings of the resolver change.
+    fn reconcile(&mut self) {
         let snapshot = self.reader.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         let settings = &snapshot.config.resolver;

@@ -1,11 +1,11 @@
-//! Heartbeats: servers report how many slots they have idle and busy, and the members at their addresses learn it.
+//! Heartbeats: servers report their idle and busy slots, for the members at their addresses.
 //!
 //! They come as datagrams ([`datagrams`]) or by HTTP ([`crate::admin`]), once a second or so from each server, on the
-//! thread of [`crate::health`]. Every balancer is told, whatever its method: plugins go by them, too.
+//! thread of [`crate::background`]. Every balancer is told, whatever its method: plugins go by them, too.
 
-mod beat;
-mod complaint;
 pub(crate) mod datagrams;
+mod log_throttle;
+mod message;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -14,32 +14,32 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use complaint::Complaint;
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
+use log_throttle::LogThrottle;
 
-pub(crate) use beat::{Beat, LONGEST, Malformed};
+pub(crate) use message::{HeartbeatMessage, MAX_LENGTH, Malformed};
 
-/// Whoever hears heartbeats: decides which count, and tells the members.
+/// Receives heartbeats: checks the sender, and records them for the members.
 pub(crate) struct Heartbeats {
     current: CurrentSnapshot,
-    complaints: RefCell<Complaints>,
+    throttles: RefCell<Throttles>,
 }
 
 /// By the kinds of [`Rejection`].
 #[derive(Default)]
-struct Complaints {
-    foreign: Complaint,
-    malformed: Complaint,
-    unknown: Complaint,
+struct Throttles {
+    not_allowed: LogThrottle,
+    malformed: LogThrottle,
+    unknown: LogThrottle,
 }
 
-/// Why a heartbeat counts for nothing.
+/// Why a heartbeat is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum Rejection {
-    /// The sender is none of those who may send.
-    #[error("its sender is not among those it may come from")]
-    Foreign,
+    /// The sender is not allowed to send.
+    #[error("its sender is not allowed by `from`")]
+    NotAllowed,
     /// It is none.
     #[error("it is malformed: {0}")]
     Malformed(#[from] Malformed),
@@ -49,35 +49,35 @@ pub(crate) enum Rejection {
 }
 
 impl Heartbeats {
-    /// Hears for the members of the snapshot in force, as that says.
+    /// Receives for the members of the snapshot in force.
     pub(crate) fn new(current: CurrentSnapshot) -> Self {
         Self {
             current,
-            complaints: RefCell::default(),
+            throttles: RefCell::default(),
         }
     }
 
-    /// A heartbeat came from this address: the members there are told.
+    /// Records a heartbeat from this address for the members there.
     ///
     /// # Errors
-    /// Why it counts for nothing, which is logged, too, now and then.
-    pub(crate) fn hear(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
+    /// Why it is rejected, which is logged, too, at a bounded rate.
+    pub(crate) fn receive(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
         // An IPv4 address and the same mapped into IPv6 are one address.
         let from = from.to_canonical();
-        let heard = self.tell(from, message);
-        if let Err(rejection) = heard {
-            self.complain(from, rejection);
+        let outcome = self.record(from, message);
+        if let Err(rejection) = outcome {
+            self.log_rejection(from, rejection);
         }
-        heard
+        outcome
     }
 
-    fn tell(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
+    fn record(&self, from: IpAddr, message: &[u8]) -> Result<(), Rejection> {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next heartbeat.
         let snapshot = self.current.load();
-        if !may_send(from, &snapshot) {
-            return Err(Rejection::Foreign);
+        if !is_allowed(from, &snapshot) {
+            return Err(Rejection::NotAllowed);
         }
-        let Beat { ready, busy, port } = Beat::parse(message)?;
+        let HeartbeatMessage { ready, busy, port } = HeartbeatMessage::parse(message)?;
         let (port, now) = (port.map(NonZeroU16::get), snapshot.now());
         let clusters = snapshot.clusters.iter();
         let told = clusters.map(|cluster| {
@@ -88,25 +88,25 @@ impl Heartbeats {
         if told.sum::<usize>() == 0 {
             return Err(Rejection::Unknown);
         }
-        tracing::debug!(%from, ready, busy, port, "a heartbeat counts");
+        tracing::debug!(%from, ready, busy, port, "heartbeat accepted");
         Ok(())
     }
 
-    fn complain(&self, from: IpAddr, rejection: Rejection) {
-        let mut complaints = self.complaints.borrow_mut();
-        let complaint = match rejection {
-            Rejection::Foreign => &mut complaints.foreign,
-            Rejection::Malformed(_) => &mut complaints.malformed,
-            Rejection::Unknown => &mut complaints.unknown,
+    fn log_rejection(&self, from: IpAddr, rejection: Rejection) {
+        let mut throttles = self.throttles.borrow_mut();
+        let throttle = match rejection {
+            Rejection::NotAllowed => &mut throttles.not_allowed,
+            Rejection::Malformed(_) => &mut throttles.malformed,
+            Rejection::Unknown => &mut throttles.unknown,
         };
-        if let Some(count) = complaint.count(Instant::now()) {
-            tracing::warn!(%from, count, "a heartbeat counts for nothing: {rejection}");
+        if let Some(count) = throttle.count(Instant::now()) {
+            tracing::warn!(%from, count, "heartbeat rejected: {rejection}");
         }
     }
 }
 
-/// Whether heartbeats may come from there: where nothing is said, from the members' own addresses.
-fn may_send(from: IpAddr, snapshot: &Snapshot) -> bool {
+/// Whether heartbeats may come from there. Without `from`: from the members' own addresses.
+fn is_allowed(from: IpAddr, snapshot: &Snapshot) -> bool {
     let heartbeat = snapshot.config.heartbeat.as_ref();
     match heartbeat.and_then(|heartbeat| heartbeat.from.as_ref()) {
         Some(networks) => networks.iter().any(|network| network.contains(&from)),

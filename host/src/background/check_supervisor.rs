@@ -1,4 +1,4 @@
-//! The checks of all members, and where their findings go.
+//! Runs the checks of all members of the snapshot in force, and reports their results.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,26 +9,26 @@ use equipoise_http::Limits;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::judges::Judges;
-use crate::probe::{Finding, Target, permits, watch};
+use super::check::{CheckReport, Target, permits, run_checks};
+use super::health_evaluation::EvaluatorHandle;
 use equipoise_config::Check;
 use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 use equipoise_proxy::upstream::Upstream;
 
-/// Checks every member that is to be checked, as the snapshot in force has it, for ever.
-pub(super) async fn supervise(current: CurrentSnapshot, judges: Judges) {
+/// Keeps one task of checks running for every member with checks, for ever.
+pub(super) async fn supervise(current: CurrentSnapshot, evaluator: EvaluatorHandle) {
     let mut changes = current.subscribe();
     let mut checks = Checks {
         reader: Rc::new(RefCell::new(current.reader())),
-        judges,
+        evaluator,
         permits: permits(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
     };
     loop {
         changes.borrow_and_update();
-        checks.adjust();
+        checks.reconcile();
         // What was ended leaves nothing behind.
         while checks.tasks.try_join_next().is_some() {}
         if changes.changed().await.is_err() {
@@ -40,7 +40,7 @@ pub(super) async fn supervise(current: CurrentSnapshot, judges: Judges) {
 /// The checks that are made, each in a task of its own.
 struct Checks {
     reader: Rc<RefCell<SnapshotReader>>,
-    judges: Judges,
+    evaluator: EvaluatorHandle,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
     /// By the members' [`Upstream::key`].
@@ -51,7 +51,7 @@ struct Checks {
 struct Running {
     /// What they are; begun anew when that changes.
     check: Check,
-    is_judged: bool,
+    reads_bodies: bool,
     limits: Limits,
     task: AbortHandle,
 }
@@ -64,12 +64,12 @@ impl Drop for Running {
 
 impl Checks {
     /// Begins and ends checks until they are those of the snapshot in force. Those that stay are not disturbed.
-    fn adjust(&mut self) {
+    fn reconcile(&mut self) {
         let snapshot = self.reader.borrow_mut().pin();
         let mut before = std::mem::take(&mut self.running);
         for cluster in &snapshot.clusters {
             let limits = snapshot.limits.message_limits();
-            let is_judged = cluster.config.health_plugin.is_some();
+            let reads_bodies = cluster.config.health_plugin.is_some();
             for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
                 let check = upstream.config.check.as_ref();
                 let Some(check) = check.filter(|_| !member.settings.status.stopped) else {
@@ -77,13 +77,13 @@ impl Checks {
                 };
                 let running = before.remove(&upstream.key);
                 let running = running.filter(|it| {
-                    it.check == *check && it.is_judged == is_judged && it.limits == limits
+                    it.check == *check && it.reads_bodies == reads_bodies && it.limits == limits
                 });
                 let running = running.or_else(|| {
                     let task = self.begin(&snapshot, cluster, upstream, member.id)?;
                     Some(Running {
                         check: check.clone(),
-                        is_judged,
+                        reads_bodies,
                         limits,
                         task,
                     })
@@ -101,32 +101,32 @@ impl Checks {
         upstream: &Arc<Upstream>,
         id: u32,
     ) -> Option<AbortHandle> {
-        let is_judged = cluster.config.health_plugin.is_some();
+        let reads_bodies = cluster.config.health_plugin.is_some();
         let limits = snapshot.limits.message_limits();
         let target = Target::new(
             id,
             upstream.clone(),
-            is_judged,
+            reads_bodies,
             limits,
             self.permits.clone(),
         )?;
-        let (reader, judges) = (self.reader.clone(), self.judges.clone());
+        let (reader, evaluator) = (self.reader.clone(), self.evaluator.clone());
         let started = snapshot.started();
         let balancer = cluster.name().to_owned();
-        let note = move |finding| {
+        let note = move |report| {
             let snapshot = reader.borrow_mut().pin();
             if let Some((_, cluster)) = snapshot.cluster(&balancer) {
-                note(&snapshot, cluster, &judges, finding);
+                note(&snapshot, cluster, &evaluator, report);
             }
         };
-        let watching = watch(target, move || started.elapsed(), note);
-        Some(self.tasks.spawn_local(watching))
+        let checking = run_checks(target, move || started.elapsed(), note);
+        Some(self.tasks.spawn_local(checking))
     }
 }
 
-/// A check of a member ended: what it is in error for is known at once, how healthy it is by its judge.
-fn note(snapshot: &Snapshot, cluster: &Cluster, judges: &Judges, finding: Finding) {
-    let Finding { probe, detail } = finding;
+/// Records a check: its error state at once, its health by the evaluator.
+fn note(snapshot: &Snapshot, cluster: &Cluster, evaluator: &EvaluatorHandle, report: CheckReport) {
+    let CheckReport { probe, detail } = report;
     let (member, passed) = (probe.member, probe.passed);
     if cluster.member(member).is_none() {
         return;
@@ -135,5 +135,5 @@ fn note(snapshot: &Snapshot, cluster: &Cluster, judges: &Judges, finding: Findin
     cluster
         .balancer
         .record_check(member, passed, snapshot.now());
-    judges.judge(cluster.name(), probe);
+    evaluator.evaluate(cluster.name(), probe);
 }

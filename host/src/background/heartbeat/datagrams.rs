@@ -1,4 +1,4 @@
-//! Heartbeats as UDP datagrams, to a group or to an address of ours.
+//! Heartbeats as UDP datagrams, to a multicast group or to an address of this machine.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,12 +10,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
 
-use super::{Heartbeats, LONGEST};
+use super::{Heartbeats, MAX_LENGTH};
 
 /// How long to wait before receiving again after receiving failed.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_BACKOFF: Duration = Duration::from_secs(1);
 
-/// A socket that hears what is sent to the address.
+/// Binds a socket for heartbeats.
 ///
 /// A group may be listened to by several programs at once; each of them hears everything. An address that is no group is
 /// ours alone.
@@ -50,22 +50,22 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// Hears one heartbeat after the other, for ever.
+/// Receives one heartbeat after the other, for ever.
 pub(crate) async fn listen(socket: UdpSocket, heartbeats: Rc<Heartbeats>) {
     // One more than may come, to tell what is longer.
-    let mut message = [0; LONGEST + 1];
+    let mut message = [0; MAX_LENGTH + 1];
     loop {
         match socket.recv_from(&mut message).await {
-            Ok((length, from)) => hear(&heartbeats, from.ip(), &message[..length]),
+            Ok((length, from)) => receive(&heartbeats, from.ip(), &message[..length]),
             Err(error) => {
-                tracing::warn!(%error, "receiving heartbeats fails");
-                sleep(PAUSE).await;
+                tracing::warn!(%error, "cannot receive heartbeats");
+                sleep(RETRY_BACKOFF).await;
             }
         }
     }
 }
 
-/// A datagram gets no answer; what was wrong with it stands in the log.
-fn hear(heartbeats: &Heartbeats, from: IpAddr, message: &[u8]) {
-    let _ = heartbeats.hear(from, message);
+/// A datagram gets no response; a rejection is logged.
+fn receive(heartbeats: &Heartbeats, from: IpAddr, message: &[u8]) {
+    let _ = heartbeats.receive(from, message);
 }

@@ -1,11 +1,11 @@
-//! What an answer is held against, and what is told of it.
+//! Compares a response with what is expected of it.
 
 use equipoise_http::Fields;
 
 use equipoise_config::Expect;
 
-/// How much of what a member says is repeated in words, in characters.
-const REPEATED: usize = 60;
+/// The most of a header value that is quoted, in characters.
+const MAX_QUOTED: usize = 60;
 
 /// The fields whose names are among `names`, with names in lower case, in the order of the head.
 pub(super) fn reported(names: &[String], fields: &Fields) -> Vec<(String, String)> {
@@ -19,7 +19,7 @@ pub(super) fn reported(names: &[String], fields: &Fields) -> Vec<(String, String
 }
 
 /// What is wrong with status or fields.
-pub(super) fn complaint(expect: &Expect, status: u16, fields: &Fields) -> Option<String> {
+pub(super) fn mismatch(expect: &Expect, status: u16, fields: &Fields) -> Option<String> {
     let statuses = &expect.statuses;
     if !statuses.iter().any(|range| range.contains(&status)) {
         let ranges = statuses
@@ -45,10 +45,10 @@ pub(super) fn complaint(expect: &Expect, status: u16, fields: &Fields) -> Option
     })
 }
 
-/// What a member said, of bearable length and without what would disturb a log.
+/// A value of a response, shortened and without control characters.
 fn repeat(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let shown = text.chars().take(REPEATED);
+    let shown = text.chars().take(MAX_QUOTED);
     shown
         .map(|character| {
             if character.is_control() {

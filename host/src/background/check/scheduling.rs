@@ -1,4 +1,4 @@
-//! When checks are made: one after another, apart from those of other members, and never too many at once.
+//! Schedules checks: one after another for a member, jittered between members, bounded in number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// The most checks under way at once, over all members.
-const MOST_AT_ONCE: usize = 256;
+const MAX_CONCURRENT: usize = 256;
 
 /// The longest wait for the first check, so that a member that is dead at the start is found soon.
-const LONGEST_FIRST_WAIT: Duration = Duration::from_secs(1);
+const MAX_FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// What checks of all members share, so that no more than 256 are under way at once. One that waits for its turn has not
 /// begun: waiting is not the member's time.
 pub(crate) fn permits() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MOST_AT_ONCE))
+    Arc::new(Semaphore::new(MAX_CONCURRENT))
 }
 
 /// Makes one check after another until it is dropped, and hands over what each finds.
@@ -29,7 +29,7 @@ pub(super) async fn repeat<T>(
     mut check: impl AsyncFnMut() -> T,
     mut report: impl FnMut(T),
 ) {
-    sleep(interval.min(LONGEST_FIRST_WAIT).mul_f64(fastrand::f64())).await;
+    sleep(interval.min(MAX_FIRST_DELAY).mul_f64(fastrand::f64())).await;
     // It is never closed.
     while let Ok(permit) = permits.acquire().await {
         let start = Instant::now();
@@ -172,7 +172,7 @@ mod tests {
             std::task::Poll::<()>::Pending
         });
         let _ = LocalSet::new().run_until(timeout(9 * SECOND, every)).await;
-        assert_eq!(most.get(), MOST_AT_ONCE);
+        assert_eq!(most.get(), MAX_CONCURRENT);
         // Three rounds of 256 make each wait for 2 s; so in 9 s each is checked three times or so.
         assert!(done.iter().all(|done| done.get() >= 2), "{done:?}");
     }

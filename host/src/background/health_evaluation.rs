@@ -1,8 +1,8 @@
-//! The thread that asks plugins off the way of requests: judges, and where members stand in schedules.
+//! The thread that evaluates health, by rule and plugin, off the request path, and reads `lbstatus` of members for display.
 //!
-//! Checks that ended come by a queue and are judged at once; requests that ended are taken to the judges ten times a second.
-//! All of it is done in turn. A judge that takes long holds up the others, for as long as its budget allows, and nothing else: the
-//! thread that makes checks and answers the admin listener leaves its work here and goes on.
+//! Checks that ended come by a queue and are evaluated at once; requests that ended are evaluated ten times a second.
+//! All of it is done in turn. A plugin that takes long delays the others, for as long as its budget allows, and nothing else: the
+//! background thread leaves its work here and goes on.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -21,32 +21,32 @@ use equipoise_proxy::downstream::Liveness;
 use equipoise_proxy::forward::PolicyEnv;
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
-/// How often exchanges are taken to the judges.
-const ROUND: Duration = Duration::from_millis(100);
+/// How often requests that ended are evaluated.
+const EVALUATION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// After so many rounds a judge is asked even if there was nothing.
-const IDLE_ROUNDS: u32 = 10;
+/// After so many intervals health is evaluated even without requests.
+const IDLE_INTERVALS: u32 = 10;
 
-/// How many exchanges a judge is told of at a time, and how many times a round: the rest waits for the next.
+/// How many requests are evaluated at a time, and how many times an interval: the rest waits for the next.
 const BATCH: usize = 1024;
 const BATCHES: usize = 16;
 
-/// How much work waits for the thread at most.
-const MOST_WAITING: usize = 4096;
+/// The longest queue of work for the thread.
+const MAX_QUEUED: usize = 4096;
 
-/// After a judge that took so long there is a pause, so that control, which may wait for the same lock, gets it.
-const LONG: Duration = Duration::from_millis(10);
-const PAUSE: Duration = Duration::from_millis(1);
+/// After an evaluation that took so long the thread yields, so that control, which may wait for the same lock, gets it.
+const SLOW_EVALUATION: Duration = Duration::from_millis(10);
+const YIELD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How long loads are waited for; those that are known are shown then.
-const PATIENCE: Duration = Duration::from_millis(100);
+const LOADS_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Where work for the thread is left. It ends when the last of these is dropped.
+/// Queues work for the thread, which ends when the last of these is dropped.
 #[derive(Clone)]
-pub(crate) struct Judges {
+pub(crate) struct EvaluatorHandle {
     queue: SyncSender<Work>,
-    /// Checks that nobody judged, since too many waited.
-    left_out: Arc<AtomicU64>,
+    /// Checks that were not evaluated, since the queue was full.
+    dropped: Arc<AtomicU64>,
 }
 
 /// What the thread is to do besides its rounds.
@@ -56,51 +56,51 @@ enum Work {
         balancer: String,
         probe: CheckResult,
     },
-    /// Ask where the members of these balancers stand; who wants to know may have gone.
+    /// Read the loads of the members of these balancers; the requester may be gone.
     Loads {
         clusters: Vec<Arc<Cluster>>,
         done: oneshot::Sender<()>,
     },
 }
 
-impl Judges {
+impl EvaluatorHandle {
     /// Starts the thread.
     ///
     /// # Errors
     /// It cannot be started.
     pub(super) fn start(current: CurrentSnapshot, liveness: &Liveness) -> Result<Self> {
-        let (queue, work) = sync_channel(MOST_WAITING);
-        let left_out = Arc::new(AtomicU64::new(0));
-        let judges = Self {
+        let (queue, work) = sync_channel(MAX_QUEUED);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let evaluator = Self {
             queue,
-            left_out: left_out.clone(),
+            dropped: dropped.clone(),
         };
-        let guard = liveness.guard("judging members");
+        let guard = liveness.guard("evaluating health");
         thread::Builder::new()
-            .name("judges".to_owned())
+            .name("health".to_owned())
             .spawn(move || {
                 let _guard = guard;
-                run(current.reader(), &work, &left_out);
+                run(current.reader(), &work, &dropped);
             })
-            .context("starting the thread that asks judges")?;
-        Ok(judges)
+            .context("starting the thread that evaluates health")?;
+        Ok(evaluator)
     }
 
-    /// A check of a member of this balancer ended. Never waits; what does not fit is left out, and counted.
-    pub(super) fn judge(&self, balancer: &str, probe: CheckResult) {
+    /// Queues a check that ended. Never waits; what does not fit is dropped, and counted.
+    pub(super) fn evaluate(&self, balancer: &str, probe: CheckResult) {
         let balancer = balancer.to_owned();
         if self
             .queue
             .try_send(Work::Check { balancer, probe })
             .is_err()
         {
-            self.left_out.fetch_add(1, Relaxed);
+            self.dropped.fetch_add(1, Relaxed);
         }
     }
 
     /// Has the members of these balancers asked about anew, unless that was done within the last second, and waits until it is
     /// done, for a moment at most.
-    pub(crate) async fn ask_loads(&self, clusters: impl Iterator<Item = &Arc<Cluster>>) {
+    pub(crate) async fn refresh_loads(&self, clusters: impl Iterator<Item = &Arc<Cluster>>) {
         let now = Instant::now();
         let old = clusters.filter(|cluster| cluster.loads.claim(now));
         let clusters: Vec<_> = old.cloned().collect();
@@ -110,25 +110,25 @@ impl Judges {
         let (done, is_done) = oneshot::channel();
         if self.queue.try_send(Work::Loads { clusters, done }).is_ok() {
             // Where it is not, what is known is shown.
-            let _ = timeout(PATIENCE, is_done).await;
+            let _ = timeout(LOADS_TIMEOUT, is_done).await;
         }
     }
 }
 
 /// The life of the thread.
-fn run(mut reader: SnapshotReader, work: &Receiver<Work>, left_out: &AtomicU64) {
-    let mut next_round = Instant::now() + ROUND;
+fn run(mut reader: SnapshotReader, work: &Receiver<Work>, dropped: &AtomicU64) {
+    let mut next_round = Instant::now() + EVALUATION_INTERVAL;
     let mut round = 0_u32;
     loop {
         let wait = next_round.saturating_duration_since(Instant::now());
         if wait.is_zero() {
             let snapshot = reader.pin();
             for cluster in &snapshot.clusters {
-                evaluate_requests(&snapshot, cluster, round.is_multiple_of(IDLE_ROUNDS));
+                evaluate_requests(&snapshot, cluster, round.is_multiple_of(IDLE_INTERVALS));
             }
-            warn_of_left_out(left_out);
+            warn_of_dropped(dropped);
             round = round.wrapping_add(1);
-            next_round = Instant::now() + ROUND;
+            next_round = Instant::now() + EVALUATION_INTERVAL;
             continue;
         }
         match work.recv_timeout(wait) {
@@ -145,16 +145,14 @@ fn run(mut reader: SnapshotReader, work: &Receiver<Work>, left_out: &AtomicU64) 
     }
 }
 
-fn warn_of_left_out(left_out: &AtomicU64) {
-    let checks = left_out.swap(0, Relaxed);
+fn warn_of_dropped(dropped: &AtomicU64) {
+    let checks = dropped.swap(0, Relaxed);
     if checks > 0 {
-        tracing::warn!(
-            "{checks} checks of members were not judged: too many waited for their judges"
-        );
+        tracing::warn!("{checks} health checks were not evaluated: the queue was full");
     }
 }
 
-/// Judges a check, if its member is still there and checked.
+/// EvaluatorHandle a check, if its member is still there and checked.
 fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
     let Some((_, cluster)) = snapshot.cluster(balancer) else {
         return;
@@ -162,13 +160,13 @@ fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
     let place = cluster.member(probe.member).map(|(place, _)| place);
     let upstream = place.and_then(|place| cluster.upstreams.get(place));
     if upstream.is_some_and(|upstream| upstream.config.check.is_some()) {
-        conclude(snapshot, cluster, |health_evaluator, host| {
-            health_evaluator.on_checks(&[probe], host)
+        apply_transitions(snapshot, cluster, |evaluator, env| {
+            evaluator.on_checks(&[probe], env)
         });
     }
 }
 
-/// Takes the exchanges of one balancer to its judge; `even_none` asks the judge even if there are none.
+/// Evaluates the requests of one balancer; with `even_none` even if there are none.
 fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) {
     let Some(exchanges) = &cluster.exchanges else {
         return;
@@ -179,39 +177,36 @@ fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool
             break;
         }
         even_none = false;
-        conclude(snapshot, cluster, |health_evaluator, host| {
-            health_evaluator.on_requests(&batch, host)
+        apply_transitions(snapshot, cluster, |evaluator, env| {
+            evaluator.on_requests(&batch, env)
         });
     }
-    let left_out = exchanges.take_left_out();
-    if left_out > 0 {
+    let dropped = exchanges.take_left_out();
+    if dropped > 0 {
         let balancer = &cluster.balancer.settings().name;
         tracing::warn!(
-            "balancer {balancer}: the judge was not told of {left_out} requests, which came too fast"
+            "balancer {balancer}: {dropped} requests were not evaluated for health: they came too fast"
         );
     }
 }
 
-/// Asks a balancer's judge, and tells the balancer what it says.
-fn conclude(
+/// Calls a balancer's evaluator, and applies the transitions that it returns.
+fn apply_transitions(
     snapshot: &Snapshot,
     cluster: &Cluster,
-    ask: impl FnOnce(&mut HealthEvaluator, &PolicyEnv) -> Vec<Transition>,
+    evaluate: impl FnOnce(&mut HealthEvaluator, &PolicyEnv) -> Vec<Transition>,
 ) {
     let (env, begun) = (PolicyEnv::at(snapshot.now()), Instant::now());
     let transitions = {
-        let health_evaluator = cluster.health_evaluator.lock();
-        ask(
-            &mut health_evaluator.unwrap_or_else(PoisonError::into_inner),
-            &env,
-        )
+        let evaluator = cluster.health_evaluator.lock();
+        evaluate(&mut evaluator.unwrap_or_else(PoisonError::into_inner), &env)
     };
     for transition in transitions {
         let is_healthy = transition.state == State::Healthy;
         let balancer = &cluster.balancer;
         balancer.set_health(transition.member, is_healthy, &transition.reason, env.now);
     }
-    if begun.elapsed() >= LONG {
-        thread::sleep(PAUSE);
+    if begun.elapsed() >= SLOW_EVALUATION {
+        thread::sleep(YIELD_INTERVAL);
     }
 }

@@ -1,12 +1,15 @@
-//! Health: how members are, off the way of requests. One thread checks them, hears their heartbeats, and serves the admin
-//! listener; another ([`Judges`]) asks their judges, which may be plugins and take their time.
+//! Background work, off the request path. One thread checks members, receives heartbeats, refreshes DNS, and serves the admin
+//! listener; another ([`EvaluatorHandle`]) evaluates health, by plugins too, which may take their time.
 //!
-//! Requests that end leave their outcome in [`Exchanges`](equipoise_proxy::observe::Exchanges), checks in a queue. Both are taken to the balancer's judge
+//! Requests that end leave their outcome in [`Exchanges`](equipoise_proxy::observe::Exchanges), checks in a queue. Both are given to the balancer's health evaluator
 //! ([`equipoise_balancer::HealthEvaluator`]), and the balancer is told what follows. What changes is logged and remembered by the
 //! [`Chronicle`](equipoise_proxy::observe::Chronicle).
 
-mod checks;
-mod judges;
+pub(crate) mod check;
+mod check_supervisor;
+mod dns_refresh;
+mod health_evaluation;
+pub(crate) mod heartbeat;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -23,30 +26,29 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin, SocketFile};
 use crate::control::Handle;
-use crate::dns_refresh;
-use crate::heartbeat::{Heartbeats, datagrams};
 use equipoise_config::Config;
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{HandoverSocket, InheritedSockets, Liveness, SocketRole};
 use equipoise_proxy::manager_bridge::ManagerRequest;
+use heartbeat::{Heartbeats, datagrams};
 
-pub(crate) use judges::Judges;
+pub(crate) use health_evaluation::EvaluatorHandle;
 
-/// How long the thread may take to end: longer than the admin listener waits for those who are there.
-const LONGEST_END: Duration = Duration::from_secs(2);
+/// How long the thread may take to end: longer than the admin listener waits for its requests.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The running thread. It ends, with everything it does, when this is dropped; nobody waits for it then.
-pub(crate) struct Health {
+/// The running thread. It ends, with all its tasks, when this is dropped, without being waited for.
+pub(crate) struct BackgroundThread {
     ends_when_dropped: oneshot::Sender<Infallible>,
     /// Nothing is ever sent: this is the end of the sender.
     has_ended: Receiver<Infallible>,
 }
 
-/// What the thread listens on, bound before it starts: a bind that fails must be told at the start.
+/// What the thread listens on, bound before it starts, so that a failure to bind is an error of the start.
 pub(crate) struct Sockets {
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Bound>,
-    /// Those again that a hot restart hands over.
+    /// Duplicates for a hot restart to hand over.
     handover_sockets: Vec<HandoverSocket>,
 }
 
@@ -94,8 +96,8 @@ impl Sockets {
     }
 }
 
-impl Health {
-    /// Starts the thread, and that of the judges, which ends with it. Says what a hot restart needs of its sockets.
+impl BackgroundThread {
+    /// Starts the thread, and the one that evaluates health, which ends with it. Returns what a hot restart needs of its sockets.
     ///
     /// # Errors
     /// A thread cannot be started.
@@ -111,10 +113,10 @@ impl Health {
             admin,
             handover_sockets,
         } = sockets;
-        let heard_on = datagrams.as_ref().and_then(|it| it.local_addr().ok());
-        announce("heartbeats are listened for", heard_on);
-        let asked_on = admin.as_ref().map(|admin| admin.listener.address());
-        announce("the admin listener is open", asked_on);
+        let heartbeat_address = datagrams.as_ref().and_then(|it| it.local_addr().ok());
+        announce("listening for heartbeats", heartbeat_address);
+        let admin_address = admin.as_ref().map(|admin| admin.listener.address());
+        announce("the admin listener is open", admin_address);
         let (mut file, mut listener) = (None, None);
         if let Some(admin) = admin {
             file = admin.file.or_else(|| admin.taken_over.map(SocketFile::of));
@@ -122,8 +124,8 @@ impl Health {
         }
         let (ends_when_dropped, ends) = oneshot::channel();
         let (ended_when_dropped, has_ended) = channel();
-        let background = Background {
-            judges: Judges::start(current.clone(), &liveness)?,
+        let tasks = BackgroundTasks {
+            evaluator: EvaluatorHandle::start(current.clone(), &liveness)?,
             current,
             control,
             datagrams,
@@ -131,23 +133,23 @@ impl Health {
             requests,
             liveness,
         };
-        let attending = move || {
-            let _guard = background.liveness.guard("health");
-            run(async || {
-                background.attend(ends).await;
+        let thread = move || {
+            let _guard = tasks.liveness.guard("background");
+            block_on(async || {
+                tasks.run(ends).await;
                 drop(ended_when_dropped);
             });
         };
         thread::Builder::new()
-            .name("health".to_owned())
-            .spawn(attending)
-            .context("starting the thread that learns how members are")?;
-        let health = Self {
+            .name("background".to_owned())
+            .spawn(thread)
+            .context("starting the background thread")?;
+        let thread = Self {
             ends_when_dropped,
             has_ended,
         };
         Ok((
-            health,
+            thread,
             HandoverState {
                 handover_sockets,
                 file,
@@ -155,11 +157,11 @@ impl Health {
         ))
     }
 
-    /// Ends the thread, and waits until those who have asked at the admin listener have their answers, for a moment.
+    /// Ends the thread, and waits for its requests at the admin listener, for [`END_TIMEOUT`] at most.
     pub(crate) fn end(self) {
         drop(self.ends_when_dropped);
-        if self.has_ended.recv_timeout(LONGEST_END) == Err(RecvTimeoutError::Timeout) {
-            tracing::debug!("the health thread is not waited for any longer");
+        if self.has_ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("the background thread did not end in time");
         }
     }
 }
@@ -171,35 +173,35 @@ fn announce(what: &str, address: Option<impl Display>) {
 }
 
 /// The life of the thread.
-fn run(attend: impl AsyncFnOnce()) {
+fn block_on(run: impl AsyncFnOnce()) {
     let runtime = match Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
     {
         Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "the health thread has no runtime"),
+        Err(error) => return tracing::error!(%error, "the background thread has no runtime"),
     };
-    runtime.block_on(attend());
+    runtime.block_on(run());
 }
 
 /// What the thread works with.
-struct Background {
+struct BackgroundTasks {
     current: CurrentSnapshot,
     control: Handle,
-    judges: Judges,
+    evaluator: EvaluatorHandle,
     datagrams: Option<UdpSocket>,
     admin: Option<admin::Listener>,
     requests: mpsc::Receiver<ManagerRequest>,
     liveness: Liveness,
 }
 
-impl Background {
-    /// Does everything until the sender is dropped.
-    async fn attend(self, mut ends: oneshot::Receiver<Infallible>) {
+impl BackgroundTasks {
+    /// Runs all tasks until the sender is dropped.
+    async fn run(self, mut ends: oneshot::Receiver<Infallible>) {
         let Self {
             current,
             control,
-            judges,
+            evaluator,
             datagrams,
             admin,
             requests,
@@ -208,27 +210,27 @@ impl Background {
         let mut tasks = JoinSet::new();
         let names = dns_refresh::supervise(current.clone());
         tasks.spawn_local(liveness.clone().guarded("resolving names", names));
-        let checks = checks::supervise(current.clone(), judges.clone());
+        let checks = check_supervisor::supervise(current.clone(), evaluator.clone());
         tasks.spawn_local(liveness.clone().guarded("checking members", checks));
         let heartbeats = Rc::new(Heartbeats::new(current.clone()));
         match datagrams.map(tokio::net::UdpSocket::from_std).transpose() {
             Ok(Some(socket)) => {
                 let listening = datagrams::listen(socket, heartbeats.clone());
-                tasks.spawn_local(liveness.clone().guarded("hearing heartbeats", listening));
+                tasks.spawn_local(liveness.clone().guarded("receiving heartbeats", listening));
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "heartbeats cannot be received"),
         }
-        let office = Admin::new(current, control, judges, heartbeats, liveness.clone());
-        let office = Rc::new(office);
-        let receiving = office.clone().receive(requests);
+        let admin_api = Admin::new(current, control, evaluator, heartbeats, liveness.clone());
+        let admin_api = Rc::new(admin_api);
+        let receiving = admin_api.clone().receive(requests);
         tasks.spawn_local(liveness.guarded("the manager", receiving));
         // Nothing is ever sent: this is the end of the sender. The tasks end with it.
         let Some(listener) = admin else {
             let _ = ends.await;
             return;
         };
-        if let Err(error) = admin::serve(listener, office, &mut ends).await {
+        if let Err(error) = admin::serve(listener, admin_api, &mut ends).await {
             tracing::error!(%error, "the admin listener cannot be served");
             let _ = ends.await;
         }

@@ -28,12 +28,12 @@ const GET: &str = "hcmethod = \"GET\"";
 const PATIENT: &str = "hctimeout = \"60s\"";
 
 /// The member at an address as it is checked with these lines of configuration.
-fn target(authority: &str, lines: &str, is_judged: bool) -> Target {
-    target_at(&format!("http://{authority}"), lines, is_judged)
+fn target(authority: &str, lines: &str, reads_bodies: bool) -> Target {
+    target_at(&format!("http://{authority}"), lines, reads_bodies)
 }
 
 /// The member with a URL as it is checked with these lines of configuration.
-fn target_at(url: &str, lines: &str, is_judged: bool) -> Target {
+fn target_at(url: &str, lines: &str, reads_bodies: bool) -> Target {
     let text = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n
         [[balancer.b.member]]\nurl = \"{url}\"\n{lines}\n"
@@ -42,7 +42,8 @@ fn target_at(url: &str, lines: &str, is_judged: bool) -> Target {
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let member = &config.balancers[0].members[0];
     let upstream = Arc::new(Upstream::new(member, None, None));
-    Target::new(7, upstream, is_judged, Limits::default(), permits()).expect("a method is written")
+    Target::new(7, upstream, reads_bodies, Limits::default(), permits())
+        .expect("a method is written")
 }
 
 /// The same with a name that has been asked for.
@@ -76,7 +77,7 @@ async fn a_check_does_not_fail_by_our_own_delay() {
     let delay = async {
         std::thread::sleep(Duration::from_millis(300));
     };
-    let (finding, ()) = tokio::join!(probe(&target, || Duration::ZERO), delay);
+    let (finding, ()) = tokio::join!(check_once(&target, || Duration::ZERO), delay);
     assert!(finding.probe.passed, "{}", finding.detail);
     member.join().unwrap();
 }
@@ -103,29 +104,29 @@ async fn member(answer: impl Into<Vec<u8>>) -> (SocketAddr, JoinHandle<String>) 
     let (answer, (listener, address)) = (answer.into(), listen().await);
     let serving = tokio::spawn(async move {
         let (mut stream, request) = take_request(&listener).await;
-        // Whoever has seen enough hangs up.
+        // The check may close first.
         let _ = stream.write_all(&answer).await;
         request
     });
     (address, serving)
 }
 
-async fn check(target: &Target) -> Finding {
-    probe(target, || Duration::from_millis(1234)).await
+async fn check(target: &Target) -> CheckReport {
+    check_once(target, || Duration::from_millis(1234)).await
 }
 
-/// What a check finds at a member that answers so, with the body if `is_judged`.
-async fn finding(answer: impl Into<Vec<u8>>, lines: &str, is_judged: bool) -> Finding {
+/// What a check finds at a member that answers so, with the body if `reads_bodies`.
+async fn finding(answer: impl Into<Vec<u8>>, lines: &str, reads_bodies: bool) -> CheckReport {
     let (address, _) = member(answer).await;
     check(&target(
         &address.to_string(),
         &format!("{PATIENT}\n{lines}"),
-        is_judged,
+        reads_bodies,
     ))
     .await
 }
 
-/// The body that a judge sees.
+/// The body that a health plugin sees.
 async fn body(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     let finding = finding(answer, GET, true).await;
     finding.probe.response.map(|answer| answer.body)
@@ -135,7 +136,7 @@ async fn failure(answer: &[u8], lines: &str) -> (Failure, String) {
     let finding = finding(answer, lines, true).await;
     assert!(!finding.probe.passed);
     (
-        finding.probe.response.expect_err("no answer"),
+        finding.probe.response.expect_err("no response"),
         finding.detail,
     )
 }
@@ -154,7 +155,7 @@ async fn expected(answer: &str, expect: &str) -> Result<(), String> {
 #[tokio::test]
 async fn a_well_member_is_found_well() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let Finding { probe, detail } = finding(answer, GET, false).await;
+    let CheckReport { probe, detail } = finding(answer, GET, false).await;
     assert_eq!((probe.member, probe.at_ms, probe.passed), (7, 1234, true));
     assert!(probe.latency_us > 0);
     let answer = probe.response.unwrap();
@@ -193,7 +194,7 @@ async fn the_request_is_the_one_that_is_configured() {
 async fn a_connection_is_all_that_a_tcp_check_asks_for() {
     let (listener, address) = listen().await;
     let target = target(&address.to_string(), "hcmethod = \"TCP\"", true);
-    let Finding { probe, detail } = check(&target).await;
+    let CheckReport { probe, detail } = check(&target).await;
     assert!(
         probe.passed && detail.starts_with("connected in "),
         "{detail}"
@@ -233,7 +234,8 @@ async fn a_refused_connection_is_unreachable() {
     drop(listener);
     for method in ["GET", "TCP"] {
         let lines = format!("hcmethod = \"{method}\"");
-        let Finding { probe, detail } = check(&target(&address.to_string(), &lines, false)).await;
+        let CheckReport { probe, detail } =
+            check(&target(&address.to_string(), &lines, false)).await;
         assert_eq!(probe.response, Err(Failure::Unreachable));
         assert_eq!(detail, "no connection: Connection refused");
         assert!(!probe.passed);
@@ -312,7 +314,7 @@ async fn what_a_member_says_does_not_disturb_the_log() {
 }
 
 #[tokio::test]
-async fn judges_see_the_fields_they_asked_for() {
+async fn health_plugins_see_the_fields_in_hcreport() {
     let answer = "HTTP/1.1 200 OK\r\nX-Load: 3\r\nother: 1\r\nx-load: 4\r\n\r\n";
     let lines = format!("{GET}\nhcreport = [\"X-LOAD\", \"x-none\"]");
     let fields = finding(answer, &lines, false)
@@ -456,7 +458,9 @@ async fn what_is_no_answer_is_unintelligible() {
         let shown = &answer[..answer.len().min(80)];
         let (failure, told) = failure(answer.as_bytes(), GET).await;
         assert_eq!(failure, Failure::InvalidResponse, "{shown}: {told}");
-        let told = told.strip_prefix("no answer in HTTP/1: ").unwrap_or(&told);
+        let told = told
+            .strip_prefix("invalid HTTP/1 response: ")
+            .unwrap_or(&told);
         assert!(told.starts_with(detail), "{shown}: {told}");
     }
 }
@@ -503,13 +507,13 @@ async fn what_traffic_refuses_a_check_refuses() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_told_from_garbage() {
     let table = [
-        ("", "closed without an answer"),
+        ("", "closed without a response"),
         ("HTT", "closed in the middle of the head"),
         (
             "HTTP/1.1 200 OK\r\nx: y\r\n",
             "closed in the middle of the head",
         ),
-        ("HTTP/1.1 100 Continue\r\n\r\n", "closed without an answer"),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "closed without a response"),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
             "closed in the middle of the body",
@@ -539,13 +543,13 @@ async fn a_reset_connection_is_broken_off() {
         let lines = format!("{GET}\n{PATIENT}");
         let finding = check(&target(&address.to_string(), &lines, true)).await;
         assert_eq!(finding.probe.response, Err(Failure::Reset));
-        assert_eq!(finding.detail, "broke off: Connection reset by peer");
+        assert_eq!(finding.detail, "connection lost: Connection reset by peer");
         serving.await.unwrap();
     }
 }
 
 /// Takes the connection, sends this much, and then nothing for ever.
-async fn stalls(after: &'static str) -> Finding {
+async fn stalls(after: &'static str) -> CheckReport {
     let (listener, address) = listen().await;
     let serving = tokio::spawn(async move {
         let (mut stream, _) = take_request(&listener).await;
@@ -561,12 +565,12 @@ async fn stalls(after: &'static str) -> Finding {
 #[tokio::test]
 async fn a_member_that_stalls_is_too_late() {
     let table = [
-        ("", "no answer within 50ms"),
-        ("HTTP/1.1 200 OK\r\n", "no answer within 50ms"),
-        ("HTTP/1.1 100 Continue\r\n\r\n", "no answer within 50ms"),
+        ("", "no response within 50ms"),
+        ("HTTP/1.1 200 OK\r\n", "no response within 50ms"),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "no response within 50ms"),
         (
             "HTTP/1.1 200 OK\r\n\r\nhell",
-            "no end of the answer within 50ms",
+            "no end of the response within 50ms",
         ),
     ];
     for (after, detail) in table {
@@ -596,7 +600,7 @@ async fn a_slow_drip_is_bounded_by_the_timeout() {
 
 /// Each check is a new connection, closed before the next; a member that dies and returns is seen to.
 #[tokio::test]
-async fn a_member_is_watched_until_nobody_wants_to_know() {
+async fn a_member_is_checked_until_the_task_is_dropped() {
     let (listener, address) = listen().await;
     let serving = tokio::spawn(async move {
         for answer in [
@@ -619,9 +623,9 @@ async fn a_member_is_watched_until_nobody_wants_to_know() {
     let local = LocalSet::new();
     let report = {
         let found = found.clone();
-        move |finding: Finding| found.borrow_mut().push(finding.probe.passed)
+        move |finding: CheckReport| found.borrow_mut().push(finding.probe.passed)
     };
-    let watching = local.spawn_local(watch(target, || Duration::ZERO, report));
+    let watching = local.spawn_local(run_checks(target, || Duration::ZERO, report));
     local.run_until(serving).await.unwrap();
     watching.abort();
     // The last answer may still be on its way.
@@ -655,7 +659,7 @@ async fn member_of_http2(
             std::future::ready(Ok::<_, std::convert::Infallible>(response))
         });
         let http = hyper::server::conn::http2::Builder::new(Local);
-        // Whoever has seen enough hangs up.
+        // The check may close first.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
         seen.take().unwrap()
     });
@@ -680,7 +684,7 @@ async fn members_of_http2_are_asked_by_it() {
             "{GET}\n{PATIENT}\nhcuri = \"/h?a\"\nhcheaders = {{ x-probe = \"1\" }}\nhcreport = [\"x-load\"]"
         );
         let target = target_at(&format!("h2c://{address}"), &lines, true);
-        let Finding { probe, detail } = check(&target).await;
+        let CheckReport { probe, detail } = check(&target).await;
         assert!(probe.passed && detail.starts_with("200 in "), "{detail}");
         let answer = probe.response.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (200, &b"ready"[..]));
@@ -703,7 +707,7 @@ async fn members_of_http2_are_asked_by_it() {
     LocalSet::new().run_until(asking).await;
 }
 
-/// What speaks HTTP/1 is told so, and nobody waits for it.
+/// A member that speaks HTTP/1 is found out at once, without waiting.
 #[tokio::test]
 async fn members_that_speak_no_http2_are_found_out() {
     let asking = async {
@@ -754,7 +758,7 @@ async fn members_of_grpc_say_whether_they_serve() {
                 &[("grpc-status", "5"), ("grpc-message", "who")],
                 "grpc-status 5 (who), expected 0",
             ),
-            (200, b"", &[], "no answer in gRPC: it has no grpc-status"),
+            (200, b"", &[], "invalid gRPC response: no grpc-status"),
             (502, b"", &[], "502, expected 200"),
         ];
         for (status, body, fields, expected) in table {

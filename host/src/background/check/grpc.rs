@@ -3,16 +3,16 @@
 use equipoise_http::Fields;
 use prost::Message;
 
-use super::Trouble;
+use super::CheckError;
 
-/// What is called.
+/// The method of gRPC.
 pub(super) const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// The longest `grpc-message` that is told, in characters.
-const LONGEST_MESSAGE: usize = 60;
+/// The most of a `grpc-message` that is quoted, in characters.
+const MAX_MESSAGE: usize = 60;
 
 #[derive(Clone, PartialEq, Message)]
 struct HealthCheckRequest {
@@ -35,8 +35,8 @@ enum ServingStatus {
     ServiceUnknown = 3,
 }
 
-/// The body of a call that asks for this service; the empty name stands for the server as a whole.
-pub(super) fn question(service: &str) -> Vec<u8> {
+/// The body of a request for this service; the empty name stands for the server as a whole.
+pub(super) fn request_body(service: &str) -> Vec<u8> {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
@@ -48,17 +48,17 @@ pub(super) fn question(service: &str) -> Vec<u8> {
     body
 }
 
-/// What is wrong with an answer; `None` where the service serves. The call's status is in the trailers, or in the head where there
+/// What is wrong with a response; `None` where the service serves. The call's status is in the trailers, or in the head where there
 /// is nothing else.
 ///
 /// # Errors
-/// It is no answer of gRPC.
-pub(super) fn complaint(
+/// It is not a response of gRPC.
+pub(super) fn mismatch(
     status: u16,
     head: &Fields,
     body: &[u8],
     trailers: Option<&Fields>,
-) -> Result<Option<String>, Trouble> {
+) -> Result<Option<String>, CheckError> {
     let field = |name: &str| {
         let fields = [trailers, Some(head)].into_iter().flatten();
         let value = fields.filter_map(|fields| fields.get(name)).next()?;
@@ -68,21 +68,21 @@ pub(super) fn complaint(
         return Ok(Some(format!("{status}, expected 200")));
     }
     match field("grpc-status").as_deref() {
-        None => Err(Trouble::unintelligible(
-            "no answer in gRPC: it has no grpc-status",
+        None => Err(CheckError::invalid_response(
+            "invalid gRPC response: no grpc-status",
         )),
         Some("0") => serving(body),
         Some(code) => {
             let message = field("grpc-message").unwrap_or_default();
-            let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+            let message: String = message.chars().take(MAX_MESSAGE).collect();
             let message = message.escape_debug();
             Ok(Some(format!("grpc-status {code} ({message}), expected 0")))
         }
     }
 }
 
-fn serving(body: &[u8]) -> Result<Option<String>, Trouble> {
-    let broken = || Trouble::unintelligible("no answer in gRPC: its message is broken");
+fn serving(body: &[u8]) -> Result<Option<String>, CheckError> {
+    let broken = || CheckError::invalid_response("invalid gRPC response: malformed message");
     let (prefix, message) = body.split_at_checked(PREFIX).ok_or_else(broken)?;
     let length = prefix[1..]
         .iter()
@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn question_is_a_message_with_its_length() {
-        assert_eq!(&question("")[..], [0, 0, 0, 0, 0]);
-        assert_eq!(&question("ab")[..], [0, 0, 0, 0, 4, 10, 2, b'a', b'b']);
+        assert_eq!(&request_body("")[..], [0, 0, 0, 0, 0]);
+        assert_eq!(&request_body("ab")[..], [0, 0, 0, 0, 4, 10, 2, b'a', b'b']);
     }
 
     /// The head's fields, the body, the trailers, and what is wrong; an error where it is no answer.
@@ -159,28 +159,28 @@ mod tests {
                 &[],
                 &[0, 0, 0, 0, 3, 8, 1],
                 Some(ok),
-                Err("no answer in gRPC: its message is broken"),
+                Err("invalid gRPC response: malformed message"),
             ),
             (
                 200,
                 &[],
                 &[1, 0, 0, 0, 2, 8, 1],
                 Some(ok),
-                Err("no answer in gRPC: its message is broken"),
+                Err("invalid gRPC response: malformed message"),
             ),
             (
                 200,
                 ok,
                 &[],
                 None,
-                Err("no answer in gRPC: its message is broken"),
+                Err("invalid gRPC response: malformed message"),
             ),
             (
                 200,
                 &[],
                 &[0, 0, 0, 0, 2, 8, 1],
                 None,
-                Err("no answer in gRPC: it has no grpc-status"),
+                Err("invalid gRPC response: no grpc-status"),
             ),
             (
                 200,
@@ -193,10 +193,10 @@ mod tests {
         ];
         for (status, head, body, trailers, expected) in table {
             let trailers = trailers.map(fields);
-            let found = complaint(status, &fields(head), body, trailers.as_ref());
+            let found = mismatch(status, &fields(head), body, trailers.as_ref());
             match (found, expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found.unwrap_or_default(), expected),
-                (Err(trouble), Err(expected)) => assert_eq!(trouble.detail, expected),
+                (Err(error), Err(expected)) => assert_eq!(error.detail, expected),
                 (found, expected) => panic!("{expected:?}: {:?}", found.map_err(|it| it.detail)),
             }
         }

@@ -1,4 +1,4 @@
-//! What a heartbeat says: `v=1&ready=75&busy=3`, as Apache's mod_heartbeat sends it, with `&port=8080` where it likes.
+//! The heartbeat message: `v=1&ready=75&busy=3`, as Apache's mod_heartbeat sends it, with `&port=8080` where it likes.
 
 use std::borrow::Cow;
 use std::num::NonZeroU16;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// The longest heartbeat that is read, in bytes.
-pub(crate) const LONGEST: usize = 1000;
+pub(crate) const MAX_LENGTH: usize = 1000;
 
-/// What a member says of itself.
+/// The content of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Beat {
+pub(crate) struct HeartbeatMessage {
     /// Idle slots.
     pub(crate) ready: u32,
     /// Busy slots.
@@ -20,11 +20,11 @@ pub(crate) struct Beat {
     pub(crate) port: Option<NonZeroU16>,
 }
 
-/// Why something is no heartbeat. Says nothing of its content, which may be anybody's.
+/// Why a message is not a heartbeat. Does not quote its content, which is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum Malformed {
-    /// It has more than [`LONGEST`] bytes.
-    #[error("it has more than {LONGEST} bytes")]
+    /// It has more than [`MAX_LENGTH`] bytes.
+    #[error("it has more than {MAX_LENGTH} bytes")]
     TooLong,
     /// A key that has to be there is not.
     #[error("`{0}` is missing")]
@@ -37,14 +37,14 @@ pub(crate) enum Malformed {
     Number(&'static str, u32, u32),
 }
 
-impl Beat {
+impl HeartbeatMessage {
     /// Reads a heartbeat: a query string, with or without white space around it. Unknown keys mean nothing; of a key that
     /// stands there twice the last counts, as in Apache.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn parse(message: &[u8]) -> Result<Self, Malformed> {
-        if message.len() > LONGEST {
+        if message.len() > MAX_LENGTH {
             return Err(Malformed::TooLong);
         }
         let (mut version, mut ready, mut busy, mut port) = (None, None, None, None);
@@ -89,9 +89,9 @@ mod tests {
 
     use super::*;
 
-    fn beat(ready: u32, busy: u32, port: Option<u16>) -> Beat {
+    fn beat(ready: u32, busy: u32, port: Option<u16>) -> HeartbeatMessage {
         let port = port.and_then(NonZeroU16::new);
-        Beat { ready, busy, port }
+        HeartbeatMessage { ready, busy, port }
     }
 
     #[test]
@@ -108,7 +108,11 @@ mod tests {
             ("v=2&ready=9&ready=5&busy=1&v=1", beat(5, 1, None)),
         ];
         for (message, expected) in table {
-            assert_eq!(Beat::parse(message.as_bytes()), Ok(expected), "{message}");
+            assert_eq!(
+                HeartbeatMessage::parse(message.as_bytes()),
+                Ok(expected),
+                "{message}"
+            );
         }
     }
 
@@ -140,7 +144,11 @@ mod tests {
             ("v=1&ready=1&busy=1&port=65536", port),
         ];
         for (message, expected) in table {
-            assert_eq!(Beat::parse(message.as_bytes()), Err(expected), "{message}");
+            assert_eq!(
+                HeartbeatMessage::parse(message.as_bytes()),
+                Err(expected),
+                "{message}"
+            );
         }
         let told = Malformed::Number("port", 1, 65_535).to_string();
         assert_eq!(told, "`port` must be a whole number from 1 to 65535");
@@ -149,9 +157,9 @@ mod tests {
     #[test]
     fn a_heartbeat_has_up_to_a_thousand_bytes() {
         let padded = |length: usize| format!("{:x<length$}", "v=1&ready=5&busy=1&pad=");
-        assert!(Beat::parse(padded(LONGEST).as_bytes()).is_ok());
+        assert!(HeartbeatMessage::parse(padded(MAX_LENGTH).as_bytes()).is_ok());
         assert_eq!(
-            Beat::parse(padded(LONGEST + 1).as_bytes()),
+            HeartbeatMessage::parse(padded(MAX_LENGTH + 1).as_bytes()),
             Err(Malformed::TooLong)
         );
     }
@@ -159,21 +167,21 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(message in proptest::collection::vec(any::<u8>(), 0..1100)) {
-            let _ = Beat::parse(&message);
+            let _ = HeartbeatMessage::parse(&message);
         }
 
         #[test]
         fn nearly_heartbeats_do_not_make_it_panic(
             parts in proptest::collection::vec("(v|ready|busy|port|%[0-9a-f]{0,2})=?[0-9+%-]{0,12}", 0..8),
         ) {
-            let _ = Beat::parse(parts.join("&").as_bytes());
+            let _ = HeartbeatMessage::parse(parts.join("&").as_bytes());
         }
 
         #[test]
         fn what_is_written_is_read(ready: u32, busy: u32, port in proptest::option::of(1u16..)) {
             let port_key = port.map_or_else(String::new, |port| format!("&port={port}"));
             let message = format!("v=1&ready={ready}&busy={busy}{port_key}");
-            prop_assert_eq!(Beat::parse(message.as_bytes()), Ok(beat(ready, busy, port)));
+            prop_assert_eq!(HeartbeatMessage::parse(message.as_bytes()), Ok(beat(ready, busy, port)));
         }
     }
 }

@@ -10,165 +10,165 @@ use equipoise_http::{Edit, Fields, Head, Limits};
 use equipoise_sdk::health::CheckResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::expectation::{complaint, reported};
-use super::target::{Inquiry, Target};
-use super::{MOST_BODY, Reply, Stage, Trouble, grpc, plain};
+use super::expectation::{mismatch, reported};
+use super::target::{Expectation, Target};
+use super::{CheckError, CheckReply, MAX_BODY, Stage, grpc, plain};
 use equipoise_proxy::upstream::MemberStream;
 
 /// The room for each read, in bytes.
-const ROOM: usize = 4096;
+const READ_SIZE: usize = 4096;
 
-/// Asks a question of HTTP; reads the answer as far as it is of interest.
+/// Sends a request of HTTP; reads the response as far as it is expected to be read.
 ///
 /// # Errors
-/// There is no answer, or not all of it, or it is none that traffic would take.
-pub(super) async fn ask(
+/// There is no response, or not all of it, or it is invalid.
+pub(super) async fn check(
     stream: MemberStream,
     target: &Target,
     request: &Head,
-    inquiry: &Inquiry,
+    expectation: &Expectation,
     stage: &Cell<Stage>,
-) -> Result<Reply, Trouble> {
-    let mut exchange = Exchange::begin(stream, target, request, b"")?;
-    let (head, ends) = exchange.head().await?;
-    stage.set(Stage::EndOfAnswer);
+) -> Result<CheckReply, CheckError> {
+    let mut stream = CheckStream::begin(stream, target, request, b"")?;
+    let (head, ends) = stream.head().await?;
+    stage.set(Stage::EndOfResponse);
     let status = head.status();
-    let mut wrong = complaint(&inquiry.expect, status, &head);
+    let mut wrong = mismatch(&expectation.expect, status, &head);
     let mut body = Vec::new();
-    if inquiry.wants_body {
-        (body, _) = exchange.body(ends).await?;
-        wrong = wrong.or_else(|| inquiry.body_complaint(&body));
+    if expectation.reads_body {
+        (body, _) = stream.body(ends).await?;
+        wrong = wrong.or_else(|| expectation.body_mismatch(&body));
     }
     let answer = CheckResponse {
         status,
-        headers: reported(&inquiry.report, &head),
+        headers: reported(&expectation.report, &head),
         body,
     };
-    Ok(Reply::of(answer, wrong))
+    Ok(CheckReply::of(answer, wrong))
 }
 
-/// Asks whether a service of gRPC serves.
+/// Calls gRPC's health check.
 ///
 /// # Errors
-/// There is no answer, or none of gRPC.
-pub(super) async fn ask_grpc(
+/// There is no response, or none of gRPC.
+pub(super) async fn check_grpc(
     stream: MemberStream,
     target: &Target,
     request: &Head,
-    question: &[u8],
+    body: &[u8],
     stage: &Cell<Stage>,
-) -> Result<Reply, Trouble> {
-    let mut exchange = Exchange::begin(stream, target, request, question)?;
-    let (head, ends) = exchange.head().await?;
-    stage.set(Stage::EndOfAnswer);
-    let (body, trailers) = exchange.body(ends).await?;
-    let complaint = grpc::complaint(head.status(), &head, &body, trailers.as_ref())?;
-    Ok(Reply::of_service(head.status(), complaint))
+) -> Result<CheckReply, CheckError> {
+    let mut stream = CheckStream::begin(stream, target, request, body)?;
+    let (head, ends) = stream.head().await?;
+    stage.set(Stage::EndOfResponse);
+    let (body, trailers) = stream.body(ends).await?;
+    let mismatch = grpc::mismatch(head.status(), &head, &body, trailers.as_ref())?;
+    Ok(CheckReply::of_service(head.status(), mismatch))
 }
 
 /// A connection, and the one request on it.
-struct Exchange<'q> {
+struct CheckStream<'q> {
     stream: MemberStream,
     engine: Connection,
     id: StreamId,
     /// The request's body, as far as it is not sent yet.
     unsent: &'q [u8],
     /// What came last, and how much of it is used.
-    inbox: Vec<u8>,
+    buffer: Vec<u8>,
     used: usize,
     /// Heads and trailers are read into this.
     head: Head,
-    has_answered: bool,
+    has_response: bool,
 }
 
-/// What comes of an answer.
-enum Part {
+/// A part of a response.
+enum Piece {
     /// Its head, which is no interim one.
     Head,
-    /// Payload, which is here in the inbox.
+    /// Payload, which is here in the buffer.
     Data(Range<usize>),
     Trailers,
 }
 
-impl<'q> Exchange<'q> {
+impl<'q> CheckStream<'q> {
     /// Begins a connection, and the request on it.
     fn begin(
         stream: MemberStream,
         target: &Target,
         request: &Head,
         body: &'q [u8],
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, CheckError> {
         let mut engine = Connection::new(Role::Client, options(target.limits), Instant::now());
         let is_tls = target.upstream.tls.is_some();
         let id = engine.request(request, &Edit::new(), is_tls, None, body.is_empty());
         Ok(Self {
             stream,
             engine,
-            id: id.map_err(unsaid)?,
+            id: id.map_err(not_sendable)?,
             unsent: body,
-            inbox: Vec::with_capacity(ROOM),
+            buffer: Vec::with_capacity(READ_SIZE),
             used: 0,
             head: Head::new(),
-            has_answered: false,
+            has_response: false,
         })
     }
 
-    /// The head of the answer, and whether nothing follows.
-    async fn head(&mut self) -> Result<(Head, bool), Trouble> {
+    /// The head of the response, and whether nothing follows.
+    async fn head(&mut self) -> Result<(Head, bool), CheckError> {
         loop {
-            if let (Part::Head, ends) = self.next().await? {
-                self.has_answered = true;
+            if let (Piece::Head, ends) = self.next().await? {
+                self.has_response = true;
                 return Ok((std::mem::take(&mut self.head), ends));
             }
         }
     }
 
     /// The body up to its end or what is kept of it, and its trailers if that was all.
-    async fn body(&mut self, is_over: bool) -> Result<(Vec<u8>, Option<Fields>), Trouble> {
+    async fn body(&mut self, is_over: bool) -> Result<(Vec<u8>, Option<Fields>), CheckError> {
         let (mut body, mut is_over) = (Vec::new(), is_over);
-        while !is_over && body.len() < MOST_BODY {
+        while !is_over && body.len() < MAX_BODY {
             let (part, ends) = self.next().await?;
             is_over = ends;
             match part {
-                Part::Data(range) => {
-                    let data = &self.inbox[range];
-                    let room = MOST_BODY - body.len();
+                Piece::Data(range) => {
+                    let data = &self.buffer[range];
+                    let room = MAX_BODY - body.len();
                     body.extend_from_slice(&data[..data.len().min(room)]);
                 }
-                Part::Trailers => {
+                Piece::Trailers => {
                     let trailers: &mut Fields = &mut self.head;
                     return Ok((body, Some(std::mem::take(trailers))));
                 }
-                Part::Head => {}
+                Piece::Head => {}
             }
         }
         Ok((body, None))
     }
 
     /// What comes next, and whether it is the last.
-    async fn next(&mut self) -> Result<(Part, bool), Trouble> {
+    async fn next(&mut self) -> Result<(Piece, bool), CheckError> {
         loop {
-            let (input, start) = (&self.inbox[self.used..], self.used);
+            let (input, start) = (&self.buffer[self.used..], self.used);
             let (used, event) = self.engine.receive(input, Instant::now(), &mut self.head);
             self.used += used;
             match event {
-                Event::Response { ends, .. } => return Ok((Part::Head, ends)),
+                Event::Response { ends, .. } => return Ok((Piece::Head, ends)),
                 Event::Data { range, ends, .. } => {
                     self.engine.consume(self.id, range.len());
                     let range = start + range.start..start + range.end;
-                    return Ok((Part::Data(range), ends));
+                    return Ok((Piece::Data(range), ends));
                 }
-                Event::Trailers { .. } => return Ok((Part::Trailers, true)),
+                Event::Trailers { .. } => return Ok((Piece::Trailers, true)),
                 Event::Refused { violation, .. } => {
-                    let detail = format!("no answer in HTTP/2: {violation}");
-                    return Err(Trouble::unintelligible(detail));
+                    let detail = format!("invalid HTTP/2 response: {violation}");
+                    return Err(CheckError::invalid_response(detail));
                 }
                 Event::Reset { code, .. } => {
-                    let detail = format!("broke off: the stream was reset: {code}");
-                    return Err(Trouble::broken_off(detail));
+                    let detail = format!("connection lost: the stream was reset: {code}");
+                    return Err(CheckError::reset(detail));
                 }
                 Event::Over(error) => {
-                    return Err(Trouble::broken_off(format!("broke off: {error}")));
+                    return Err(CheckError::reset(format!("connection lost: {error}")));
                 }
                 Event::More => self.more().await?,
                 Event::Interim { .. }
@@ -180,7 +180,7 @@ impl<'q> Exchange<'q> {
     }
 
     /// Sends what there is to send, and waits for more.
-    async fn more(&mut self) -> Result<(), Trouble> {
+    async fn more(&mut self) -> Result<(), CheckError> {
         if !self.unsent.is_empty() {
             // A member may answer without having read it.
             let sent = self.engine.send_data(self.id, self.unsent, true);
@@ -191,38 +191,38 @@ impl<'q> Exchange<'q> {
             self.engine.record_written(written.map_err(broken)?);
         }
         self.stream.flush().await.map_err(broken)?;
-        self.inbox.clear();
+        self.buffer.clear();
         self.used = 0;
-        match self.stream.read_buf(&mut self.inbox).await {
-            Ok(0) if self.has_answered => {
-                Err(Trouble::broken_off("closed in the middle of the body"))
+        match self.stream.read_buf(&mut self.buffer).await {
+            Ok(0) if self.has_response => {
+                Err(CheckError::reset("closed in the middle of the body"))
             }
-            Ok(0) => Err(Trouble::broken_off("closed without an answer")),
+            Ok(0) => Err(CheckError::reset("closed without a response")),
             Ok(_) => Ok(()),
             Err(error) => Err(broken(error)),
         }
     }
 }
 
-/// One request, of whose answer no more may come than is kept, before it is looked at.
+/// One stream, with a window of no more than is kept of a body.
 fn options(limits: Limits) -> Options {
     Options {
         streams: 1,
-        stream_window: MOST_BODY as u32,
-        connection_window: MOST_BODY as u32,
+        stream_window: MAX_BODY as u32,
+        connection_window: MAX_BODY as u32,
         takes_connect: false,
         limits,
     }
 }
 
-fn broken(error: io::Error) -> Trouble {
-    Trouble::broken_off(format!("broke off: {}", plain(&error)))
+fn broken(error: io::Error) -> CheckError {
+    CheckError::reset(format!("connection lost: {}", plain(&error)))
 }
 
-/// The configuration has what no request can say.
-fn unsaid(unsent: SendError) -> Trouble {
-    Trouble {
-        is_ours: true,
-        ..Trouble::broken_off(format!("cannot be asked in HTTP/2: {unsent}"))
+/// The configuration has what HTTP/2 cannot send.
+fn not_sendable(unsent: SendError) -> CheckError {
+    CheckError {
+        is_local: true,
+        ..CheckError::reset(format!("cannot be sent in HTTP/2: {unsent}"))
     }
 }

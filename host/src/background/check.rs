@@ -1,7 +1,7 @@
-//! Active checks: asks members whether they are well, off the way of requests.
+//! Active health checks, off the request path.
 //!
-//! A [`Target`] is a member as it is checked. [`probe`] checks it once, and [`watch`] again and again. What follows from
-//! a [`Finding`] is not decided here. Everything stays on the thread that awaits it, and nothing of it is counted as
+//! A [`Target`] is a member as it is checked. [`check_once`] checks it once, and [`run_checks`] again and again. What follows from
+//! a [`CheckReport`] is not decided here. Everything stays on the thread that awaits it, and nothing of it is counted as
 //! traffic.
 //!
 //! A check is a connection of its own, closed afterwards: a connection that is kept would go on working where no new one
@@ -17,71 +17,71 @@ use tokio::time::Instant;
 
 use equipoise_proxy::upstream::{ConnectError, ConnectOptions, Connected, establish};
 
-mod answer;
 mod expectation;
 mod grpc;
+mod http1;
 mod http2;
-mod pace;
-mod patience;
+mod progress_timeout;
+mod scheduling;
 mod target;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use pace::permits;
-use target::Question;
+pub(crate) use scheduling::permits;
+use target::CheckRequest;
 pub(crate) use target::Target;
 
 /// How much of a body is kept, and about how much is read, in bytes.
-const MOST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// For those who judge.
+pub(crate) struct CheckReport {
+    /// For the health evaluator.
     pub(crate) probe: CheckResult,
     /// The same in words, for the log and the operator: `200 in 3 ms`, `503, expected 200-399`, `no connection:
     /// Connection refused`.
     pub(crate) detail: String,
 }
 
-/// Why there is no answer.
+/// Why a check got no response.
 #[derive(Debug)]
-struct Trouble {
+struct CheckError {
     failure: Failure,
     detail: String,
-    /// Whether it is for want of something of ours, such as file descriptors, which says nothing about the member.
-    is_ours: bool,
+    /// Whether the cause is local, such as a lack of file descriptors, which says nothing about the member.
+    is_local: bool,
 }
 
-impl Trouble {
+impl CheckError {
     fn new(failure: Failure, detail: impl Into<String>) -> Self {
         Self {
             failure,
             detail: detail.into(),
-            is_ours: false,
+            is_local: false,
         }
     }
 
-    fn broken_off(detail: impl Into<String>) -> Self {
+    fn reset(detail: impl Into<String>) -> Self {
         Self::new(Failure::Reset, detail)
     }
 
-    fn unintelligible(detail: impl Into<String>) -> Self {
+    fn invalid_response(detail: impl Into<String>) -> Self {
         Self::new(Failure::InvalidResponse, detail)
     }
 }
 
-/// An answer, and what is wrong with it.
-struct Reply {
+/// A response, and what is not as expected.
+struct CheckReply {
     answer: CheckResponse,
-    /// What it is called where all is as expected.
+    /// How it is described where all is as expected.
     kind: Kind,
     /// What is not as expected; `None` where all is.
-    complaint: Option<String>,
+    mismatch: Option<String>,
 }
 
-/// Kinds of answers.
+/// Kinds of responses.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// A connection, and no more.
@@ -97,7 +97,7 @@ enum Kind {
 enum Stage {
     Connection,
     CheckResponse,
-    EndOfAnswer,
+    EndOfResponse,
 }
 
 /// One check of a member, right now, within the target's time. `now` is the clock of the finding.
@@ -105,7 +105,7 @@ enum Stage {
     not(test),
     expect(dead_code, reason = "for the manager's button, which is yet to come")
 )]
-pub(crate) async fn probe(target: &Target, now: impl Fn() -> Duration) -> Finding {
+pub(crate) async fn check_once(target: &Target, now: impl Fn() -> Duration) -> CheckReport {
     attempt(target, &now).await.0
 }
 
@@ -116,58 +116,58 @@ pub(crate) async fn probe(target: &Target, now: impl Fn() -> Duration) -> Findin
 /// than [`permits`] allows are under way at once. So a member that is dead from some time on has failed `hcfails` checks
 /// no later than `hcinterval` × `hcfails` + `hctimeout` after that.
 ///
-/// A check that could not be made for want of something of ours is not reported; the first such in a row is logged.
-pub(crate) async fn watch(
+/// A check that failed for a local cause is not reported; the first such in a row is logged.
+pub(crate) async fn run_checks(
     target: Target,
     now: impl Fn() -> Duration,
-    mut report: impl FnMut(Finding),
+    mut report: impl FnMut(CheckReport),
 ) {
-    let (target, mut is_told) = (&target, false);
+    let (target, mut has_warned) = (&target, false);
     let check = async || attempt(target, &now).await;
-    let judge = |(finding, is_ours): (Finding, bool)| {
-        if is_ours && !is_told {
+    let record = |(finding, is_local): (CheckReport, bool)| {
+        if is_local && !has_warned {
             let (member, detail) = (target.url(), &finding.detail);
-            tracing::warn!(%member, "could not be checked: {detail}");
+            tracing::warn!(%member, "health check not possible: {detail}");
         }
-        is_told = is_ours;
-        if !is_ours {
+        has_warned = is_local;
+        if !is_local {
             report(finding);
         }
     };
-    pace::repeat(target.interval, &target.permits, check, judge).await;
+    scheduling::repeat(target.interval, &target.permits, check, record).await;
 }
 
-/// One check, and whether it came to nothing for a reason of ours.
-async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (Finding, bool) {
+/// One check, and whether it failed for a local cause.
+async fn attempt(target: &Target, now: &impl Fn() -> Duration) -> (CheckReport, bool) {
     let start = Instant::now();
     let stage = Cell::new(Stage::Connection);
-    let result = patience::within(target.timeout, ask(target, &stage)).await;
-    let result = result.unwrap_or_else(|| Err(too_late(stage.get(), target.timeout)));
+    let result = progress_timeout::within(target.timeout, ask(target, &stage)).await;
+    let result = result.unwrap_or_else(|| Err(timed_out(stage.get(), target.timeout)));
     let latency = start.elapsed();
-    let is_ours = matches!(&result, Err(trouble) if trouble.is_ours);
+    let is_local = matches!(&result, Err(error) if error.is_local);
     let detail = match &result {
-        Ok(reply) => reply.in_words(latency),
-        Err(trouble) => trouble.detail.clone(),
+        Ok(reply) => reply.describe(latency),
+        Err(error) => error.detail.clone(),
     };
-    let passed = matches!(&result, Ok(reply) if reply.complaint.is_none());
+    let passed = matches!(&result, Ok(reply) if reply.mismatch.is_none());
     let probe = CheckResult {
         member: target.id,
         at_ms: u64::try_from(now().as_millis()).unwrap_or(u64::MAX),
         latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
         response: result
             .map(|reply| reply.answer)
-            .map_err(|trouble| trouble.failure),
+            .map_err(|error| error.failure),
         passed,
     };
-    (Finding { probe, detail }, is_ours)
+    (CheckReport { probe, detail }, is_local)
 }
 
 /// A check without a bound on its time.
-async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
-    let question = &target.question;
+async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<CheckReply, CheckError> {
+    let request = &target.request;
     let options = ConnectOptions {
         port: target.port,
-        only_http1: question.is_http1(),
+        only_http1: request.is_http1(),
         ..ConnectOptions::default()
     };
     let deadline = Instant::now() + target.timeout;
@@ -178,43 +178,44 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<Reply, Trouble> {
         ..
     } = connected.map_err(no_connection)?;
     stage.set(Stage::CheckResponse);
-    let broken = |error: io::Error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
-    match question {
-        Question::Connection => Ok(Reply::of_connection()),
-        Question::Http1(request, inquiry) => {
+    let broken =
+        |error: io::Error| CheckError::reset(format!("connection lost: {}", plain(&error)));
+    match request {
+        CheckRequest::Connection => Ok(CheckReply::of_connection()),
+        CheckRequest::Http1(request, expectation) => {
             stream.write_all(request).await.map_err(broken)?;
-            answer::read(&mut stream, inquiry, target.limits, stage).await
+            http1::read(&mut stream, expectation, target.limits, stage).await
         }
-        Question::Http2(request, inquiry) => {
-            http2::ask(stream, target, request, inquiry, stage).await
+        CheckRequest::Http2(request, expectation) => {
+            http2::check(stream, target, request, expectation, stage).await
         }
-        Question::Grpc(request, question) if speaks_http2 => {
-            http2::ask_grpc(stream, target, request, question, stage).await
+        CheckRequest::Grpc(request, body) if speaks_http2 => {
+            http2::check_grpc(stream, target, request, body, stage).await
         }
-        Question::Grpc(..) => Err(Trouble::unintelligible(
-            "it chose HTTP/1.1, and gRPC needs HTTP/2",
+        CheckRequest::Grpc(..) => Err(CheckError::invalid_response(
+            "the member negotiated HTTP/1.1, and gRPC needs HTTP/2",
         )),
     }
 }
 
-fn no_connection(error: ConnectError) -> Trouble {
+fn no_connection(error: ConnectError) -> CheckError {
     let detail = match &error {
         ConnectError::Io(error) => format!("no connection: {}", plain(error)),
         error => format!("no connection: {error}"),
     };
-    Trouble {
-        is_ours: !error.is_the_members(),
-        ..Trouble::new(Failure::Unreachable, detail)
+    CheckError {
+        is_local: !error.is_the_members(),
+        ..CheckError::new(Failure::Unreachable, detail)
     }
 }
 
-fn too_late(stage: Stage, time: Duration) -> Trouble {
+fn timed_out(stage: Stage, time: Duration) -> CheckError {
     let missing = match stage {
         Stage::Connection => "no connection",
-        Stage::CheckResponse => "no answer",
-        Stage::EndOfAnswer => "no end of the answer",
+        Stage::CheckResponse => "no response",
+        Stage::EndOfResponse => "no end of the response",
     };
-    Trouble::new(Failure::TimedOut, format!("{missing} within {time:?}"))
+    CheckError::new(Failure::TimedOut, format!("{missing} within {time:?}"))
 }
 
 /// An error of the system without its number.
@@ -224,36 +225,36 @@ fn plain(error: &io::Error) -> String {
     text[..end].to_owned()
 }
 
-impl Reply {
-    /// An answer of HTTP.
-    fn of(answer: CheckResponse, complaint: Option<String>) -> Self {
+impl CheckReply {
+    /// A response of HTTP.
+    fn of(answer: CheckResponse, mismatch: Option<String>) -> Self {
         Self {
             answer,
             kind: Kind::Status,
-            complaint,
+            mismatch,
         }
     }
 
-    /// A connection was all that was asked for.
+    /// A connection was all that was checked.
     fn of_connection() -> Self {
         Self {
             kind: Kind::Connection,
-            ..Self::of(answer_of(0), None)
+            ..Self::of(status_only(0), None)
         }
     }
 
-    /// An answer of gRPC.
-    fn of_service(status: u16, complaint: Option<String>) -> Self {
+    /// A response of gRPC.
+    fn of_service(status: u16, mismatch: Option<String>) -> Self {
         Self {
             kind: Kind::Service,
-            ..Self::of(answer_of(status), complaint)
+            ..Self::of(status_only(status), mismatch)
         }
     }
 
-    fn in_words(&self, latency: Duration) -> String {
+    fn describe(&self, latency: Duration) -> String {
         let time = latency.as_millis();
-        match (&self.complaint, self.kind) {
-            (Some(complaint), _) => complaint.clone(),
+        match (&self.mismatch, self.kind) {
+            (Some(mismatch), _) => mismatch.clone(),
             (None, Kind::Connection) => format!("connected in {time} ms"),
             (None, Kind::Status) => format!("{} in {time} ms", self.answer.status),
             (None, Kind::Service) => format!("SERVING in {time} ms"),
@@ -261,8 +262,8 @@ impl Reply {
     }
 }
 
-/// One of which nobody is told more than its status.
-fn answer_of(status: u16) -> CheckResponse {
+/// A response with its status alone.
+fn status_only(status: u16) -> CheckResponse {
     CheckResponse {
         status,
         headers: Vec::new(),

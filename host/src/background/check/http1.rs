@@ -1,4 +1,4 @@
-//! Reads an answer out of a connection, as far as anybody wants to know it, by the rules that traffic is held to.
+//! Reads the response to a check in HTTP/1, by the rules that traffic is held to.
 
 use std::cell::Cell;
 
@@ -7,59 +7,59 @@ use equipoise_http::{Fields, Head, Limits, Method, Violation};
 use equipoise_sdk::health::CheckResponse;
 use tokio::io::AsyncReadExt as _;
 
-use super::expectation::{complaint, reported};
-use super::target::Inquiry;
-use super::{MOST_BODY, Reply, Stage, Trouble, plain};
+use super::expectation::{mismatch, reported};
+use super::target::Expectation;
+use super::{CheckError, CheckReply, MAX_BODY, Stage, plain};
 use equipoise_proxy::upstream::MemberStream;
 
 /// The room for each read, in bytes.
-const ROOM: usize = 4096;
+const READ_SIZE: usize = 4096;
 
-/// What has come and is not used yet, and how far it has been read.
-struct Inbox<'s> {
+/// Received bytes that are not parsed yet.
+struct ReadBuffer<'s> {
     stream: &'s mut MemberStream,
     bytes: Vec<u8>,
     reader: ResponseReader,
 }
 
-/// Reads the answer to an inquiry.
+/// Reads the response, as far as it is expected to be read.
 ///
 /// # Errors
-/// There is none, or not all of it, or it is none that traffic would take.
+/// There is none, or not all of it, or it is invalid.
 pub(super) async fn read(
     stream: &mut MemberStream,
-    inquiry: &Inquiry,
+    expectation: &Expectation,
     limits: Limits,
     stage: &Cell<Stage>,
-) -> Result<Reply, Trouble> {
+) -> Result<CheckReply, CheckError> {
     let mut reader = ResponseReader::new(limits);
     // The method says only where the body ends, and none is read of what is asked by HEAD.
     reader.expect_response_to(Method::Get);
-    let mut inbox = Inbox {
+    let mut buffer = ReadBuffer {
         stream,
-        bytes: Vec::with_capacity(ROOM),
+        bytes: Vec::with_capacity(READ_SIZE),
         reader,
     };
-    let head = inbox.head().await?;
-    stage.set(Stage::EndOfAnswer);
-    let body = if inquiry.wants_body {
-        inbox.body().await?
+    let head = buffer.head().await?;
+    stage.set(Stage::EndOfResponse);
+    let body = if expectation.reads_body {
+        buffer.body().await?
     } else {
         Vec::new()
     };
-    let complaint = complaint(&inquiry.expect, head.status(), &head);
-    let complaint = complaint.or_else(|| inquiry.body_complaint(&body));
+    let mismatch = mismatch(&expectation.expect, head.status(), &head);
+    let mismatch = mismatch.or_else(|| expectation.body_mismatch(&body));
     let answer = CheckResponse {
         status: head.status(),
-        headers: reported(&inquiry.report, &head),
+        headers: reported(&expectation.report, &head),
         body,
     };
-    Ok(Reply::of(answer, complaint))
+    Ok(CheckReply::of(answer, mismatch))
 }
 
-impl Inbox<'_> {
+impl ReadBuffer<'_> {
     /// Reads the head that is no interim one.
-    async fn head(&mut self) -> Result<Head, Trouble> {
+    async fn head(&mut self) -> Result<Head, CheckError> {
         let (mut head, mut has_begun) = (Head::new(), false);
         loop {
             let (used, event) = self.reader.head(&self.bytes, &mut head);
@@ -68,40 +68,40 @@ impl Inbox<'_> {
             match event {
                 HeadEvent::Head if head.status() == 101 => {
                     let detail = "a change of protocol that was not asked for";
-                    return Err(Trouble::unintelligible(detail));
+                    return Err(CheckError::invalid_response(detail));
                 }
                 HeadEvent::Head => return Ok(head),
                 HeadEvent::Interim => has_begun = false,
                 HeadEvent::Refused(violation) => return Err(refused(violation)),
                 HeadEvent::More if self.more().await? => {}
                 HeadEvent::More if has_begun => {
-                    return Err(Trouble::broken_off("closed in the middle of the head"));
+                    return Err(CheckError::reset("closed in the middle of the head"));
                 }
-                HeadEvent::More => return Err(Trouble::broken_off("closed without an answer")),
+                HeadEvent::More => return Err(CheckError::reset("closed without a response")),
             }
         }
     }
 
     /// Reads the body up to its end or what is kept of it.
-    async fn body(&mut self) -> Result<Vec<u8>, Trouble> {
+    async fn body(&mut self) -> Result<Vec<u8>, CheckError> {
         let (mut body, mut trailers) = (Vec::new(), Fields::default());
         loop {
             let (used, event) = self.reader.body(&self.bytes, &mut trailers);
             if let BodyEvent::Data(data) = &event {
-                let room = MOST_BODY - body.len();
+                let room = MAX_BODY - body.len();
                 let data = &self.bytes[data.clone()];
                 body.extend_from_slice(&data[..data.len().min(room)]);
             }
             self.bytes.drain(..used);
             match event {
-                _ if body.len() == MOST_BODY => return Ok(body),
+                _ if body.len() == MAX_BODY => return Ok(body),
                 BodyEvent::End => return Ok(body),
                 BodyEvent::Refused(violation) => return Err(refused(violation)),
                 BodyEvent::Data(_) | BodyEvent::Trailers => {}
                 BodyEvent::More if self.more().await? => {}
                 BodyEvent::More => {
                     let ended = self.reader.end();
-                    let broken = |_| Trouble::broken_off("closed in the middle of the body");
+                    let broken = |_| CheckError::reset("closed in the middle of the body");
                     return ended.map(|()| body).map_err(broken);
                 }
             }
@@ -109,14 +109,14 @@ impl Inbox<'_> {
     }
 
     /// Waits for more; false where the connection has ended.
-    async fn more(&mut self) -> Result<bool, Trouble> {
-        self.bytes.reserve(ROOM);
+    async fn more(&mut self) -> Result<bool, CheckError> {
+        self.bytes.reserve(READ_SIZE);
         let read = self.stream.read_buf(&mut self.bytes).await;
-        let broken = |error| Trouble::broken_off(format!("broke off: {}", plain(&error)));
+        let broken = |error| CheckError::reset(format!("connection lost: {}", plain(&error)));
         Ok(read.map_err(broken)? > 0)
     }
 }
 
-fn refused(violation: Violation) -> Trouble {
-    Trouble::unintelligible(format!("no answer in HTTP/1: {violation}"))
+fn refused(violation: Violation) -> CheckError {
+    CheckError::invalid_response(format!("invalid HTTP/1 response: {violation}"))
 }

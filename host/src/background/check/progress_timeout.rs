@@ -1,7 +1,7 @@
-//! How long a member may take, by time in which this thread ran.
+//! A timeout that counts only the time in which this thread ran.
 //!
-//! The thread that makes checks does other things as well, and the machine may be busy: an answer that lies there unread is not
-//! late, and a request that we have not sent yet cannot be answered. So a check's time is measured in steps, and a step
+//! The thread that makes checks does other things as well, and the machine may be busy: a response that lies there unread is not
+//! late, and a request that is not sent yet has no response. So a check's time is measured in steps, and a step
 //! that ends late by far does not count.
 
 use std::pin::pin;
@@ -11,18 +11,18 @@ use tokio::time::{Instant, timeout};
 
 /// Into how many steps a time is divided, and the shortest.
 const STEPS: u32 = 8;
-const SHORTEST_STEP: Duration = Duration::from_millis(5);
+const MIN_STEP: Duration = Duration::from_millis(5);
 
 /// How late a step may end and count.
-const LATE: Duration = Duration::from_millis(5);
+const LATE_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// How many steps may not count, so that there is an end even where every step is late.
-const MOST_LATE: u32 = 16;
+const MAX_LATE_STEPS: u32 = 16;
 
 /// Awaits something for so long; `None` when that is over.
 pub(super) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let step = (time / STEPS).max(SHORTEST_STEP);
+    let step = (time / STEPS).max(MIN_STEP);
     let (mut left, mut late_steps) = (time, 0);
     while !left.is_zero() {
         let (begun, step) = (Instant::now(), step.min(left));
@@ -30,7 +30,7 @@ pub(super) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
             return Some(value);
         }
         let lasted = begun.elapsed();
-        if lasted > step + LATE && late_steps < MOST_LATE {
+        if lasted > step + LATE_TOLERANCE && late_steps < MAX_LATE_STEPS {
             late_steps += 1;
         } else {
             left = left.saturating_sub(lasted);

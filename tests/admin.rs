@@ -571,7 +571,7 @@ fn the_manager_is_not_local_to_those_whom_a_proxy_speaks_for() {
         for path in ["", "/style.css", "/api/v1/balancers"] {
             let refused = front.get(&format!("/balancer-manager{path}"));
             assert_eq!(refused.status(), 403, "{require} {path}");
-            assert!(refused.text().contains("a proxy has forwarded this"));
+            assert!(refused.text().contains("forwarded by a proxy"));
         }
         // Whatever else the client says.
         let fields = ["Connection: close, x-forwarded-for, via, forwarded"];

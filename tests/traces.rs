@@ -249,9 +249,9 @@ fn dead_collector_costs_no_request_and_one_line() {
         assert_eq!(proxy.served(1), ["b1"]);
         eventually("spans are lost", || (failed() == lost).then_some(()));
     }
-    let line = proxy.stderr.line_with("traces: spans cannot be sent to");
+    let line = proxy.stderr.line_with("traces: export to");
     assert!(line.contains("Connection refused"), "{line}");
-    assert_eq!(proxy.stderr.count("spans cannot be sent"), 1);
+    assert_eq!(proxy.stderr.count("traces: export to"), 1);
 }
 
 /// A collector that takes nothing holds the end of the program up for three seconds.

@@ -1,23 +1,23 @@
-//! The admin listener: a small HTTP server for those who run the site, beside serving and apart from clients.
+//! The admin listener: a small HTTP server for operators, apart from clients.
 
 mod added;
-mod answer;
 mod api;
+mod auth;
 mod balancers;
 mod body;
 mod configuration;
 mod connections;
 mod endpoint;
 mod explain;
-mod guard;
 mod heartbeat;
 mod io;
 mod json;
 mod manager;
 mod metrics;
+mod mutations;
 mod openapi;
-mod operator;
 mod plugins;
+mod response;
 mod socket;
 mod terms;
 
@@ -42,7 +42,6 @@ use tokio::time::timeout;
 use crate::background::EvaluatorHandle;
 use crate::background::heartbeat::Heartbeats;
 use crate::control::Handle;
-use answer::{Answer, not_allowed, problem, text};
 use api::{Api, Caller};
 use body::AdminBody;
 use connections::{CROWD, Connection, Connections};
@@ -56,46 +55,47 @@ use equipoise_proxy::snapshot::Snapshot;
 use io::AdminIo;
 use manager::Manager;
 use metrics::Metrics;
+use response::{AdminResponse, not_allowed, problem, text};
 pub(crate) use socket::{Bound, Listener, Peer, SocketFile, bind};
 
 /// Connections open at once, for more than a moment: where there are descriptors for them.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// The least of them.
-const LEAST_CONNECTIONS: usize = 2;
+const MIN_CONNECTIONS: usize = 2;
 
-/// How long anybody may stall: within a body, an answer, or between requests.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may stall: within a body, a response, or between requests.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a head may take: it is short, and until it is there nobody knows who asks.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a head may take: short, since its client is not authorized yet.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of a request's head.
 const HEADER_SIZE: usize = 16 * 1024;
 
-/// What the admin listener answers.
+/// The service of the admin listener.
 pub(crate) struct Admin {
     current: CurrentSnapshot,
     api: Api,
     metrics: Metrics,
-    /// The page for those who ask by a browser; none where the system gives no random bytes for its token.
+    /// The page for browsers; none where the system gives no random bytes for its token.
     manager: Option<Manager>,
     heartbeats: Rc<Heartbeats>,
     liveness: Liveness,
 }
 
-/// How long those who ask may take to hear their answers once nobody else is let in.
-const PARTING: Duration = Duration::from_secs(1);
+/// How long responses in flight may take once the listener closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What leads from listeners for clients to the manager, and where the requests arrive.
 pub(crate) fn bridge() -> (ManagerBridge, mpsc::Receiver<ManagerRequest>) {
     ManagerBridge::new(ManagerPolicy {
-        refuse: guard::refusal_of_visit,
+        refuse: auth::manager_refusal,
         unavailable: |reason| problem(StatusCode::SERVICE_UNAVAILABLE, reason),
     })
 }
 
-/// Serves the admin listener until `closing`, and then those who are there, for a moment.
+/// Serves the admin listener until `closing`, and then requests in flight, for [`CLOSE_TIMEOUT`].
 ///
 /// # Errors
 /// The system does not tell of connections.
@@ -151,7 +151,7 @@ where
             taken.push(limit.acquire().await);
         }
     };
-    let _ = timeout(PARTING, all_have_gone).await;
+    let _ = timeout(CLOSE_TIMEOUT, all_have_gone).await;
 }
 
 /// How many connections may be open at once for more than a moment.
@@ -159,7 +159,7 @@ fn most_connections(current: &CurrentSnapshot) -> usize {
     let snapshot = current.load();
     let config = &snapshot.config;
     let share = DescriptorBudget::now(config.workers.get(), config.listeners.len()).admin;
-    (share / (CROWD + 1)).clamp(LEAST_CONNECTIONS, CONNECTIONS)
+    (share / (CROWD + 1)).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 async fn serve_connection(
@@ -172,7 +172,7 @@ async fn serve_connection(
     let service = service_fn(|request: Request<Incoming>| {
         let (admin, connection) = (&admin, &connection);
         let request = request.map(AdminBody::Incoming);
-        async move { Ok::<_, Infallible>(admin.answer(from, connection, request).await) }
+        async move { Ok::<_, Infallible>(admin.respond(from, connection, request).await) }
     });
     // Time is kept by `AdminIo`.
     let served = http1::Builder::new()
@@ -192,7 +192,7 @@ async fn serve_connection(
 }
 
 impl Admin {
-    /// Tells of what is in force and has it changed, to whoever knows the token, and hears heartbeats.
+    /// Shows and changes what is in force, for clients with the token, and receives heartbeats.
     pub(crate) fn new(
         current: CurrentSnapshot,
         control: Handle,
@@ -212,13 +212,13 @@ impl Admin {
         }
     }
 
-    /// Answers a request: the only table of what is where.
-    async fn answer(
+    /// Responds to a request: the only table of paths.
+    async fn respond(
         &self,
         from: Peer,
         connection: &Connection,
         request: Request<AdminBody>,
-    ) -> Answer {
+    ) -> AdminResponse {
         let (parts, body) = request.into_parts();
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = self.current.load();
@@ -242,7 +242,7 @@ impl Admin {
         let hosts = config.map_or(&[][..], |config| &config.hosts);
         if let Some(file) = self.file(path) {
             return match is_read {
-                true => guard::refusal(&parts, from, hosts, None).unwrap_or(file),
+                true => auth::refusal(&parts, from, hosts, None).unwrap_or(file),
                 false => not_allowed("GET, HEAD"),
             };
         }
@@ -251,50 +251,50 @@ impl Admin {
         if endpoint.is_none() && !others.contains(&path) {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         }
-        if let Some(refusal) = guard::refusal(&parts, from, hosts, token) {
+        if let Some(refusal) = auth::refusal(&parts, from, hosts, token) {
             return refusal;
         }
-        connection.note_known();
+        connection.mark_authorized();
         let Some(endpoint) = endpoint else {
             return match is_read {
-                true if path == openapi::PATH => openapi::answer(),
-                true => self.metrics.answer(),
+                true if path == openapi::PATH => openapi::respond(),
+                true => self.metrics.respond(),
                 false => not_allowed("GET, HEAD"),
             };
         };
         if !endpoint.allows(&parts.method) {
             return not_allowed(endpoint.allowed());
         }
-        match self.refusal_of_change(&parts) {
+        match self.csrf_refusal(&parts) {
             Some(refusal) => refusal,
             None => {
                 let caller = Caller {
                     name: from.to_string(),
                     connection: Some(connection),
                 };
-                self.api.answer(&caller, endpoint, &parts, body).await
+                self.api.respond(&caller, endpoint, &parts, body).await
             }
         }
     }
 }
 
 impl Admin {
-    /// Answers those who come to the manager by a listener for clients, for ever.
+    /// Responds to requests for the manager at listeners for clients, for ever.
     pub(crate) async fn receive(self: Rc<Self>, mut requests: mpsc::Receiver<ManagerRequest>) {
         while let Some(asked) = requests.recv().await {
             let admin = self.clone();
             spawn_local(async move {
-                let answer = admin
+                let response = admin
                     .welcome(asked.from, asked.request.map(AdminBody::Bridge))
                     .await;
                 // The client may have gone.
-                let _ = asked.response.send(answer);
+                let _ = asked.response.send(response);
             });
         }
     }
 
-    /// Answers a request for the manager that came to a listener for clients.
-    async fn welcome(&self, from: SocketAddr, request: Request<AdminBody>) -> Answer {
+    /// Responds to a request for the manager at a listener for clients.
+    async fn welcome(&self, from: SocketAddr, request: Request<AdminBody>) -> AdminResponse {
         let (parts, body) = request.into_parts();
         let snapshot = self.current.load();
         let Some(config) = &snapshot.config.manager else {
@@ -311,7 +311,7 @@ impl Admin {
         let folder = mount.rsplit('/').next().unwrap_or_default();
         let api = format!("{folder}/{}", manager::API);
         let file = self.manager.as_ref();
-        if let Some(file) = file.and_then(|manager| manager.answer(mount, &api, path)) {
+        if let Some(file) = file.and_then(|manager| manager.respond(mount, &api, path)) {
             return match is_read {
                 true => file,
                 false => not_allowed("GET, HEAD"),
@@ -323,30 +323,30 @@ impl Admin {
         if !endpoint.allows(&parts.method) {
             return not_allowed(endpoint.allowed());
         }
-        let refusal = guard::refusal_without_token(&parts, token);
-        match refusal.or_else(|| self.refusal_of_change(&parts)) {
+        let refusal = auth::token_refusal(&parts, token);
+        match refusal.or_else(|| self.csrf_refusal(&parts)) {
             Some(refusal) => refusal,
             None => {
                 let caller = Caller {
                     name: from.ip().to_string(),
                     connection: None,
                 };
-                self.api.answer(&caller, endpoint, &parts, body).await
+                self.api.respond(&caller, endpoint, &parts, body).await
             }
         }
     }
 
     /// Why a request may not change anything; none where it may, or does not want to.
-    fn refusal_of_change(&self, parts: &Parts) -> Option<Answer> {
+    fn csrf_refusal(&self, parts: &Parts) -> Option<AdminResponse> {
         if matches!(parts.method, Method::GET | Method::HEAD) {
             return None;
         }
-        guard::refusal_of_change(parts).or_else(|| self.foreign(parts))
+        auth::csrf_refusal(parts).or_else(|| self.wrong_origin(parts))
     }
 
     /// Whether all plugins serve, and nothing has died that the program cannot do without. The listeners serve: their sockets are
     /// bound before this one is served.
-    fn ready(&self, snapshot: &Snapshot) -> Answer {
+    fn ready(&self, snapshot: &Snapshot) -> AdminResponse {
         if self.liveness.dead().is_some() {
             return alive(&self.liveness);
         }
@@ -367,13 +367,13 @@ impl Admin {
     }
 
     /// The page at a path, or a file of it.
-    fn file(&self, path: &str) -> Option<Answer> {
+    fn file(&self, path: &str) -> Option<AdminResponse> {
         let manager = self.manager.as_ref()?;
-        manager.answer(manager::PATH, manager::API, path)
+        manager.respond(manager::PATH, manager::API, path)
     }
 
     /// Why a request that comes from a browser may not change anything; none where it may.
-    fn foreign(&self, parts: &Parts) -> Option<Answer> {
+    fn wrong_origin(&self, parts: &Parts) -> Option<AdminResponse> {
         parts.headers.get(ORIGIN)?;
         let given = parts.headers.get(manager::CSRF_TOKEN);
         let is_known = given
@@ -385,7 +385,7 @@ impl Admin {
 }
 
 /// Whether everything lives that the program cannot do without.
-fn alive(liveness: &Liveness) -> Answer {
+fn alive(liveness: &Liveness) -> AdminResponse {
     match liveness.dead() {
         None => text(StatusCode::OK, "ok\n"),
         Some(part) => {
@@ -404,8 +404,11 @@ mod tests {
         let liveness = Liveness::default();
         assert_eq!(alive(&liveness).status(), StatusCode::OK);
         liveness.report_dead("control");
-        let answer = alive(&liveness);
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.body(), "control is dead: start the program again\n");
+        let response = alive(&liveness);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            response.body(),
+            "control is dead: start the program again\n"
+        );
     }
 }

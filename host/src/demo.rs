@@ -1,6 +1,6 @@
 //! `equipoise demo`: three sample members and a balancer in front of them, in one process, on loopback.
 
-mod scratch;
+mod sample_project;
 
 use std::convert::Infallible;
 use std::io;
@@ -22,13 +22,13 @@ use crate::control::Setting;
 use crate::hot_restart::Inheritance;
 use equipoise_config::{AccessLog, LogFormat, Sink, Start};
 use equipoise_log::Output;
-use scratch::Scratch;
+use sample_project::SampleProject;
 
 /// The port the balancer takes if it is free.
-const FAVOURITE_PORT: u16 = 8080;
+const PREFERRED_PORT: u16 = 8080;
 
 /// The port the admin listener takes if it is free.
-const FAVOURITE_ADMIN_PORT: u16 = 8081;
+const PREFERRED_ADMIN_PORT: u16 = 8081;
 
 /// What is logged where RUST_LOG says nothing else.
 pub(crate) const LOG_LEVELS: &str = "warn,equipoise_wasm=info,equipoise::control=info";
@@ -38,17 +38,17 @@ pub(crate) const LOG_LEVELS: &str = "warn,equipoise_wasm=info,equipoise::control
 /// # Errors
 /// A socket or a thread cannot be had.
 pub(crate) fn run(output: &mut Output) -> Result<()> {
-    let scratch = Scratch::write()?;
+    let project = SampleProject::write()?;
     let members = ["1", "2", "3"]
         .map(start_member)
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
     let (address, admin) = (
-        free_address(FAVOURITE_PORT)?,
-        free_address(FAVOURITE_ADMIN_PORT)?,
+        free_address(PREFERRED_PORT)?,
+        free_address(PREFERRED_ADMIN_PORT)?,
     );
-    let text = configuration(address, admin, &members, &scratch);
-    let file = scratch.write_configuration(&text)?;
+    let text = configuration(address, admin, &members, &project);
+    let file = project.write_configuration(&text)?;
     let setting = Setting::read(&file)?.with(|config| {
         config.start = Start::Wait;
         config.access_log = Some(AccessLog {
@@ -62,15 +62,21 @@ pub(crate) fn run(output: &mut Output) -> Result<()> {
             .first()
             .map(|address| format!("http://{address}"))
             .unwrap_or_default();
-        introduce(&url, &text, &file, admin, &scratch)
+        introduce(&url, &text, &file, admin, &project)
     })?;
     output.print("stopped");
     Ok(())
 }
 
 /// Says what is running and what to try.
-fn introduce(url: &str, text: &str, file: &Path, admin: SocketAddr, scratch: &Scratch) -> String {
-    let (source, folder) = (scratch.source(), scratch.folder());
+fn introduce(
+    url: &str,
+    text: &str,
+    file: &Path,
+    admin: SocketAddr,
+    project: &SampleProject,
+) -> String {
+    let (source, folder) = (project.source(), project.folder());
     let (source, folder, file) = (source.display(), folder.display(), file.display());
     let shown: String = text.lines().map(|line| format!("    {line}\n")).collect();
     format!(
@@ -113,9 +119,9 @@ fn configuration(
     address: SocketAddr,
     admin: SocketAddr,
     members: &[SocketAddr],
-    scratch: &Scratch,
+    project: &SampleProject,
 ) -> String {
-    let component = scratch.component();
+    let component = project.component();
     // A path that is not UTF-8 could not be written into a configuration file either.
     let component = component.to_string_lossy();
     let mut text = format!(

@@ -17,7 +17,7 @@ mod admin;
 mod apache;
 mod background;
 mod demo;
+mod full_body;
 mod signals;
 mod span_exporter;
 mod supervisor;
-mod whole;

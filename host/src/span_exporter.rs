@@ -1,6 +1,6 @@
-//! The thread that sends spans to a collector of OpenTelemetry's, in batches.
+//! Exports spans to an OpenTelemetry collector, in batches, on a thread of its own.
 
-mod post;
+mod otlp_http;
 
 use std::io;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use tokio::runtime::Runtime;
 
 use equipoise_config::TraceEndpoint;
 use equipoise_proxy::observe::traces::{Counts, Export, Message, text};
-use post::post;
+use otlp_http::send;
 
 /// Spans that are sent at once at most.
-const BATCH: usize = 512;
+const MAX_BATCH: usize = 512;
 
 /// How long a span waits for others to be sent with.
-const DELAY: Duration = Duration::from_secs(1);
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a batch may take to be sent.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a failure that is said keeps others from being said.
-const QUIET: Duration = Duration::from_secs(60);
+/// The least time between two log lines of failures.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Starts a thread that sends spans.
 ///
@@ -52,8 +52,8 @@ struct Exporter {
     endpoint: TraceEndpoint,
     resource: Resource,
     counts: Arc<Counts>,
-    /// When it was said last that spans cannot be sent.
-    complained: Option<Instant>,
+    /// When a failure was last logged.
+    last_logged: Option<Instant>,
 }
 
 impl Exporter {
@@ -69,11 +69,11 @@ impl Exporter {
                 ..Resource::default()
             },
             counts,
-            complained: None,
+            last_logged: None,
         }
     }
 
-    /// Sends what comes until nobody is left to tell of anything.
+    /// Exports spans until all senders are dropped.
     fn run(mut self, receiver: &Receiver<Message>) {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = match { runtime }.enable_all().build() {
@@ -83,14 +83,14 @@ impl Exporter {
         let mut batch = Vec::new();
         let mut since = Instant::now();
         loop {
-            let wait = DELAY.saturating_sub(since.elapsed());
-            match receiver.recv_timeout(if batch.is_empty() { DELAY } else { wait }) {
+            let wait = BATCH_DELAY.saturating_sub(since.elapsed());
+            match receiver.recv_timeout(if batch.is_empty() { BATCH_DELAY } else { wait }) {
                 Ok(Message::Span(span)) => {
                     if batch.is_empty() {
                         since = Instant::now();
                     }
                     batch.push(*span);
-                    if batch.len() < BATCH && since.elapsed() < DELAY {
+                    if batch.len() < MAX_BATCH && since.elapsed() < BATCH_DELAY {
                         continue;
                     }
                     self.send(&runtime, &mut batch);
@@ -114,14 +114,14 @@ impl Exporter {
         let count = batch.len() as u64;
         let body = self.encode(std::mem::take(batch));
         let sent = runtime.block_on(async {
-            let sent = tokio::time::timeout(PATIENCE, post(&self.endpoint, body)).await;
-            sent.map_err(|_| format!("it took longer than {PATIENCE:?}"))?
+            let sent = tokio::time::timeout(EXPORT_TIMEOUT, send(&self.endpoint, body)).await;
+            sent.map_err(|_| format!("it took longer than {EXPORT_TIMEOUT:?}"))?
         });
         match sent {
             Ok(()) => self.counts.exported.add(count),
             Err(error) => {
                 self.counts.failed.add(count);
-                self.complain(&error);
+                self.log_failure(&error);
             }
         }
     }
@@ -145,14 +145,17 @@ impl Exporter {
         request.encode_to_vec()
     }
 
-    /// Says that spans cannot be sent, once a minute.
-    fn complain(&mut self, error: &str) {
-        if self.complained.is_some_and(|at| at.elapsed() < QUIET) {
+    /// Logs that spans cannot be sent, once a minute.
+    fn log_failure(&mut self, error: &str) {
+        if self
+            .last_logged
+            .is_some_and(|at| at.elapsed() < LOG_INTERVAL)
+        {
             return;
         }
-        self.complained = Some(Instant::now());
+        self.last_logged = Some(Instant::now());
         let (endpoint, lost) = (&self.endpoint.authority, self.counts.failed.get());
-        tracing::warn!("traces: spans cannot be sent to {endpoint}: {error}; lost so far: {lost}");
+        tracing::warn!("traces: export to {endpoint} failed: {error}; spans lost so far: {lost}");
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
             messages,
         };
         start(export).unwrap();
-        for _ in 0..BATCH {
+        for _ in 0..MAX_BATCH {
             sender.send(Message::Span(Box::default())).unwrap();
         }
         // The batch is on its way once the exporter has connected.

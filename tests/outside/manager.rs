@@ -328,7 +328,7 @@ fn edit_of_what_somebody_else_changed_meanwhile_tells_it_first() {
     );
     desk.browser.press("Enter");
     desk.browser
-        .await_text("somebody else changed this member (it is 5 now)");
+        .await_text("another operator changed this member (it is 5 now)");
     assert_eq!(desk.member(0)["loadfactor"], 5.0);
     desk.browser.press("Enter");
     desk.browser

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::answer::Problem;
 use super::balancers::{BalancerView, MemberView};
+use super::response::Problem;
 use crate::control::LeftOut;
 use equipoise_proxy::snapshot::Snapshot;
 use equipoise_text::bounded::LIST;

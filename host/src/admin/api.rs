@@ -7,24 +7,24 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, json, problem, tagged};
 use super::balancers::{BalancerView, Balancers, MemberView};
 use super::body::AdminBody;
 use super::configuration::ConfigurationView;
 use super::connections::Connection;
 use super::endpoint::Endpoint;
 use super::explain;
-use super::operator::Operator;
+use super::mutations::Mutations;
 use super::plugins::{PluginView, Plugins};
+use super::response::{AdminResponse, json, problem, tagged};
 use crate::background::EvaluatorHandle;
 use crate::control::{Handle, Resource};
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
 /// How many plugins may be uploaded at once.
-const UPLOADS: usize = 2;
+const MAX_UPLOADS: usize = 2;
 
-/// What the API answers from.
+/// The API, with what it reads and changes.
 pub(super) struct Api {
     pub(super) current: CurrentSnapshot,
     pub(super) control: Handle,
@@ -41,8 +41,8 @@ pub(super) struct Caller<'connection> {
     pub(super) connection: Option<&'connection Connection>,
 }
 
-/// An answer, or why there is none such.
-pub(super) type Outcome = Result<Answer, Box<Answer>>;
+/// A response, or the problem instead.
+pub(super) type Outcome = Result<AdminResponse, Box<AdminResponse>>;
 
 impl Api {
     pub(super) fn new(
@@ -54,7 +54,7 @@ impl Api {
             current,
             control,
             evaluator,
-            uploads: Semaphore::new(UPLOADS),
+            uploads: Semaphore::new(MAX_UPLOADS),
         }
     }
 
@@ -64,28 +64,28 @@ impl Api {
         book.is_some_and(|book| book.state().compiling.is_some())
     }
 
-    /// Answers the request of an operator for what is at this endpoint, which knows its method.
-    pub(super) async fn answer(
+    /// Responds to an operator's request for this endpoint, which knows its method.
+    pub(super) async fn respond(
         &self,
         caller: &Caller<'_>,
         endpoint: Endpoint<'_>,
         parts: &Parts,
         body: AdminBody,
-    ) -> Answer {
+    ) -> AdminResponse {
         let outcome = match parts.method {
             Method::GET | Method::HEAD if endpoint == Endpoint::Explain => {
-                explain::answer(&self.current.load(), parts)
+                explain::respond(&self.current.load(), parts)
             }
             Method::GET | Method::HEAD => {
                 self.refresh_loads(&endpoint).await;
                 self.show(&endpoint)
             }
             _ => {
-                let operator = Operator { api: self, caller };
+                let operator = Mutations { api: self, caller };
                 operator.change(endpoint, parts, body).await
             }
         };
-        outcome.unwrap_or_else(|answer| *answer)
+        outcome.unwrap_or_else(|response| *response)
     }
 
     /// Has it asked anew where the members stand that are to be shown.
@@ -106,7 +106,7 @@ impl Api {
         // Taken anew each time: kept, it would keep an old version of a plugin until the next request.
         let snapshot = &*self.current.load();
         let ok = StatusCode::OK;
-        let (answer, resource) = match endpoint {
+        let (response, resource) = match endpoint {
             Endpoint::Balancers => return Ok(json(ok, &Balancers::of(snapshot))),
             Endpoint::Plugins => return Ok(json(ok, &Plugins::of(snapshot, &self.control))),
             Endpoint::Balancer(name) => {
@@ -131,7 +131,7 @@ impl Api {
                 (json(ok, &view), Resource::Configuration)
             }
         };
-        Ok(tagged(answer, resource.etag(snapshot)))
+        Ok(tagged(response, resource.etag(snapshot)))
     }
 }
 
@@ -140,17 +140,17 @@ pub(super) fn place_of(snapshot: &Snapshot, plugin: &str) -> Option<usize> {
     plugins.position(|it| it.name == plugin)
 }
 
-pub(super) fn no_balancer(name: &str) -> Box<Answer> {
+pub(super) fn no_balancer(name: &str) -> Box<AdminResponse> {
     let detail = format!("there is no balancer {name}: GET /api/v1/balancers lists them");
     Box::new(problem(StatusCode::NOT_FOUND, detail))
 }
 
-pub(super) fn no_member(name: &str, id: &u32) -> Box<Answer> {
+pub(super) fn no_member(name: &str, id: &u32) -> Box<AdminResponse> {
     let detail = format!("balancer {name} has no member {id}: GET /api/v1/balancers lists them");
     Box::new(problem(StatusCode::NOT_FOUND, detail))
 }
 
-pub(super) fn no_plugin(name: &str) -> Box<Answer> {
+pub(super) fn no_plugin(name: &str) -> Box<AdminResponse> {
     let detail =
         format!("there is no plugin {name}: write [plugin.{name}] in the configuration file first");
     Box::new(problem(StatusCode::NOT_FOUND, detail))

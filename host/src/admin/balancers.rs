@@ -47,7 +47,7 @@ pub(super) struct BalancerView<'snapshot> {
     nofailover: bool,
     maxattempts: usize,
     timeout: String,
-    /// Whether so few members are healthy that nobody heeds it.
+    /// Whether so few members are healthy that health is ignored (panic mode).
     panics: bool,
     /// The routes that lead here.
     routes: Vec<String>,

@@ -13,23 +13,23 @@ use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::PATIENCE;
-use super::answer::{Answer, problem};
+use super::STALL_TIMEOUT;
+use super::response::{AdminResponse, problem};
 use equipoise_wasm as wasm;
 
 /// How long and how slow a body may be.
-pub(super) struct Bounds {
+pub(super) struct BodyLimits {
     /// In bytes.
     longest: usize,
     /// From its first byte to its last.
     time: Duration,
 }
 
-impl Bounds {
+impl BodyLimits {
     /// A change of the configuration.
     pub(super) const CHANGE: Self = Self {
         longest: 1024 * 1024,
-        time: PATIENCE,
+        time: STALL_TIMEOUT,
     };
 
     /// A plugin.
@@ -47,9 +47,9 @@ pub(crate) enum AdminBody {
     Bridge(ManagerBody),
 }
 
-/// A body that did not come to its end.
+/// Why a body is incomplete.
 #[derive(Debug, Error)]
-pub(crate) enum BrokenBody {
+pub(crate) enum BodyError {
     /// By the admin listener.
     #[error("{0}")]
     Incoming(#[from] hyper::Error),
@@ -60,10 +60,10 @@ pub(crate) enum BrokenBody {
 
 impl AdminBody {
     /// The next piece; none at the end.
-    async fn piece(&mut self) -> Result<Option<Bytes>, BrokenBody> {
+    async fn piece(&mut self) -> Result<Option<Bytes>, BodyError> {
         let piece = match self {
             Self::Incoming(body) => poll_fn(|context| poll_data(body, context)).await,
-            Self::Bridge(body) => body.piece().await.map(|it| it.map_err(BrokenBody::from)),
+            Self::Bridge(body) => body.piece().await.map(|it| it.map_err(BodyError::from)),
         };
         piece.transpose()
     }
@@ -73,7 +73,7 @@ impl AdminBody {
 fn poll_data(
     incoming: &mut Incoming,
     context: &mut Context<'_>,
-) -> Poll<Option<Result<Bytes, BrokenBody>>> {
+) -> Poll<Option<Result<Bytes, BodyError>>> {
     loop {
         let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
         match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
@@ -88,11 +88,14 @@ fn poll_data(
 /// A whole body.
 ///
 /// # Errors
-/// The answer to one that is too long, breaks off or takes too long.
-pub(super) async fn whole(body: AdminBody, bounds: &Bounds) -> Result<Vec<u8>, Box<Answer>> {
-    let bytes = read_within(body, bounds.longest, bounds.time).await?;
-    if bytes.len() > bounds.longest {
-        let detail = format!("the body may have {} bytes", bounds.longest);
+/// The response to one that is too long, incomplete or too slow.
+pub(super) async fn whole(
+    body: AdminBody,
+    limits: &BodyLimits,
+) -> Result<Vec<u8>, Box<AdminResponse>> {
+    let bytes = read_within(body, limits.longest, limits.time).await?;
+    if bytes.len() > limits.longest {
+        let detail = format!("the body may have {} bytes", limits.longest);
         return Err(Box::new(problem(StatusCode::PAYLOAD_TOO_LARGE, detail)));
     }
     Ok(bytes)
@@ -101,16 +104,19 @@ pub(super) async fn whole(body: AdminBody, bounds: &Bounds) -> Result<Vec<u8>, B
 /// A body, or as much of it as tells that it is longer than `longest` bytes.
 ///
 /// # Errors
-/// The answer to one that breaks off or takes too long.
-pub(super) async fn beginning(body: AdminBody, longest: usize) -> Result<Vec<u8>, Box<Answer>> {
-    read_within(body, longest, PATIENCE).await
+/// The response to one that is incomplete or too slow.
+pub(super) async fn beginning(
+    body: AdminBody,
+    longest: usize,
+) -> Result<Vec<u8>, Box<AdminResponse>> {
+    read_within(body, longest, STALL_TIMEOUT).await
 }
 
 async fn read_within(
     body: AdminBody,
     longest: usize,
     time: Duration,
-) -> Result<Vec<u8>, Box<Answer>> {
+) -> Result<Vec<u8>, Box<AdminResponse>> {
     match timeout(time, read(body, longest)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(Box::new(problem(
@@ -124,7 +130,7 @@ async fn read_within(
     }
 }
 
-async fn read(mut body: AdminBody, longest: usize) -> Result<Vec<u8>, BrokenBody> {
+async fn read(mut body: AdminBody, longest: usize) -> Result<Vec<u8>, BodyError> {
     let mut beginning = Vec::new();
     while beginning.len() <= longest {
         let Some(piece) = body.piece().await? else {
@@ -171,7 +177,7 @@ mod tests {
                 send(&mut sender, piece).await;
             }
         };
-        let (read, ()) = tokio::join!(whole(body, &Bounds::CHANGE), sending);
+        let (read, ()) = tokio::join!(whole(body, &BodyLimits::CHANGE), sending);
         assert_eq!(read.expect("a body"), [b'a'; 20]);
     }
 
@@ -198,7 +204,9 @@ mod tests {
         }
         // With no room for another piece.
         sender.fail();
-        let refusal = whole(body, &Bounds::CHANGE).await.expect_err("an error");
+        let refusal = whole(body, &BodyLimits::CHANGE)
+            .await
+            .expect_err("an error");
         assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
         assert!(refusal.body().contains("broke off"), "{}", refusal.body());
     }
@@ -209,12 +217,12 @@ mod tests {
         let drip = async {
             loop {
                 send(&mut sender, "a").await;
-                sleep(PATIENCE / 2).await;
+                sleep(STALL_TIMEOUT / 2).await;
             }
         };
         let refusal = tokio::select! {
             () = drip => unreachable!(),
-            read = whole(body, &Bounds::UPLOAD) => read.expect_err("it drips"),
+            read = whole(body, &BodyLimits::UPLOAD) => read.expect_err("it drips"),
         };
         assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
         assert!(refusal.body().contains("60s"), "{}", refusal.body());

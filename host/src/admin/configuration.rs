@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::answer::Problem;
 use super::balancers::seconds;
+use super::response::Problem;
 use crate::control::Handle;
 use equipoise_config::source::Difference;
 use equipoise_proxy::snapshot::Snapshot;

@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// How long a connection is left alone at first.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long a new connection is not closed for another.
+const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// With so many times more connections than there should be, none is left alone.
 pub(super) const CROWD: usize = 4;
 
-/// Bits of an IPv6 address that belong to one network: whoever has one address of it has all.
-const NETWORK: u32 = 64;
+/// The prefix length of a client's IPv6 network: a client that has one address of it has all.
+const IPV6_PREFIX: u32 = 64;
 
 /// The connections that are open.
 pub(super) struct Connections {
-    most: usize,
+    limit: usize,
     /// The oldest first.
     open: RefCell<Vec<Rc<State>>>,
 }
@@ -40,16 +40,16 @@ pub(super) struct Work<'connection>(&'connection State);
 struct State {
     from: IpAddr,
     since: Instant,
-    standing: Cell<Standing>,
+    priority: Cell<Priority>,
     closing: Notify,
 }
 
-/// How hard it is to close a connection.
+/// Which connections are closed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
-    /// Its client has not shown yet that it may ask.
+enum Priority {
+    /// Its client is not authorized yet.
     Unknown,
-    /// It has: by the token, or where none is needed.
+    /// It is: by the token, or where none is needed.
     Known,
     /// Its order is being carried out.
     AtWork,
@@ -58,9 +58,9 @@ enum Standing {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Rc<Self> {
+    pub(super) fn new(limit: usize) -> Rc<Self> {
         Rc::new(Self {
-            most,
+            limit,
             open: RefCell::default(),
         })
     }
@@ -68,13 +68,13 @@ impl Connections {
     /// A new connection from this address. If there are too many then, others are to be closed.
     pub(super) fn admit(self: &Rc<Self>, from: IpAddr, now: Instant) -> Connection {
         while let Some(state) = self.superfluous(now) {
-            state.standing.set(Standing::Closing);
+            state.priority.set(Priority::Closing);
             state.closing.notify_one();
         }
         let state = Rc::new(State {
             from: network(from),
             since: now,
-            standing: Cell::new(Standing::Unknown),
+            priority: Cell::new(Priority::Unknown),
             closing: Notify::new(),
         });
         self.open.borrow_mut().push(state.clone());
@@ -89,14 +89,15 @@ impl Connections {
         let open = self.open.borrow();
         let staying = open.iter().filter(|it| !it.is_closing());
         let count = staying.clone().count();
-        if count < self.most {
+        if count < self.limit {
             return None;
         }
-        let is_crowd = count >= CROWD * self.most;
-        let had_time = |it: &State| is_crowd || now.saturating_duration_since(it.since) >= GRACE;
-        let weakest = staying.clone().map(|it| it.standing.get()).min()?;
-        let weakest = Some(weakest).filter(|it| *it < Standing::AtWork)?;
-        let candidates = staying.filter(|it| it.standing.get() == weakest && had_time(it));
+        let is_crowd = count >= CROWD * self.limit;
+        let had_time =
+            |it: &State| is_crowd || now.saturating_duration_since(it.since) >= GRACE_PERIOD;
+        let weakest = staying.clone().map(|it| it.priority.get()).min()?;
+        let weakest = Some(weakest).filter(|it| *it < Priority::AtWork)?;
+        let candidates = staying.filter(|it| it.priority.get() == weakest && had_time(it));
         let mut by_address = BTreeMap::<_, (usize, &Rc<State>)>::new();
         for state in candidates {
             by_address.entry(state.from).or_insert((0, state)).0 += 1;
@@ -110,25 +111,25 @@ impl Connections {
 
 impl State {
     fn is_closing(&self) -> bool {
-        self.standing.get() == Standing::Closing
+        self.priority.get() == Priority::Closing
     }
 
-    fn set(&self, standing: Standing) {
+    fn set(&self, priority: Priority) {
         if !self.is_closing() {
-            self.standing.set(standing);
+            self.priority.set(priority);
         }
     }
 }
 
 impl Connection {
     /// Its client has shown that it may ask.
-    pub(super) fn note_known(&self) {
-        self.state.set(Standing::Known);
+    pub(super) fn mark_authorized(&self) {
+        self.state.set(Priority::Known);
     }
 
     /// An order of its client, who may ask, begins to be carried out.
     pub(super) fn work(&self) -> Work<'_> {
-        self.state.set(Standing::AtWork);
+        self.state.set(Priority::AtWork);
         Work(&self.state)
     }
 
@@ -140,7 +141,7 @@ impl Connection {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        self.0.set(Standing::Known);
+        self.0.set(Priority::Known);
     }
 }
 
@@ -155,7 +156,7 @@ impl Drop for Connection {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
-            let host = u128::MAX >> NETWORK;
+            let host = u128::MAX >> IPV6_PREFIX;
             IpAddr::V6((address.to_bits() & !host).into())
         }
         address => address,
@@ -169,7 +170,7 @@ mod tests {
     /// Connections as `a` (unknown, of address a), `A` (known) or `a!` (at work), the oldest first and a second apart; which of
     /// them are closed for another that comes so many seconds after the last, from 0.
     #[track_caller]
-    fn closed(most: usize, given: &str, after: u64) -> Vec<usize> {
+    fn closed(limit: usize, given: &str, after: u64) -> Vec<usize> {
         let connections = Connections::new(usize::MAX / CROWD);
         let start = Instant::now();
         let mut now = start;
@@ -179,19 +180,19 @@ mod tests {
             let connection = connections.admit([10, 0, 0, letter.to_ascii_lowercase()].into(), now);
             match word.ends_with('!') {
                 true => std::mem::forget(connection.work()),
-                false if letter.is_ascii_uppercase() => connection.note_known(),
+                false if letter.is_ascii_uppercase() => connection.mark_authorized(),
                 false => {}
             }
             open.push(connection);
-            now += GRACE;
+            now += GRACE_PERIOD;
         }
         let crowd = Rc::new(Connections {
-            most,
+            limit,
             open: RefCell::new(connections.open.borrow().clone()),
         });
         let _another = crowd.admit(
             [10, 0, 1, 1].into(),
-            now - GRACE + Duration::from_secs(after),
+            now - GRACE_PERIOD + Duration::from_secs(after),
         );
         let closing = open.iter().enumerate();
         let closing = closing.filter(|(_, it)| it.state.is_closing());
@@ -207,7 +208,7 @@ mod tests {
             (4, "c a b b", vec![2]),
             (4, "A B b C", vec![2]),
             (3, "c a b b a", vec![1, 2, 0]),
-            // There is nobody else.
+            // There is no other.
             (3, "A B C", vec![0]),
             (3, "a! B! C", vec![2]),
             (3, "a! b! c!", vec![]),
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_second_unless_there_is_a_crowd() {
+    fn every_connection_has_a_grace_period_unless_there_is_a_crowd() {
         assert_eq!(closed(1, "a", 0), [0; 0]);
         assert_eq!(closed(1, "a", 1), [0]);
         assert_eq!(closed(2, "a b c", 0), [0, 1]);
@@ -234,13 +235,13 @@ mod tests {
         let connections = Connections::new(2);
         let now = Instant::now();
         let admit = |number: u8, after: u32| {
-            connections.admit([10, 0, 0, number].into(), now + GRACE * after)
+            connections.admit([10, 0, 0, number].into(), now + GRACE_PERIOD * after)
         };
         let (first, second) = (admit(1, 0), admit(2, 1));
         let _third = admit(3, 2);
         first.closing().await;
         // It shows now that it may ask, which comes too late.
-        first.note_known();
+        first.mark_authorized();
         drop(first);
         let _fourth = admit(4, 3);
         second.closing().await;

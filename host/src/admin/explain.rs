@@ -4,8 +4,8 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
 
-use super::answer::{json, problem};
 use super::api::Outcome;
+use super::response::{json, problem};
 use equipoise_proxy::observe::explain::Summary;
 use equipoise_proxy::snapshot::Snapshot;
 
@@ -16,7 +16,7 @@ struct Decisions {
 }
 
 /// The answer to `GET /api/v1/explain`, and with `?id=` to one for a decision.
-pub(super) fn answer(snapshot: &Snapshot, request: &Parts) -> Outcome {
+pub(super) fn respond(snapshot: &Snapshot, request: &Parts) -> Outcome {
     let query = request.uri.query().unwrap_or_default();
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let id = pairs.find_map(|(key, value)| (key == "id").then_some(value));

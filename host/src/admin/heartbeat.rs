@@ -3,12 +3,12 @@
 use http::StatusCode;
 
 use super::Peer;
-use super::answer::{Answer, text};
 use super::body::{AdminBody, beginning};
+use super::response::{AdminResponse, text};
 use crate::background::heartbeat::{Heartbeats, MAX_LENGTH, Malformed, Rejection};
 
 /// Hears a heartbeat. One of an address where no member is gets "OK", too, as in Apache: it is as it should be.
-pub(super) async fn receive(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -> Answer {
+pub(super) async fn receive(heartbeats: &Heartbeats, from: Peer, body: AdminBody) -> AdminResponse {
     let message = match beginning(body, MAX_LENGTH).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,

@@ -1,4 +1,4 @@
-//! An admin connection's socket: strict about what comes in, impatient in both directions.
+//! The socket of an admin connection, with strict parsing and timeouts in both directions.
 
 use std::io;
 use std::pin::Pin;
@@ -9,15 +9,15 @@ use equipoise_http::{Fields, Head, Limits, Section, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{HEAD_PATIENCE, HEADER_SIZE, PATIENCE};
+use super::{HEAD_TIMEOUT, HEADER_SIZE, STALL_TIMEOUT};
 use equipoise_proxy::downstream::LingeringClose;
 use equipoise_proxy::lazy_timer::LazyTimer;
 use equipoise_proxy::progress_timeout::ProgressTimeout;
 
 /// The least that a client has to take of an answer on average, in bytes a second, after the first ten seconds.
-const RATE: usize = 240;
+const MIN_RATE: usize = 240;
 
-/// Bounds on heads and trailers: hyper has narrower ones, and answers what is beyond them with 431.
+/// BodyLimits on heads and trailers: hyper has narrower ones, and answers what is beyond them with 431.
 const SECTION: Section = Section::new(2 * HEADER_SIZE as u32, 1000);
 
 /// The stream hyper reads admin requests from and writes the answers to.
@@ -25,9 +25,9 @@ const SECTION: Section = Section::new(2 * HEADER_SIZE as u32, 1000);
 /// - Requests are read along by the rules for clients. A head that must not pass ends, for hyper, in a NUL, which no head may
 ///   contain: hyper answers 400 in its turn and closes. A body that must not pass ends in an [`io::ErrorKind::InvalidData`]
 ///   error.
-/// - A client is cut off with an [`io::ErrorKind::TimedOut`] error that sends no whole head within [`HEAD_PATIENCE`] of its
-///   first byte (the first head: of the connection's beginning), that does nothing for [`PATIENCE`] between requests, within a
-///   body or while it should take an answer, or that takes an answer at less than [`RATE`]. hyper's own `header_read_timeout`
+/// - A client is cut off with an [`io::ErrorKind::TimedOut`] error that sends no whole head within [`HEAD_TIMEOUT`] of its
+///   first byte (the first head: of the connection's beginning), that does nothing for [`STALL_TIMEOUT`] between requests, within a
+///   body or while it should take an answer, or that takes an answer at less than [`MIN_RATE`]. hyper's own `header_read_timeout`
 ///   would count the time between requests as a head's, and knows of no body.
 /// - A connection that is closed while the client still sends lingers for a moment, so that the client can read the answer.
 pub(super) struct AdminIo<S> {
@@ -49,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
     /// A stream whose first head is awaited from now on.
     pub(super) fn new(stream: S) -> Self {
         let mut reading = LazyTimer::default();
-        reading.set(Instant::now() + HEAD_PATIENCE);
+        reading.set(Instant::now() + HEAD_TIMEOUT);
         let limits = Limits {
             head: SECTION,
             trailers: SECTION,
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
             refusal: None,
             reading,
             awaited: Some(Phase::Idle),
-            writing: ProgressTimeout::new(PATIENCE, RATE),
+            writing: ProgressTimeout::new(STALL_TIMEOUT, MIN_RATE),
             lingering: LingeringClose::default(),
         }
     }
@@ -119,11 +119,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AdminIo<S> {
             self.awaited = Some(phase);
             if phase == Phase::Idle {
                 // How slow the client was with the answers up to now is forgotten.
-                self.writing = ProgressTimeout::new(PATIENCE, RATE);
+                self.writing = ProgressTimeout::new(STALL_TIMEOUT, MIN_RATE);
             }
             let patience = match phase {
-                Phase::Head => HEAD_PATIENCE,
-                Phase::Idle | Phase::Body | Phase::Over => PATIENCE,
+                Phase::Head => HEAD_TIMEOUT,
+                Phase::Idle | Phase::Body | Phase::Over => STALL_TIMEOUT,
             };
             self.reading.set(Instant::now() + patience);
         }
@@ -288,11 +288,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_is_not_there_in_time_is_cut_off() {
         let (_client, mut io) = connected();
-        assert_eq!(cut_off(&mut io).await, HEAD_PATIENCE);
+        assert_eq!(cut_off(&mut io).await, HEAD_TIMEOUT);
         let (mut client, mut io) = connected();
         tokio::select! {
             () = drip(&mut client) => unreachable!(),
-            time = cut_off(&mut io) => assert_eq!(time, HEAD_PATIENCE),
+            time = cut_off(&mut io) => assert_eq!(time, HEAD_TIMEOUT),
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
         };
         tokio::select! {
             () = later => unreachable!(),
-            time = cut_off(&mut io) => assert_eq!(time, 8 * SECOND + HEAD_PATIENCE),
+            time = cut_off(&mut io) => assert_eq!(time, 8 * SECOND + HEAD_TIMEOUT),
         }
     }
 
@@ -318,12 +318,12 @@ mod tests {
         client.write_all(POST).await.unwrap();
         let slowly = async {
             for _ in 0..10 {
-                sleep(PATIENCE - SECOND).await;
+                sleep(STALL_TIMEOUT - SECOND).await;
                 client.write_all(b"1\r\na\r\n").await.unwrap();
             }
         };
         let (time, ()) = tokio::join!(cut_off(&mut io), slowly);
-        assert_eq!(time, 10 * (PATIENCE - SECOND) + PATIENCE);
+        assert_eq!(time, 10 * (STALL_TIMEOUT - SECOND) + STALL_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,22 +4,22 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::answer::{Answer, problem};
+use super::response::{AdminResponse, problem};
 
 /// How deep tables and lists may stand in each other.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// How many keys a table may have; no configuration has so many.
-const MOST_KEYS: usize = 1_000;
+const MAX_KEYS: usize = 1_000;
 
 /// How many keys all tables may have together.
-const MOST_KEYS_IN_ALL: usize = 20_000;
+const MAX_KEYS_IN_ALL: usize = 20_000;
 
 /// A body that has to be an object.
 ///
 /// # Errors
-/// The answer to one that is none, has too much in it, or is not what is asked for here.
-pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Answer>> {
+/// The response to one that is invalid, too large, or not what this endpoint takes.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<AdminResponse>> {
     match value(bytes)? {
         object @ Value::Object(_) => of(object),
         _ => Err(refused("the body must be a JSON object")),
@@ -32,15 +32,15 @@ pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Answer>
 /// As [`object`].
 pub(super) fn one_or_more<T: DeserializeOwned>(
     bytes: &[u8],
-    most: usize,
-) -> Result<(Vec<T>, bool), Box<Answer>> {
+    limit: usize,
+) -> Result<(Vec<T>, bool), Box<AdminResponse>> {
     match value(bytes)? {
         object @ Value::Object(_) => Ok((vec![of(object)?], false)),
         Value::Array(list) if list.is_empty() => Err(refused("the list has nothing in it")),
-        Value::Array(list) if list.len() > most => {
+        Value::Array(list) if list.len() > limit => {
             let count = list.len();
             Err(refused(&format!(
-                "the list may have {most} elements, not {count}"
+                "the list may have {limit} elements, not {count}"
             )))
         }
         Value::Array(list) => {
@@ -52,14 +52,14 @@ pub(super) fn one_or_more<T: DeserializeOwned>(
 }
 
 /// Any body of bounded depth and number of keys.
-fn value(bytes: &[u8]) -> Result<Value, Box<Answer>> {
+fn value(bytes: &[u8]) -> Result<Value, Box<AdminResponse>> {
     let value = serde_json::from_slice(bytes).map_err(|error| refused(&error.to_string()))?;
-    let mut left = MOST_KEYS_IN_ALL;
-    check(&value, DEEPEST, &mut left).map_err(|reason| refused(&reason))?;
+    let mut left = MAX_KEYS_IN_ALL;
+    check(&value, MAX_DEPTH, &mut left).map_err(|reason| refused(&reason))?;
     Ok(value)
 }
 
-fn of<T: DeserializeOwned>(value: Value) -> Result<T, Box<Answer>> {
+fn of<T: DeserializeOwned>(value: Value) -> Result<T, Box<AdminResponse>> {
     serde_json::from_value(value).map_err(|error| refused(&error.to_string()))
 }
 
@@ -71,14 +71,14 @@ fn check(value: &Value, deepest: usize, left: &mut usize) -> Result<(), String> 
     };
     match value {
         Value::Object(entries) => {
-            if entries.len() > MOST_KEYS {
+            if entries.len() > MAX_KEYS {
                 let count = entries.len();
                 return Err(format!(
-                    "a table of the body may have {MOST_KEYS} keys, not {count}"
+                    "a table of the body may have {MAX_KEYS} keys, not {count}"
                 ));
             }
             *left = left.checked_sub(entries.len()).ok_or_else(|| {
-                format!("the body may have {MOST_KEYS_IN_ALL} keys in all its tables")
+                format!("the body may have {MAX_KEYS_IN_ALL} keys in all its tables")
             })?;
             let deepest = match entries.is_empty() {
                 true => return Ok(()),
@@ -95,7 +95,7 @@ fn check(value: &Value, deepest: usize, left: &mut usize) -> Result<(), String> 
     }
 }
 
-fn refused(reason: &str) -> Box<Answer> {
+fn refused(reason: &str) -> Box<AdminResponse> {
     Box::new(problem(StatusCode::BAD_REQUEST, reason))
 }
 
@@ -117,20 +117,20 @@ mod tests {
     #[test]
     fn bodies_have_bounded_depth_and_numbers_of_keys() {
         for (value, expected) in [
-            (keys(MOST_KEYS), None),
-            (keys(MOST_KEYS + 1), Some("1000 keys, not 1001")),
+            (keys(MAX_KEYS), None),
+            (keys(MAX_KEYS + 1), Some("1000 keys, not 1001")),
             (keys(80_000), Some("1000 keys, not 80000")),
             (json!({ "a": vec![keys(900); 22] }), None),
             (
                 json!({ "a": vec![keys(900); 23] }),
                 Some("20000 keys in all"),
             ),
-            (nested(DEEPEST), None),
-            (nested(DEEPEST + 1), Some("tables in tables")),
+            (nested(MAX_DEPTH), None),
+            (nested(MAX_DEPTH + 1), Some("tables in tables")),
             (json!([1]), Some("must be a JSON object")),
         ] {
             let read: Result<Value, _> = object(value.to_string().as_bytes());
-            let refused = read.err().map(|answer| answer.into_body());
+            let refused = read.err().map(|response| response.into_body());
             match (&refused, expected) {
                 (None, None) => {}
                 (Some(told), Some(expected)) => assert!(told.contains(expected), "{told}"),

@@ -1,6 +1,6 @@
 //! The balancer-manager: a page that shows what the API tells, and changes what the API changes.
 //!
-//! The page has no secret in it, so it is served to whoever may ask this listener at all, without the admin token. Every URL
+//! The page has no secret in it, so it is served to every client that this listener allows, without the admin token. Every URL
 //! in it is relative, so that it works wherever it is mounted and behind whatever prefix.
 //!
 //! Browsers send what other sites' pages have them send. A request that changes something and comes from a browser
@@ -24,7 +24,7 @@ pub(super) const CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token"
 /// Bytes of chance in a token.
 const CHANCE: usize = 32;
 
-/// What the page may load and where it may send to: its own files and API, and nothing of anybody else's.
+/// What the page may load and where it may send to: its own files and API, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -68,7 +68,7 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    /// A page with a token that nobody can guess.
+    /// A page with a token that cannot be guessed.
     ///
     /// # Errors
     /// The system gives no random bytes.
@@ -86,7 +86,7 @@ impl Manager {
 
     /// The page or a file of it, where it is mounted at `mount` (a path with a segment at least, such as [`PATH`]) and finds
     /// the API at `api`, seen from there. None where the path is neither.
-    pub(super) fn answer(&self, mount: &str, api: &str, path: &str) -> Option<Response<String>> {
+    pub(super) fn respond(&self, mount: &str, api: &str, path: &str) -> Option<Response<String>> {
         let rest = path.strip_prefix(mount)?;
         if rest.is_empty() {
             return Some(response(PAGE, self.page(mount, api)));
@@ -140,7 +140,7 @@ mod tests {
 
     fn body(manager: &Manager, path: &str) -> String {
         manager
-            .answer(PATH, API, path)
+            .respond(PATH, API, path)
             .expect("the page has this file")
             .into_body()
     }
@@ -187,15 +187,15 @@ mod tests {
     #[test]
     fn mounted_elsewhere_the_page_finds_its_files_and_api_there() {
         let manager = manager();
-        let page = manager.answer("/ops/lb", "lb/api/v1", "/ops/lb");
+        let page = manager.respond("/ops/lb", "lb/api/v1", "/ops/lb");
         let page = page.expect("the page is there").into_body();
         assert!(page.contains("src=\"lb/manager.js\""), "{page}");
         assert!(page.contains("content=\"lb/api/v1\""), "{page}");
-        assert!(manager.answer("/ops/lb", API, "/ops/lb/dom.js").is_some());
-        assert!(manager.answer("/ops/lb", API, "/ops/lbx").is_none());
+        assert!(manager.respond("/ops/lb", API, "/ops/lb/dom.js").is_some());
+        assert!(manager.respond("/ops/lb", API, "/ops/lbx").is_none());
         assert!(
             manager
-                .answer("/ops/lb", API, "/ops/lb/../token.js")
+                .respond("/ops/lb", API, "/ops/lb/../token.js")
                 .is_none()
         );
     }

@@ -19,7 +19,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
-use super::answer;
+use super::response;
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::snapshot::Snapshot;
 
@@ -52,10 +52,10 @@ impl Metrics {
     }
 
     /// The answer to `GET /metrics`.
-    pub(super) fn answer(&self) -> Response<String> {
+    pub(super) fn respond(&self) -> Response<String> {
         let mut body = String::new();
         if let Err(error) = text::encode(&mut body, &self.0) {
-            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+            return response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
         }
         let mut response = Response::new(body);
         let kind = HeaderValue::from_static(OPEN_METRICS);

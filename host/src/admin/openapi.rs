@@ -1,6 +1,6 @@
 //! What the API is, for programs: `/api/openapi.json`.
 
-use super::answer::{Answer, document};
+use super::response::{AdminResponse, document};
 
 /// Where it is.
 pub(super) const PATH: &str = "/api/openapi.json";
@@ -9,7 +9,7 @@ pub(super) const PATH: &str = "/api/openapi.json";
 const DOCUMENT: &str = include_str!("openapi.json");
 
 /// The answer to `GET /api/openapi.json`.
-pub(super) fn answer() -> Answer {
+pub(super) fn respond() -> AdminResponse {
     document("application/json", DOCUMENT)
 }
 

@@ -158,7 +158,7 @@ fn bind_unix(path: &Path, inherited: &mut InheritedSockets) -> Result<(Bound, bo
     Ok((bound, matched.is_activated))
 }
 
-/// A socket with a new file, which only its owner may open, whatever the umask: nobody can connect before its mode is set.
+/// A socket with a new file, which only its owner may open, whatever the umask: no client can connect before its mode is set.
 fn bind_file(path: &Path) -> Result<UnixListener> {
     clear(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

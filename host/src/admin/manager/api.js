@@ -20,7 +20,7 @@ export class Problem extends Error {
     this.mistakes = mistakes;
   }
 
-  /** Whether somebody else changed the thing meanwhile. */
+  /** Whether it was changed meanwhile by another operator. */
   get isStale() {
     return this.status === 412;
   }

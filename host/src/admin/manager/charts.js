@@ -6,7 +6,7 @@ import { microseconds, rate } from "./format.js";
 const SPAN_MS = 120_000;
 /** A rate over less than this tells nothing: the answer to a change comes between two rounds. */
 const SHORTEST_MS = 1_000;
-/** Between samples further apart than this nothing is drawn: nobody looked. */
+/** Between samples further apart than this nothing is drawn: there are no samples. */
 const GAP_MS = 12_000;
 const WIDTH = 72;
 const HEIGHT = 20;

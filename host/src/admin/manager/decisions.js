@@ -69,7 +69,7 @@ class Line {
   }
 
   update({ at, balancer, member, status }) {
-    [instant(at), balancer, member ?? "nobody", status ?? "–"].forEach((words, index) => setText(this.texts[index], words));
+    [instant(at), balancer, member ?? "none", status ?? "–"].forEach((words, index) => setText(this.texts[index], words));
     setAttribute(this.node, "class", status >= 500 || status === null ? "bad" : null);
   }
 }

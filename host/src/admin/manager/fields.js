@@ -12,7 +12,7 @@ export const FLAGS = [
   ["D", "Disabled", "gets no requests"],
   ["N", "Draining", "keeps its sessions, gets no new ones"],
   ["S", "Stopped", "gets no requests and no checks"],
-  ["H", "Hot standby", "serves when nobody else can"],
+  ["H", "Hot standby", "serves when no other member can"],
   ["R", "Hot spare", "stands in for one that cannot"],
   ["I", "Ignore errors", "is never in the error state"],
 ];

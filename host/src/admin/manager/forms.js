@@ -42,7 +42,7 @@ export class SettingsForm {
     }
   }
 
-  /** Takes what somebody else has made of the settings: what was typed here stays, and what theirs is stands beside it. */
+  /** Takes another operator's change of the settings: what was typed here stays, and the new value stands beside it. */
   meet(settings) {
     const patch = this.patch();
     for (const [key, entry] of this.fields) {

@@ -133,7 +133,7 @@ export class MemberRow {
       this.update(theirs);
       const isOther = !same(shown(key, theirs), shown(key, before));
       const now = isOther ? `it is ${shown(key, theirs) || "none"} now` : "something else of it";
-      throw new Problem(412, `somebody else changed this member (${now}); save again to have yours`);
+      throw new Problem(412, `another operator changed this member (${now}); save again to have yours`);
     }
   }
 

@@ -35,8 +35,8 @@ const FIGURES = [
   ["Sessions", ({ sessions }) => (sessions === undefined ? "–" : count(sessions))],
   ["Version", ({ version }) => version ?? "none"],
   ["Roles", ({ roles }) => roles?.join(", ") || "–"],
-  ["Used by", ({ used_by }) => used_by?.join(", ") || "nobody"],
-  ["Set aside for", ({ set_aside }) => set_aside?.map(({ balancer }) => balancer).join(", ") || "nobody"],
+  ["Used by", ({ used_by }) => used_by?.join(", ") || "none"],
+  ["Set aside for", ({ set_aside }) => set_aside?.map(({ balancer }) => balancer).join(", ") || "none"],
   ["File", ({ file }) => file],
 ];
 

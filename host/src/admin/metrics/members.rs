@@ -14,14 +14,14 @@ use equipoise_proxy::upstream::Upstream;
 
 /// A member, with all that counts for it.
 #[derive(Clone, Copy)]
-struct Whole<'snapshot> {
+struct FullBody<'snapshot> {
     cluster: &'snapshot Cluster,
     member: &'snapshot Member,
     upstream: &'snapshot Upstream,
 }
 
 /// A number of a member.
-type OfMember<N> = fn(Whole<'_>) -> N;
+type OfMember<N> = fn(FullBody<'_>) -> N;
 
 /// Counters of members: name, help, and where the number comes from.
 const COUNTERS: [(&str, &str, OfMember<u64>); 7] = [
@@ -123,7 +123,7 @@ fn write_states(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt
 }
 
 fn write_errors(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let help = "Requests that brought no answer, or a status of 500 or above";
+    let help = "Requests that brought no response, or a status of 500 or above";
     let mut family = Family::counter(encoder, "member_errors", help)?;
     for_members(snapshot, |it| {
         let [balancer, url] = it.labels();
@@ -167,7 +167,7 @@ fn write_addresses(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> 
 /// Does something for every member whose URL has a name.
 fn for_names<'snapshot>(
     snapshot: &'snapshot Snapshot,
-    mut with: impl FnMut(Whole<'snapshot>, &'snapshot Addresses) -> fmt::Result,
+    mut with: impl FnMut(FullBody<'snapshot>, &'snapshot Addresses) -> fmt::Result,
 ) -> fmt::Result {
     for_members(snapshot, |it| match &it.upstream.addresses {
         Some(addresses) => with(it, addresses),
@@ -178,13 +178,13 @@ fn for_names<'snapshot>(
 /// Does something for every member of every balancer.
 fn for_members<'snapshot>(
     snapshot: &'snapshot Snapshot,
-    mut with: impl FnMut(Whole<'snapshot>) -> fmt::Result,
+    mut with: impl FnMut(FullBody<'snapshot>) -> fmt::Result,
 ) -> fmt::Result {
     snapshot.clusters.iter().try_for_each(|cluster| {
         let members = cluster.balancer.members().iter();
         let mut members = members.zip(&cluster.upstreams);
         members.try_for_each(|(member, upstream)| {
-            with(Whole {
+            with(FullBody {
                 cluster,
                 member,
                 upstream,
@@ -193,7 +193,7 @@ fn for_members<'snapshot>(
     })
 }
 
-impl<'snapshot> Whole<'snapshot> {
+impl<'snapshot> FullBody<'snapshot> {
     fn labels(self) -> [Label<'snapshot>; 2] {
         let balancer = Name(&self.cluster.balancer.settings().name);
         [

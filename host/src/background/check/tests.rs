@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
-use crate::whole::Whole;
+use crate::full_body::FullBody;
 use equipoise_config::Config;
 use equipoise_dns::{Resolver, refresh_once};
 use equipoise_proxy::upstream::Upstream;
@@ -650,7 +650,7 @@ async fn member_of_http2(
         let noted = seen.clone();
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             *noted.borrow_mut() = Some(request.into_parts().0);
-            let mut response = http::Response::new(Whole::from(Bytes::from_static(body)));
+            let mut response = http::Response::new(FullBody::from(Bytes::from_static(body)));
             *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
             for (name, value) in fields {
                 let value = HeaderValue::from_static(value);

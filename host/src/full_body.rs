@@ -8,15 +8,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// A body in one piece, which may be empty.
-pub(crate) struct Whole(Option<Bytes>);
+pub(crate) struct FullBody(Option<Bytes>);
 
-impl From<Bytes> for Whole {
+impl From<Bytes> for FullBody {
     fn from(bytes: Bytes) -> Self {
         Self(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 }
 
-impl Body for Whole {
+impl Body for FullBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -1,4 +1,4 @@
-//! What an operator changes by the API: each request that is no GET becomes a command to control.
+//! Changes by the API: each request but GET becomes a command to control.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
 
 use super::added::Added;
-use super::answer::{self, Answer, made, not_allowed, nothing, problem, refused};
 use super::api::{Api, Caller, Outcome, no_balancer, no_member, no_plugin, place_of};
-use super::body::{self, AdminBody, Bounds};
+use super::body::{self, AdminBody, BodyLimits};
 use super::endpoint::Endpoint;
 use super::json;
+use super::response::{self, AdminResponse, made, not_allowed, nothing, problem, refused};
 use super::terms::terms;
 use crate::control::{Command, LeftOut, NewMember, Refusal, Resource, Terms};
 use equipoise_config::source::{Edit, Settings};
@@ -22,10 +22,10 @@ use equipoise_file_watch::Content;
 use equipoise_proxy::snapshot::Snapshot;
 
 /// How many members may be added at once.
-const MOST_MEMBERS: usize = 1_000;
+const MAX_MEMBERS: usize = 1_000;
 
-/// Somebody who changes what runs.
-pub(super) struct Operator<'request> {
+/// The changes of one request.
+pub(super) struct Mutations<'request> {
     pub(super) api: &'request Api,
     pub(super) caller: &'request Caller<'request>,
 }
@@ -53,7 +53,7 @@ struct Rollback {
     version: Option<String>,
 }
 
-impl Operator<'_> {
+impl Mutations<'_> {
     /// Changes what is at an endpoint, and shows what it is then.
     pub(super) async fn change(
         &self,
@@ -96,9 +96,9 @@ impl Operator<'_> {
                 self.api.show(&Endpoint::Balancer(name))
             }
             Endpoint::Members(name) => {
-                let bytes = body::whole(body, &Bounds::CHANGE).await?;
+                let bytes = body::whole(body, &BodyLimits::CHANGE).await?;
                 self.balancer(&name)?;
-                let (members, are_listed) = json::one_or_more(&bytes, MOST_MEMBERS)?;
+                let (members, are_listed) = json::one_or_more(&bytes, MAX_MEMBERS)?;
                 let terms = terms(parts, None);
                 match are_listed {
                     true => self.add_members(&name, members, terms).await,
@@ -133,7 +133,7 @@ impl Operator<'_> {
                 let Ok(_place) = self.api.uploads.try_acquire() else {
                     return Err(Box::new(refused(&Refusal::Busy)));
                 };
-                let bytes = body::whole(body, &Bounds::UPLOAD).await?;
+                let bytes = body::whole(body, &BodyLimits::UPLOAD).await?;
                 let plugin = name.to_string();
                 // Hashing takes long for a large one.
                 let content = spawn_blocking(|| Arc::new(Content::of(bytes))).await;
@@ -168,15 +168,15 @@ impl Operator<'_> {
         };
         let left_out = self.order(command, terms).await?;
         let path = format!("/api/v1/balancers/{}", encoded(&name));
-        let answer = match left_out.is_empty() {
+        let response = match left_out.is_empty() {
             true => self.api.show(&Endpoint::Balancer(name.into()))?,
             false => {
                 let snapshot = self.balancer(&name)?;
                 let added = Added::balancer(&snapshot, &name, &left_out);
-                answer::json(StatusCode::CREATED, &added)
+                response::json(StatusCode::CREATED, &added)
             }
         };
-        Ok(made(answer, &path))
+        Ok(made(response, &path))
     }
 
     async fn remove_balancer(&self, name: &str, terms: Terms) -> Outcome {
@@ -215,8 +215,8 @@ impl Operator<'_> {
             return Ok(nothing());
         };
         let path = format!("/api/v1/balancers/{}/members/{id}", encoded(name));
-        let answer = self.api.show(&Endpoint::Member(name.into(), id))?;
-        Ok(made(answer, &path))
+        let response = self.api.show(&Endpoint::Member(name.into(), id))?;
+        Ok(made(response, &path))
     }
 
     /// Adds several members, and shows those that were added and those that were left out.
@@ -225,11 +225,15 @@ impl Operator<'_> {
         let left_out = self.order(adding(name, members), terms).await?;
         let snapshot = self.balancer(name)?;
         let added = Added::members(&snapshot, name, &urls, &left_out);
-        Ok(answer::json(StatusCode::CREATED, &added))
+        Ok(response::json(StatusCode::CREATED, &added))
     }
 
     /// Has a command carried out. Answers what was left out, where the terms allow that.
-    async fn order(&self, command: Command, terms: Terms) -> Result<Vec<LeftOut>, Box<Answer>> {
+    async fn order(
+        &self,
+        command: Command,
+        terms: Terms,
+    ) -> Result<Vec<LeftOut>, Box<AdminResponse>> {
         let outcome = self.carried_out(command, terms).await;
         outcome.map_err(|refusal| Box::new(refused(&refusal)))
     }
@@ -241,7 +245,7 @@ impl Operator<'_> {
         self.api.control.order(name, command, terms).await
     }
 
-    fn balancer(&self, name: &str) -> Result<Arc<Snapshot>, Box<Answer>> {
+    fn balancer(&self, name: &str) -> Result<Arc<Snapshot>, Box<AdminResponse>> {
         let snapshot = self.api.current.load();
         match snapshot.cluster(name) {
             Some(_) => Ok(snapshot),
@@ -250,7 +254,7 @@ impl Operator<'_> {
     }
 
     /// What control knows a member by.
-    fn member(&self, name: &str, id: u32) -> Result<(String, String), Box<Answer>> {
+    fn member(&self, name: &str, id: u32) -> Result<(String, String), Box<AdminResponse>> {
         let snapshot = self.balancer(name)?;
         let (_, cluster) = snapshot.cluster(name).ok_or_else(|| no_balancer(name))?;
         let (_, member) = cluster.member(id).ok_or_else(|| no_member(name, &id))?;
@@ -276,7 +280,7 @@ fn key_asked_for(parts: &Parts) -> Option<String> {
 }
 
 /// The keys of a patch, which may not hold this one.
-fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<Answer>> {
+fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<AdminResponse>> {
     match patch.contains_key(forbidden) {
         true => {
             let detail = format!("{forbidden} cannot be changed here: {why}");
@@ -287,14 +291,16 @@ fn patch(patch: Settings, forbidden: &str, why: &str) -> Result<Settings, Box<An
 }
 
 /// The body as JSON.
-async fn read<T: DeserializeOwned>(body: AdminBody) -> Result<T, Box<Answer>> {
-    let bytes = body::whole(body, &Bounds::CHANGE).await?;
+async fn read<T: DeserializeOwned>(body: AdminBody) -> Result<T, Box<AdminResponse>> {
+    let bytes = body::whole(body, &BodyLimits::CHANGE).await?;
     json::object(&bytes)
 }
 
 /// The same of a body that may be missing.
-async fn read_or_default<T: DeserializeOwned + Default>(body: AdminBody) -> Result<T, Box<Answer>> {
-    let bytes = body::whole(body, &Bounds::CHANGE).await?;
+async fn read_or_default<T: DeserializeOwned + Default>(
+    body: AdminBody,
+) -> Result<T, Box<AdminResponse>> {
+    let bytes = body::whole(body, &BodyLimits::CHANGE).await?;
     match bytes.is_empty() {
         true => Ok(T::default()),
         false => json::object(&bytes),

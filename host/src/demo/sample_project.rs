@@ -14,12 +14,12 @@ const MANIFEST: &str = include_str!("../../../examples/plugins/demo/Cargo.toml")
 const SOURCE: &str = include_str!("../../../examples/plugins/demo/src/lib.rs");
 
 /// A folder with a plugin in source and as a component.
-pub(super) struct Scratch {
+pub(super) struct SampleProject {
     folder: PathBuf,
 }
 
-impl Scratch {
-    /// Writes a new folder among the system's temporary ones. It stays when the demo has ended: somebody may have written in
+impl SampleProject {
+    /// Writes a new folder among the system's temporary ones. It stays when the demo has ended: it may have been edited
     /// it.
     ///
     /// # Errors
@@ -30,15 +30,15 @@ impl Scratch {
             .tempdir()
             .context("making a scratch folder")?
             .keep();
-        let scratch = Self { folder };
-        scratch.put("Cargo.toml", manifest())?;
-        scratch.put("src/lib.rs", SOURCE)?;
-        scratch.put("equipoise/Cargo.toml", workspace())?;
+        let project = Self { folder };
+        project.put("Cargo.toml", manifest())?;
+        project.put("src/lib.rs", SOURCE)?;
+        project.put("equipoise/Cargo.toml", workspace())?;
         for (path, content) in builtin_components::SDK {
-            scratch.put(&format!("equipoise/{path}"), content)?;
+            project.put(&format!("equipoise/{path}"), content)?;
         }
-        scratch.put(COMPONENT, builtin_components::DEMO)?;
-        Ok(scratch)
+        project.put(COMPONENT, builtin_components::DEMO)?;
+        Ok(project)
     }
 
     /// The folder.

@@ -1,4 +1,4 @@
-//! What admin requests are answered with: texts, JSON, and problems (RFC 9457).
+//! Admin responses: texts, JSON, and problems (RFC 9457).
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
@@ -8,66 +8,66 @@ use crate::control::Refusal;
 use equipoise_config::Diagnostics;
 use equipoise_text::bounded;
 
-/// An answer that is known as a whole.
-pub(super) type Answer = Response<String>;
+/// A response with its whole body.
+pub(super) type AdminResponse = Response<String>;
 
-/// An answer of one text.
-pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
+/// A response of one text.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> AdminResponse {
     of_kind(status, "text/plain; charset=utf-8", text.into())
 }
 
-/// An answer in JSON, which nobody is to keep.
-pub(super) fn json(status: StatusCode, view: &impl Serialize) -> Answer {
+/// A response in JSON, which is not to be cached.
+pub(super) fn json(status: StatusCode, view: &impl Serialize) -> AdminResponse {
     written(status, "application/json", view)
 }
 
-/// The same answer with the tag of what it shows.
-pub(super) fn tagged(mut answer: Answer, tag: Option<String>) -> Answer {
+/// The same response with the entity tag of what it shows.
+pub(super) fn tagged(mut response: AdminResponse, tag: Option<String>) -> AdminResponse {
     let tag = tag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok());
     if let Some(tag) = tag {
-        answer.headers_mut().insert(ETAG, tag);
+        response.headers_mut().insert(ETAG, tag);
     }
-    answer
+    response
 }
 
-/// The same answer to a request that made what is at this path.
-pub(super) fn made(mut answer: Answer, path: &str) -> Answer {
-    *answer.status_mut() = StatusCode::CREATED;
+/// The same response as 201, with this path as its location.
+pub(super) fn made(mut response: AdminResponse, path: &str) -> AdminResponse {
+    *response.status_mut() = StatusCode::CREATED;
     if let Ok(path) = HeaderValue::try_from(path) {
-        answer.headers_mut().insert(LOCATION, path);
+        response.headers_mut().insert(LOCATION, path);
     }
-    answer
+    response
 }
 
-/// The answer to a request that left nothing to show.
-pub(super) fn nothing() -> Answer {
-    let mut answer = Response::new(String::new());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer
+/// 204.
+pub(super) fn nothing() -> AdminResponse {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
-/// The answer to a method that is not among those `allowed`.
-pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+/// 405 for a method that is not among those `allowed`.
+pub(super) fn not_allowed(allowed: &'static str) -> AdminResponse {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut answer = problem(status, format!("the method here is {allowed}"));
+    let mut response = problem(status, format!("the method here is {allowed}"));
     let allowed = HeaderValue::from_static(allowed);
-    answer.headers_mut().insert(ALLOW, allowed);
-    answer
+    response.headers_mut().insert(ALLOW, allowed);
+    response
 }
 
 /// A text of this kind that does not change.
-pub(super) fn document(kind: &'static str, text: &str) -> Answer {
+pub(super) fn document(kind: &'static str, text: &str) -> AdminResponse {
     of_kind(StatusCode::OK, kind, text.to_owned())
 }
 
-/// Why a request cannot be answered as it wishes.
-pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Answer {
-    Problem::new(status, detail.into()).answer()
+/// A problem with this detail.
+pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> AdminResponse {
+    Problem::new(status, detail.into()).respond()
 }
 
-/// Why control did not do what a request asks for.
-pub(super) fn refused(refusal: &Refusal) -> Answer {
-    Problem::of(refusal).answer()
+/// A problem of a command that control refused.
+pub(super) fn refused(refusal: &Refusal) -> AdminResponse {
+    Problem::of(refusal).respond()
 }
 
 /// What RFC 9457 calls problem details.
@@ -125,7 +125,7 @@ impl Problem {
         problem
     }
 
-    fn answer(&self) -> Answer {
+    fn respond(&self) -> AdminResponse {
         let status = StatusCode::from_u16(self.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         written(status, "application/problem+json", self)
@@ -151,7 +151,7 @@ fn views(mistakes: &Diagnostics) -> Vec<MistakeView> {
     mistakes.iter().map(view).collect()
 }
 
-fn written(status: StatusCode, kind: &'static str, view: &impl Serialize) -> Answer {
+fn written(status: StatusCode, kind: &'static str, view: &impl Serialize) -> AdminResponse {
     match serde_json::to_string(view) {
         Ok(json) => of_kind(status, kind, json),
         // They have no map with keys other than text, which is all that can go wrong.
@@ -159,11 +159,11 @@ fn written(status: StatusCode, kind: &'static str, view: &impl Serialize) -> Ans
     }
 }
 
-fn of_kind(status: StatusCode, kind: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+fn of_kind(status: StatusCode, kind: &'static str, body: String) -> AdminResponse {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response
 }

@@ -1,4 +1,4 @@
-//! Who may ask: requests that name this listener by an address, and know the token where there is one.
+//! Authorization of admin requests: the token, the `Host` (DNS rebinding), the origin (CSRF).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,48 +11,51 @@ use http::{HeaderValue, Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
 use super::Peer;
-use super::answer::{Answer, problem};
+use super::response::{AdminResponse, problem};
 use equipoise_config::{Manager, Token};
 use equipoise_http::host;
 
-/// Why a request is refused; none where it may ask.
+/// Why a request is refused; none where it is allowed.
 ///
-/// A page of somebody else's that has its name resolve to this address (DNS rebinding) asks by that name, which is none
-/// that this listener has. No page can ask over a socket file.
+/// A page of another site that has its name resolve to this address (DNS rebinding) sends that name, which is none
+/// that this listener has. No page can connect to a socket file.
 pub(super) fn refusal(
     request: &Parts,
     from: Peer,
     hosts: &[String],
     token: Option<&Token>,
-) -> Option<Answer> {
-    if from != Peer::Unix && !is_called_so(request, hosts) {
+) -> Option<AdminResponse> {
+    if from != Peer::Unix && !has_known_host(request, hosts) {
         let reason =
-            "ask by the listener's address, as localhost, or by one of the `hosts` of [admin]";
+            "unknown Host: use the listener's address, localhost, or one of the `hosts` of [admin]";
         return Some(problem(StatusCode::FORBIDDEN, reason));
     }
-    refusal_without_token(request, token)
+    token_refusal(request, token)
 }
 
-/// Why a request is refused that came to the manager at a listener for clients; none where it may ask.
-pub(super) fn refusal_of_visit(
+/// Why a request is refused that came to the manager at a listener for clients; none where it is allowed.
+pub(super) fn manager_refusal(
     request: &Parts,
     from: SocketAddr,
     manager: &Manager,
-) -> Option<Answer> {
+) -> Option<AdminResponse> {
     let (address, networks) = (from.ip().to_canonical(), &manager.networks);
     let is_in_a_network = networks.iter().any(|network| network.contains(&address));
     let is_open = networks.is_empty() && !manager.local;
     if !is_open && !is_in_a_network {
         if !manager.local || !address.is_loopback() {
-            return Some(problem(StatusCode::FORBIDDEN, "not from where you are"));
+            return Some(problem(
+                StatusCode::FORBIDDEN,
+                "your address is not among those that `require` of [manager] allows",
+            ));
         }
         if is_forwarded(request) {
-            let reason = "a proxy has forwarded this, so it may come from anywhere: ask this program itself, or have `require` name the proxy's address, or \"token\" alone";
+            let reason = "forwarded by a proxy, so its client is not known: connect directly, or have `require` name the proxy's address, or \"token\" alone";
             return Some(problem(StatusCode::FORBIDDEN, reason));
         }
     }
-    let reason = "ask by an address, as localhost, or by one of the `hosts` of [manager]";
-    (!is_called_so(request, &manager.hosts)).then(|| problem(StatusCode::FORBIDDEN, reason))
+    let reason = "unknown Host: use an address, localhost, or one of the `hosts` of [manager]";
+    (!has_known_host(request, &manager.hosts)).then(|| problem(StatusCode::FORBIDDEN, reason))
 }
 
 /// Fields by which proxies tell that they have forwarded a request, besides those that begin with `X-Forwarded`.
@@ -77,7 +80,7 @@ fn is_forwarded(request: &Parts) -> bool {
 }
 
 /// Why a request is refused for want of the token; none where it has it, or there is none.
-pub(super) fn refusal_without_token(request: &Parts, token: Option<&Token>) -> Option<Answer> {
+pub(super) fn token_refusal(request: &Parts, token: Option<&Token>) -> Option<AdminResponse> {
     let token = token?;
     if knows(request, token) {
         return None;
@@ -95,7 +98,7 @@ pub(super) fn refusal_without_token(request: &Parts, token: Option<&Token>) -> O
 ///
 /// A page of another site can send none of this without asking first, which is never granted: another type of content than
 /// forms have, or an `Origin` that is ours.
-pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
+pub(super) fn csrf_refusal(request: &Parts) -> Option<AdminResponse> {
     let headers = &request.headers;
     let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let kind = kind.unwrap_or_default().split(';').next();
@@ -124,7 +127,7 @@ pub(super) fn refusal_of_change(request: &Parts) -> Option<Answer> {
 }
 
 /// Whether a request names the listener by an address, as this machine, or by one of these names.
-fn is_called_so(request: &Parts, hosts: &[String]) -> bool {
+fn has_known_host(request: &Parts, hosts: &[String]) -> bool {
     let host = host(request).map(host::without_port);
     let is_named = host.is_some_and(|host| {
         let mut hosts = hosts.iter();
@@ -184,7 +187,7 @@ mod tests {
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         let from = SocketAddr::new(from.parse().expect("an address"), 1234);
-        refusal_of_visit(&parts, from, manager).is_none()
+        manager_refusal(&parts, from, manager).is_none()
     }
 
     #[test]
@@ -215,7 +218,7 @@ mod tests {
         assert!(!may(&local, "192.0.2.1", None));
     }
 
-    /// A network is one of those who connect, whoever they speak for.
+    /// The network is that of the connection, whatever the headers say.
     #[test]
     fn a_proxy_may_ask_that_is_named_by_its_address() {
         let table: [(&[&str], bool, &str, bool); 6] = [

@@ -21,7 +21,7 @@ pub(crate) fn ask(proxy: &Proxy, line: &str, fields: &[&str]) -> Response {
     ask_as(proxy, "127.0.0.1", line, fields)
 }
 
-/// What it answers to whoever calls it so.
+/// Its response to this `Host`.
 #[track_caller]
 fn ask_as(proxy: &Proxy, host: &str, line: &str, fields: &[&str]) -> Response {
     let mut client = client(proxy);
@@ -286,7 +286,7 @@ fn members_are_drained_in_three_ways_and_let_back() {
         let served = proxy.served(2);
         let expected: Vec<_> = free.split(' ').collect();
         match status {
-            // Whoever is first, both are asked.
+            // Whichever is first, both are called.
             "-" => assert!(served.contains(&"b1".to_owned()), "{served:?}"),
             _ => assert_eq!(served, expected, "{body}"),
         }

@@ -1,4 +1,4 @@
-//! The admin listener among many who dawdle: they shut nobody out.
+//! The admin listener with many slow connections: they shut no client out.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ const TOKEN: &str = "correct-horse-battery-staple";
 const EACH: usize = 50;
 
 /// How long they wait before they go on, or come again.
-const PAUSE: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// How clients dawdle: what they send at first, what from then on, again and again, and whether they read.
 #[derive(Clone, Copy)]
@@ -88,7 +88,7 @@ impl Crowd {
                         *client = come(address, way).ok();
                     }
                 }
-                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }

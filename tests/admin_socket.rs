@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::harness::proxy::{Start, server};
-use crate::harness::{Origin, PATIENCE, Proxy, Signal, program};
+use crate::harness::{Origin, Proxy, Signal, WAIT_TIMEOUT, program};
 
 fn start(members: &[&Origin]) -> Start {
     Proxy::before(members).routes(
@@ -18,9 +18,9 @@ fn start(members: &[&Origin]) -> Start {
 /// The answer to a request over the socket, all of it.
 #[track_caller]
 pub(crate) fn ask(proxy: &Proxy, line: &str, fields: &str, body: &str) -> String {
-    let mut stream = UnixStream::connect(proxy.path("admin.sock")).expect("somebody listens");
+    let mut stream = UnixStream::connect(proxy.path("admin.sock")).expect("a listener");
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(WAIT_TIMEOUT))
         .expect("a socket takes options");
     let length = body.len();
     let request = format!(

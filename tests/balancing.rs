@@ -80,7 +80,7 @@ fn sequential_requests_follow_apaches_golden_sequences() {
             "b2 b2 b2",
         ),
         (
-            "a spare is left alone while nobody is missing",
+            "a spare is left alone while no member is missing",
             &[(UP, ""), (UP, ""), (UP, "status = \"+R\"")],
             "b1 b2 b1 b2",
         ),

@@ -241,7 +241,7 @@ fn an_early_answer_says_that_the_connection_is_closed_or_the_next_request_is_ser
     }
 }
 
-/// Goal: what is left of a body that nobody wanted is taken neither for a request of the client nor for one to the member.
+/// Goal: the rest of a body that was not read is taken neither for a request of the client nor for one to the member.
 /// Method: the member answers before the body is sent, and goes on reading on its connection; the body looks like a request.
 #[test]
 fn the_rest_of_a_body_after_an_early_answer_is_not_taken_for_a_request() {

@@ -67,7 +67,7 @@ fn introduction(demo: &Proxy) -> Vec<String> {
     })
 }
 
-/// Goal: whoever changes the demo's plugin sees the next request go by it. Method: put another component where a build would
+/// Goal: a changed plugin of the demo decides the next request. Method: put another component where a build would
 /// put it; that the source builds is shown by the second test command.
 #[test]
 fn the_demos_plugin_is_exchanged_while_it_serves() {

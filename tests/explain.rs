@@ -252,7 +252,7 @@ fn plugin_that_is_out_of_service_is_told() {
     );
 }
 
-/// Without heartbeats, `heartbeat` chooses nobody.
+/// Without heartbeats, `heartbeat` chooses no member.
 #[test]
 fn built_in_method_that_chose_nobody_is_told() {
     let [b1] = Origin::some();

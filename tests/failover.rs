@@ -110,7 +110,7 @@ fn a_member_that_breaks_off_on_a_new_connection_costs_an_idempotent_request_one_
         );
         assert!(
             members.iter().all(|member| member.hits() < 2),
-            "{line}: nobody twice"
+            "{line}: no member twice"
         );
     }
     let (b1, b2) = (breaking(), Origin::live("b2"));
@@ -331,7 +331,7 @@ fn nobody_reachable_is_503() {
         assert_eq!(response.status(), 503);
         assert!(
             !response.text().contains("127.0.0.1"),
-            "our inside is nobody's business"
+            "internals are not disclosed"
         );
     }
     assert_eq!(client.exchange_body("POST /", &[], "order").status(), 503);

@@ -1,4 +1,4 @@
-//! What clients send by HTTP/2 to wear us out ends their connection, and nobody else's.
+//! HTTP/2 floods end their own connection, and no other.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,13 +8,17 @@ use crate::harness::frames::{
     END_HEADERS, END_STREAM, GET, POST, PREFACE, cancel, data, frame, headers, hello, settings,
 };
 use crate::harness::proxy::server;
-use crate::harness::{Exchange, MEMORY, Origin, PATIENCE, Proxy};
+use crate::harness::{Exchange, MEMORY, Origin, Proxy, WAIT_TIMEOUT};
 
 /// A connection of HTTP/2, begun with these settings.
 fn begin(proxy: &Proxy, payload: &[u8]) -> TcpStream {
     let mut client = TcpStream::connect(proxy.address()).expect("it listens");
-    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    client.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    client
+        .set_read_timeout(Some(WAIT_TIMEOUT))
+        .expect("a timeout");
+    client
+        .set_write_timeout(Some(WAIT_TIMEOUT))
+        .expect("a timeout");
     client.write_all(&hello(payload)).expect("there is room");
     client
 }
@@ -135,7 +139,9 @@ fn a_header_block_must_end_in_time() {
         } else {
             begin(&proxy, b"")
         };
-        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        client
+            .set_read_timeout(Some(WAIT_TIMEOUT))
+            .expect("a timeout");
         client.write_all(start).expect("there is room");
         let ended = client.read_to_end(&mut Vec::new());
         let kind = ended.map_err(|error| error.kind());

@@ -134,7 +134,7 @@ fn a_listener_may_send_everybody_to_https() {
         assert_eq!(response.field("location"), Some(place));
         let mut client = proxy.client();
         client.send("GET / HTTP/1.0\r\n\r\n");
-        assert_eq!(client.response().status(), 400, "nobody knows where to");
+        assert_eq!(client.response().status(), 400, "no host to redirect to");
     }
     assert_eq!(b1.hits(), 0);
 }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use crate::harness::client::request;
 use crate::harness::proxy::{Start, server, write_config};
-use crate::harness::{Client, Origin, PATIENCE, Proxy, Response, eventually, program};
+use crate::harness::{Client, Origin, Proxy, Response, WAIT_TIMEOUT, eventually, program};
 
 const DATAGRAMS: &str = "[heartbeat]\nlisten = \"127.0.0.1:0\"";
 const HTTP: &str = "[heartbeat]\n[admin]\naddress = \"127.0.0.1:0\"";
@@ -306,7 +306,7 @@ fn the_admin_listener_says_what_is_wrong() {
     assert_eq!(
         reason("v=1&ready=5&busy=1&port=1").0,
         200,
-        "nobody's, but as it should be"
+        "for no member, but well-formed"
     );
     proxy
         .stderr
@@ -446,7 +446,7 @@ fn an_address_that_is_taken_is_an_error_at_the_start() {
     }
 }
 
-/// The program ends in time although nobody stops sending.
+/// The program ends in time although clients go on sending.
 #[test]
 fn heartbeats_do_not_keep_the_program_from_ending() {
     let members: [_; 1] = Origin::some();
@@ -462,7 +462,7 @@ fn heartbeats_do_not_keep_the_program_from_ending() {
     proxy.signal(crate::harness::Signal::TERM);
     assert_eq!(proxy.wait().code(), Some(0));
     assert!(
-        start.elapsed() < PATIENCE,
+        start.elapsed() < WAIT_TIMEOUT,
         "it waited for the admin connection"
     );
 }

@@ -261,7 +261,7 @@ fn what_a_member_has_not_looked_at_goes_to_another_even_a_post() {
 }
 
 /// How many interim responses a request may have.
-const MOST: usize = 64;
+const MAX_INTERIM: usize = 64;
 
 #[test]
 fn a_flood_of_interim_responses_of_a_member_is_bounded() {
@@ -269,7 +269,7 @@ fn a_flood_of_interim_responses_of_a_member_is_bounded() {
         let member = Member::start(100).await;
         let proxy = before(&[member.url()]).start();
         let client = connect(proxy.address()).await;
-        for (count, status) in [(MOST, 200), (MOST + 1, 502)] {
+        for (count, status) in [(MAX_INTERIM, 200), (MAX_INTERIM + 1, 502)] {
             let answering = async {
                 let (_, mut respond) = member.next().await;
                 for _ in 0..count {
@@ -310,7 +310,7 @@ fn messages_stream_both_ways_at_once() {
 
 #[test]
 fn no_more_is_taken_from_one_side_than_the_other_takes() {
-    const MOST: usize = 8 * 1024 * 1024;
+    const MAX_BUFFERED: usize = 8 * 1024 * 1024;
     wait_for(async {
         let member = Member::start(100).await;
         let proxy = before(&[member.url()]).start();
@@ -321,12 +321,15 @@ fn no_more_is_taken_from_one_side_than_the_other_takes() {
         let mut stream = respond.send_response(Response::new(()), false).unwrap();
         let _unread = answer.await.unwrap();
         let down = fill(&mut stream).await;
-        assert!((1..MOST).contains(&down), "{down} bytes are waiting");
+        assert!(
+            (1..MAX_BUFFERED).contains(&down),
+            "{down} bytes are waiting"
+        );
         // The other way round.
         let (_answer, mut body) = begin(&client, grpc("/up")).await;
         let (_unread, _respond) = member.next().await;
         let up = fill(&mut body).await;
-        assert!((1..MOST).contains(&up), "{up} bytes are waiting");
+        assert!((1..MAX_BUFFERED).contains(&up), "{up} bytes are waiting");
     });
 }
 

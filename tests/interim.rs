@@ -220,7 +220,7 @@ fn one_that_is_longer_than_a_head_may_be_is_502() {
 }
 
 /// How many interim answers a request may have.
-const MOST: usize = 64;
+const MAX_INTERIM: usize = 64;
 
 #[test]
 fn a_flood_of_interim_responses_is_bounded() {
@@ -235,7 +235,7 @@ fn a_flood_of_interim_responses_is_bounded() {
     let proxy = Proxy::before(&[&b1]).start();
     let mut client = proxy.client();
     client.ask("GET /", &[]);
-    for _ in 0..MOST {
+    for _ in 0..MAX_INTERIM {
         client.interim();
     }
     assert_eq!(client.response().status(), 502);

@@ -192,7 +192,7 @@ fn listeners_come_and_go_without_losing_those_who_are_connected() {
     let proxy = start(&[&b1]).start();
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = free.local_addr().expect("an address");
-    // Taken by somebody else: nothing changes, and the log names it.
+    // Taken by another process: nothing changes, and the log names it.
     let with = |text: String| text + &format!("[[listen]]\naddress = \"{address}\"\n");
     let before = text(&proxy);
     fs::write(proxy.path("equipoise.toml"), with(before.clone())).expect("a file");
@@ -206,7 +206,7 @@ fn listeners_come_and_go_without_losing_those_who_are_connected() {
     assert_eq!(connected.get("/").text(), "b1");
     write(&proxy, &before);
     assert_eq!(connected.get("/").text(), "b1");
-    eventually("nobody listens there", || TcpStream::connect(address).err());
+    eventually("the port is closed", || TcpStream::connect(address).err());
     assert_eq!(proxy.served(1), ["b1"]);
 }
 

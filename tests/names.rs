@@ -50,7 +50,7 @@ fn names_are_asked_for_again_after_their_ttl() {
     assert_eq!(b1.request(0).head.field("host"), Some(host.as_str()));
     say_addresses(&dns, &["127.0.0.2"]);
     assert_eq!(proxy.served(3), ["b2"; 3]);
-    // Nobody uses the idle connection, which has its hour left.
+    // The idle connection is not used, and has its hour left.
     b1.await_no_connection();
     assert_eq!(
         member(&proxy, 0)["addresses"]["known"][0],

@@ -265,7 +265,7 @@ fn what_a_member_sends_unasked_is_counted() {
     }
 }
 
-/// Goal: what a member sends without being asked is nobody's answer. Method: a second response right behind the first, or
+/// Goal: a response that was not requested goes to no client. Method: a second response right behind the first, or
 /// later, when the connection is idle.
 #[test]
 fn what_nobody_asked_for_is_nobodys_answer() {

@@ -129,7 +129,7 @@ fn a_plugin_that_refuses_a_change_is_set_aside_if_an_operator_wants_that() {
         "{because}"
     );
 
-    // It stays aside while it refuses what comes, and nobody has to say it again.
+    // It stays aside while it refuses what comes, without being told again.
     api.send("PATCH", &format!("{path}/2"), &json!({ "loadfactor": 2 }))
         .ok();
     assert_eq!(api.proxy.served(1), ["b1"]);

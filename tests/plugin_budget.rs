@@ -312,7 +312,7 @@ fn sixty(component: &Component, keys: &str) -> Proxy {
         .start()
 }
 
-/// Goal: a plugin is asked where members stand once a second, however often somebody looks. Method: the plugin itself counts.
+/// Goal: a plugin is asked for `lbstatus` once a second, however often it is shown. Method: the plugin itself counts.
 #[test]
 fn loads_are_asked_for_once_a_second_however_many_look() {
     let proxy = sixty(
@@ -360,7 +360,7 @@ fn judge(takes: &str) -> Component {
         .function("health#on-requests", &judged)
 }
 
-/// Goal: a judge that takes long holds up no check, no heartbeat and nobody who asks at the admin listener. Method: a judge that takes
+/// Goal: a judge that takes long holds up no check, no heartbeat and no admin request. Method: a judge that takes
 /// a second each time, and members of another balancer that have a second for each check.
 #[test]
 fn a_judge_that_takes_long_holds_up_nobody_else() {

@@ -1,4 +1,4 @@
-//! Plugins that go wrong, in every way there is: no request is lost by it, and everybody is told.
+//! Faults of plugins, of every kind: no request is lost, and the fault is logged and shown.
 //!
 //! In most tests the plugin chooses b1 as long as all is well, and the fallback chooses b2, which weighs a hundred times as
 //! much. Where a plugin reads sessions, it is the other way round.
@@ -370,7 +370,7 @@ fn a_version_with_too_many_faults_is_out_of_service_until_its_file_changes() {
 
     proxy.install("p", &component.clone().padded(1).build());
     assert_eq!(ask(&proxy, "/", "none"), "b1", "back in service");
-    // The same content as before is a change as well: somebody means it.
+    // The same content as before is a change as well: it was written on purpose.
     proxy.install("p", &component.build());
     for _ in 0..4 {
         assert_eq!(ask(&proxy, "/", "unreachable"), "b2");
@@ -628,7 +628,7 @@ fn a_file_that_is_refused_changes_nothing() {
         );
         assert_eq!(ask(&proxy, "/", "none"), "b1", "{reason}");
     }
-    assert_eq!(proxy.stderr.count("fault as"), 0, "nobody met a fault");
+    assert_eq!(proxy.stderr.count("fault as"), 0, "no request met a fault");
     assert_modest(&proxy);
 }
 
@@ -743,7 +743,7 @@ fn a_fault_in_handing_over_state_costs_the_state_only() {
 
 // Growth and noise.
 
-/// Goal: a leak costs nobody anything. Method: a plugin that needs 64 KiB more with every call, and traps at 1 MiB, is asked
+/// Goal: a leak costs no request anything. Method: a plugin that needs 64 KiB more with every call, and traps at 1 MiB, is asked
 /// until it has leaked many times that.
 #[test]
 fn a_plugin_that_leaks_is_renewed_before_it_fails() {

@@ -454,7 +454,7 @@ fn ten_plugins(member: &Origin) -> String {
     format!("workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n{plugins}")
 }
 
-/// Goal: a component that takes long to compile keeps nobody waiting. Method: no request takes half as long as it takes until
+/// Goal: a component that takes long to compile delays no request. Method: no request takes half as long as it takes until
 /// that serves.
 #[test]
 fn a_large_component_is_compiled_while_the_one_before_serves() {

@@ -1,4 +1,4 @@
-//! A new program takes over from a running one, and nobody notices.
+//! Hot restart: a new program takes over from a running one without a failed request.
 
 use std::fs;
 use std::net::TcpStream;
@@ -167,7 +167,7 @@ fn the_program_that_is_there_now_takes_over() {
     assert_eq!(proxy.served(3), ["b1"; 3]);
 }
 
-/// Whoever ends the program means the new one, too, which does not serve yet. A second signal to start it anew meanwhile
+/// A signal to end the program ends the new one, too, which does not serve yet. A second signal to start it anew meanwhile
 /// changes nothing.
 #[test]
 fn a_program_that_is_ended_is_not_taken_over_from() {
@@ -191,7 +191,7 @@ fn a_program_that_is_ended_is_not_taken_over_from() {
     proxy
         .stderr
         .line_with("the program before this one does not hand over any more");
-    eventually("nobody listens", || {
+    eventually("the port is closed", || {
         TcpStream::connect(proxy.address()).is_err().then_some(())
     });
 }

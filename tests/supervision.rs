@@ -8,7 +8,7 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use tempfile::TempDir;
 
 use crate::harness::proxy::{server, write_config};
-use crate::harness::{Client, Origin, PATIENCE, Proxy, Signal, program};
+use crate::harness::{Client, Origin, Proxy, Signal, WAIT_TIMEOUT, program};
 
 fn config(address: &str, member: &Origin) -> String {
     format!(
@@ -39,7 +39,7 @@ fn activated(listeners: &[&TcpListener], toml: &str) -> Proxy {
     Proxy::run(command, 1, directory)
 }
 
-/// Goal: whoever connects while the program does not run is served when it does. Method: the test listens, as systemd would,
+/// Goal: a client that connects while the program does not run is served when it does. Method: the test listens, as systemd would,
 /// and starts the program several times.
 #[test]
 fn sockets_that_others_opened_are_served() {
@@ -100,7 +100,7 @@ impl Supervisor {
         let directory = TempDir::new().expect("a directory");
         let socket = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
         socket
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(WAIT_TIMEOUT))
             .expect("a socket takes options");
         Self { socket, directory }
     }

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 
 use crate::harness::certificates::{Authority, Pair};
 use crate::harness::proxy::write_config;
-use crate::harness::{Origin, PATIENCE, Proxy, Signal, program};
+use crate::harness::{Origin, Proxy, Signal, WAIT_TIMEOUT, program};
 
 /// What the log says when changed files are in force.
 const TAKEN: &str = "the files for TLS are read again and in force";
@@ -26,7 +26,9 @@ impl Visitor {
     pub(crate) fn come(client: &Arc<ClientConfig>, address: SocketAddr) -> Self {
         let name = ServerName::try_from("shop.example").expect("a name");
         let stream = TcpStream::connect(address).expect("the proxy listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream
+            .set_read_timeout(Some(WAIT_TIMEOUT))
+            .expect("a socket");
         let connection = ClientConnection::new(client.clone(), name).expect("a client");
         let mut stream = StreamOwned::new(connection, stream);
         while stream.conn.is_handshaking() {
@@ -228,7 +230,7 @@ fn a_change_of_the_configuration_is_refused_with_files_that_cannot_be_used() {
     );
 }
 
-/// A member by TLS that answers `ok`, as whoever vouches for it says.
+/// A member by TLS that responds `ok`, with the certificate of this CA.
 fn member_by_tls((certificate, key): &Pair) -> SocketAddr {
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())

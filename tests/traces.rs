@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 
 use crate::harness::proxy::Start;
-use crate::harness::{Client, Origin, PATIENCE, Proxy, Signal, eventually};
+use crate::harness::{Client, Origin, Proxy, Signal, WAIT_TIMEOUT, eventually};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
@@ -267,5 +267,5 @@ fn stalled_collector_does_not_keep_the_program() {
     let start = std::time::Instant::now();
     proxy.signal(Signal::TERM);
     assert!(proxy.wait().success());
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < WAIT_TIMEOUT);
 }

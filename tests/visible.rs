@@ -16,7 +16,7 @@ use crate::harness::client::request;
 use crate::harness::http2::{begin, connect, try_ask, wait_for};
 use crate::harness::origin::Act;
 use crate::harness::proxy::{Start, server};
-use crate::harness::{Client, Exchange, Gate, MEGABYTE, Origin, PATIENCE, Proxy};
+use crate::harness::{Client, Exchange, Gate, MEGABYTE, Origin, Proxy, WAIT_TIMEOUT};
 use crate::metrics::{metrics, numbers};
 
 /// One worker, so that lines are in the order in which requests ended.
@@ -64,7 +64,7 @@ fn await_counted(proxy: &Proxy, what: &str, is_it: impl Fn(&Counted) -> bool) {
         if is_it(&counted) {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "{what}: {counted:?}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "{what}: {counted:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }

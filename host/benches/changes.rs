@@ -26,11 +26,11 @@ const SIZES: [(u32, Duration); 2] = [
 const ROUNDS: usize = 5;
 
 /// The program is quiet when it has taken less than this for so long.
-const QUIET: Duration = Duration::from_millis(1);
-const QUIET_FOR: Duration = Duration::from_millis(200);
+const IDLE_INTERVAL: Duration = Duration::from_millis(1);
+const IDLE_TIME: Duration = Duration::from_millis(200);
 
 /// How long a change may take at most until the program is quiet.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     match run() {
@@ -148,7 +148,7 @@ impl Site {
         };
         let begun = Instant::now();
         while TcpStream::connect(admin).is_err() {
-            ensure!(begun.elapsed() < PATIENCE, "the program does not start");
+            ensure!(begun.elapsed() < WAIT_TIMEOUT, "the program does not start");
             thread::sleep(Duration::from_millis(20));
         }
         // Each member is checked for the first time within a second.
@@ -218,10 +218,10 @@ impl Site {
     fn until_quiet(&self) -> Result<Duration> {
         let begun = Instant::now();
         let mut before = self.processor_time()?;
-        while begun.elapsed() < PATIENCE {
-            thread::sleep(QUIET_FOR);
+        while begun.elapsed() < WAIT_TIMEOUT {
+            thread::sleep(IDLE_TIME);
             let now = self.processor_time()?;
-            if now.saturating_sub(before) < QUIET {
+            if now.saturating_sub(before) < IDLE_INTERVAL {
                 return Ok(now);
             }
             before = now;

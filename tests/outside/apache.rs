@@ -48,7 +48,7 @@ impl Apache {
 
     /// Starts at this address one process with so many threads, which does what these directives say.
     ///
-    /// Apache cannot be told to take any free port: one is found first, and another when somebody was faster.
+    /// Apache cannot be told to take any free port: one is found first, and another when that was taken meanwhile.
     pub(crate) fn start_at(host: IpAddr, threads: usize, directives: &str) -> Self {
         let start = || Self::try_start(host, threads, directives);
         (0..5).find_map(|_| start().ok()).unwrap_or_else(|| {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use equipoise_harness::process::STOPPING;
-use equipoise_harness::{PATIENCE, Process, program};
+use equipoise_harness::{Process, WAIT_TIMEOUT, program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ const ARGUMENTS: &[&str] = &[
 pub(crate) struct Browser {
     input: ChildStdin,
     messages: Receiver<Value>,
-    /// What happened up to now and nobody asked for.
+    /// Events up to now that were not read.
     events: Vec<Value>,
     next: u64,
     session: Option<String>,
@@ -195,11 +195,11 @@ impl Browser {
         }
     }
 
-    /// Presses Tab until the focus is on what has this accessible name, as somebody without a mouse does.
+    /// Presses Tab until the focus is on what has this accessible name, as a user without a mouse does.
     #[track_caller]
     pub(crate) fn tab_to(&mut self, name: &str) {
-        const MOST: usize = 200;
-        for _ in 0..MOST {
+        const MAX_TABS: usize = 200;
+        for _ in 0..MAX_TABS {
             let focused = self.evaluate(
                 "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()",
             );
@@ -208,7 +208,7 @@ impl Browser {
             }
             self.press("Tab");
         }
-        panic!("{MOST} times Tab do not lead to {name:?}");
+        panic!("{MAX_TABS} times Tab do not lead to {name:?}");
     }
 
     /// Whether something with this role and accessible name is there now.
@@ -248,7 +248,7 @@ impl Browser {
             if let Some(found) = found(self) {
                 return found;
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > WAIT_TIMEOUT {
                 let text = self.evaluate("document.body.innerText");
                 panic!(
                     "waited in vain: {what}; the page says {text}; it met {:?}",
@@ -320,11 +320,11 @@ impl Browser {
         bytes.push(0);
         self.input.write_all(&bytes).expect(NEED);
         loop {
-            let message = self.messages.recv_timeout(PATIENCE);
+            let message = self.messages.recv_timeout(WAIT_TIMEOUT);
             let message = message.unwrap_or_else(|error| panic!("{method}: {error}; {NEED}"));
             if message["id"] == id {
                 let error = &message["error"];
-                // A page that is just replaced has no nodes and no scripts for a moment; whoever looks again finds the new.
+                // A page that is just replaced has no nodes and no scripts for a moment; the next look finds the new.
                 return if error.is_null() {
                     message["result"].clone()
                 } else {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use equipoise_harness::PATIENCE;
+use equipoise_harness::WAIT_TIMEOUT;
 
 use crate::apache::Apache;
 use crate::client::Request;
@@ -59,7 +59,7 @@ fn await_heard(equipoise: &Equipoise, from: IpAddr, says: &str) {
         if last.is_some_and(|line| line.ends_with(says)) {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "{heard}{says}: {log}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "{heard}{says}: {log}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -73,7 +73,7 @@ fn shares(equipoise: &Equipoise, requests: usize) -> [usize; 2] {
         match answer.served_by() {
             Some("b1") => shares[0] += 1,
             Some("b2") => shares[1] += 1,
-            _ => panic!("nobody served it: {answer:?}"),
+            _ => panic!("no member served it: {answer:?}"),
         }
     }
     shares
@@ -109,7 +109,7 @@ fn traffic_follows_apaches_ready_counts() {
     });
 }
 
-/// As Apache's documentation sets it up. Whoever is not heard has no idle slots.
+/// As Apache's documentation sets it up. A member without heartbeats has no idle slots.
 #[test]
 fn apaches_are_heard_in_a_multicast_group() {
     alone("heartbeats::apaches_are_heard_in_a_multicast_group", || {

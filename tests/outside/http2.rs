@@ -153,7 +153,7 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Who is started as root lets its worker be somebody else.
+/// A server that is started as root has its worker change the user.
 fn open_to_all(directory: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     for path in [directory.to_owned(), directory.join("files")] {
@@ -382,7 +382,7 @@ fn an_answer_before_the_end_of_the_request_reaches_the_client() {
         for client in CLIENTS {
             let said = match client.1 {
                 "--http1.1" => balanced.curl(client, "/tiny", &["-T", &large, "-i"]).run(),
-                // Some versions of curl lose the answer when RST_STREAM is right behind it, whoever sends it.
+                // Some versions of curl lose the response when RST_STREAM is right behind it, from any server.
                 _ => Tool::named("nghttp", "nghttp2-client")
                     .with([
                         "--verbose",

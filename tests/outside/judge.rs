@@ -13,7 +13,7 @@ use crate::equipoise::Equipoise;
 use crate::plugins::BUILT;
 
 /// How long a change may take to show.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a slow member takes; the plugin's bound is half of it. Far beyond what a busy machine makes of the others.
 const SLOWNESS: Duration = Duration::from_millis(700);
@@ -112,7 +112,7 @@ fn await_line(equipoise: &Equipoise, says: &str) {
 fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

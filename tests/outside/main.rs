@@ -4,7 +4,7 @@
 //!
 //! A [`Cluster`](cluster::Cluster) describes a balancer once; [`Apache`](apache::Apache) and
 //! [`Equipoise`](equipoise::Equipoise) each start a server from it, in front of the same members. A test sends both the same
-//! requests and compares what became of them, one word a request: `b2` was served by the second member, `503` by nobody,
+//! requests and compares what became of them, one word a request: `b2` was served by the second member, `503` by none,
 //! `b2:503` is the second member's own 503, and `b2+.r2` came with a new session cookie. Where a sequence is known from
 //! Apache's documentation or source, it stands in the test, so that both are held to it.
 //!
@@ -14,7 +14,7 @@
 //!
 //! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]), and the program soaked for two in everything that may
 //! happen at once ([`soak`]).
-//! What protocols really are, programs and libraries say that everybody uses: curl, h2load, nghttpd, openssl and sslyze, nginx and
+//! What protocols really are, programs and libraries in wide use say: curl, h2load, nghttpd, openssl and sslyze, nginx and
 //! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
 //!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).

@@ -1,4 +1,4 @@
-//! The balancer-manager in a real browser: what it changes, and what nobody can make it do.
+//! The balancer-manager in a real browser: what it changes, and what no other page can make it do.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -23,7 +23,7 @@ struct Desk {
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
 
-/// The name of a balancer that is markup to whoever takes it for that, and would tell.
+/// The name of a balancer that is markup where it is not escaped, and would show.
 const MARKUP: &str =
     "<img/src=x/onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>";
 
@@ -37,7 +37,7 @@ fn start(more: &str) -> Desk {
     desk
 }
 
-/// The same, but nobody waits until the page shows the members. `prepare` makes files in the program's folder.
+/// The same, without waiting until the page shows the members. `prepare` makes files in the program's folder.
 fn start_unseen(more: &str, prepare: impl FnOnce(&std::path::Path)) -> Desk {
     let directory = tempfile::tempdir().expect("a temporary directory");
     prepare(directory.path());
@@ -93,7 +93,7 @@ impl Desk {
         (0..requests).map(ask).collect()
     }
 
-    /// Nobody was asked but this listener, and nothing went wrong.
+    /// Only this listener was requested from, and nothing went wrong.
     fn assert_clean(&mut self) {
         let origin = format!("http://{}/", self.admin);
         for url in self.browser.asked() {

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use equipoise_harness::wire::Head;
-use equipoise_harness::{Exchange, Origin, PATIENCE};
+use equipoise_harness::{Exchange, Origin, WAIT_TIMEOUT};
 
 /// How many members there are of each kind.
 pub(crate) const COUNT: usize = 6;
@@ -29,7 +29,7 @@ pub(crate) static MEMBERS: LazyLock<Members> = LazyLock::new(Members::start);
 /// Members that live, named `b1` to `b6`, and as many that are dead.
 pub(crate) struct Members {
     live: Vec<Origin>,
-    /// Whoever connects is refused, and nobody else can take the port.
+    /// Connections are refused, and no other process can take the port.
     dead: Vec<Origin>,
     held: Mutex<HashMap<String, Held>>,
     changed: Condvar,
@@ -90,7 +90,7 @@ impl Members {
         condition: impl Fn(&HashMap<String, Held>) -> bool,
     ) -> MutexGuard<'_, HashMap<String, Held>> {
         self.changed
-            .wait_timeout_while(self.held(), PATIENCE, |held| condition(held))
+            .wait_timeout_while(self.held(), WAIT_TIMEOUT, |held| condition(held))
             .unwrap_or_else(PoisonError::into_inner)
             .0
     }

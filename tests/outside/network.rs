@@ -24,8 +24,8 @@ pub(crate) const CARD: u32 = 7;
 /// Set where the test is in its network already.
 const MARK: &str = "OUTSIDE_NETWORK";
 
-/// Makes the network and becomes the program named by the arguments there. Whoever is not root stays who he is, so that
-/// Apache does not try to become somebody else.
+/// Makes the network and becomes the program named by the arguments there. Without root the user stays the same, so that
+/// Apache does not try to change it.
 const ENTER: &str = r#"
 as=
 [ "$(id -u)" = 0 ] || as="--map-current-user --keep-caps"

@@ -19,7 +19,7 @@ use crate::equipoise::Equipoise;
 use crate::members::MEMBERS;
 
 /// How long a component may take until it serves: compiling QuickJS takes a while where no core is to spare.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How many members there are to choose from.
 const MEMBERS_CHOSEN_FROM: usize = 3;
@@ -118,7 +118,7 @@ impl Balancer {
             let Plugin { path, version } = plugin;
             let log = || self.equipoise.log();
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < WAIT_TIMEOUT,
                 "{} ({version}) does not serve; the log:\n{}",
                 path.display(),
                 log()
@@ -256,7 +256,7 @@ fn await_more(answers: &AtomicUsize, count: usize, is_going_on: impl Fn() -> boo
     let (start, before) = (Instant::now(), answers.load(Ordering::Relaxed));
     while answers.load(Ordering::Relaxed) < before + count {
         assert!(is_going_on(), "a client has given up");
-        assert!(start.elapsed() < PATIENCE, "no answers come");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "no answers come");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -99,7 +99,7 @@ fn haproxy_behind_learns_who_the_client_is_in_both_versions() {
         let url = format!("http://{}/", equipoise.address);
         let answer = ask(&url, &[]);
         assert!(answer.contains("from 127.0.0.5."), "{version}: {answer}");
-        // The next client is somebody else.
+        // The next client is another one.
         let answer = Tool::curl().with([url]).says();
         assert!(answer.contains("from 127.0.0.1."), "{version}: {answer}");
     }

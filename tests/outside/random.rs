@@ -135,7 +135,7 @@ fn any_cluster_by_busyness() {
     compare_random(1, "bybusyness");
 }
 
-/// All members live and nobody fails, so that every held request is at a member.
+/// All members are up and no request fails, so that every held request is at a member.
 #[test]
 fn any_overlap_by_busyness() {
     for (seed, mut rng) in generators(2) {

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use equipoise_harness::installed::located;
 use equipoise_harness::process::STOPPING;
-use equipoise_harness::{PATIENCE, Process};
+use equipoise_harness::{Process, WAIT_TIMEOUT};
 
 use crate::tool::Tool;
 
-/// A script that runs, and the lines that it has said and nobody has asked for.
+/// A script that runs, and the lines that it has printed and were not read.
 #[derive(Debug)]
 pub(crate) struct Script {
     lines: Receiver<String>,
@@ -72,7 +72,7 @@ impl Script {
         let output = child.stdout.take().expect("it is piped");
         let (sender, lines) = channel();
         thread::spawn(move || {
-            // It ends when nobody listens any more.
+            // It ends when its reader is gone.
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.map(|line| sender.send(line)).find(Result::is_err)
         });
@@ -99,7 +99,7 @@ impl Script {
     /// None comes in time.
     #[track_caller]
     pub(crate) fn await_line(&self, beginning: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);

@@ -3,7 +3,7 @@
 //! The built program has balancers of every kind, a listener with TLS and one without, and clients that know the answer to each of
 //! their requests ([`clients`]). Meanwhile ([`steps`]) its configuration changes each second, its plugins each two seconds,
 //! most of them for hostile or slow ones ([`plugins`]); members are killed and come back ([`members`]), certificates are
-//! renewed, operators change members, and whoever reads the program's output does not for a while ([`output`]).
+//! renewed, operators change members, and the reader of the program's output stalls for a while ([`output`]).
 //!
 //! What is demanded in the end:
 //!
@@ -47,11 +47,11 @@ const SECONDS: &str = "EQUIPOISE_SOAK_SECONDS";
 /// Kinds of trouble to leave out, by the names in [`steps`], with commas between them: to find out which one does harm.
 const WITHOUT: &str = "EQUIPOISE_SOAK_WITHOUT";
 
-/// How long anybody waits for an answer: a program that is still at it then has stopped serving, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a response is waited for: a program that is still at it then has stopped serving, even on a busy machine.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Less than this tells nothing.
-const SHORTEST: Duration = Duration::from_secs(20);
+const MIN_DURATION: Duration = Duration::from_secs(20);
 
 /// What all threads of the soak share.
 struct Soak {
@@ -118,7 +118,7 @@ fn length() -> Duration {
     let seconds = env::var(SECONDS).unwrap_or_else(|_| "120".to_owned());
     let seconds = seconds.parse().map(Duration::from_secs);
     let seconds = seconds.unwrap_or_else(|_| panic!("{SECONDS} must be a whole number"));
-    assert!(seconds >= SHORTEST, "{SECONDS} must be 20 at least");
+    assert!(seconds >= MIN_DURATION, "{SECONDS} must be 20 at least");
     seconds
 }
 

@@ -255,7 +255,7 @@ fn plain_http_at_a_listener_with_tls_is_refused() {
     let shop = Shop::open();
     let url = format!("http://{}/", shop.equipoise.address);
     assert!(!Tool::curl().with([url]).run().is_success);
-    // Whoever else comes is served.
+    // Other clients are served.
     shop.curl(&[]).says();
 }
 
@@ -281,7 +281,7 @@ fn plain_requests_are_sent_to_https_where_it_is_said() {
 fn sslyze_finds_no_old_protocol_no_weak_cipher_and_no_known_fault() {
     let shop = Shop::open();
     let address = shop.equipoise.address;
-    // It ends unhappily where the certificate is of nobody it knows.
+    // It fails where it does not know the issuer of the certificate.
     let said = script::module("sslyze", "sslyze")
         .with(["--json_out=-", "--mozilla_config=disable"])
         .with(SCANS)

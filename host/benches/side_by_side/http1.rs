@@ -27,7 +27,7 @@ const STRIDE: usize = 7;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long an answer may take where one client asks at a time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What clients ask of one proxy.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl Clients {
     pub(crate) fn take_turns(&mut self) -> Result<()> {
         self.runtime.block_on(async {
             for client in &mut self.clients {
-                let answered = tokio::time::timeout(PATIENCE, client.exchange()).await;
+                let answered = tokio::time::timeout(WAIT_TIMEOUT, client.exchange()).await;
                 answered.context("the proxy stopped answering")??;
             }
             Ok(())

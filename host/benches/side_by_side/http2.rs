@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Whoever reads next finds that the connection is closed, if it is.
+    /// The next read finds that the connection is closed, if it is.
     fn acknowledge(&mut self, kind: u8, payload: &[u8]) {
         self.0.try_send(frame(kind, ACK, 0, payload));
     }

@@ -24,7 +24,7 @@ const OTHER_FILES: u64 = 1_000;
 const WARM_UP: u32 = 2_000;
 
 /// How often memory is looked at.
-const PAUSE: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often in a row it has to be the same: for two seconds, as a proxy may give memory back when a connection was idle for one.
 const SAME: u32 = 10;
@@ -80,7 +80,7 @@ fn settled_memory(proxy: &Proxy) -> Result<u64> {
     let look = || proc::memory(proxy.process()).context("the proxy has no memory");
     let (mut memory, mut same) = (look()?, 0);
     for _ in 0..LOOKS {
-        thread::sleep(PAUSE);
+        thread::sleep(INTERVAL);
         let before = std::mem::replace(&mut memory, look()?);
         same = if memory == before { same + 1 } else { 0 };
         if same == SAME {

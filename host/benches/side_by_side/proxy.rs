@@ -18,11 +18,11 @@ use crate::contender::Contender;
 use crate::{Bench, certificate, policy};
 
 /// How long a proxy may take to come up. Under a counting tool Envoy needs 20 s, and 80 s where it has a filter to compile, if
-/// nobody shares its core.
-const START_PATIENCE: Duration = Duration::from_secs(600);
+/// no other process shares its core.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a proxy may take to go when asked, before it is killed. Under a counting tool it is slow in this, too.
-const STOP_PATIENCE: Duration = Duration::from_secs(300);
+const STOP_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Where a proxy is asked.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ impl Proxy {
             .env("CACHE_DIRECTORY", policy::cache())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let process = Process::start_to_stop(&mut command, STOP_PATIENCE)
+        let process = Process::start_to_stop(&mut command, STOP_TIMEOUT)
             .with_context(|| format!("starting {}", contender.name))?;
         let mut proxy = Self {
             addresses,
@@ -128,7 +128,7 @@ impl Proxy {
     }
 
     fn wait_until_it_answers(&mut self, name: &str) -> Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while !answers(self.addresses.plain) {
             if self.process.has_ended() || Instant::now() > deadline {
                 bail!("{name} did not start: {}", self.read("log")?.trim());

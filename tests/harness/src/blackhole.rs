@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// A listener nobody accepts at, with a backlog that is full: the system leaves further attempts without an answer.
+/// A listener that accepts nothing, with a backlog that is full: the system leaves further attempts without an answer.
 pub struct Blackhole {
     address: SocketAddr,
     _listener: Socket,

@@ -100,7 +100,7 @@ impl CertificateFiles {
         &self.authority
     }
 
-    /// Writes `FILE.pem` and `FILE.key`, a certificate whose common name is the file's, for these names. Whoever reads them
+    /// Writes `FILE.pem` and `FILE.key`, a certificate whose common name is the file's, for these names. Readers of them
     /// may find one new and the other old.
     pub fn vouch(&self, file: &str, names: &[&str]) {
         let (certificate, key) = self.authority.vouch_for(file, names);

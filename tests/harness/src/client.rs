@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::wire::{Body, Head, Wire};
 
 /// A connection of a client.
@@ -48,7 +48,7 @@ impl Client {
     /// Connects.
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        Self::on(TcpStream::connect_timeout(&address, PATIENCE).expect("a connection"))
+        Self::on(TcpStream::connect_timeout(&address, WAIT_TIMEOUT).expect("a connection"))
     }
 
     /// Takes a connection over.

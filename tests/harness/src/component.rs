@@ -200,7 +200,7 @@ impl Component {
         self
     }
 
-    /// Imports `test:fixture/secrets`, which nobody grants.
+    /// Imports `test:fixture/secrets`, which is never granted.
     pub fn importing_unknown(mut self) -> Self {
         self.imports_unknown = true;
         self

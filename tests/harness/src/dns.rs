@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Gate, PATIENCE};
+use super::{Gate, WAIT_TIMEOUT};
 
 /// A name server on UDP. It knows no name at first.
 pub struct Dns {
@@ -22,7 +22,7 @@ pub enum Said {
     Addresses(Vec<IpAddr>, u32),
     /// SRV records: priority, weight, port and target, with this TTL.
     Services(Vec<(u16, u16, u16, String)>, u32),
-    /// These addresses, once the gate is open; nobody else is answered before that.
+    /// These addresses, once the gate is open; other queries wait until then, too.
     Late(Gate, Vec<IpAddr>),
     /// Nothing at all.
     Nothing,
@@ -118,7 +118,7 @@ impl Dns {
         let waited = self
             .shared
             .asked
-            .wait_timeout_while(table, PATIENCE, |table| {
+            .wait_timeout_while(table, WAIT_TIMEOUT, |table| {
                 table.questions.get(name).copied().unwrap_or(0) < enough
             });
         let (table, time) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +145,7 @@ impl Shared {
                 continue;
             };
             if let Some(answer) = self.answer(&packet[..length]) {
-                // Whoever asked may be gone.
+                // The client may be gone.
                 let _ = socket.send_to(&answer, from);
             }
         }

@@ -45,7 +45,7 @@ impl Drop for Test {
         };
         let line = format!("{:.2} {}\n", self.begun.elapsed().as_secs_f64(), self.name);
         let file = OpenOptions::new().append(true).create(true).open(file);
-        // Whoever asked for the list sees that it is not there.
+        // A list that is missing is seen by its reader.
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 }

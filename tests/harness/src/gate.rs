@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
-/// Closed at first; whoever waits at it goes on once it is opened.
+/// Closed at first; waiters go on once it is opened.
 #[derive(Clone, Default)]
 pub struct Gate {
     state: Arc<(Mutex<bool>, Condvar)>,
@@ -16,7 +16,7 @@ impl Gate {
         Self::default()
     }
 
-    /// Lets everybody pass, now and later.
+    /// Lets all pass, now and later.
     pub fn open(&self) {
         *self.state.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.state.1.notify_all();
@@ -28,7 +28,7 @@ impl Gate {
         let waited = self
             .state
             .1
-            .wait_timeout_while(open, PATIENCE, |open| !*open);
+            .wait_timeout_while(open, WAIT_TIMEOUT, |open| !*open);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -17,14 +17,14 @@ use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
 /// Runs a test that waits, no longer than patience lasts.
 #[track_caller]
 pub fn wait_for<F: Future>(test: F) -> F::Output {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let bounded = async { timeout(PATIENCE, test).await };
+    let bounded = async { timeout(WAIT_TIMEOUT, test).await };
     let done = LocalSet::new().block_on(&runtime, bounded);
     done.expect("it takes too long")
 }

@@ -2,7 +2,7 @@
 //! and clients, all on real sockets.
 //!
 //! Everything is written by hand, byte for byte, because the point of most tests is what a proper library would refuse
-//! to send. Whoever waits, waits for an event and gives up after [`PATIENCE`]; nobody sleeps for a fixed time.
+//! to send. Waiting is for an event, up to [`WAIT_TIMEOUT`]; there are no sleeps of a fixed time.
 //!
 //! Cargo tells those it runs where the program is, in a variable of their environment ([`program()`]).
 
@@ -49,8 +49,8 @@ pub use process::Process;
 pub use program::program;
 pub use proxy::{Proxy, Signal};
 
-/// How long anybody waits for anything before the test fails: long enough for a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an event is waited for before the test fails: long enough for a loaded machine.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes.
 pub const MEGABYTE: u64 = 1_000_000;
@@ -69,7 +69,7 @@ pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = found() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

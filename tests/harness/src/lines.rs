@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
 /// The lines a program prints, as they come.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Lines {
         let waited = self
             .state
             .1
-            .wait_timeout_while(printed, PATIENCE, |printed| !printed.ended);
+            .wait_timeout_while(printed, WAIT_TIMEOUT, |printed| !printed.ended);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.text()
     }
@@ -77,7 +77,7 @@ impl Lines {
     /// Waits until `found` finds something in what was printed up to then.
     #[track_caller]
     pub fn when<T>(&self, what: &str, found: impl FnMut(&[String]) -> Option<T>) -> T {
-        self.within(PATIENCE, what, found)
+        self.within(WAIT_TIMEOUT, what, found)
     }
 
     /// The same for what may take so long.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 
-use super::{Client, PATIENCE, eventually};
+use super::{Client, WAIT_TIMEOUT, eventually};
 
 /// Clients that ask all the time: some on a new connection for every request, some on one connection until the answer says
 /// that it was the last.
@@ -74,7 +74,7 @@ fn ask(kept: Option<Client>, address: SocketAddr) -> (Option<Client>, Result<(),
     let how = if kept.is_some() { "kept" } else { "new" };
     let failed = |error: std::io::Error| (None, Err(format!("{how}: {error}")));
     let mut client = match kept.map_or_else(
-        || TcpStream::connect_timeout(&address, PATIENCE).map(Client::on),
+        || TcpStream::connect_timeout(&address, WAIT_TIMEOUT).map(Client::on),
         Ok,
     ) {
         Ok(client) => client,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::wire::{Body, Framing, Head, Wire, pattern};
-use super::{PATIENCE, duration, eventually};
+use super::{WAIT_TIMEOUT, duration, eventually};
 
 /// Something a member does in answering a request.
 pub type Act = fn(&mut Exchange);
@@ -200,7 +200,10 @@ impl Origin {
             result.is_none()
         };
         let log = self.shared.log();
-        let waited = self.shared.changed.wait_timeout_while(log, PATIENCE, look);
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(log, WAIT_TIMEOUT, look);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         let name = &self.shared.name;
         result.unwrap_or_else(|| panic!("{name} waited in vain: {what}"))

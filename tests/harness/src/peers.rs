@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::http2::send;
 use super::origin::{self, State};
 use super::wire::Head;
-use super::{Client, Exchange, Origin, PATIENCE, eventually};
+use super::{Client, Exchange, Origin, WAIT_TIMEOUT, eventually};
 
 /// What a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +213,7 @@ static RUNTIME: LazyLock<Handle> = LazyLock::new(|| {
 });
 
 fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let bounded = async { timeout(PATIENCE, future).await };
+    let bounded = async { timeout(WAIT_TIMEOUT, future).await };
     RUNTIME.block_on(bounded).expect("it takes too long")
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, Process};
+use super::{Process, WAIT_TIMEOUT};
 
 /// A free address of this machine.
 pub fn free() -> SocketAddr {
@@ -24,7 +24,7 @@ pub fn free_at(host: IpAddr) -> SocketAddr {
 
 /// Waits until something listens at all of these addresses; whether that is so before the process ends.
 pub fn await_listening(process: &mut Process, addresses: &[SocketAddr]) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     while addresses.iter().any(|it| TcpStream::connect(it).is_err()) {
         if process.has_ended() || Instant::now() > deadline {
             return false;

@@ -31,7 +31,7 @@ impl Process {
         })
     }
 
-    /// Starts it; in the end it is asked to stop, so that it removes what it shares with nobody, and killed where that takes
+    /// Starts it; in the end it is asked to stop, so that it removes what it shares with no other process, and killed where that takes
     /// longer than this.
     ///
     /// # Errors

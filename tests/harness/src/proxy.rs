@@ -426,7 +426,7 @@ impl Start {
     }
 
     /// As [`start`](Self::start), with these as standard output and standard error. What the program prints may never be read,
-    /// so it is given a socket to listen on; whoever connects waits until it does.
+    /// so it is given a socket to listen on; clients wait until it does.
     pub fn start_writing_to(mut self, outlets: [Outlet; 2]) -> Proxy {
         let listener = TcpListener::bind(ANY_PORT).expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::frames::{
     ACK, END_HEADERS, END_STREAM, PREFACE, data, frame, headers, hello, literal, settings,
 };
@@ -102,7 +102,7 @@ impl RawMember {
     /// The next connection.
     #[track_caller]
     pub fn connection(&self) -> RawConnection {
-        let connection = self.connections.recv_timeout(PATIENCE);
+        let connection = self.connections.recv_timeout(WAIT_TIMEOUT);
         connection.expect("a connection is made")
     }
 
@@ -134,8 +134,12 @@ pub struct RawConnection {
 impl RawConnection {
     /// Takes a connection over.
     pub fn on(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+            .set_read_timeout(Some(WAIT_TIMEOUT))
+            .expect("a timeout");
+        stream
+            .set_write_timeout(Some(WAIT_TIMEOUT))
+            .expect("a timeout");
         stream.set_nodelay(true).expect("it is TCP");
         Self {
             stream,
@@ -260,7 +264,7 @@ impl RawConnection {
                 Err(_) => break true,
             }
         };
-        let patient = self.stream.set_read_timeout(Some(PATIENCE));
+        let patient = self.stream.set_read_timeout(Some(WAIT_TIMEOUT));
         patient.expect("a timeout");
         silent
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
 /// How many bytes of a message are kept to look at; more are counted and compared with the pattern only.
 const KEPT: usize = 2 * 1024 * 1024;
@@ -164,7 +164,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Takes a connection over; reads and writes on it fail after [`PATIENCE`].
+    /// Takes a connection over; reads and writes on it fail after [`WAIT_TIMEOUT`].
     pub fn new(stream: Arc<TcpStream>) -> Self {
         set_options(&stream).expect("a connected socket takes options");
         Self {
@@ -220,7 +220,7 @@ impl Wire {
             Ok(_) => true,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         };
-        bound(PATIENCE).expect("a connected socket takes options");
+        bound(WAIT_TIMEOUT).expect("a connected socket takes options");
         heard
     }
 
@@ -354,8 +354,8 @@ impl Wire {
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    stream.set_write_timeout(Some(WAIT_TIMEOUT))?;
     stream.set_nodelay(true)
 }
 

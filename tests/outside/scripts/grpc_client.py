@@ -12,7 +12,7 @@ OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
 )
-PATIENCE = 30
+TIMEOUT = 30
 
 
 def connect(server, authority=None):
@@ -47,16 +47,16 @@ class Echo:
 
 def unary(echo):
     for size in (0, 1, 100_000, 5_000_000):
-        assert echo.unary(b"x" * size, timeout=PATIENCE) == b"x" * size, size
+        assert echo.unary(b"x" * size, timeout=TIMEOUT) == b"x" * size, size
 
 
 def gather(echo):
     messages = (b"x" * 50_000 for _ in range(100))
-    assert echo.gather(messages, timeout=PATIENCE) == b"5000000"
+    assert echo.gather(messages, timeout=TIMEOUT) == b"5000000"
 
 
 def scatter(echo):
-    got = list(echo.scatter(b"1000", timeout=PATIENCE))
+    got = list(echo.scatter(b"1000", timeout=TIMEOUT))
     assert got == [str(number).encode() for number in range(1000)], got
 
 
@@ -68,18 +68,18 @@ def chat(echo):
         for number in range(50):
             assert len(answers) == number
             yield str(number).encode()
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while len(answers) == number and time.monotonic() < deadline:
                 time.sleep(0.001)
 
-    for answer in echo.chat(messages(), timeout=PATIENCE):
+    for answer in echo.chat(messages(), timeout=TIMEOUT):
         answers.append(answer)
     assert answers == [str(number).encode() for number in range(50)], answers
 
 
 def metadata(echo):
     told = "x" * 16_000
-    answer, call = echo.unary.with_call(b"", timeout=PATIENCE, metadata=(("x-told", told),))
+    answer, call = echo.unary.with_call(b"", timeout=TIMEOUT, metadata=(("x-told", told),))
     assert dict(call.initial_metadata())["x-told-back"] == told
     trailing = dict(call.trailing_metadata())
     assert trailing["x-served-by"] == "one", trailing
@@ -90,25 +90,25 @@ def status(echo):
     for code in grpc.StatusCode:
         if code is grpc.StatusCode.OK:
             continue
-        error = error_of(lambda: echo.fail(str(code.value[0]).encode(), timeout=PATIENCE))
+        error = error_of(lambda: echo.fail(str(code.value[0]).encode(), timeout=TIMEOUT))
         assert error.code() is code, (error.code(), code)
         assert error.details() == "as asked: \u00e4", error.details()
         assert dict(error.trailing_metadata())["x-reason"] == "told"
 
 
 def unknown(echo):
-    error = error_of(lambda: echo.unknown(b"", timeout=PATIENCE))
+    error = error_of(lambda: echo.unknown(b"", timeout=TIMEOUT))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED, error
     assert "not found" in error.details().lower(), error
 
 
 def elsewhere(echo):
-    error = error_of(lambda: echo.elsewhere(b"", timeout=PATIENCE))
+    error = error_of(lambda: echo.elsewhere(b"", timeout=TIMEOUT))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED, error
 
 
 def unavailable(echo):
-    error = error_of(lambda: echo.unary(b"", timeout=PATIENCE))
+    error = error_of(lambda: echo.unary(b"", timeout=TIMEOUT))
     assert error.code() is grpc.StatusCode.UNAVAILABLE, error
 
 
@@ -120,14 +120,14 @@ def deadline(echo):
 
 def cancel(echo):
     """When the member has said that it waits, which this is told on standard input."""
-    call = echo.wait.future(b"", timeout=PATIENCE)
+    call = echo.wait.future(b"", timeout=TIMEOUT)
     sys.stdin.readline()
     call.cancel()
     print("gone", time.monotonic_ns())
 
 
 def cancel_in_stream(echo):
-    call = echo.wait_in_stream(iter(()), timeout=PATIENCE)
+    call = echo.wait_in_stream(iter(()), timeout=TIMEOUT)
     assert next(call) == b"begun"
     call.cancel()
     print("gone", time.monotonic_ns())
@@ -137,7 +137,7 @@ def balanced(echo):
     """On one connection, which gRPC makes of one channel."""
     served = Counter()
     for _ in range(20):
-        _, call = echo.unary.with_call(b"", timeout=PATIENCE)
+        _, call = echo.unary.with_call(b"", timeout=TIMEOUT)
         served[dict(call.trailing_metadata())["x-served-by"]] += 1
     assert served == {"one": 10, "two": 10}, served
 

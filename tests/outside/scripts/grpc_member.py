@@ -53,7 +53,7 @@ def wait(request, context):
 
 
 def wait_in_stream(requests, context):
-    """One message, and no more until the client has gone: perhaps before anybody asks for more."""
+    """One message, and no more until the client has gone: perhaps before more is requested."""
     gone = threading.Event()
 
     def note():

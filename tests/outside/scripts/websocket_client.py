@@ -11,18 +11,18 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 URL = sys.argv[2]
-PATIENCE = 30
+TIMEOUT = 30
 TLS = {}
 if len(sys.argv) > 3:
     TLS = {"ssl": ssl.create_default_context(cafile=sys.argv[3]), "server_hostname": "shop.example"}
 
 
 def opened(path, **settings):
-    return connect(URL + path, open_timeout=PATIENCE, close_timeout=PATIENCE, max_size=None, proxy=None, **TLS, **settings)
+    return connect(URL + path, open_timeout=TIMEOUT, close_timeout=TIMEOUT, max_size=None, proxy=None, **TLS, **settings)
 
 
 async def next_of(connection):
-    return await asyncio.wait_for(connection.recv(), PATIENCE)
+    return await asyncio.wait_for(connection.recv(), TIMEOUT)
 
 
 async def echoes(connection, message):
@@ -45,7 +45,7 @@ async def echo():
 async def pings():
     async with opened("/") as connection:
         pong = await connection.ping(b"are you there?")
-        await asyncio.wait_for(pong, PATIENCE)
+        await asyncio.wait_for(pong, TIMEOUT)
     async with opened("/ping") as connection:
         assert await next_of(connection) == "the client is there"
 

@@ -9,7 +9,7 @@ import h2.connection
 import h2.events
 import h2.settings
 
-PATIENCE = 30
+TIMEOUT = 30
 MASK = b"\x01\x02\x03\x04"
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
@@ -18,7 +18,7 @@ class Client:
     """One connection, whose streams are read in the order in which they are asked for."""
 
     def __init__(self, host, port):
-        self.socket = socket.create_connection((host, int(port)), PATIENCE)
+        self.socket = socket.create_connection((host, int(port)), TIMEOUT)
         settings = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.connection = h2.connection.H2Connection(settings)
         self.connection.initiate_connection()

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio_rustls::TlsConnector;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::configuration::BALANCERS;
 use super::fixtures::{FAULT, READ_FAULTS, SELECT_FAULTS};
 use super::ledger::Ledger;
@@ -27,7 +27,7 @@ use super::members::{NAMES, echo};
 use super::site::{HOST, Site};
 
 /// How long a client rests after an answer: what bounds the load.
-const PAUSE: Duration = Duration::from_millis(15);
+const INTERVAL: Duration = Duration::from_millis(15);
 
 /// Requests that a client of HTTP/2 has under way at once.
 const AT_ONCE: usize = 4;
@@ -134,13 +134,13 @@ async fn ask_until_told(kind: Kind, shared: Arc<Shared>) {
     while !shared.leave.load(SeqCst) {
         let connection = match kept.take() {
             Some(connection) => Ok(connection),
-            None => within(PATIENCE, shared.connect(kind)).await,
+            None => within(WAIT_TIMEOUT, shared.connect(kind)).await,
         };
         match connection {
             Ok(connection) => kept = shared.ask_some(kind, connection).await,
             Err(error) => shared.ledger.bad(&format!("{kind:?}: connecting: {error}")),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -194,7 +194,7 @@ impl Shared {
             Connection::Http1(mut sender) => {
                 let (asked, begun) = (self.next(), Instant::now());
                 let answering = sender.send_request(asked.to_http1());
-                let answer = within(PATIENCE, receive(answering)).await;
+                let answer = within(WAIT_TIMEOUT, receive(answering)).await;
                 let goes_on = answer.as_ref().is_ok_and(|answer| !answer.is_last);
                 self.judge(kind, &asked, begun, answer);
                 let is_kept = goes_on && kind == Kind::Kept;
@@ -212,7 +212,7 @@ impl Shared {
     async fn ask_by_http2(&self, mut sender: http2::SendRequest<String>) -> bool {
         let (asked, begun) = (self.next(), Instant::now());
         let answering = sender.send_request(asked.to_http2());
-        let answer = within(PATIENCE, receive(answering)).await;
+        let answer = within(WAIT_TIMEOUT, receive(answering)).await;
         let is_answered = answer.is_ok();
         self.judge(Kind::Http2, &asked, begun, answer);
         is_answered

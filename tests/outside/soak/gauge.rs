@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Soak;
 
 /// The time in which connections are opened, code is compiled and buffers find their size: the first third, up to this.
-const LONGEST_WARM_UP: Duration = Duration::from_secs(60);
+const MAX_WARM_UP: Duration = Duration::from_secs(60);
 
 /// How much more memory the last quarter may take than the first: what an allocator keeps differs by as much from one minute
 /// to the next. A leak of 2 KiB a request would be many times that.
@@ -45,7 +45,7 @@ impl Gauge {
     /// Measures until the soak is over, and asks after the program's health.
     pub(super) fn watch(soak: &Soak) -> Self {
         let begun = Instant::now();
-        let warm_up = ((soak.deadline - begun) / 3).min(LONGEST_WARM_UP);
+        let warm_up = ((soak.deadline - begun) / 3).min(MAX_WARM_UP);
         let mut samples = Vec::new();
         while soak.goes_on_after(Duration::from_millis(500)) {
             if let Err(wrong) = soak.site.health() {

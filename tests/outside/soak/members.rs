@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::clients::whole;
 use super::ledger::Ledger;
 
@@ -91,7 +91,7 @@ impl Members {
         serving.abort();
         let start = Instant::now();
         while !serving.is_finished() {
-            assert!(start.elapsed() < PATIENCE, "a member does not die");
+            assert!(start.elapsed() < WAIT_TIMEOUT, "a member does not die");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -116,7 +116,7 @@ impl Members {
     pub(super) fn await_held(&self, count: usize) {
         let start = Instant::now();
         while self.gate.arrived.load(SeqCst) < count {
-            assert!(start.elapsed() < PATIENCE, "requests do not arrive");
+            assert!(start.elapsed() < WAIT_TIMEOUT, "requests do not arrive");
             thread::sleep(Duration::from_millis(5));
         }
     }

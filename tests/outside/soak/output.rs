@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::pipe::fcntl_setpipe_size;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
 /// So many lines are kept, the last ones.
 const KEPT: usize = 60;
@@ -66,7 +66,7 @@ impl Output {
         let waited = self
             .0
             .changed
-            .wait_timeout_while(self.state(), PATIENCE, look);
+            .wait_timeout_while(self.state(), WAIT_TIMEOUT, look);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         found.unwrap_or_else(|| panic!("the program does not say {what}:\n{}", self.end()))
     }
@@ -108,4 +108,4 @@ impl Output {
 }
 
 /// How long a reader stalls: until the pipe is full, and then for longer than clients have patience with a program that waits.
-pub(super) const STALL: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
+pub(super) const STALL: Duration = WAIT_TIMEOUT.saturating_add(Duration::from_secs(5));

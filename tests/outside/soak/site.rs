@@ -1,4 +1,4 @@
-//! The program under test, with its configurations, and whoever runs it.
+//! The program under test, with its configurations, and its operator.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::clients::ask_for;
 use super::configuration;
 use super::gauge::Sample;
@@ -122,7 +122,7 @@ impl Site {
     /// Whether the admin listener says that the program serves; else, what it says.
     pub(super) fn health(&self) -> Result<(), String> {
         let begun = Instant::now();
-        match self.ask(PATIENCE, "GET", "/healthz", "", b"") {
+        match self.ask(WAIT_TIMEOUT, "GET", "/healthz", "", b"") {
             Ok((200, _)) => Ok(()),
             Ok((status, body)) => Err(format!("/healthz: {status} {body:?}")),
             Err(error) => Err(format!("/healthz: {error}, after {:?}", begun.elapsed())),
@@ -144,7 +144,7 @@ impl Site {
         kind: &str,
         body: &[u8],
     ) -> io::Result<(u16, String)> {
-        self.ask(6 * PATIENCE, method, path, kind, body)
+        self.ask(6 * WAIT_TIMEOUT, method, path, kind, body)
     }
 
     fn ask(
@@ -200,11 +200,11 @@ impl Site {
         lost.chain(self.await_end()).collect()
     }
 
-    /// Waits until nobody listens any more.
+    /// Waits until the port is closed.
     fn await_refusal(&self) {
         let begun = Instant::now();
         while TcpStream::connect(self.plain).is_ok() {
-            assert!(begun.elapsed() < PATIENCE, "the program does not drain");
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "the program does not drain");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -215,7 +215,7 @@ impl Site {
         let status = loop {
             match self.process.ended() {
                 Some(status) => break status,
-                None if begun.elapsed() > PATIENCE => {
+                None if begun.elapsed() > WAIT_TIMEOUT => {
                     return Some("the program does not end".to_owned());
                 }
                 None => thread::sleep(Duration::from_millis(20)),

@@ -236,7 +236,7 @@ fn order(soak: &Soak, number: usize) {
     }
 }
 
-/// Whoever reads what the program writes does not for a while.
+/// The reader of the program's output stalls for a while.
 fn stall(soak: &Soak, what: &str, output: &Output) {
     soak.ledger.note(&format!("the reader of {what} stalls"));
     output.stall(true);

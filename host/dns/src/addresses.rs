@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::address_order::address_order;
 use super::records::{Records, Resolution};
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// The addresses of a member's name, as they are known now. It lives as long as the member does, whatever the configuration says of
 /// it meanwhile.
@@ -23,9 +23,9 @@ pub struct Addresses {
     /// How often they were handed out: where the next round begins.
     turn: AtomicUsize,
     /// Lookups that succeeded.
-    pub resolved: Count,
+    pub resolved: Counter,
     /// Lookups that failed.
-    pub failed: Count,
+    pub failed: Counter,
 }
 
 /// An address of a name, for as long as the name has it without a break.
@@ -81,8 +81,8 @@ impl Addresses {
             port,
             state: watch::Sender::default(),
             turn: AtomicUsize::new(0),
-            resolved: Count::default(),
-            failed: Count::default(),
+            resolved: Counter::default(),
+            failed: Counter::default(),
         }
     }
 

@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 use line::cut;
 pub use rate_limit::RateLimit;
 pub use writer::Writer;
@@ -43,9 +43,9 @@ pub struct Losses {
     /// What the sink is called: `stderr`, `stdout` or `file`.
     pub sink: &'static str,
     /// Lines that came while the queue was full.
-    pub full: Count,
+    pub full: Counter,
     /// Lines whose write failed.
-    pub failed: Count,
+    pub failed: Counter,
 }
 
 static STDERR: Losses = Losses::of("stderr");
@@ -59,8 +59,8 @@ impl Losses {
     const fn of(sink: &'static str) -> Self {
         Self {
             sink,
-            full: Count::new(),
-            failed: Count::new(),
+            full: Counter::new(),
+            failed: Counter::new(),
         }
     }
 

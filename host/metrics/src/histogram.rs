@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Count;
+use super::Counter;
 
 /// The upper bounds of buckets, in nanoseconds, ascending. What is longer than the last has a bucket of its own.
 pub type Bounds = &'static [u64];
@@ -57,9 +57,9 @@ pub const CALLS: Bounds = &[
 pub struct Histogram {
     bounds: Bounds,
     /// One for each bound, and one for what is longer than all.
-    buckets: Box<[Count]>,
+    buckets: Box<[Counter]>,
     /// All of them together, in nanoseconds.
-    sum: Count,
+    sum: Counter,
 }
 
 impl Histogram {
@@ -67,8 +67,8 @@ impl Histogram {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            buckets: (0..=bounds.len()).map(|_| Count::default()).collect(),
-            sum: Count::default(),
+            buckets: (0..=bounds.len()).map(|_| Counter::default()).collect(),
+            sum: Counter::default(),
         }
     }
 
@@ -85,7 +85,7 @@ impl Histogram {
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(Count::get).sum()
+        self.buckets.iter().map(Counter::get).sum()
     }
 
     /// All of them together, in seconds.
@@ -97,14 +97,14 @@ impl Histogram {
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = self.bounds.iter();
         let bounds = bounds.map(|&bound| bound as f64 / SECOND as f64);
-        let counts = self.buckets.iter().map(Count::get);
+        let counts = self.buckets.iter().map(Counter::get);
         bounds.chain([f64::MAX]).zip(counts).collect()
     }
 
     /// The time that this part of all, from 0 to 1, does not exceed, in microseconds: somewhere within its bucket. 0 where
     /// nothing was counted; the last bound for what is longer.
     pub fn quantile_us(&self, part: f64) -> f64 {
-        let counts: Vec<u64> = self.buckets.iter().map(Count::get).collect();
+        let counts: Vec<u64> = self.buckets.iter().map(Counter::get).collect();
         let rank = part * counts.iter().sum::<u64>() as f64;
         let (mut before, mut lower) = (0.0, 0.0);
         for (count, bound) in counts.iter().zip(self.bounds) {

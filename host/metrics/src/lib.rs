@@ -2,10 +2,10 @@
 //! process; and the origin of its clock.
 
 pub mod clock;
-mod count;
+mod counter;
 mod histogram;
 mod process;
 
-pub use count::Count;
+pub use counter::Counter;
 pub use histogram::{Bounds, CALLS, DURATIONS, Histogram};
 pub use process::Process;

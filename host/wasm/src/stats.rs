@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Nanos;
 use equipoise_balancer::FaultKind;
-use equipoise_metrics::{CALLS, Count, Histogram};
+use equipoise_metrics::{CALLS, Counter, Histogram};
 
 /// Window in which `max-faults` put a version out of service.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
@@ -19,31 +19,31 @@ const TIMED_EVERY: u64 = 16;
 #[derive(Debug)]
 struct Counters {
     /// Calls, faults included.
-    calls: Count,
+    calls: Counter,
     /// Calls that returned none: the fallback decided.
-    declined: Count,
+    declined: Counter,
     /// Calls that were not made since the plugin was over its budget.
-    over_budget: Count,
+    over_budget: Counter,
     /// Nanoseconds that calls took, as they were charged.
-    spent: Count,
+    spent: Counter,
     /// By the number of the kind.
-    faults: [Count; FaultKind::ALL.len()],
+    faults: [Counter; FaultKind::ALL.len()],
     /// How long those that were timed took.
     durations: Histogram,
     /// How often the plugin was put into service.
-    installed: Count,
+    installed: Counter,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            calls: Count::default(),
-            declined: Count::default(),
-            over_budget: Count::default(),
-            spent: Count::default(),
+            calls: Counter::default(),
+            declined: Counter::default(),
+            over_budget: Counter::default(),
+            spent: Counter::default(),
             faults: Default::default(),
             durations: Histogram::new(CALLS),
-            installed: Count::default(),
+            installed: Counter::default(),
         }
     }
 }

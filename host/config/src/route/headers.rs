@@ -102,7 +102,9 @@ fn template(value: &DeValue<'_>, scope: &Scope) -> Parsed<Template> {
         ));
     }
     if let Some(control) = text.chars().find(|it| it.is_control() && *it != '\t') {
-        return Err(format!("must not hold {control:?}: it would end the field"));
+        return Err(format!(
+            "must not contain {control:?}: it would end the field"
+        ));
     }
     Template::parse(text, scope)
 }

@@ -203,15 +203,15 @@ fn header_rules_that_mean_nothing_are_refused() {
     let table = [
         (
             "request-headers = { set = { X-A = \"a\\r\\nb: c\" } }",
-            "must not hold '\\r'",
+            "must not contain '\\r'",
         ),
         (
             "request-headers = { set = { X-A = \"a\\u0000\" } }",
-            "must not hold '\\0'",
+            "must not contain '\\0'",
         ),
         (
             "request-headers = { set = { X-A = 1 } }",
-            "must be a text in quotes",
+            "must be a string in quotes",
         ),
         (
             "request-headers = { set = { X-A = \"$1\" } }",

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// What a retry costs; a share is in percent of it.
 const RETRY: u64 = 100;
@@ -34,7 +34,7 @@ pub struct RetryBudget {
     /// When all free retries will be there, in milliseconds.
     refilled: AtomicU64,
     /// Retries that were not allowed.
-    pub denied: Count,
+    pub denied: Counter,
 }
 
 impl RetryBudget {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use equipoise_config::{self as config, TraceEndpoint};
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 pub(crate) use trace::Trace;
 pub use trace::text;
 
@@ -62,11 +62,11 @@ pub struct Traces {
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Taken by the collector.
-    pub exported: Count,
+    pub exported: Counter,
     /// The collector did not take them.
-    pub failed: Count,
+    pub failed: Counter,
     /// The queue was full.
-    pub dropped: Count,
+    pub dropped: Counter,
 }
 
 impl Traces {

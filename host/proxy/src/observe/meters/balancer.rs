@@ -5,7 +5,7 @@ use equipoise_sdk::Affinity;
 
 use crate::forward::ProxyError;
 use equipoise_config::Method;
-use equipoise_metrics::{Count, DURATIONS, Histogram};
+use equipoise_metrics::{Counter, DURATIONS, Histogram};
 
 /// Who decides, as decisions are counted.
 const POLICIES: [&str; 8] = [
@@ -73,9 +73,9 @@ fn reason(error: &ProxyError) -> Option<usize> {
 pub struct BalancerMeters {
     /// From a request's head to the end of its answer.
     pub durations: Histogram,
-    decisions: [Count; POLICIES.len()],
-    sessions: [Count; SESSIONS.len()],
-    retries: [Count; RETRIES.len()],
+    decisions: [Counter; POLICIES.len()],
+    sessions: [Counter; SESSIONS.len()],
+    retries: [Counter; RETRIES.len()],
 }
 
 impl Default for BalancerMeters {
@@ -118,19 +118,21 @@ impl BalancerMeters {
     pub fn decisions(&self) -> impl Iterator<Item = (&'static str, u64)> {
         POLICIES
             .into_iter()
-            .zip(self.decisions.iter().map(Count::get))
+            .zip(self.decisions.iter().map(Counter::get))
     }
 
     /// What became of requests with a session.
     pub fn sessions(&self) -> impl Iterator<Item = (&'static str, u64)> {
         SESSIONS
             .into_iter()
-            .zip(self.sessions.iter().map(Count::get))
+            .zip(self.sessions.iter().map(Counter::get))
     }
 
     /// Why requests were tried again, and how often.
     pub fn retries(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        RETRIES.into_iter().zip(self.retries.iter().map(Count::get))
+        RETRIES
+            .into_iter()
+            .zip(self.retries.iter().map(Counter::get))
     }
 }
 

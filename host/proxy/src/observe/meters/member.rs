@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use equipoise_balancer::AttemptOutcome;
 
-use equipoise_metrics::{Count, DURATIONS, Histogram};
+use equipoise_metrics::{Counter, DURATIONS, Histogram};
 
 /// What members do wrong.
 const ERRORS: [&str; 6] = [
@@ -21,13 +21,13 @@ const ERRORS: [&str; 6] = [
 pub struct MemberMeters {
     /// From the decision to the head of the answer.
     pub responses: Histogram,
-    errors: [Count; ERRORS.len()],
+    errors: [Counter; ERRORS.len()],
     /// Connections that were opened.
-    pub opened: Count,
+    pub opened: Counter,
     /// How often a request found one that was idle.
-    pub reused: Count,
+    pub reused: Counter,
     /// Connections that are idle now, of all workers.
-    pub idle: Count,
+    pub idle: Counter,
 }
 
 impl Default for MemberMeters {
@@ -35,9 +35,9 @@ impl Default for MemberMeters {
         Self {
             responses: Histogram::new(DURATIONS),
             errors: Default::default(),
-            opened: Count::default(),
-            reused: Count::default(),
-            idle: Count::default(),
+            opened: Counter::default(),
+            reused: Counter::default(),
+            idle: Counter::default(),
         }
     }
 }
@@ -72,12 +72,12 @@ impl MemberMeters {
 
     /// Requests that brought no answer, by what was met.
     pub fn errors_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ERRORS.into_iter().zip(self.errors.iter().map(Count::get))
+        ERRORS.into_iter().zip(self.errors.iter().map(Counter::get))
     }
 
     /// Requests that brought no answer or one of 500 and above.
     pub fn errors(&self) -> u64 {
-        self.errors.iter().map(Count::get).sum()
+        self.errors.iter().map(Counter::get).sum()
     }
 }
 

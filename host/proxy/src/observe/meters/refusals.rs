@@ -3,7 +3,7 @@
 use equipoise_http::Violation;
 
 use crate::forward::ProxyError;
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// Reasons that are no [`Violation`]; see [`ProxyError::refusal_reason`].
 const OTHERS: [&str; 5] = [
@@ -17,18 +17,18 @@ const OTHERS: [&str; 5] = [
 /// What is counted of requests that were refused, or whose clients left.
 #[derive(Debug)]
 pub struct Refusals {
-    violations: [Count; Violation::ALL.len()],
-    others: [Count; OTHERS.len()],
+    violations: [Counter; Violation::ALL.len()],
+    others: [Counter; OTHERS.len()],
     /// Clients that closed or reset their connection or stream before their response was over.
-    pub aborts: Count,
+    pub aborts: Counter,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         Self {
-            violations: [const { Count::new() }; Violation::ALL.len()],
+            violations: [const { Counter::new() }; Violation::ALL.len()],
             others: Default::default(),
-            aborts: Count::default(),
+            aborts: Counter::default(),
         }
     }
 }
@@ -54,7 +54,7 @@ impl Refusals {
         self.counts().map(|(name, count)| (name, count.get()))
     }
 
-    fn counts(&self) -> impl Iterator<Item = (&'static str, &Count)> {
+    fn counts(&self) -> impl Iterator<Item = (&'static str, &Counter)> {
         let violations = Violation::ALL.iter().map(|it| it.name());
         let others = OTHERS.into_iter().zip(&self.others);
         violations.zip(&self.violations).chain(others)

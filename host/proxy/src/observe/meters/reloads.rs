@@ -3,17 +3,17 @@
 use std::time::SystemTime;
 
 use super::unix_ms;
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// What became of configurations that were to be put in force while the program runs.
 #[derive(Debug, Default)]
 pub struct Reloads {
-    applied: Count,
-    refused: Count,
+    applied: Counter,
+    refused: Counter,
     /// Milliseconds since 1970; 0 for never.
-    last_applied: Count,
+    last_applied: Counter,
     /// Whether the last one was refused.
-    is_stale: Count,
+    is_stale: Counter,
 }
 
 impl Reloads {

@@ -1,13 +1,13 @@
 //! What is counted of a route.
 
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// The classes that statuses are counted by.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What is counted of a route.
 #[derive(Debug, Default)]
-pub struct RouteMeters([Count; CLASSES.len()]);
+pub struct RouteMeters([Counter; CLASSES.len()]);
 
 impl RouteMeters {
     /// An answer has begun.
@@ -19,7 +19,7 @@ impl RouteMeters {
 
     /// The answers of each class.
     pub fn classes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CLASSES.into_iter().zip(self.0.iter().map(Count::get))
+        CLASSES.into_iter().zip(self.0.iter().map(Counter::get))
     }
 }
 

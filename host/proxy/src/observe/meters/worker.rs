@@ -6,25 +6,25 @@ use equipoise_http::http2::ConnectionError;
 
 use super::Meters;
 use crate::wire::ByteCounter;
-use equipoise_metrics::Count;
+use equipoise_metrics::Counter;
 
 /// What one worker counts: alone on its lines of the cache, so that workers do not wait for each other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerMeters {
     /// Connections of clients, from the first.
-    pub connections: Count,
+    pub connections: Counter,
     /// Those that have ended.
-    pub ended: Count,
+    pub ended: Counter,
     /// Bytes from clients, heads included.
-    pub received: Count,
+    pub received: Counter,
     /// Bytes to clients.
-    pub sent: Count,
+    pub sent: Counter,
     /// Connections that wait for a place among `limits.connections`, now.
-    pub waiting: Count,
-    limit_hits: [Count; LIMITS.len()],
+    pub waiting: Counter,
+    limit_hits: [Counter; LIMITS.len()],
     /// Connections that broke the rules of HTTP/2, in the order of [`ConnectionError::ALL`].
-    http2_errors: [Count; ConnectionError::ALL.len()],
+    http2_errors: [Counter; ConnectionError::ALL.len()],
 }
 
 /// Limits that clients run into, in a word each; in the order of [`Limit`].
@@ -58,7 +58,7 @@ impl WorkerMeters {
         self.of_http2_error(error).get()
     }
 
-    fn of_http2_error(&self, error: ConnectionError) -> &Count {
+    fn of_http2_error(&self, error: ConnectionError) -> &Counter {
         let place = ConnectionError::ALL.iter().position(|it| *it == error);
         &self.http2_errors[place.unwrap_or_default()]
     }

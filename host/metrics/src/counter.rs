@@ -1,12 +1,12 @@
-//! A number that threads share.
+//! A counter that threads share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     /// Zero.
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))

@@ -77,6 +77,7 @@ fn balancer(selector: Box<dyn Selector>, members: u32) -> Balancer {
     let methods = SelectorWithFallback {
         selector,
         fallback: Box::new(ByRequests::default()),
+        renewal: None,
     };
     Balancer::new(
         settings,

@@ -12,7 +12,7 @@ use crate::explanation::{DecisionTrace, NoTrace};
 use crate::health::PanicMode;
 use crate::picker::Picker;
 use crate::roster::Roster;
-use crate::{Explanation, Lease, Member, Observer, PickReason, StateChange, recovery};
+use crate::{Explanation, Lease, Member, Observer, PickReason, Renewal, StateChange, recovery};
 
 /// The configuration of a balancer, as far as choosing is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct SelectorWithFallback {
     pub selector: Box<dyn Selector>,
     /// Chooses where the selector returns nothing or an invalid position.
     pub fallback: Box<dyn Selector>,
+    /// Renews what the selector runs by; none where there is nothing to renew.
+    pub renewal: Option<Arc<dyn Renewal>>,
 }
 
 /// The inputs of a decision.
@@ -194,7 +196,8 @@ impl Balancer {
         let pickers = pickers(selectors);
         if inherit {
             for (picker, before) in pickers.iter().zip(self.pickers.iter().cycle()) {
-                lock(picker).inherit(&mut lock(before));
+                let saved = with(before, Picker::save);
+                with(picker, |picker| picker.restore(&saved));
             }
         }
         Self {
@@ -263,21 +266,22 @@ impl Balancer {
         args: &PickArgs<'_>,
         trace: &mut impl DecisionTrace,
     ) -> Result<Selection, NoMember> {
-        let mut picker = lock(self.picker(args.worker));
-        let context = self.context(args);
-        picker.recover(&self.settings, &self.roster, context, trace);
-        match (self.decide(&mut picker, args, trace), args.tried) {
-            (Ok(selection), _) => Ok(selection),
-            (Err(no_member), []) => Err(no_member),
-            (Err(_), _) => {
-                trace.ignore_tried();
-                let args = PickArgs {
-                    tried: &[],
-                    ..*args
-                };
-                self.decide(&mut picker, &args, trace)
+        with(self.picker(args.worker), |picker| {
+            let context = self.context(args);
+            picker.recover(&self.settings, &self.roster, context, trace);
+            match (self.decide(picker, args, trace), args.tried) {
+                (Ok(selection), _) => Ok(selection),
+                (Err(no_member), []) => Err(no_member),
+                (Err(_), _) => {
+                    trace.ignore_tried();
+                    let args = PickArgs {
+                        tried: &[],
+                        ..*args
+                    };
+                    self.decide(picker, &args, trace)
+                }
             }
-        }
+        })
     }
 
     /// Records the outcome of a request at a member: may put the member into the error state.
@@ -344,7 +348,10 @@ impl Balancer {
     ///
     /// No decision is made during the call.
     pub fn lbstatus(&self, ids: &[u32]) -> Vec<i64> {
-        let lbstatus = self.pickers.iter().map(|picker| lock(picker).lbstatus(ids));
+        let lbstatus = self
+            .pickers
+            .iter()
+            .map(|picker| with(picker, |it| it.lbstatus(ids)));
         let sum = |one: Vec<i64>, other: Vec<i64>| {
             let both = one.into_iter().zip(other);
             both.map(|(one, other)| one.saturating_add(other)).collect()
@@ -462,6 +469,19 @@ impl Observer for NoopObserver {
     fn observe(&self, _member: Option<&Member>, _change: StateChange<'_>) {}
 }
 
+/// Locks a picker for some work. What is to be renewed then is renewed behind that, when others have the picker again.
+#[inline]
+fn with<R>(picker: &Mutex<Picker>, work: impl FnOnce(&mut Picker) -> R) -> R {
+    let mut picker = lock(picker);
+    let outcome = work(&mut picker);
+    let renewal = picker.due_renewal();
+    drop(picker);
+    if let Some(renewal) = renewal {
+        renewal.renew();
+    }
+    outcome
+}
+
 /// A picker's lock. A selector that panicked leaves at worst an odd schedule behind, which is no reason to stop balancing.
 fn lock(picker: &Mutex<Picker>) -> MutexGuard<'_, Picker> {
     picker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -469,9 +489,7 @@ fn lock(picker: &Mutex<Picker>) -> MutexGuard<'_, Picker> {
 
 fn pickers(selectors: impl IntoIterator<Item = SelectorWithFallback>) -> Arc<[Mutex<Picker>]> {
     let selectors = selectors.into_iter();
-    let pickers: Arc<[_]> = selectors
-        .map(|one| Mutex::new(Picker::new(one.selector, one.fallback)))
-        .collect();
+    let pickers: Arc<[_]> = selectors.map(|one| Mutex::new(Picker::new(one))).collect();
     assert!(!pickers.is_empty(), "a balancer needs a selector");
     pickers
 }

@@ -33,5 +33,5 @@ pub use explanation::{Eligibility, Explanation, PickReason};
 pub use health_evaluator::{HealthEvaluator, PluginHealthPolicy};
 pub use member::{Member, MemberSettings};
 pub use observer::{Observer, StateChange};
-pub use plugin::{FaultKind, PluginVersion, Role};
+pub use plugin::{FaultKind, PluginVersion, RenewableSelector, Renewal, Role};
 pub use status::{ParseStatusError, Status};

@@ -17,12 +17,15 @@ use crate::candidate_columns::CandidateColumns;
 use crate::eligible::{Eligible, PickContext, is_starting, usable};
 use crate::explanation::{DecisionTrace, NoTrace};
 use crate::roster::Roster;
-use crate::{BalancerSettings, PickArgs, PickReason, recovery, rendezvous};
+use crate::{
+    BalancerSettings, PickArgs, PickReason, Renewal, SelectorWithFallback, recovery, rendezvous,
+};
 
 /// Makes decisions, one at a time.
 pub(crate) struct Picker {
     selector: Box<dyn Selector>,
     fallback: Box<dyn Selector>,
+    renewal: Option<Arc<dyn Renewal>>,
     /// Whether the fallback made the last free choice: sticky hits then count in its schedule, which is the one in use.
     fell_back: bool,
     eligible: Eligible,
@@ -33,6 +36,13 @@ pub(crate) struct Picker {
     uncached: CandidateColumns,
     /// The candidates that the selector left to the fallback.
     left: CandidateColumns,
+}
+
+/// The state of a picker's selectors, for those of another.
+pub(crate) struct SavedState {
+    selector: Vec<u8>,
+    fallback: Vec<u8>,
+    fell_back: bool,
 }
 
 /// The cached candidates.
@@ -50,10 +60,11 @@ struct Candidates {
 }
 
 impl Picker {
-    pub(crate) fn new(selector: Box<dyn Selector>, fallback: Box<dyn Selector>) -> Self {
+    pub(crate) fn new(selectors: SelectorWithFallback) -> Self {
         Self {
-            selector,
-            fallback,
+            selector: selectors.selector,
+            fallback: selectors.fallback,
+            renewal: selectors.renewal,
             fell_back: false,
             eligible: Eligible::default(),
             cache: CacheValidity::default(),
@@ -166,11 +177,26 @@ impl Picker {
         in_use.record_sticky(&view, chosen);
     }
 
-    /// Takes over the state of `other`. State of another version that cannot be restored is ignored.
-    pub(crate) fn inherit(&mut self, other: &mut Self) {
-        let _ = self.selector.restore(&other.selector.save());
-        let _ = self.fallback.restore(&other.fallback.save());
-        self.fell_back = other.fell_back;
+    /// The state of the selectors.
+    pub(crate) fn save(&mut self) -> SavedState {
+        SavedState {
+            selector: self.selector.save(),
+            fallback: self.fallback.save(),
+            fell_back: self.fell_back,
+        }
+    }
+
+    /// Takes over the state of another picker. State of another version that cannot be restored is ignored.
+    pub(crate) fn restore(&mut self, saved: &SavedState) {
+        let _ = self.selector.restore(&saved.selector);
+        let _ = self.fallback.restore(&saved.fallback);
+        self.fell_back = saved.fell_back;
+    }
+
+    /// What is to be renewed when this is unlocked; mostly none.
+    #[inline]
+    pub(crate) fn due_renewal(&self) -> Option<Arc<dyn Renewal>> {
+        self.renewal.as_ref().filter(|it| it.is_due()).cloned()
     }
 
     pub(crate) fn lbstatus(&mut self, ids: &[u32]) -> Vec<i64> {

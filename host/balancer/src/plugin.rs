@@ -90,6 +90,27 @@ impl fmt::Display for FaultKind {
     }
 }
 
+/// A plugin as a load balancing method.
+pub struct RenewableSelector {
+    /// Answers none without an instance: after a fault, until there is a fresh one.
+    pub selector: Box<dyn Selector>,
+    /// Makes that.
+    pub renewal: Arc<dyn Renewal>,
+}
+
+/// Makes the instance of a selector anew after a fault, or before its memory runs out.
+///
+/// A selector is asked while the balancer is locked, and making an instance takes longer than a decision. So the selector only says
+/// that a fresh one is due; whichever thread decided then makes it when it has unlocked the balancer. Until the selector takes
+/// that with one of its next calls, it answers none, and the fallback decides.
+pub trait Renewal: Send + Sync {
+    /// Whether a fresh instance is to be made. This is asked after every decision, so it takes a load from memory.
+    fn is_due(&self) -> bool;
+
+    /// Makes it, unless another thread has begun to.
+    fn renew(&self);
+}
+
 /// A loaded version of a plugin. A policy of it returns `None` where it fails; see [`FaultKind`].
 ///
 /// Errors are sentences for the operator: why the version cannot be used for that.
@@ -108,7 +129,7 @@ pub trait PluginVersion: Any + Send + Sync {
         self: Arc<Self>,
         setup: &Arc<PolicyConfig>,
         number: usize,
-    ) -> Result<Box<dyn Selector>>;
+    ) -> Result<RenewableSelector>;
 
     /// The plugin as a reader of sessions, of which so many can be read at once.
     ///

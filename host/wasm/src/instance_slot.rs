@@ -3,56 +3,39 @@
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use equipoise_sdk::{LogLevel, PolicyConfig};
-use thiserror::Error;
+use equipoise_sdk::PolicyConfig;
 
 use super::budget::Budget;
 use super::call_context::CallContext;
 use super::clock::{Nanos, nanos, processor_time};
 use super::fault::Fault;
 use super::instance::Instance;
+use super::renewal::{Before, FreshInstance, Renewal};
 use super::version::Version;
 use super::watch::{Watch, within};
-use equipoise_balancer::FaultKind;
 use equipoise_balancer::{PluginVersion as _, Role};
 
 /// A version of a plugin in one role for one balancer (or one worker's share of it).
 pub(super) struct InstanceSlot {
     version: Arc<Version>,
     role: Role,
-    config: Arc<PolicyConfig>,
     budget: Arc<Budget>,
     watch: Watch,
-    /// None when instantiation failed; the next call tries again.
+    /// None until there is a fresh one; where instantiation failed, the next call has it tried again.
     instance: Option<Instance>,
-    /// Memory in bytes at which the instance is recycled, before it runs out: leaks cost no request.
+    /// Memory in bytes at which the instance is recycled.
     full: usize,
+    renewal: Arc<Renewal>,
+    renewed: Renewed,
 }
 
-/// Why instantiation failed.
-#[derive(Debug, Error)]
-enum InstantiateError {
-    #[error("it does not start: {0}")]
-    Start(Fault),
-    #[error("in configure: {0}")]
-    Configure(Fault),
-    #[error("its configure refuses: {0}")]
-    Refused(String),
-    #[error("in prefetch.columns: {0}")]
-    Columns(Fault),
-    #[error("its prefetch.columns cannot be: {0}")]
-    NoColumns(String),
-}
-
-impl InstantiateError {
-    /// The kind that it is counted as. A refusal of a configuration that was accepted before counts as a trap.
-    fn kind(&self) -> FaultKind {
-        match self {
-            Self::Start(fault) | Self::Configure(fault) | Self::Columns(fault) => fault.kind,
-            Self::Refused(_) => FaultKind::Trap,
-            Self::NoColumns(_) => FaultKind::Malformed,
-        }
-    }
+/// Who runs the renewal of a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renewed {
+    /// The slot itself, within the call: for roles without a fallback that would do.
+    AtOnce,
+    /// The caller, when it has unlocked what the slot is behind.
+    ByCaller,
 }
 
 impl InstanceSlot {
@@ -67,17 +50,24 @@ impl InstanceSlot {
         budget: Arc<Budget>,
     ) -> Result<Self> {
         version.check_role(role)?;
-        let mut slot = Self {
+        let renewal = Renewal::new(version, role, config, &budget);
+        let FreshInstance { instance, full } = renewal.instantiate()?;
+        Ok(Self {
             version: version.clone(),
             role,
-            config: config.clone(),
             budget,
             watch: Watch::new(version.plugin.deadline),
-            instance: None,
-            full: usize::MAX,
-        };
-        slot.instantiate()?;
-        Ok(slot)
+            instance: Some(instance),
+            full,
+            renewal: Arc::new(renewal),
+            renewed: Renewed::AtOnce,
+        })
+    }
+
+    /// Leaves renewing to the caller, by what is returned.
+    pub(super) fn renewed_by_caller(&mut self) -> Arc<Renewal> {
+        self.renewed = Renewed::ByCaller;
+        self.renewal.clone()
     }
 
     /// Calls the instance. `None` after a fault, while the version is out of service, or while its budget is overdrawn. The
@@ -144,7 +134,7 @@ impl InstanceSlot {
         function: impl FnOnce(&mut Instance) -> Result<R, Fault>,
     ) -> Option<R> {
         if self.instance.is_none() {
-            self.reinstantiate();
+            self.take_fresh();
         }
         let instance = self.instance.as_mut()?;
         let timed_since = self.version.stats.count_call();
@@ -182,13 +172,44 @@ impl InstanceSlot {
         self.charge(self.now().saturating_sub(begun));
     }
 
-    /// Drops the instance after a fault, and makes a fresh one.
+    /// Has the instance replaced after a fault.
     #[cold]
     fn replace(&mut self, fault: &Fault) {
-        self.instance = None;
+        let instance = self.instance.take();
         self.version.note_fault(self.role, fault);
-        if !self.version.stats.is_quarantined() {
-            self.reinstantiate();
+        if let Some(instance) = instance
+            && !self.version.stats.is_quarantined()
+        {
+            self.renew(Before::Faulty(instance));
+        }
+    }
+
+    /// Has the instance replaced by a fresh one with its state.
+    #[cold]
+    fn recycle(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.renew(Before::Full(instance));
+        }
+    }
+
+    fn renew(&mut self, before: Before) {
+        self.renewal.request(before);
+        if self.renewed == Renewed::AtOnce {
+            self.take_fresh();
+        }
+    }
+
+    /// Takes the fresh instance, if there is one.
+    #[cold]
+    fn take_fresh(&mut self) {
+        let mut fresh = self.renewal.take();
+        if fresh.is_none() && self.renewed == Renewed::AtOnce {
+            self.renewal.run();
+            fresh = self.renewal.take_ready();
+        }
+        if let Some(FreshInstance { instance, full }) = fresh {
+            self.instance = Some(instance);
+            self.full = full;
         }
     }
 
@@ -205,16 +226,9 @@ impl InstanceSlot {
         let restored = self.call_once(|instance| instance.restore(blob));
         let refused = restored.unwrap_or(Ok(()));
         if let Err(reason) = &refused {
-            self.note_refused_state(reason);
+            self.renewal.note_refused_state(reason);
         }
         refused
-    }
-
-    fn note_refused_state(&self, reason: &str) {
-        let version = self.version.short_hash();
-        let line =
-            format!("version {version}: it refuses the state of the version before: {reason}");
-        self.version.fault_log.log(LogLevel::Info, &line);
     }
 
     /// A call that must succeed before the version may serve.
@@ -231,63 +245,6 @@ impl InstanceSlot {
     /// Memory of the instance, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory)
-    }
-
-    fn instantiate(&mut self) -> Result<&mut Instance, InstantiateError> {
-        let mut instance = Instance::new(&self.version).map_err(InstantiateError::Start)?;
-        let deadline = self.version.plugin.deadline;
-        within(deadline, || instance.configure(self.role, &self.config))
-            .map_err(InstantiateError::Configure)?
-            .map_err(|refusal| InstantiateError::Refused(one_line(&refusal)))?;
-        if self.role == Role::Selector {
-            within(deadline, || instance.ask_for_columns())
-                .map_err(InstantiateError::Columns)?
-                .map_err(InstantiateError::NoColumns)?;
-        }
-        let (bound, taken) = (self.version.plugin.memory, instance.memory());
-        self.full = match bound.saturating_sub(taken) / 4 {
-            // One that has its maximum from the start does not leak, and a fresh one would be as full.
-            0 => usize::MAX,
-            reserve => bound - reserve,
-        };
-        Ok(self.instance.insert(instance))
-    }
-
-    /// A fresh instance while serving: failure is a fault.
-    #[cold]
-    fn reinstantiate(&mut self) -> Option<&mut Instance> {
-        if let Err(error) = self.instantiate() {
-            let fault = Fault::new(error.kind(), error.to_string());
-            self.version.note_fault(self.role, &fault);
-        }
-        self.instance.as_mut()
-    }
-
-    /// Replaces the instance by a fresh one with its state.
-    ///
-    /// Calls the instances without [`call`](Self::call), which would recycle them again if the state alone fills them.
-    #[cold]
-    fn recycle(&mut self) {
-        let Some(mut before) = self.instance.take() else {
-            return;
-        };
-        let deadline = self.version.plugin.deadline;
-        let saved = within(deadline, || before.save());
-        // Its memory goes before the next one's comes.
-        drop(before);
-        let blob = match saved {
-            Ok(blob) => blob,
-            Err(fault) => return self.replace(&fault),
-        };
-        let restored = match self.reinstantiate() {
-            Some(instance) if !blob.is_empty() => within(deadline, || instance.restore(&blob)),
-            _ => return,
-        };
-        match restored {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => self.note_refused_state(&reason),
-            Err(fault) => self.replace(&fault),
-        }
     }
 
     /// Whether the plugin has an `lbstatus`.

@@ -2,7 +2,7 @@
 //!
 //! From a file's content to a decision: `complexity` (whether it may be compiled) → `compiler` (in a child process) or `cache`
 //! (on disk) → `plugin_versions` (the current version and previous ones) → `version` (checked: which roles it has) → `smoke_test` →
-//! `instance_slot` (an instance in a role of a balancer, a fresh one after every fault) → `policy` (the SDK's traits, with every
+//! `instance_slot` (an instance in a role of a balancer, a fresh one by `renewal` after every fault) → `policy` (the SDK's traits, with every
 //! result checked). `engine` has the limits of the sandbox, `limits` those of an instance, `host_state` the imports of an
 //! instance; `prefetch` passes columns with a call; `budget` limits the processor time of all calls together, as `watch`
 //! measures it; `fault` and `stats` count faults. Code for one version of the contract is in `since_v0_1_0`.
@@ -33,6 +33,7 @@ mod plugin_log;
 mod plugin_versions;
 mod policy;
 mod prefetch;
+mod renewal;
 mod roles;
 mod since_v0_1_0;
 mod smoke_test;

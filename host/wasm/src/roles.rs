@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use equipoise_balancer::{FaultKind, PluginHealthPolicy, PluginVersion, Role};
-use equipoise_sdk::{PolicyConfig, Selector, SessionReader};
+use equipoise_balancer::{FaultKind, PluginHealthPolicy, PluginVersion, RenewableSelector, Role};
+use equipoise_sdk::{PolicyConfig, SessionReader};
 
 use super::fault::take_fault;
 use super::instance_slot::InstanceSlot;
@@ -33,9 +33,12 @@ impl PluginVersion for Version {
         self: Arc<Self>,
         config: &Arc<PolicyConfig>,
         number: usize,
-    ) -> Result<Box<dyn Selector>> {
-        let slot = self.slot(Role::Selector, config, number)?;
-        Ok(Box::new(PluginSelector(slot)))
+    ) -> Result<RenewableSelector> {
+        let mut slot = self.slot(Role::Selector, config, number)?;
+        Ok(RenewableSelector {
+            renewal: slot.renewed_by_caller(),
+            selector: Box::new(PluginSelector(slot)),
+        })
     }
 
     fn session(

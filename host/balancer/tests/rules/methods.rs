@@ -123,6 +123,7 @@ fn configuration_order_decides_where_the_fallback_fails_too() {
     let methods = SelectorWithFallback {
         selector: Box::new(Method(|_: &dyn Candidates| None)),
         fallback: Box::new(Method(|_: &dyn Candidates| Some(7))),
+        renewal: None,
     };
     let balancer = Balancer::new(settings(), vec![member(1), member(2)], None, [methods]);
     let request = FakeRequest::get("/");

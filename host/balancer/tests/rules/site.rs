@@ -233,6 +233,7 @@ fn balancer<'words>(
     let methods = SelectorWithFallback {
         selector,
         fallback: method("byrequests"),
+        renewal: None,
     };
     Balancer::new(settings, members, Some(Box::new(session)), [methods])
 }

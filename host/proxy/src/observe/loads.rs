@@ -130,6 +130,7 @@ mod tests {
         let methods = SelectorWithFallback {
             selector: Box::new(Slow(0)),
             fallback: Box::<ByRequests>::default(),
+            renewal: None,
         };
         let balancer = Balancer::new(settings, (0..3).map(member).collect(), None, [methods]);
         let loads = Loads::default();

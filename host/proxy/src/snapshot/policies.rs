@@ -223,6 +223,7 @@ impl MethodSpec {
             return Ok(vec![SelectorWithFallback {
                 selector: builtin(self.builtin),
                 fallback: Box::<ByRequests>::default(),
+                renewal: None,
             }]);
         };
         let before = before.and_then(|before| before.plugin.as_ref());
@@ -237,14 +238,22 @@ impl MethodSpec {
                 selectors.collect::<Result<Vec<_>>>()
             },
         )?;
-        let no_selector = |_| -> Box<dyn Selector> { Box::new(NoSelector) };
-        let selectors =
-            selectors.unwrap_or_else(|| (0..plugin_spec.instances).map(no_selector).collect());
-        let methods = selectors.into_iter().map(|selector| SelectorWithFallback {
+        let with_fallback = |selector, renewal| SelectorWithFallback {
             selector,
             fallback: builtin(self.builtin),
-        });
-        Ok(methods.collect())
+            renewal,
+        };
+        Ok(match selectors {
+            Some(selectors) => {
+                let selectors = selectors.into_iter();
+                let selectors = selectors.map(|it| with_fallback(it.selector, Some(it.renewal)));
+                selectors.collect()
+            }
+            None => {
+                let no_selector = |_| with_fallback(Box::new(NoSelector), None);
+                (0..plugin_spec.instances).map(no_selector).collect()
+            }
+        })
     }
 
     /// Whether a method of this spec can take over the state of one of `before`.

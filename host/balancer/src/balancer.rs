@@ -296,15 +296,15 @@ impl Balancer {
         let Some(member) = self.roster.member(id) else {
             return;
         };
-        if !member.set_health(is_healthy, now) {
+        let context = (&self.roster, self.settings.panic_threshold);
+        // The observer may rely on the panic mode being up to date.
+        let Some(panic_mode) = self.panic_mode.set_health(context, member, is_healthy, now) else {
             return;
-        }
+        };
         let change = match is_healthy {
             true => StateChange::Healthy(reason),
             false => StateChange::Unhealthy(reason),
         };
-        // The observer may rely on the panic mode being up to date.
-        let panic_mode = self.panic_mode_change();
         self.observer.observe(Some(member), change);
         if let Some(change) = panic_mode {
             self.observer.observe(None, change);
@@ -313,14 +313,10 @@ impl Balancer {
 
     /// Updates the panic mode, and notifies the observer if it has changed.
     fn update_panic_mode(&self) {
-        if let Some(change) = self.panic_mode_change() {
+        let threshold = self.settings.panic_threshold;
+        if let Some(change) = self.panic_mode.update(&self.roster, threshold) {
             self.observer.observe(None, change);
         }
-    }
-
-    fn panic_mode_change(&self) -> Option<StateChange<'static>> {
-        let threshold = self.settings.panic_threshold;
-        self.panic_mode.update(&self.roster.members, threshold)
     }
 
     /// Records a health check of a member: enough passed in a row end its error state. To be called by one thread at a time.

@@ -12,11 +12,13 @@
 //!
 //! One thread at a time sets health; a decision reads one flag a member.
 
-use std::sync::Arc;
+use std::ptr::addr_eq;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::atomic_instant::AtomicInstant;
+use crate::roster::Roster;
 use crate::{Member, StateChange, Status};
 
 /// A member's health; kept with its counters.
@@ -59,6 +61,46 @@ impl HealthState {
 #[derive(Debug, Default)]
 pub(crate) struct PanicMode {
     is_on: AtomicBool,
+    /// Kept up to date by every change, so that the cost of one does not depend on the number of members.
+    census: Mutex<Census>,
+}
+
+/// The number of members that are enabled, and of the healthy ones among them.
+#[derive(Debug, Default)]
+struct Census {
+    /// The members that were counted. Their memory is not used for others while this is held.
+    roster: Weak<Roster>,
+    all: usize,
+    healthy: usize,
+}
+
+impl Census {
+    fn of(roster: &Arc<Roster>) -> Self {
+        let members = roster.members.iter();
+        let enabled = members.filter(|member| member.settings.status.is_enabled());
+        let (mut all, mut healthy) = (0, 0);
+        for member in enabled {
+            all += 1;
+            healthy += usize::from(!member.counters.health.is_unhealthy());
+        }
+        Self {
+            roster: Arc::downgrade(roster),
+            all,
+            healthy,
+        }
+    }
+
+    /// The health of a member has changed.
+    fn update(&mut self, roster: &Arc<Roster>, member: &Member) {
+        if !addr_eq(self.roster.as_ptr(), Arc::as_ptr(roster)) {
+            *self = Self::of(roster);
+        } else if member.settings.status.is_enabled() {
+            match member.counters.health.is_unhealthy() {
+                true => self.healthy -= 1,
+                false => self.healthy += 1,
+            }
+        }
+    }
 }
 
 impl PanicMode {
@@ -66,33 +108,64 @@ impl PanicMode {
         self.is_on.load(Relaxed)
     }
 
-    /// Updates the mode: on where fewer than `threshold` percent of the enabled members are healthy. Returns the change.
+    /// Counts all members, and updates the mode: on where fewer than `threshold` percent of those enabled are healthy. Returns the
+    /// change.
     pub(crate) fn update(
         &self,
-        members: &[Arc<Member>],
+        roster: &Arc<Roster>,
         threshold: u8,
     ) -> Option<StateChange<'static>> {
-        let enabled = members
-            .iter()
-            .filter(|member| member.settings.status.is_enabled());
-        let (mut all, mut healthy) = (0, 0);
-        for member in enabled {
-            all += 1;
-            healthy += usize::from(!member.counters.health.is_unhealthy());
+        let mut census = self.lock();
+        *census = Census::of(roster);
+        let change = self.apply(&census, threshold);
+        exclude(&roster.members, self.is_on());
+        change
+    }
+
+    /// Sets a member's health, and updates the mode. `None` where that is not new; else the change of the mode.
+    pub(crate) fn set_health(
+        &self,
+        (roster, threshold): (&Arc<Roster>, u8),
+        member: &Arc<Member>,
+        is_healthy: bool,
+        now: Duration,
+    ) -> Option<Option<StateChange<'static>>> {
+        let mut census = self.lock();
+        if !member.set_health(is_healthy, now) {
+            return None;
         }
+        census.update(roster, member);
+        let change = self.apply(&census, threshold);
+        match change {
+            Some(_) => exclude(&roster.members, self.is_on()),
+            None => exclude(std::slice::from_ref(member), self.is_on()),
+        }
+        Some(change)
+    }
+
+    fn apply(&self, census: &Census, threshold: u8) -> Option<StateChange<'static>> {
+        let &Census { all, healthy, .. } = census;
         let in_panic_mode = healthy < all && healthy * 100 < all * usize::from(threshold);
-        for member in members {
-            let health = &member.counters.health;
-            let is_excluded = health.is_unhealthy() && !in_panic_mode;
-            if health.is_excluded.swap(is_excluded, Relaxed) != is_excluded {
-                member.counters.generation.bump_eligibility();
-            }
-        }
         let change = match in_panic_mode {
             true => StateChange::PanicStarted { healthy, all },
             false => StateChange::PanicEnded { healthy, all },
         };
         (self.is_on.swap(in_panic_mode, Relaxed) != in_panic_mode).then_some(change)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Census> {
+        self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Excludes those of the members that are unhealthy, unless the balancer is in panic mode.
+fn exclude(members: &[Arc<Member>], in_panic_mode: bool) {
+    for member in members {
+        let health = &member.counters.health;
+        let is_excluded = health.is_unhealthy() && !in_panic_mode;
+        if health.is_excluded.swap(is_excluded, Relaxed) != is_excluded {
+            member.counters.generation.bump_eligibility();
+        }
     }
 }
 

@@ -11,10 +11,10 @@
 //! | the plugin returns a transition of the member | the plugin | the plugin's |
 //! | the plugin returns none of it | the plugin, if the member is healthy; else as before | as decided |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use equipoise_sdk::Env;
 use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
+use equipoise_sdk::{Env, PolicyConfig};
 
 /// A health policy that may fail to return a result.
 pub trait PluginHealthPolicy: Send {
@@ -44,6 +44,10 @@ pub struct HealthEvaluator {
     plugin: Option<Box<dyn PluginHealthPolicy>>,
     /// By the members' ids.
     verdicts: BTreeMap<u32, HealthVerdict>,
+    /// The members for which the rule decides.
+    under_rule: BTreeSet<u32>,
+    /// The members whose state by the rule may be new since the last transitions.
+    due: BTreeSet<u32>,
 }
 
 /// The health of a member.
@@ -53,8 +57,6 @@ struct HealthVerdict {
     rule: (State, String),
     /// The state in force.
     state: State,
-    /// Whether the rule decides.
-    is_under_rule: bool,
 }
 
 impl HealthEvaluator {
@@ -67,13 +69,19 @@ impl HealthEvaluator {
         let verdict = HealthVerdict {
             rule: (State::Healthy, String::new()),
             state: State::Healthy,
-            is_under_rule: plugin.is_none(),
         };
         let members = members.into_iter();
+        let verdicts: BTreeMap<_, _> = members.map(|member| (member, verdict.clone())).collect();
+        let under_rule = match &plugin {
+            Some(_) => BTreeSet::new(),
+            None => verdicts.keys().copied().collect(),
+        };
         Self {
             rule,
             plugin,
-            verdicts: members.map(|member| (member, verdict.clone())).collect(),
+            verdicts,
+            under_rule,
+            due: BTreeSet::new(),
         }
     }
 
@@ -93,13 +101,18 @@ impl HealthEvaluator {
         self.resolve(by_rule, by_plugin)
     }
 
-    /// Takes over the state of `other`; that of its plugin, too, where it is the `same_plugin`. Another version of it may ignore
-    /// the state.
-    pub fn inherit(&mut self, other: &mut Self, same_plugin: bool) {
-        let _ = self.rule.restore(&other.rule.save());
+    /// Takes over the state of `other`, which is not used any more: its rule, which is configured anew with `setup`, and the state of its
+    /// plugin, where it is the `same_plugin`. Another version of it may ignore the state.
+    pub fn inherit(&mut self, other: &mut Self, setup: &PolicyConfig, same_plugin: bool) {
+        std::mem::swap(&mut self.rule, &mut other.rule);
+        // The one that was swapped for it was configured with the same.
+        let _ = self.rule.configure(setup);
         for (member, verdict) in &mut self.verdicts {
             if let Some(before) = other.verdicts.get(member) {
                 *verdict = before.clone();
+            }
+            if other.under_rule.contains(member) {
+                self.under_rule.insert(*member);
             }
         }
         if let (true, Some(plugin), Some(before)) =
@@ -109,6 +122,7 @@ impl HealthEvaluator {
         } else {
             self.fall_back_to_rule();
         }
+        self.due.extend(self.verdicts.keys());
     }
 
     /// Makes a member healthy until its next transition.
@@ -121,11 +135,14 @@ impl HealthEvaluator {
 
     /// The rule decides for all members until the plugin returns transitions of them again.
     fn fall_back_to_rule(&mut self) {
-        let verdicts = self.verdicts.values_mut();
-        verdicts.for_each(|verdict| verdict.is_under_rule = true);
+        if self.under_rule.len() < self.verdicts.len() {
+            self.under_rule.extend(self.verdicts.keys());
+            self.due.extend(self.verdicts.keys());
+        }
     }
 
-    /// The transitions in force. `by_plugin` is none without a plugin, and holds none where that returned no result.
+    /// The transitions in force. `by_plugin` is none without a plugin, and holds none where that returned no result. The cost does not
+    /// depend on the number of members without a transition.
     fn resolve(
         &mut self,
         by_rule: Vec<Transition>,
@@ -134,17 +151,19 @@ impl HealthEvaluator {
         for transition in by_rule {
             if let Some(verdict) = self.verdicts.get_mut(&transition.member) {
                 verdict.rule = (transition.state, transition.reason);
+                self.due.insert(transition.member);
             }
         }
         let mut changes = Vec::new();
         match by_plugin {
             Some(Some(transitions)) => {
-                for verdict in self.verdicts.values_mut() {
-                    verdict.is_under_rule &= verdict.state == State::Unhealthy;
-                }
+                let verdicts = &mut self.verdicts;
+                let is_unhealthy = |it: &HealthVerdict| it.state == State::Unhealthy;
+                self.under_rule
+                    .retain(|member| verdicts.get(member).is_some_and(is_unhealthy));
                 for transition in transitions {
-                    if let Some(verdict) = self.verdicts.get_mut(&transition.member) {
-                        verdict.is_under_rule = false;
+                    if let Some(verdict) = verdicts.get_mut(&transition.member) {
+                        self.under_rule.remove(&transition.member);
                         changes.extend(verdict.set_state(
                             transition.member,
                             transition.state,
@@ -155,8 +174,10 @@ impl HealthEvaluator {
             }
             Some(None) | None => self.fall_back_to_rule(),
         }
-        for (&member, verdict) in &mut self.verdicts {
-            if verdict.is_under_rule {
+        for member in std::mem::take(&mut self.due) {
+            if self.under_rule.contains(&member)
+                && let Some(verdict) = self.verdicts.get_mut(&member)
+            {
                 let (state, reason) = verdict.rule.clone();
                 changes.extend(verdict.set_state(member, state, &reason));
             }

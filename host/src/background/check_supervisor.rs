@@ -25,6 +25,7 @@ pub(super) async fn supervise(current: CurrentSnapshot, evaluator: EvaluatorHand
         permits: permits(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
+        round: 0,
     };
     loop {
         changes.borrow_and_update();
@@ -45,6 +46,8 @@ struct Checks {
     tasks: JoinSet<()>,
     /// By the members' [`Upstream::key`].
     running: BTreeMap<u64, Running>,
+    /// How often they were made those of the snapshot in force.
+    round: u64,
 }
 
 /// Checks of a member.
@@ -54,6 +57,8 @@ struct Running {
     reads_bodies: bool,
     limits: Limits,
     task: AbortHandle,
+    /// When the member was last found to be checked.
+    round: u64,
 }
 
 impl Drop for Running {
@@ -66,7 +71,7 @@ impl Checks {
     /// Begins and ends checks until they are those of the snapshot in force. Those that stay are not disturbed.
     fn reconcile(&mut self) {
         let snapshot = self.reader.borrow_mut().pin();
-        let mut before = std::mem::take(&mut self.running);
+        self.round += 1;
         for cluster in &snapshot.clusters {
             let limits = snapshot.limits.message_limits();
             let reads_bodies = cluster.config.health_plugin.is_some();
@@ -75,23 +80,28 @@ impl Checks {
                 let Some(check) = check.filter(|_| !member.settings.status.stopped) else {
                     continue;
                 };
-                let running = before.remove(&upstream.key);
-                let running = running.filter(|it| {
-                    it.check == *check && it.reads_bodies == reads_bodies && it.limits == limits
-                });
-                let running = running.or_else(|| {
-                    let task = self.begin(&snapshot, cluster, upstream, member.id)?;
-                    Some(Running {
-                        check: check.clone(),
-                        reads_bodies,
-                        limits,
-                        task,
-                    })
+                if let Some(running) = self.running.get_mut(&upstream.key)
+                    && running.check == *check
+                    && running.reads_bodies == reads_bodies
+                    && running.limits == limits
+                {
+                    running.round = self.round;
+                    continue;
+                }
+                let task = self.begin(&snapshot, cluster, upstream, member.id);
+                let running = task.map(|task| Running {
+                    check: check.clone(),
+                    reads_bodies,
+                    limits,
+                    task,
+                    round: self.round,
                 });
                 self.running
                     .extend(running.map(|running| (upstream.key, running)));
             }
         }
+        let round = self.round;
+        self.running.retain(|_, running| running.round == round);
     }
 
     fn begin(

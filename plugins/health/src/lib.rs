@@ -29,7 +29,7 @@ mod checks;
 mod outliers;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
 use equipoise_sdk::{Env, PolicyConfig, export_health};
@@ -43,6 +43,10 @@ use settings::Settings;
 pub struct Health {
     outliers: Outliers,
     members: BTreeMap<u32, Member>,
+    /// Those that are ejected or not forgiven yet: time alone may change what is said of them.
+    ejected: BTreeSet<u32>,
+    /// Whether all are to be looked at, since what is known of them was handed over.
+    are_new: bool,
 }
 
 /// What is known of a member.
@@ -66,6 +70,7 @@ impl HealthPolicy for Health {
                 (configured.id, member)
             })
             .collect();
+        self.are_new = true;
         Ok(())
     }
 
@@ -75,20 +80,23 @@ impl HealthPolicy for Health {
                 member.checks.count(result);
             }
         }
-        self.conclude(env.now_ms())
+        let checked = results.iter().map(|result| result.member);
+        self.conclude(checked.collect(), env.now_ms())
     }
 
     fn on_requests(&mut self, outcomes: &[RequestOutcome], env: &dyn Env) -> Vec<Transition> {
         let now = env.now_ms();
+        let mut ejected = None;
         for outcome in outcomes {
             if let Some(member) = self.members.get_mut(&outcome.member) {
                 self.outliers.count(&mut member.traffic, outcome);
                 if let Some(reason) = self.outliers.reason(&member.traffic, now) {
-                    self.eject(outcome.member, &reason, now);
+                    let count = ejected.get_or_insert_with(|| self.count_ejected(now));
+                    *count += usize::from(self.eject(outcome.member, *count, &reason, now));
                 }
             }
         }
-        self.conclude(now)
+        self.conclude(BTreeSet::new(), now)
     }
 
     /// A line a member: its id, whether it is unhealthy, and what its checks and its traffic write of themselves.
@@ -115,6 +123,7 @@ impl HealthPolicy for Health {
                 member.traffic = before.traffic;
             }
         }
+        self.are_new = true;
         Ok(())
     }
 }
@@ -135,24 +144,46 @@ fn line(line: &str) -> Option<(u32, Member)> {
 }
 
 impl Health {
-    /// Ejects a member if there is room for another.
-    fn eject(&mut self, id: u32, reason: &str, now: u64) {
-        let members = self.members.values();
-        let ejected = members
+    /// How many are ejected.
+    fn count_ejected(&self, now: u64) -> usize {
+        let members = self.ejected.iter().filter_map(|id| self.members.get(id));
+        members
             .filter(|member| member.traffic.is_ejected(now))
-            .count();
+            .count()
+    }
+
+    /// Ejects a member if there is room for another beside so many; tells whether it does.
+    fn eject(&mut self, id: u32, ejected: usize, reason: &str, now: u64) -> bool {
         let has_room = self.outliers.allows(ejected + 1, self.members.len());
-        if has_room && let Some(member) = self.members.get_mut(&id) {
-            self.outliers.eject(&mut member.traffic, reason, now);
+        match self.members.get_mut(&id).filter(|_| has_room) {
+            Some(member) => {
+                self.outliers.eject(&mut member.traffic, reason, now);
+                self.ejected.insert(id);
+                true
+            }
+            None => false,
         }
     }
 
-    /// Who is in another state than was last said.
-    fn conclude(&mut self, now: u64) -> Vec<Transition> {
+    /// Who is in another state than was last said: of those that were checked, and those that time may have changed. So it costs
+    /// nothing that there are others.
+    fn conclude(&mut self, mut due: BTreeSet<u32>, now: u64) -> Vec<Transition> {
+        match std::mem::take(&mut self.are_new) {
+            true => due.extend(self.members.keys()),
+            false => due.extend(&self.ejected),
+        }
         let mut transitions = Vec::new();
-        for (&id, member) in &mut self.members {
+        for id in due {
+            let Some(member) = self.members.get_mut(&id) else {
+                self.ejected.remove(&id);
+                continue;
+            };
             self.outliers.forgive(&mut member.traffic, now);
             let is_ejected = member.traffic.is_ejected(now);
+            match member.traffic.is_settled(now) {
+                true => self.ejected.remove(&id),
+                false => self.ejected.insert(id),
+            };
             let is_unhealthy = member.checks.are_failed() || is_ejected;
             if is_unhealthy == member.is_unhealthy {
                 continue;

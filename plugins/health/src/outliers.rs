@@ -136,6 +136,11 @@ impl Traffic {
         now < self.ejected_until
     }
 
+    /// Whether time changes nothing: it is not ejected, and every ejection is forgiven.
+    pub(crate) fn is_settled(&self, now: u64) -> bool {
+        !self.is_ejected(now) && self.ejections == 0
+    }
+
     /// Why it is ejected.
     pub(crate) fn reason(&self) -> String {
         self.reason.clone()

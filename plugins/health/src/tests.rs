@@ -31,8 +31,13 @@ impl Court {
 
     /// A check of member 0; what changes, in words.
     fn check(&mut self, passed: bool) -> String {
+        self.check_of(0, passed)
+    }
+
+    /// A check of a member; what changes, in words.
+    fn check_of(&mut self, member: u32, passed: bool) -> String {
         let result = CheckResult {
-            member: 0,
+            member,
             at_ms: self.now,
             latency_us: 100,
             response: match passed {
@@ -326,4 +331,50 @@ fn wrong_settings_are_refused_with_what_would_be_right() {
             .unwrap_err();
         assert!(error.contains(complaint), "{error}");
     }
+}
+
+/// Only members that were checked, or that time may have changed, are looked at: with the same outcome as if all were.
+#[test]
+fn members_that_are_not_looked_at_have_not_changed() {
+    let settings = [
+        ("consecutive-failures", "2"),
+        ("eject-ms", "1000"),
+        ("max-eject-ms", "4000"),
+        ("max-ejected", "60"),
+    ];
+    let (mut some, mut all) = (
+        Court::new(5, 2, 2, &settings),
+        Court::new(5, 2, 2, &settings),
+    );
+    let mut random = 1_u64;
+    let mut draw = |below: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (random >> 33) % below
+    };
+    let mut changes = 0;
+    for step in 0..5_000 {
+        let member = u32::try_from(draw(5)).unwrap();
+        let (kind, is_good) = (draw(3), draw(3) == 0);
+        let time = draw(700);
+        let told = [&mut some, &mut all].map(|court| match kind {
+            0 => court.check_of(member, is_good),
+            1 if is_good => court.request(member, Ok(200)),
+            1 => court.request(member, Err(Failure::TimedOut)),
+            _ => court.wait(time),
+        });
+        assert_eq!(told[0], told[1], "step {step}");
+        changes += usize::from(!told[0].is_empty());
+        all.health.are_new = true;
+    }
+    assert!(changes > 300, "{changes}");
+    // What is over is looked at no more.
+    for member in 0..5 {
+        some.request(member, Ok(200));
+    }
+    for _ in 0..20 {
+        some.wait(60_000);
+    }
+    assert_eq!(some.health.ejected, BTreeSet::new());
 }

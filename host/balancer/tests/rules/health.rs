@@ -7,6 +7,8 @@ use equipoise_balancer::{
     AttemptOutcome, BalancerSettings, Member, MemberSettings, Observer, StateChange,
 };
 
+use proptest::prelude::*;
+
 use crate::site::{Site, settings};
 
 #[test]
@@ -205,6 +207,41 @@ fn panic_mode_counts_enabled_members_only() {
     assert_eq!(site.sequence(2), "b2 b3");
     let site = site.with_status("b2", "+D").with_status("b3", "+D");
     assert_eq!(site.serve(), "b1", "no enabled member is healthy");
+}
+
+proptest! {
+    /// The counts that panic mode goes by are kept, not made anew for each change: whatever happens, they are right.
+    #[test]
+    fn panic_mode_is_as_if_all_members_were_counted(
+        steps in prop::collection::vec((0..6_usize, any::<bool>(), 0..8), 1..60),
+    ) {
+        let settings = BalancerSettings {
+            panic_threshold: 50,
+            ..settings()
+        };
+        let mut site = Site::with(settings, "byrequests", &[""; 6]);
+        let (mut unhealthy, mut disabled) = ([false; 6], [false; 6]);
+        for (place, flag, kind) in steps {
+            let name = format!("b{}", place + 1);
+            if kind == 0 {
+                disabled[place] = flag;
+                site = site.with_status(&name, if flag { "+D" } else { "-D" });
+            } else {
+                unhealthy[place] = !flag;
+                site.set_health(&name, flag);
+            }
+            let enabled = (0..6).filter(|&it| !disabled[it]);
+            let all = enabled.clone().count();
+            let healthy = enabled.filter(|&it| !unhealthy[it]).count();
+            let in_panic_mode = healthy < all && healthy * 2 < all;
+            prop_assert_eq!(site.balancer.in_panic_mode(), in_panic_mode);
+            for place in 0..6 {
+                let member = site.member(&format!("b{}", place + 1));
+                let is_usable = !disabled[place] && (in_panic_mode || !unhealthy[place]);
+                prop_assert_eq!(member.is_usable(), is_usable, "{:?}", member);
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use equipoise_balancer::{HealthEvaluator, PluginHealthPolicy};
-use equipoise_sdk::Env;
 use equipoise_sdk::health::{CheckResult, HealthPolicy, RequestOutcome, State, Transition};
 use equipoise_sdk::testing::FakeEnv;
+use equipoise_sdk::{Env, PolicyConfig};
 
 /// What a policy returns next; none for a fault.
 type Script = Arc<Mutex<Option<Vec<Transition>>>>;
@@ -82,6 +82,25 @@ fn evaluate(has_plugin: bool, rounds: &[(&str, &str, &str)]) {
         let transitions = evaluator.on_requests(&[], &FakeEnv::default());
         assert_eq!(words(&transitions), *changes, "round {round}");
     }
+}
+
+/// Of a member that the rule has no transition of: it is looked at all the same.
+#[test]
+fn the_state_of_a_plugin_that_is_gone_is_the_rules_again() {
+    let (rule, plugin) = (Script::default(), Script::default());
+    let by_plugin: Box<dyn PluginHealthPolicy> = Box::new(ScriptedPlugin(Scripted(plugin.clone())));
+    let scripted = || Box::new(Scripted(rule.clone()));
+    let mut before = HealthEvaluator::new(0..3, scripted(), Some(by_plugin));
+    let evaluate = |evaluator: &mut HealthEvaluator, by_rule: &str, by_plugin: &str| {
+        *rule.lock().unwrap() = Some(transitions(by_rule));
+        *plugin.lock().unwrap() = Some(transitions(by_plugin));
+        words(&evaluator.on_requests(&[], &FakeEnv::default()))
+    };
+    assert_eq!(evaluate(&mut before, "-0 -2", "-1"), "-1");
+    let mut after = HealthEvaluator::new(0..2, scripted(), None);
+    after.inherit(&mut before, &PolicyConfig::default(), false);
+    assert_eq!(evaluate(&mut after, "", ""), "-0 +1");
+    assert_eq!(evaluate(&mut after, "", ""), "");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Cluster {
     /// The members as plugins see them.
     #[cfg(test)]
     pub(super) fn peers(&self) -> &[MemberConfig] {
-        self.specs.judge.members()
+        &self.specs.judge.rule().members
     }
 
     /// The plugins that are set aside for this balancer.
@@ -286,7 +286,7 @@ impl Changed {
         let mut health_evaluator = health_evaluator.unwrap_or_else(PoisonError::into_inner);
         let before = before.health_evaluator.lock();
         let mut before = before.unwrap_or_else(PoisonError::into_inner);
-        health_evaluator.inherit(&mut before, now.can_inherit_plugin(known));
+        health_evaluator.inherit(&mut before, now.rule(), now.can_inherit_plugin(known));
     }
 
     /// The members' endpoints.

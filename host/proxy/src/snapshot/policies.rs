@@ -62,7 +62,7 @@ pub(super) enum SessionSpec {
 /// The spec of the health evaluator.
 #[derive(Clone, PartialEq)]
 pub(super) struct HealthSpec {
-    /// The configuration of the built-in rule.
+    /// The configuration of the built-in rule: of the members, their checks alone.
     rule: PolicyConfig,
     plugin: Option<PluginSpec>,
 }
@@ -184,7 +184,7 @@ impl PolicyFactory<'_> {
             judge: HealthSpec {
                 rule: PolicyConfig {
                     settings: outlier.map(Outlier::settings).unwrap_or_default(),
-                    members: members.to_vec(),
+                    members: members.iter().map(checks_of).collect(),
                 },
                 plugin: balancer.health_plugin.map(plugin_spec),
             },
@@ -328,10 +328,9 @@ impl HealthSpec {
         Ok(HealthEvaluator::new(ids, Box::new(rule), plugin))
     }
 
-    /// The members that it evaluates.
-    #[cfg(test)]
-    pub(super) fn members(&self) -> &[MemberConfig] {
-        &self.rule.members
+    /// The configuration of the built-in rule.
+    pub(super) fn rule(&self) -> &PolicyConfig {
+        &self.rule
     }
 
     /// Whether the rule of this spec can take over the state of the one of `before`.
@@ -343,6 +342,16 @@ impl HealthSpec {
     pub(super) fn can_inherit_plugin(&self, before: &Self) -> bool {
         let plugin_spec = self.plugin.as_ref();
         plugin_spec.is_some_and(|plugin_spec| plugin_spec.is_same_plugin(before.plugin.as_ref()))
+    }
+}
+
+/// A member as the built-in rule is configured with it, so that other changes of it leave the rule as it is.
+fn checks_of(member: &MemberConfig) -> MemberConfig {
+    MemberConfig {
+        id: member.id,
+        passes: member.passes,
+        fails: member.fails,
+        ..MemberConfig::default()
     }
 }
 

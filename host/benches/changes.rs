@@ -1,6 +1,6 @@
 //! What one change of a balancer with many members costs: the processor time of the whole program, from the request of the
 //! operator, or the file that is written, until it is quiet again. So all that follows a change is in it: reading the text,
-//! the snapshot, the state file, checks, log lines, workers.
+//! the snapshot, the state file, checks, log lines, workers. What the program takes when nothing happens is subtracted.
 //!
 //! Every member is checked, has a route and is known by its address. The bars are 20 ms among 1,000 members and 100 ms among
 //! 5,000: a list that is five times as long costs about five times as much.
@@ -28,6 +28,9 @@ const ROUNDS: usize = 5;
 /// The program is quiet when it has taken less than this for so long.
 const IDLE_INTERVAL: Duration = Duration::from_millis(1);
 const IDLE_TIME: Duration = Duration::from_millis(200);
+
+/// For how long what it takes then is measured.
+const IDLE_FOR: Duration = Duration::from_secs(2);
 
 /// How long a change may take at most until the program is quiet.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -112,6 +115,8 @@ struct Site {
     /// Where all members are reached.
     port: u16,
     admin: SocketAddr,
+    /// The part of a processor that it takes when nothing happens.
+    idle: f64,
 }
 
 impl Drop for Site {
@@ -139,12 +144,13 @@ impl Site {
             .stderr(log)
             .spawn()
             .context("starting the program")?;
-        let site = Self {
+        let mut site = Self {
             program,
             folder,
             members,
             port,
             admin,
+            idle: 0.0,
         };
         let begun = Instant::now();
         while TcpStream::connect(admin).is_err() {
@@ -153,7 +159,10 @@ impl Site {
         }
         // Each member is checked for the first time within a second.
         thread::sleep(Duration::from_millis(1_500));
-        site.until_quiet()?;
+        let before = site.until_quiet()?;
+        thread::sleep(IDLE_FOR);
+        let idle = site.processor_time()?.saturating_sub(before);
+        site.idle = idle.as_secs_f64() / IDLE_FOR.as_secs_f64();
         Ok(site)
     }
 
@@ -161,9 +170,11 @@ impl Site {
     fn measure(&mut self, change: Change) -> Result<Duration> {
         let mut times = Vec::new();
         for round in 0..ROUNDS {
-            let before = self.processor_time()?;
+            let (begun, before) = (Instant::now(), self.processor_time()?);
             self.make(change, round)?;
-            times.push(self.until_quiet()?.saturating_sub(before));
+            let taken = self.until_quiet()?.saturating_sub(before);
+            let idle = begun.elapsed().mul_f64(self.idle);
+            times.push(taken.saturating_sub(idle));
         }
         times.sort_unstable();
         Ok(times[ROUNDS / 2])

@@ -88,21 +88,30 @@ impl Config {
     /// # Errors
     /// Every mistake in the text.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Diagnostics> {
+        Self::parse_with(text, path, |_| ()).map(|(config, ())| config)
+    }
+
+    /// The same, and what is made of the document, which is right then.
+    ///
+    /// # Errors
+    /// Every mistake in the text.
+    pub(super) fn parse_with<T>(
+        text: &str,
+        path: &Path,
+        make: impl FnOnce(&DeTable<'_>) -> T,
+    ) -> Result<(Self, T), Diagnostics> {
         let mut report = Collector::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
-        let config = if errors.is_empty() {
-            Some(read_document(document.get_ref(), &report, path))
-        } else {
-            let sound = recover(text, &mut report);
-            sound.map(|sound| {
-                let (document, _) = DeTable::parse_recoverable(&sound);
-                read_document(document.get_ref(), &report, path)
-            })
-        };
-        match config {
-            Some(config) if report.is_empty() => Ok(config),
-            _ => Err(report.into_mistakes(path)),
+        if errors.is_empty() {
+            let config = read_document(document.get_ref(), &report, path);
+            if report.is_empty() {
+                return Ok((config, make(document.get_ref())));
+            }
+        } else if let Some(sound) = recover(text, &mut report) {
+            let (document, _) = DeTable::parse_recoverable(&sound);
+            read_document(document.get_ref(), &report, path);
         }
+        Err(report.into_mistakes(path))
     }
 }
 

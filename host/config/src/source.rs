@@ -1,7 +1,9 @@
 //! Where the configuration in force comes from: a file's text, with what was changed at run time laid over it.
 
 mod changes;
+mod document;
 mod overlay;
+mod sections;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,11 +15,14 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use toml::de::DeTable;
 
 use super::{Config, Diagnostics};
 use changes::Presence;
 pub use changes::{Changes, Edit, Settings};
+use equipoise_file_watch::{self as file_watch, Hash};
 use overlay::lay_over;
+use sections::Sections;
 
 /// The text of the configuration in force, and how it came about.
 #[derive(Debug)]
@@ -25,15 +30,18 @@ pub struct Source {
     /// The configuration file; mistakes name it, and the files that it names are relative to its folder.
     pub path: PathBuf,
     /// What the file says.
-    file: String,
+    file: Arc<str>,
+    file_hash: Hash,
     /// What was changed since.
     pub changes: Changes,
     /// The file's text with the changes laid over it.
     pub text: String,
-    /// `text` as JSON.
-    document: Arc<Value>,
-    /// `file` as JSON.
-    written: Arc<Value>,
+    /// The balancers of `text` as JSON.
+    document: Arc<Settings>,
+    /// Those of `file`.
+    written: Arc<Settings>,
+    /// Where their members are written in `file`.
+    sections: Arc<Sections>,
     /// When this came into force.
     pub since: SystemTime,
 }
@@ -92,14 +100,18 @@ impl Source {
                 Self::from_file(&self.path, &self.file).map_err(SourceError::File)?;
             return Ok((source, config, Vec::new()));
         }
-        let overlaid = lay_over(&self.file, changes).map_err(SourceError::Unchangeable)?;
-        let config = Config::parse(&overlaid.text, &self.path).map_err(SourceError::Changed)?;
+        let overlaid = lay_over(&self.file, &self.sections, changes);
+        let overlaid = overlaid.map_err(SourceError::Unchangeable)?;
+        let (config, document) = Config::parse_with(&overlaid.text, &self.path, balancers)
+            .map_err(SourceError::Changed)?;
         let source = Self {
             path: self.path.clone(),
             file: self.file.clone(),
+            file_hash: self.file_hash,
             changes: overlaid.changes,
-            document: Arc::new(as_json(&overlaid.text)),
+            document: Arc::new(document),
             written: self.written.clone(),
+            sections: self.sections.clone(),
             text: overlaid.text,
             since: SystemTime::now(),
         };
@@ -111,15 +123,19 @@ impl Source {
     /// # Errors
     /// Every mistake in it.
     pub fn from_file(path: &Path, file: &str) -> Result<(Self, Config), Diagnostics> {
-        let config = Config::parse(file, path)?;
-        let written = Arc::new(as_json(file));
+        let (config, (written, sections)) = Config::parse_with(file, path, |document| {
+            (balancers(document), Sections::of(file, document))
+        })?;
+        let written = Arc::new(written);
         let source = Self {
             path: path.to_owned(),
-            file: file.to_owned(),
+            file: file.into(),
+            file_hash: file_watch::hash(file.as_bytes()),
             changes: Changes::default(),
             text: file.to_owned(),
             document: written.clone(),
             written,
+            sections: Arc::new(sections),
             since: SystemTime::now(),
         };
         Ok((source, config))
@@ -128,6 +144,11 @@ impl Source {
     /// What the file says.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// The hash of what the file says.
+    pub fn file_hash(&self) -> Hash {
+        self.file_hash
     }
 
     /// The revision: the first 12 hexadecimal digits of the hash of its text.
@@ -182,7 +203,7 @@ impl Source {
     /// The changes with others, as seen from what is in force.
     pub fn changes_with_all(&self, edits: Vec<Edit>) -> Changes {
         let edits = edits.into_iter().map(|edit| self.completed(edit));
-        edits.fold(self.changes.clone(), Changes::with)
+        self.changes.clone().with_all(edits)
     }
 
     /// An edit as it is to be remembered, seen from what is in force.
@@ -325,8 +346,15 @@ fn remove_leaf(patch: &mut Settings, path: &str, wanted: &str) -> bool {
     found
 }
 
-fn balancer<'document>(document: &'document Value, name: &str) -> Option<&'document Settings> {
-    document.get("balancer")?.get(name)?.as_object()
+/// The balancers of a document.
+fn balancers(document: &DeTable<'_>) -> Settings {
+    let balancers = document.get("balancer");
+    let balancers = balancers.and_then(|it| it.get_ref().as_table());
+    balancers.map(document::table).unwrap_or_default()
+}
+
+fn balancer<'document>(document: &'document Settings, name: &str) -> Option<&'document Settings> {
+    document.get(name)?.as_object()
 }
 
 fn member_at<'document>(balancer: &'document Settings, url: &str) -> Option<&'document Settings> {
@@ -351,11 +379,6 @@ fn members_by_url(balancer: Option<&Settings>) -> HashMap<&str, &Settings> {
 /// A key as TOML writes it.
 fn key_of(name: &str) -> String {
     toml_edit::Key::new(name).to_string().trim().to_owned()
-}
-
-/// A text that is a configuration, as JSON.
-fn as_json(text: &str) -> Value {
-    toml_edit::de::from_str(text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -56,8 +56,9 @@ impl<'snapshot> Added<'snapshot> {
         urls: &[String],
         left_out: &'snapshot [LeftOut],
     ) -> Self {
-        let left = |place: &usize| left_out.iter().any(|it| it.place == *place);
-        let urls = urls.iter().enumerate().filter(|(place, _)| !left(place));
+        let left: BTreeSet<_> = left_out.iter().map(|it| it.place).collect();
+        let urls = urls.iter().enumerate();
+        let urls = urls.filter(|(place, _)| !left.contains(place));
         let urls: BTreeSet<_> = urls.map(|(_, url)| &**url).collect();
         let cluster = snapshot.cluster(name).map(|(_, cluster)| &**cluster);
         let members = cluster.into_iter().flat_map(|cluster| {

@@ -412,11 +412,10 @@ impl Hands {
         let snapshot = self.current.load();
         let is_ours = self.is_file && self.apache.is_none();
         let file = is_ours.then(|| {
-            let known = file_watch::hash(snapshot.source.file().as_bytes());
             (
                 WatchedFile::Config,
                 snapshot.source.path.clone(),
-                Some(known),
+                Some(snapshot.source.file_hash()),
             )
         });
         let plugins = self.shelves.iter().map(|shelf| {

@@ -3,7 +3,7 @@
 //! An edit is a merge patch (RFC 7396) in the words of the file: `null` takes a key back to its default. Edits of the same
 //! thing add up, so that as much is remembered as there are keys that differ from the file, however often they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,30 @@ impl Changes {
         self.balancers.is_empty()
     }
 
+    /// These and others, one after the other. Members that are added to one balancer in a row are added at once.
+    #[must_use]
+    pub(super) fn with_all(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
+        let mut edits = edits.into_iter().peekable();
+        while let Some(edit) = edits.next() {
+            let Edit::AddMember {
+                balancer,
+                url,
+                settings,
+            } = edit
+            else {
+                self = self.with(edit);
+                continue;
+            };
+            let mut added = vec![MemberChanges::added(url, settings)];
+            let is_same = |edit: &Edit| matches!(edit, Edit::AddMember { balancer: it, .. } if *it == balancer);
+            while let Some(Edit::AddMember { url, settings, .. }) = edits.next_if(is_same) {
+                added.push(MemberChanges::added(url, settings));
+            }
+            self.balancer(balancer).add(added);
+        }
+        self
+    }
+
     /// These and another one.
     #[must_use]
     pub fn with(mut self, edit: Edit) -> Self {
@@ -205,13 +229,8 @@ impl Changes {
                 url,
                 settings,
             } => {
-                let members = &mut changes.balancer(balancer).members;
-                members.retain(|member| member.url != url);
-                members.push(MemberChanges {
-                    url,
-                    presence: Presence::Added,
-                    settings,
-                });
+                let added = MemberChanges::added(url, settings);
+                changes.balancer(balancer).add(vec![added]);
             }
             Edit::Member {
                 balancer,
@@ -234,7 +253,27 @@ impl Changes {
     }
 }
 
+impl MemberChanges {
+    fn added(url: String, settings: Settings) -> Self {
+        Self {
+            url,
+            presence: Presence::Added,
+            settings,
+        }
+    }
+}
+
 impl BalancerChanges {
+    /// Adds members behind the others, in place of what was changed of those with their URLs; the last of equals.
+    fn add(&mut self, mut added: Vec<MemberChanges>) {
+        let mut urls = HashSet::new();
+        added.reverse();
+        added.retain(|member| urls.insert(member.url.clone()));
+        added.reverse();
+        self.members.retain(|member| !urls.contains(&member.url));
+        self.members.append(&mut added);
+    }
+
     fn member(&mut self, url: String) -> &mut MemberChanges {
         let known = self.members.iter().position(|member| member.url == url);
         let place = known.unwrap_or_else(|| {
@@ -326,6 +365,34 @@ mod tests {
             Value::from(members[0].settings.clone()),
             json!({ "route": "r1" })
         );
+    }
+
+    /// All at once as one after the other, also where one comes twice or was changed before.
+    #[test]
+    fn members_that_are_added_in_a_row_are_added_as_one_after_the_other() {
+        let edit = |(balancer, url, lbset): (&str, &str, u32)| Edit::AddMember {
+            balancer: balancer.into(),
+            url: url.into(),
+            settings: settings(json!({ "lbset": lbset })),
+        };
+        let removed = Edit::RemoveMember {
+            balancer: "a".into(),
+            url: "u1".into(),
+        };
+        let added = [
+            ("a", "u0", 1),
+            ("a", "u1", 2),
+            ("a", "u0", 3),
+            ("b", "u0", 4),
+            ("a", "u2", 5),
+            ("a", "u1", 6),
+        ];
+        let edits: Vec<_> = [removed].into_iter().chain(added.map(edit)).collect();
+        let one_by_one = edits
+            .iter()
+            .cloned()
+            .fold(Changes::default(), Changes::with);
+        assert_eq!(Changes::default().with_all(edits), one_by_one);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use toml_edit::ser::ValueSerializer;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, value};
 
 use super::changes::{BalancerChanges, Changes, MemberChanges, Presence, Settings};
+use super::sections::Sections;
 
 /// The outcome of laying changes over a text.
 pub(super) struct Overlaid {
@@ -18,11 +19,25 @@ pub(super) struct Overlaid {
     pub(super) dropped: Vec<String>,
 }
 
-/// Lays changes over a text.
+/// Lays changes over a text whose members are written in these sections. Those that no change is about cost next to nothing.
 ///
 /// # Errors
 /// The text is not TOML, or what is changed is not written in the form that a configuration has it in.
-pub(super) fn lay_over(text: &str, changes: &Changes) -> Result<Overlaid, String> {
+pub(super) fn lay_over(
+    text: &str,
+    sections: &Sections,
+    changes: &Changes,
+) -> Result<Overlaid, String> {
+    let cuts = sections.cut(text, changes);
+    let overlaid = lay_over_all(&cuts.text, changes)?;
+    match cuts.mend(&overlaid.text, text) {
+        Some(text) => Ok(Overlaid { text, ..overlaid }),
+        None => lay_over_all(text, changes),
+    }
+}
+
+/// The same of a text as a whole.
+fn lay_over_all(text: &str, changes: &Changes) -> Result<Overlaid, String> {
     let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
     let mut overlay = Overlay::default();
     let balancers = as_table(document.entry("balancer").or_insert_with(implicit_table))?;
@@ -220,7 +235,9 @@ fn empty_list() -> Item {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
+    use toml::de::DeTable;
 
     use super::super::changes::Edit;
     use super::*;
@@ -259,7 +276,91 @@ url = \"http://b\"
     fn overlaid(text: &str, edits: impl IntoIterator<Item = Edit>) -> Overlaid {
         let edits = edits.into_iter();
         let changes = edits.fold(Changes::default(), |changes, edit| changes.with(edit));
-        lay_over(text, &changes).unwrap()
+        let document = DeTable::parse(text).unwrap();
+        let sections = Sections::of(text, document.get_ref());
+        let overlaid = lay_over(text, &sections, &changes).unwrap();
+        let all = lay_over_all(text, &changes).unwrap();
+        let read = |text| toml_edit::de::from_str::<Value>(text).unwrap();
+        assert_eq!(read(&overlaid.text), read(&all.text));
+        // What is looked at has its lines end as the library has them.
+        if !text.contains('\r') {
+            assert_eq!(overlaid.text, all.text);
+        }
+        assert_eq!(overlaid.changes, all.changes);
+        assert_eq!(overlaid.dropped, all.dropped);
+        overlaid
+    }
+
+    /// Texts that write members in every way, with what stands between them.
+    const TEXTS: [&str; 7] = [
+        "[[balancer.a.member]]\nurl = \"u0\"\n[[balancer.a.member]]\nurl = \"u1\"\n",
+        "# first\nworkers = 2 # two\n# of u0\n\n[[balancer.a.member]] # it\nurl = \"u0\" # here\n# below\n\n# of u1\n[[balancer.a.member]]\nurl = \"u1\"\nlbset = 2\n[balancer.a.member.tls]\nverify = false\n\n# of u2\n[[balancer.a.member]]\nurl = \"u2\"\n# the end",
+        "[balancer.a]\nlbmethod = \"byrequests\"\n[[balancer.a.member]]\nurl = \"u0\"\n[x]\n[balancer.a.member.tls]\nverify = false\n[[balancer.a.member]]\nurl = \"u1\"",
+        "[[balancer.a.member]]\nurl = \"u0\"\n[[balancer.b.member]]\nurl = \"u0\"\n[[balancer.a.member]]\nurl = \"u1\"\n[[balancer.a.member]]\nurl = \"u2\"\n[[balancer.b.member]]\nurl = \"u1\"\n",
+        "balancer.a = { member = [{ url = \"u0\" }, { url = \"u1\" }] }\n[[balancer.b.member]]\nurl = \"u0\"\nmetadata.zone = \"a\"\nmetadata.rack = \"\"\"\n[[balancer.b.member]]\n\"\"\"\n",
+        "[balancer]\na.member = [\n  { url = \"u0\" },\n  # x\n  { url = \"u1\" },\n]\n[[balancer.\"b\".member]]\r\nurl = \"u0\"\r\n\r\n# u1\r\n[[ balancer . b . member ]]\r\nurl = 'u1'\r\n",
+        "[[balancer.a.member]]\nurl = \"u0\"\nx = \"equipoise-stretch0\"\n[[balancer.a.member]]\nurl = \"u1\"\n[[balancer.a.member]]\nlbset = 1\n[[balancer.a.member]]\nurl = \"u1\"\n[balancer.a.more]\nx = [[1], [2]]\n",
+    ];
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        let (name, url) = (prop::sample::select(vec!["a", "b", "c"]), 0..4);
+        (name, url, 0..6, 0..5).prop_map(|(name, url, kind, value)| {
+            let (balancer, url) = (name.to_owned(), format!("u{url}"));
+            let patch = settings(match value {
+                0 => json!({ "lbset": null }),
+                1 => json!({ "metadata": { "zone": "z" } }),
+                2 => json!({}),
+                _ => json!({ "lbset": value, "route": "r" }),
+            });
+            match kind {
+                0 => Edit::AddBalancer {
+                    name: balancer,
+                    settings: settings(json!({ "member": [{ "url": "u0" }] })),
+                },
+                1 => Edit::RemoveBalancer { name: balancer },
+                2 => Edit::Balancer {
+                    name: balancer,
+                    patch,
+                },
+                3 => Edit::AddMember {
+                    balancer,
+                    url,
+                    settings: patch,
+                },
+                4 => Edit::RemoveMember { balancer, url },
+                _ => Edit::Member {
+                    balancer,
+                    url,
+                    patch,
+                },
+            }
+        })
+    }
+
+    proptest! {
+        /// Members that no change is about stay out of the way, and nothing else is different by that.
+        #[test]
+        fn changes_of_some_members_are_laid_over_as_over_the_whole(
+            text in prop::sample::select(TEXTS.to_vec()),
+            edits in prop::collection::vec(edit(), 0..6),
+        ) {
+            overlaid(text, edits);
+        }
+    }
+
+    #[test]
+    fn members_that_no_change_is_about_are_not_looked_at() {
+        let section = |number| {
+            format!("# Number {number}.\n[[balancer.shop.member]]\nurl = \"http://m{number}\"\n")
+        };
+        let text: String = FILE.to_owned() + &(0..1_000).map(section).collect::<String>();
+        let change = member("http://m500", json!({ "lbset": 2 }));
+        let changes = Changes::default().with(change);
+        let document = DeTable::parse(&text).unwrap();
+        let cuts = Sections::of(&text, document.get_ref()).cut(&text, &changes);
+        assert!(cuts.text.len() < 2 * FILE.len(), "{}", cuts.text);
+        assert!(cuts.text.contains("# Number 500.\n"), "{}", cuts.text);
+        assert_eq!(cuts.mend(&cuts.text, &text).as_deref(), Some(&*text));
     }
 
     #[test]

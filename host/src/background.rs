@@ -1,9 +1,9 @@
 //! Background work, off the request path. One thread checks members, receives heartbeats, refreshes DNS, and serves the admin
 //! listener; another ([`EvaluatorHandle`]) evaluates health, by plugins too, which may take their time.
 //!
-//! Requests that end leave their outcome in [`Exchanges`](equipoise_proxy::observe::Exchanges), checks in a queue. Both are given to the balancer's health evaluator
+//! Requests that end leave their outcome in [`OutcomeQueue`](equipoise_proxy::observe::OutcomeQueue), checks in a queue. Both are given to the balancer's health evaluator
 //! ([`equipoise_balancer::HealthEvaluator`]), and the balancer is told what follows. What changes is logged and remembered by the
-//! [`Chronicle`](equipoise_proxy::observe::Chronicle).
+//! [`HealthHistory`](equipoise_proxy::observe::HealthHistory).
 
 pub(crate) mod check;
 mod check_supervisor;

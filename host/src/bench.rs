@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::background::check::{self, Target};
 use equipoise_config::Config;
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 /// What checking took.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +38,10 @@ pub fn check_members(config: &Config, time: Duration) -> io::Result<Checked> {
     let start = Instant::now();
     for balancer in &config.balancers {
         for (id, member) in (0..).zip(&balancer.members) {
-            let upstream = Arc::new(Upstream::new(member, None, None));
+            let endpoint = Arc::new(Endpoint::new(member, None, None));
             let Some(target) = Target::new(
                 id,
-                upstream,
+                endpoint,
                 false,
                 config.limits.message_limits(),
                 permits.clone(),

@@ -43,7 +43,7 @@ use crate::observe::PendingOutcome;
 use crate::path;
 use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
-use crate::upstream::{Connection, Pool, Slot, Upstream};
+use crate::upstream::{Connection, Endpoint, Pool, RequestPermit};
 use equipoise_config::Route;
 use equipoise_tls::Connector;
 use error::Retryability;
@@ -318,7 +318,7 @@ struct MemberResponse {
     /// What the judge is told when the response has been passed on.
     pending_outcome: Option<Box<PendingOutcome>>,
     /// Held until the response has been passed on.
-    _slot: Slot,
+    _permit: RequestPermit,
 }
 
 /// A try that brought no answer.
@@ -381,7 +381,7 @@ impl ForwardedRequest<'_> {
                         return Ok(());
                     }
                     member_response.close(None);
-                    self.cluster.meters.count_retry(None);
+                    self.cluster.metrics.count_retry(None);
                 }
                 Err(FailedAttempt { error, was_reused }) => {
                     state.observer.record_outcome(Err(&error));
@@ -391,7 +391,7 @@ impl ForwardedRequest<'_> {
                     {
                         return Err(error);
                     }
-                    self.cluster.meters.count_retry(Some(&error));
+                    self.cluster.metrics.count_retry(Some(&error));
                     last_error = Some(error);
                 }
             }
@@ -564,15 +564,15 @@ impl ForwardedRequest<'_> {
 
     /// The kept connections to the chosen member that this request may use.
     #[inline(always)]
-    fn pool(&self, upstream: &Upstream) -> Rc<Pool> {
+    fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
         let host = self.sent_host();
         // The member has proved to be this host, and no other.
-        let host = host.filter(|_| upstream.tls.as_ref().is_some_and(Connector::follows_host));
-        self.client.worker.pool(upstream.key, host)
+        let host = host.filter(|_| endpoint.tls.as_ref().is_some_and(Connector::follows_host));
+        self.client.worker.pool(endpoint.key, host)
     }
 
-    fn upstream(&self, choice: &Selection) -> &Upstream {
-        &self.cluster.upstreams[choice.position]
+    fn endpoint(&self, choice: &Selection) -> &Endpoint {
+        &self.cluster.endpoints[choice.position]
     }
 }
 
@@ -580,7 +580,7 @@ impl MemberResponse {
     /// The request is over: reports its outcome for health.
     fn close(&mut self, failure: Option<equipoise_sdk::health::Failure>) {
         if let Some(pending_outcome) = self.pending_outcome.take() {
-            pending_outcome.close(failure, self.connection.carried());
+            pending_outcome.close(failure, self.connection.byte_counts());
         }
     }
 }

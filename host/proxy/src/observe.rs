@@ -1,13 +1,13 @@
 //! What is observed of requests: the access log, metrics, traces, explained decisions, and what the health of members is judged by.
 
 pub mod access_log;
-pub mod chronicle;
-pub mod exchanges;
 pub mod explain;
+pub mod health_history;
 pub mod loads;
-pub mod meters;
+pub mod metrics;
+pub mod outcome_queue;
 pub mod traces;
 
-pub use chronicle::{Chapter, Check, Chronicle, Tally};
-pub use exchanges::{Exchanges, OutcomeContext, PendingOutcome};
+pub use health_history::{Check, CheckCounts, HealthHistory, MemberHistory};
 pub use loads::Loads;
+pub use outcome_queue::{OutcomeContext, OutcomeQueue, PendingOutcome};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::observe::explain::Explain;
-use crate::observe::meters::{Meters, RouteMeters};
+use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::observe::traces::{StartExport, Traces};
 use cluster::PendingCluster;
 use equipoise_balancer::{FaultKind, PluginVersion};
@@ -45,9 +45,9 @@ pub struct Snapshot {
     /// Of its plugins.
     pub versions: Versions,
     /// The metrics of the process.
-    pub meters: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
     /// The metrics of each route, in the order of the configuration.
-    pub route_meters: Vec<Arc<RouteMeters>>,
+    pub route_metrics: Vec<Arc<RouteMetrics>>,
     /// The last decisions; none where they are not kept.
     pub explain: Option<Arc<Explain>>,
     /// How requests are traced; none where they are not.
@@ -102,8 +102,8 @@ pub struct PendingSnapshot {
     limits: Arc<Limits>,
     clusters: Vec<PendingCluster>,
     versions: Versions,
-    meters: Arc<Meters>,
-    route_meters: Vec<Arc<RouteMeters>>,
+    metrics: Arc<Metrics>,
+    route_metrics: Vec<Arc<RouteMetrics>>,
     explain: Option<Arc<Explain>>,
     traces: Option<Arc<Traces>>,
     start_export: StartExport,
@@ -218,11 +218,11 @@ impl PendingSnapshot {
             clusters: clusters.collect::<Result<_>>()?,
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
             started: before.map_or_else(clock::origin, Snapshot::started),
-            meters: before.map_or_else(
-                || Arc::new(Meters::new(config.workers.get())),
-                |before| before.meters.clone(),
+            metrics: before.map_or_else(
+                || Arc::new(Metrics::new(config.workers.get())),
+                |before| before.metrics.clone(),
             ),
-            route_meters: route_meters(&config, before),
+            route_metrics: route_metrics(&config, before),
             explain: match before.filter(|before| before.config.explain == config.explain) {
                 Some(before) => before.explain.clone(),
                 None => Explain::new(&config.explain).map(Arc::new),
@@ -253,8 +253,8 @@ impl PendingSnapshot {
             tls: self.tls,
             limits: self.limits,
             versions: self.versions,
-            meters: self.meters,
-            route_meters: self.route_meters,
+            metrics: self.metrics,
+            route_metrics: self.route_metrics,
             explain: self.explain,
             traces: self.traces,
             start_export: self.start_export,
@@ -264,21 +264,21 @@ impl PendingSnapshot {
 }
 
 /// The metrics of each route: those of the route before with the same hosts, listeners and path, where there is one.
-fn route_meters(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMeters>> {
+fn route_metrics(config: &Config, before: Option<&Snapshot>) -> Vec<Arc<RouteMetrics>> {
     let known = before.map(|before| {
-        let routes = before.config.routes.iter().zip(&before.route_meters);
+        let routes = before.config.routes.iter().zip(&before.route_metrics);
         routes.collect::<Vec<_>>()
     });
     let known = known.unwrap_or_default();
-    let meters = |route: &Route| {
+    let metrics = |route: &Route| {
         let mut known = known.iter();
         let same = known.find(|(it, _)| {
             let is_same_path = it.path == route.path && it.pattern == route.pattern;
             is_same_path && it.hosts == route.hosts && it.listeners == route.listeners
         });
-        same.map_or_else(Arc::default, |(_, meters)| Arc::clone(meters))
+        same.map_or_else(Arc::default, |(_, metrics)| Arc::clone(metrics))
     };
-    config.routes.iter().map(meters).collect()
+    config.routes.iter().map(metrics).collect()
 }
 
 #[cfg(test)]

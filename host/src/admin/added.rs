@@ -68,8 +68,8 @@ impl<'snapshot> Added<'snapshot> {
         let members = members
             .filter(|(_, _, member)| urls.contains(&*member.settings.name))
             .map(|(cluster, place, member)| {
-                let upstream = &cluster.upstreams[place];
-                MemberView::of(snapshot, cluster, place, member, upstream)
+                let endpoint = &cluster.endpoints[place];
+                MemberView::of(snapshot, cluster, place, member, endpoint)
             });
         let members = members.collect();
         Self::of(What::Members { members }, left_out)

@@ -117,8 +117,8 @@ impl Api {
             Endpoint::Member(name, id) => {
                 let (_, cluster) = snapshot.cluster(name).ok_or_else(|| no_balancer(name))?;
                 let (place, member) = cluster.member(*id).ok_or_else(|| no_member(name, id))?;
-                let upstream = &cluster.upstreams[place];
-                let view = MemberView::of(snapshot, cluster, place, member, upstream);
+                let endpoint = &cluster.endpoints[place];
+                let view = MemberView::of(snapshot, cluster, place, member, endpoint);
                 (json(ok, &view), Resource::Member(name.to_string(), *id))
             }
             Endpoint::Plugin(name) => {

@@ -13,9 +13,9 @@ use equipoise_config as config;
 use equipoise_config::source::Settings;
 use equipoise_config::{CheckKind, CheckMethod, Method, Route, SessionSource};
 use equipoise_dns::Addresses;
-use equipoise_proxy::observe::{Chapter, Check};
+use equipoise_proxy::observe::{Check, MemberHistory};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 /// All balancers.
 #[derive(Debug, Serialize)]
@@ -186,7 +186,7 @@ impl<'snapshot> BalancerView<'snapshot> {
         let members = balancer
             .members()
             .iter()
-            .zip(&cluster.upstreams)
+            .zip(&cluster.endpoints)
             .enumerate();
         Self {
             name: cluster.name(),
@@ -215,8 +215,8 @@ impl<'snapshot> BalancerView<'snapshot> {
                 .collect(),
             settings: snapshot.source.balancer(cluster.name()),
             members: members
-                .map(|(place, (member, upstream))| {
-                    MemberView::of(snapshot, cluster, place, member, upstream)
+                .map(|(place, (member, endpoint))| {
+                    MemberView::of(snapshot, cluster, place, member, endpoint)
                 })
                 .collect(),
         }
@@ -230,11 +230,11 @@ impl<'snapshot> MemberView<'snapshot> {
         cluster: &Cluster,
         place: usize,
         member: &'snapshot Member,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
     ) -> Self {
         let (settings, counters) = (&member.settings, &member.counters);
-        let chapter = cluster.chronicle.chapter(member.id);
-        let (changed, checks) = chapter.map_or_else(Default::default, told);
+        let history = cluster.health_history.member(member.id);
+        let (changed, checks) = history.map_or_else(Default::default, told);
         Self {
             id: member.id,
             url: &settings.name,
@@ -245,8 +245,8 @@ impl<'snapshot> MemberView<'snapshot> {
             status: settings.status.to_string(),
             state: state(member),
             changed,
-            addresses: upstream.addresses.as_deref().map(addresses),
-            check: upstream.config.check.as_ref().map(check),
+            addresses: endpoint.addresses.as_deref().map(addresses),
+            check: endpoint.config.check.as_ref().map(check),
             checks,
             elected: counters.elected(),
             busy: counters.busy(),
@@ -255,7 +255,7 @@ impl<'snapshot> MemberView<'snapshot> {
             from: counters.read(),
             latency_us: counters.latency_us(),
             consecutive_failures: counters.consecutive_failures(),
-            errors: upstream.meters.errors(),
+            errors: endpoint.metrics.errors(),
             retries: counters.retries(),
             settings: snapshot.source.member(cluster.name(), place),
         }
@@ -263,8 +263,8 @@ impl<'snapshot> MemberView<'snapshot> {
 }
 
 /// What is known of a member's health.
-fn told(chapter: Chapter) -> (Option<Changed>, Vec<CheckView>) {
-    let changed = chapter.change.map(|(at, cause)| Changed {
+fn told(history: MemberHistory) -> (Option<Changed>, Vec<CheckView>) {
+    let changed = history.change.map(|(at, cause)| Changed {
         at: seconds(at),
         cause,
     });
@@ -273,7 +273,7 @@ fn told(chapter: Chapter) -> (Option<Changed>, Vec<CheckView>) {
         passed: check.passed,
         detail: check.detail,
     };
-    (changed, chapter.checks.into_iter().map(check).collect())
+    (changed, history.checks.into_iter().map(check).collect())
 }
 
 fn addresses(addresses: &Addresses) -> AddressesView {

@@ -1,6 +1,6 @@
 //! What runs, as numbers for Prometheus: `/metrics`, in the OpenMetrics text format.
 //!
-//! Numbers are read when they are asked for; those that balancing does not count anyway are counted in [`equipoise_proxy::observe::meters`]. Labels
+//! Numbers are read when they are asked for; those that balancing does not count anyway are counted in [`equipoise_proxy::observe::metrics`]. Labels
 //! are names out of the configuration and words of ours, so there are as many series as the operator has written members and
 //! routes.
 

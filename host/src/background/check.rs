@@ -171,7 +171,7 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<CheckReply, CheckEr
         ..ConnectOptions::default()
     };
     let deadline = Instant::now() + target.timeout;
-    let connected = establish(&target.upstream, options, deadline).await;
+    let connected = establish(&target.endpoint, options, deadline).await;
     let Connected {
         mut stream,
         speaks_http2,
@@ -204,7 +204,7 @@ fn no_connection(error: ConnectError) -> CheckError {
         error => format!("no connection: {error}"),
     };
     CheckError {
-        is_local: !error.is_the_members(),
+        is_local: !error.is_member_error(),
         ..CheckError::new(Failure::Unreachable, detail)
     }
 }

@@ -14,7 +14,7 @@ use super::health_evaluation::EvaluatorHandle;
 use equipoise_config::Check;
 use equipoise_proxy::current::{CurrentSnapshot, SnapshotReader};
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 /// Keeps one task of checks running for every member with checks, for ever.
 pub(super) async fn supervise(current: CurrentSnapshot, evaluator: EvaluatorHandle) {
@@ -44,7 +44,7 @@ struct Checks {
     evaluator: EvaluatorHandle,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
-    /// By the members' [`Upstream::key`].
+    /// By the members' [`Endpoint::key`].
     running: BTreeMap<u64, Running>,
     /// How often they were made those of the snapshot in force.
     round: u64,
@@ -75,12 +75,12 @@ impl Checks {
         for cluster in &snapshot.clusters {
             let limits = snapshot.limits.message_limits();
             let reads_bodies = cluster.config.health_plugin.is_some();
-            for (member, upstream) in cluster.balancer.members().iter().zip(&cluster.upstreams) {
-                let check = upstream.config.check.as_ref();
+            for (member, endpoint) in cluster.balancer.members().iter().zip(&cluster.endpoints) {
+                let check = endpoint.config.check.as_ref();
                 let Some(check) = check.filter(|_| !member.settings.status.stopped) else {
                     continue;
                 };
-                if let Some(running) = self.running.get_mut(&upstream.key)
+                if let Some(running) = self.running.get_mut(&endpoint.key)
                     && running.check == *check
                     && running.reads_bodies == reads_bodies
                     && running.limits == limits
@@ -88,7 +88,7 @@ impl Checks {
                     running.round = self.round;
                     continue;
                 }
-                let task = self.begin(&snapshot, cluster, upstream, member.id);
+                let task = self.begin(&snapshot, cluster, endpoint, member.id);
                 let running = task.map(|task| Running {
                     check: check.clone(),
                     reads_bodies,
@@ -97,7 +97,7 @@ impl Checks {
                     round: self.round,
                 });
                 self.running
-                    .extend(running.map(|running| (upstream.key, running)));
+                    .extend(running.map(|running| (endpoint.key, running)));
             }
         }
         let round = self.round;
@@ -108,14 +108,14 @@ impl Checks {
         &mut self,
         snapshot: &Snapshot,
         cluster: &Cluster,
-        upstream: &Arc<Upstream>,
+        endpoint: &Arc<Endpoint>,
         id: u32,
     ) -> Option<AbortHandle> {
         let reads_bodies = cluster.config.health_plugin.is_some();
         let limits = snapshot.limits.message_limits();
         let target = Target::new(
             id,
-            upstream.clone(),
+            endpoint.clone(),
             reads_bodies,
             limits,
             self.permits.clone(),
@@ -141,7 +141,7 @@ fn note(snapshot: &Snapshot, cluster: &Cluster, evaluator: &EvaluatorHandle, rep
     if cluster.member(member).is_none() {
         return;
     }
-    cluster.chronicle.note_check(member, passed, detail);
+    cluster.health_history.record_check(member, passed, detail);
     cluster
         .balancer
         .record_check(member, passed, snapshot.now());

@@ -34,7 +34,7 @@ struct Names {
     resolver: Option<Rc<Resolver>>,
     reader: RefCell<SnapshotReader>,
     tasks: JoinSet<()>,
-    /// By the members' [`Upstream::key`](equipoise_proxy::upstream::Upstream).
+    /// By the members' [`Endpoint::key`](equipoise_proxy::upstream::Endpoint).
     running: BTreeMap<u64, Running>,
 }
 
@@ -59,16 +59,16 @@ impl Names {
             before.clear();
             Rc::new(Resolver::new(settings.clone()))
         });
-        let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
-        for upstream in upstreams {
-            let Some(addresses) = &upstream.addresses else {
+        let endpoints = snapshot.clusters.iter().flat_map(|it| &it.endpoints);
+        for endpoint in endpoints {
+            let Some(addresses) = &endpoint.addresses else {
                 continue;
             };
-            let running = before.remove(&upstream.key).unwrap_or_else(|| {
+            let running = before.remove(&endpoint.key).unwrap_or_else(|| {
                 let refresh = refresh(addresses.clone(), resolver.clone());
                 Running(self.tasks.spawn_local(refresh))
             });
-            self.running.insert(upstream.key, running);
+            self.running.insert(endpoint.key, running);
         }
         self.resolver = Some(resolver);
     }

@@ -158,8 +158,8 @@ fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
         return;
     };
     let place = cluster.member(probe.member).map(|(place, _)| place);
-    let upstream = place.and_then(|place| cluster.upstreams.get(place));
-    if upstream.is_some_and(|upstream| upstream.config.check.is_some()) {
+    let endpoint = place.and_then(|place| cluster.endpoints.get(place));
+    if endpoint.is_some_and(|endpoint| endpoint.config.check.is_some()) {
         apply_transitions(snapshot, cluster, |evaluator, env| {
             evaluator.on_checks(&[probe], env)
         });
@@ -168,7 +168,7 @@ fn evaluate_check(snapshot: &Snapshot, balancer: &str, probe: CheckResult) {
 
 /// Evaluates the requests of one balancer; with `even_none` even if there are none.
 fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool) {
-    let Some(exchanges) = &cluster.exchanges else {
+    let Some(exchanges) = &cluster.outcomes else {
         return;
     };
     for _ in 0..BATCHES {
@@ -181,7 +181,7 @@ fn evaluate_requests(snapshot: &Snapshot, cluster: &Cluster, mut even_none: bool
             evaluator.on_requests(&batch, env)
         });
     }
-    let dropped = exchanges.take_left_out();
+    let dropped = exchanges.take_dropped();
     if dropped > 0 {
         let balancer = &cluster.balancer.settings().name;
         tracing::warn!(

@@ -276,7 +276,7 @@ impl Hands {
             }
             Ok(()) => {
                 *refused = None;
-                self.current.load().meters.reloads.note_applied();
+                self.current.load().metrics.reloads.record_applied();
                 tracing::info!("the configuration is read again and in force");
                 Ok(())
             }
@@ -285,7 +285,7 @@ impl Hands {
                     tracing::error!("{line}");
                 }
                 tracing::error!("the configuration before stays in force");
-                self.current.load().meters.reloads.note_refused();
+                self.current.load().metrics.reloads.record_refused();
                 let reason = Arc::new(refusal);
                 *refused = Some(Refused {
                     at: SystemTime::now(),

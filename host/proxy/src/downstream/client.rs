@@ -10,7 +10,7 @@ use crate::downstream::Worker;
 use crate::downstream::connection_limit::ConnectionPermit;
 use crate::downstream::drain::ConnectionGuard;
 use crate::downstream::handshake::{Accepted, ClientTlsInfo, Handshaker};
-use crate::observe::meters::Connected;
+use crate::observe::metrics::OpenConnection;
 
 /// A client's connection; lives as long as any request of it.
 pub(crate) struct Client {
@@ -27,7 +27,7 @@ pub(crate) struct Client {
     /// Says when the connection is to drain.
     pub(super) guard: ConnectionGuard,
     _permit: ConnectionPermit,
-    _counted: Connected,
+    _counted: OpenConnection,
 }
 
 impl Client {
@@ -37,7 +37,7 @@ impl Client {
         handshaker: Arc<Handshaker>,
         guard: ConnectionGuard,
         permit: ConnectionPermit,
-        counted: Connected,
+        counted: OpenConnection,
     ) -> Self {
         let address = accepted.address;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());

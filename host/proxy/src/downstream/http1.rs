@@ -21,7 +21,7 @@ use super::stream::{ClientStream, socket_error};
 use super::write_timeout::WriteTimeout;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, Workspace};
 use crate::lazy_timer::LazyTimer;
-use crate::observe::meters::Desk;
+use crate::observe::metrics::WorkerMetricsHandle;
 use crate::wire::{BodyReader, Wire};
 use equipoise_config::Limits;
 
@@ -36,7 +36,7 @@ const RESET_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A client's connection.
 pub(super) struct Http1 {
-    wire: Wire<ClientStream, Desk>,
+    wire: Wire<ClientStream, WorkerMetricsHandle>,
     reader: RequestReader,
     client: Rc<Client>,
     limits: Arc<Limits>,
@@ -109,7 +109,7 @@ pub(super) async fn serve(
 impl Http1 {
     fn new(stream: ClientStream, first: Vec<u8>, client: Rc<Client>, limits: Arc<Limits>) -> Self {
         Self {
-            wire: Wire::new(stream, client.worker.meters.clone(), first),
+            wire: Wire::new(stream, client.worker.metrics.clone(), first),
             reader: RequestReader::new(limits.message_limits()),
             deadline: LazyTimer::default(),
             write_timeout: WriteTimeout::new(&limits),

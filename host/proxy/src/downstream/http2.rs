@@ -27,7 +27,7 @@ use super::write_timeout::WriteTimeout;
 use crate::forward::Workspace;
 use crate::lazy_timer::LazyTimer;
 use crate::mux::{Mux, SharedMux, StreamError};
-use crate::observe::meters::{Desk, Limit};
+use crate::observe::metrics::{Limit, WorkerMetricsHandle};
 use equipoise_config::Limits;
 
 /// The flow-control window of a stream: what a client may send of one body before it is read, in bytes.
@@ -62,8 +62,8 @@ pub(super) async fn serve(
     client: Rc<Client>,
     limits: &Arc<Limits>,
 ) {
-    let meters = client.worker.meters.clone();
-    let mux = Mux::new(Role::Server, options(limits), socket, meters, first);
+    let metrics = client.worker.metrics.clone();
+    let mux = Mux::new(Role::Server, options(limits), socket, metrics, first);
     let mux = Rc::new(RefCell::new(mux));
     let mut session = Session {
         mux: mux.clone(),
@@ -85,7 +85,7 @@ pub(super) async fn serve(
 
 /// A connection, as its task drives it.
 struct Session<'c, F, B> {
-    mux: SharedMux<ClientStream, Desk>,
+    mux: SharedMux<ClientStream, WorkerMetricsHandle>,
     /// Those in flight.
     requests: Subtasks<IncomingRequest, F, B>,
     client: &'c Client,
@@ -175,7 +175,7 @@ where
                 } => (stream, Err(violation), true),
                 Event::Over(error) => {
                     tracing::debug!(address = %self.client.address, %error, "HTTP/2 connection error of a client");
-                    return self.client.worker.meters.counts().count_http2_error(error);
+                    return self.client.worker.metrics.counts().count_http2_error(error);
                 }
                 Event::More => return,
                 _ => continue,
@@ -193,8 +193,8 @@ where
     fn add(&mut self, request: IncomingRequest) {
         self.requests.add(request);
         if self.requests.len() == self.limits.streams as usize {
-            let meters = &self.client.worker.meters;
-            meters.counts().count_limit(Limit::Streams);
+            let metrics = &self.client.worker.metrics;
+            metrics.counts().count_limit(Limit::Streams);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::downstream::worker_liveness::WorkerLiveness;
 use crate::downstream::{http1, http2};
 use crate::manager_bridge::ManagerBridge;
 use crate::observe::access_log::AccessLog;
-use crate::observe::meters::{Desk, Limit};
+use crate::observe::metrics::{Limit, WorkerMetricsHandle};
 use crate::upstream::Pool;
 use equipoise_config::Limits;
 
@@ -61,7 +61,7 @@ pub struct Worker {
     pub(crate) access_log: Option<AccessLog>,
     /// Where requests for the manager go.
     pub(crate) manager: ManagerBridge,
-    pub(super) meters: Desk,
+    pub(super) metrics: WorkerMetricsHandle,
     /// The idle connections to each member.
     pools: RefCell<Pools>,
 }
@@ -73,30 +73,30 @@ const MAX_RECENT: usize = 512;
 #[derive(Default)]
 struct Pools {
     all: BTreeMap<PoolKey, Rc<Pool>>,
-    /// Those of no host in particular that were used last, at the index that their upstream's key gives: keys of one
+    /// Those of no host in particular that were used last, at the index that their endpoint's key gives: keys of one
     /// configuration mostly follow each other.
     recent: Vec<Option<(u64, Rc<Pool>)>>,
 }
 
 impl Pools {
     #[inline]
-    fn get(&mut self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
-        match self.recent.get(upstream as usize % MAX_RECENT) {
-            Some(Some((key, pool))) if *key == upstream && host.is_none() => pool.clone(),
-            _ => self.find(upstream, host),
+    fn get(&mut self, endpoint: u64, host: Option<&str>) -> Rc<Pool> {
+        match self.recent.get(endpoint as usize % MAX_RECENT) {
+            Some(Some((key, pool))) if *key == endpoint && host.is_none() => pool.clone(),
+            _ => self.find(endpoint, host),
         }
     }
 
     #[cold]
-    fn find(&mut self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
+    fn find(&mut self, endpoint: u64, host: Option<&str>) -> Rc<Pool> {
         let key = PoolKey {
-            upstream,
+            endpoint,
             host: host.map(Into::into),
         };
         let pool = self.all.entry(key).or_default();
         if host.is_none() {
             self.recent.resize(MAX_RECENT, None);
-            self.recent[upstream as usize % MAX_RECENT] = Some((upstream, pool.clone()));
+            self.recent[endpoint as usize % MAX_RECENT] = Some((endpoint, pool.clone()));
         }
         pool.clone()
     }
@@ -111,8 +111,8 @@ impl Pools {
 /// What connections have in common that a request may choose from.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct PoolKey {
-    /// See [`Upstream::key`](crate::upstream::Upstream::key).
-    upstream: u64,
+    /// See [`Endpoint::key`](crate::upstream::Endpoint::key).
+    endpoint: u64,
     /// Who the member had to be by TLS, where clients say that.
     host: Option<Box<str>>,
 }
@@ -126,13 +126,13 @@ impl Worker {
         manager: ManagerBridge,
     ) -> Self {
         let mut reader = current.reader();
-        let meters = Desk::new(reader.pin().meters.clone(), number);
+        let metrics = WorkerMetricsHandle::new(reader.pin().metrics.clone(), number);
         Self {
             number,
             snapshot: RefCell::new(reader),
             access_log,
             manager,
-            meters,
+            metrics,
             pools: RefCell::default(),
         }
     }
@@ -147,10 +147,10 @@ impl Worker {
         self.snapshot().limits.clone()
     }
 
-    /// The idle connections to a member, by its upstream's key; of those by TLS, on which the member had to be this host.
+    /// The idle connections to a member, by its endpoint's key; of those by TLS, on which the member had to be this host.
     #[inline]
-    pub(crate) fn pool(&self, upstream: u64, host: Option<&str>) -> Rc<Pool> {
-        self.pools.borrow_mut().get(upstream, host)
+    pub(crate) fn pool(&self, endpoint: u64, host: Option<&str>) -> Rc<Pool> {
+        self.pools.borrow_mut().get(endpoint, host)
     }
 
     /// Closes idle connections to members after their `ttl`, for ever.
@@ -161,11 +161,11 @@ impl Worker {
             ticks.tick().await;
             // Also releases an old snapshot, should there be no requests.
             let snapshot = self.snapshot();
-            let upstreams = snapshot.clusters.iter().flat_map(|it| &it.upstreams);
-            let ttls: BTreeMap<_, _> = upstreams.map(|it| (it.key, it.config.ttl)).collect();
+            let endpoints = snapshot.clusters.iter().flat_map(|it| &it.endpoints);
+            let ttls: BTreeMap<_, _> = endpoints.map(|it| (it.key, it.config.ttl)).collect();
             self.pools.borrow_mut().retain(|key, pool| {
                 // Those to members that are gone are closed with their pools.
-                let Some(ttl) = ttls.get(&key.upstream) else {
+                let Some(ttl) = ttls.get(&key.endpoint) else {
                     return false;
                 };
                 pool.expire(*ttl);
@@ -258,7 +258,7 @@ pub(super) async fn serve_client(
     permit: ConnectionPermit,
 ) {
     guard.register_waker().await;
-    let counted = worker.meters.clone().connection();
+    let counted = worker.metrics.clone().connection();
     let limits = worker.limits();
     let accepted = {
         let accepting = pin!(handshaker.accept(stream, address, &limits));
@@ -269,7 +269,7 @@ pub(super) async fn serve_client(
         Some(Ok(accepted)) => accepted,
         Some(Err(error)) => {
             if is_handshake_timeout(&error) {
-                worker.meters.counts().count_limit(Limit::Handshakes);
+                worker.metrics.counts().count_limit(Limit::Handshakes);
             }
             return tracing::debug!(%address, %error, "connection setup failed");
         }

@@ -16,7 +16,7 @@ use super::drain::Drain;
 use super::handshake::Handshaker;
 use super::listeners::ActiveListener;
 use super::worker::{Worker, serve_client};
-use crate::observe::meters::Desk;
+use crate::observe::metrics::WorkerMetricsHandle;
 
 /// How long connections of a removed listener may stay idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,8 +127,8 @@ impl WorkerListener {
 
     fn accept(&mut self, socket: TcpListener, worker: Rc<Worker>, limit: ConnectionLimit) {
         let (drain, handshaker) = (self.drain.clone(), self.handshaker.clone());
-        let meters = worker.meters.clone();
-        let permit = async move || acquire(&limit, &meters).await;
+        let metrics = worker.metrics.clone();
+        let permit = async move || acquire(&limit, &metrics).await;
         let (stop_accepting, closing) = oneshot::channel();
         self.stop_accepting.push(stop_accepting);
         let serve = move |stream, address, permit| {
@@ -159,11 +159,11 @@ impl WorkerListener {
 }
 
 /// A permit for an accepted connection. Counts connections that wait for one.
-async fn acquire(limit: &ConnectionLimit, meters: &Desk) -> ConnectionPermit {
+async fn acquire(limit: &ConnectionLimit, metrics: &WorkerMetricsHandle) -> ConnectionPermit {
     match limit.try_acquire() {
         Some(permit) => permit,
         None => {
-            let _waiting = meters.wait_for_permit();
+            let _waiting = metrics.wait_for_permit();
             limit.acquire().await
         }
     }

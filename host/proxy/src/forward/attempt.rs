@@ -17,7 +17,7 @@ use super::{
     upgrade,
 };
 use crate::upstream::{
-    ConnectError, ConnectOptions, Connection, MemberError, NotBegun, Pool, Upstream,
+    BeginError, ConnectError, ConnectOptions, Connection, Endpoint, MemberError, Pool,
 };
 use equipoise_config::Protocol;
 
@@ -29,24 +29,25 @@ impl ForwardedRequest<'_> {
         needs_fresh_connection: bool,
         state: &mut RequestState<'_>,
     ) -> Result<MemberResponse, FailedAttempt> {
-        let upstream = self.upstream(choice);
-        let mut offered = self.offered(&upstream.config)?;
-        let slot = match upstream.slots.acquire_now() {
-            Some(slot) => slot,
+        let endpoint = self.endpoint(choice);
+        let mut offered = self.offered(&endpoint.config)?;
+        let permit = match endpoint.concurrency_limit.try_acquire() {
+            Some(permit) => permit,
             None => {
-                let acquiring =
-                    Box::pin(self.or_aborted(state.downstream, upstream.slots.acquire()));
-                let slot = acquiring.await?;
+                let acquiring = Box::pin(
+                    self.or_aborted(state.downstream, endpoint.concurrency_limit.acquire()),
+                );
+                let permit = acquiring.await?;
                 self.read_clock();
-                slot.ok_or(ProxyError::ConcurrencyLimit)?
+                permit.ok_or(ProxyError::ConcurrencyLimit)?
             }
         };
-        let pool = self.pool(upstream);
+        let pool = self.pool(endpoint);
         // By HTTP/2, a stream becomes something else, and not the connection.
-        let may_share = offered.is_none() || upstream.config.protocol == Protocol::Http2;
+        let may_share = offered.is_none() || endpoint.config.protocol == Protocol::Http2;
         let kept = match needs_fresh_connection {
             true => None,
-            false => pool.take(upstream.config.ttl, may_share, self.now.get()),
+            false => pool.take(endpoint.config.ttl, may_share, self.now.get()),
         };
         let mut connection = match kept {
             Some(connection) => connection,
@@ -58,20 +59,20 @@ impl ForwardedRequest<'_> {
             }
         };
         let was_reused = connection.is_reused();
-        let needs_preparation = upstream.config.ping.is_some() || offered.is_some();
+        let needs_preparation = endpoint.config.ping.is_some() || offered.is_some();
         if needs_preparation && connection.speaks_http2() {
             let accepted =
-                Box::pin(self.prepare_http2(upstream, &connection, offered, state.downstream))
+                Box::pin(self.prepare_http2(endpoint, &connection, offered, state.downstream))
                     .await;
             offered = accepted.map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         }
         let offered = offered.as_deref();
-        self.send(upstream, offered, &mut connection, state)
+        self.send(endpoint, offered, &mut connection, state)
             .map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         // It may be set for the member that was asked before.
         state.buffers.deadline.clear();
         let received =
-            poll_fn(|context| self.poll_final_head(upstream, &mut connection, state, context));
+            poll_fn(|context| self.poll_final_head(endpoint, &mut connection, state, context));
         let checked = match received.await {
             Ok(()) => self.validate_response(&state.buffers.response, offered),
             Err(error) => Err(error),
@@ -92,7 +93,7 @@ impl ForwardedRequest<'_> {
             connection,
             pool,
             pending_outcome: self.pending_outcome(choice, status),
-            _slot: slot,
+            _permit: permit,
         })
     }
 
@@ -127,8 +128,8 @@ impl ForwardedRequest<'_> {
         needs_fresh: bool,
         may_share: bool,
     ) -> Result<Connection, ProxyError> {
-        let upstream = self.upstream(choice);
-        let config = &upstream.config;
+        let endpoint = self.endpoint(choice);
+        let config = &endpoint.config;
         let is_shared = may_share && config.is_reusable() && config.protocol != Protocol::Http1;
         // One that others have made for the same reason is as fresh.
         let since = needs_fresh.then(|| self.now.get());
@@ -141,13 +142,13 @@ impl ForwardedRequest<'_> {
         };
         let limits = &self.snapshot.limits;
         let opened = pool
-            .connect(upstream, counters, limits, options, is_shared, since)
+            .connect(endpoint, counters, limits, options, is_shared, since)
             .await;
         match &opened {
             Ok(connection) if connection.is_reused() => {}
             Ok(_) => self.report(choice, AttemptOutcome::Connected),
             Err(ConnectError::Name(_)) => return Err(ProxyError::Misdirected),
-            Err(error) if error.is_the_members() => {
+            Err(error) if error.is_member_error() => {
                 self.report_failure(choice, AttemptOutcome::Unreachable)
             }
             Err(_) => {}
@@ -159,17 +160,17 @@ impl ForwardedRequest<'_> {
     /// for; it goes without that wish if not.
     async fn prepare_http2(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         connection: &Connection,
         offered: Option<String>,
         downstream: &mut dyn Downstream,
     ) -> Result<Option<String>, ProxyError> {
-        let config = &upstream.config;
+        let config = &endpoint.config;
         if let Some(ping) = config.ping {
             let pinging = timeout(ping, connection.ping());
             let ponged = self.or_aborted(downstream, pinging).await?;
             self.read_clock();
-            let lives = ponged.inspect_err(|_| connection.give_up());
+            let lives = ponged.inspect_err(|_| connection.retire());
             let lives = lives.map_err(|_| ProxyError::PingTimeout(ping))?;
             lives.map_err(|_| ProxyError::NotSent)?;
         }
@@ -177,7 +178,7 @@ impl ForwardedRequest<'_> {
             return Ok(None);
         }
         let limit = config.connection_timeout;
-        let settling = timeout(limit, connection.takes_upgrades());
+        let settling = timeout(limit, connection.supports_upgrades());
         let settled = self.or_aborted(downstream, settling).await?;
         self.read_clock();
         match settled.map_err(|_| ConnectError::TimedOut(limit))? {
@@ -192,12 +193,12 @@ impl ForwardedRequest<'_> {
     #[inline(always)]
     fn send(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         offered: Option<&str>,
         connection: &mut Connection,
         state: &mut RequestState<'_>,
     ) -> Result<(), ProxyError> {
-        let Upstream { config, host, .. } = upstream;
+        let Endpoint { config, host, .. } = endpoint;
         let (edit, request) = (&mut state.buffers.edit, self.request);
         edit.clear();
         if let Some(target) =
@@ -231,8 +232,8 @@ impl ForwardedRequest<'_> {
         }
         let begun = connection.begin(request, edit, framing, offered);
         begun.map_err(|not| match not {
-            NotBegun::Invalid(violation) => ProxyError::Malformed(violation),
-            NotBegun::Taken => ProxyError::NotSent,
+            BeginError::Invalid(violation) => ProxyError::Malformed(violation),
+            BeginError::Unavailable => ProxyError::NotSent,
         })
     }
 
@@ -240,14 +241,14 @@ impl ForwardedRequest<'_> {
     #[inline(always)]
     fn poll_final_head(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         connection: &mut Connection,
         state: &mut RequestState<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), ProxyError>> {
         loop {
             if let Err(error) =
-                ready!(self.poll_response_head(upstream, connection, state, context))
+                ready!(self.poll_response_head(endpoint, connection, state, context))
             {
                 return Poll::Ready(Err(error));
             }
@@ -279,7 +280,7 @@ impl ForwardedRequest<'_> {
     #[inline(always)]
     fn poll_response_head(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         connection: &mut Connection,
         state: &mut RequestState<'_>,
         context: &mut Context<'_>,
@@ -330,7 +331,7 @@ impl ForwardedRequest<'_> {
         if let Poll::Ready(Err(fault)) = downstream.poll_flush(context) {
             return Poll::Ready(Err(fault.into()));
         }
-        self.poll_timeout(upstream, body, buffers, context).map(Err)
+        self.poll_timeout(endpoint, body, buffers, context).map(Err)
     }
 
     /// Passes an interim response on to a client that knows of such (RFC 9110, 15.2).
@@ -351,13 +352,13 @@ impl ForwardedRequest<'_> {
     /// The time runs from the last part of the body it was sent, and stands still while the client owes us more.
     fn poll_timeout(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         body: Option<&RequestBody>,
         buffers: &mut Buffers,
         context: &mut Context<'_>,
     ) -> Poll<ProxyError> {
-        let timeout = upstream.config.timeout;
-        let ping = upstream
+        let timeout = endpoint.config.timeout;
+        let ping = endpoint
             .config
             .ping
             .filter(|_| body.is_some_and(RequestBody::awaits_continue));

@@ -10,7 +10,7 @@ use equipoise_http::{Edit, Head, Name};
 use super::{ClientError, ForwardedRequest, ProxyError};
 use crate::downstream::Client;
 use crate::observe::access_log::Entry;
-use crate::observe::explain::Story;
+use crate::observe::explain::DecisionRecord;
 use crate::observe::traces::Trace;
 use crate::snapshot::{Cluster, Snapshot};
 
@@ -24,7 +24,7 @@ pub(crate) struct RequestObserver<'request> {
     /// Its line in the access log.
     entry: Option<Box<Entry>>,
     /// Why it went where it went.
-    story: Option<Box<Story>>,
+    decision_record: Option<Box<DecisionRecord>>,
     /// Its place in a trace.
     trace: Option<Box<Trace>>,
     /// Whether all of that is noted.
@@ -45,10 +45,10 @@ impl<'request> RequestObserver<'request> {
             begun: Instant::now(),
             place: None,
             entry: log.map(|log| Box::new(Entry::new(log, client, request))),
-            story: explain.map(|_| {
+            decision_record: explain.map(|_| {
                 // Of another request.
                 snapshot.take_fault();
-                Box::new(Story::begin(client, request))
+                Box::new(DecisionRecord::begin(client, request))
             }),
             trace: traces.map(|traces| Box::new(Trace::begin(traces, client, request))),
             is_for_manager: false,
@@ -72,10 +72,10 @@ impl<'request> RequestObserver<'request> {
 
     /// What there is to know before a member is chosen.
     pub(super) fn record_session(&mut self, forwarded: &ForwardedRequest<'_>) {
-        if let Some(story) = &mut self.story {
+        if let Some(decision_record) = &mut self.decision_record {
             let fault = self.snapshot.take_fault();
             let session = forwarded.session.as_ref();
-            story.record_route(forwarded.route, forwarded.cluster, session, fault);
+            decision_record.record_route(forwarded.route, forwarded.cluster, session, fault);
         }
     }
 
@@ -87,13 +87,13 @@ impl<'request> RequestObserver<'request> {
         query: &PickArgs<'_>,
     ) -> Result<Selection, NoMember> {
         let balancer: &Balancer = &forwarded.cluster.balancer;
-        match &mut self.story {
+        match &mut self.decision_record {
             None => balancer.choose(query),
-            Some(story) => {
+            Some(decision_record) => {
                 // Of another request.
                 self.snapshot.take_fault();
                 let (decision, explanation) = balancer.explain(query);
-                story.record_decision(
+                decision_record.record_decision(
                     self.snapshot,
                     forwarded.cluster,
                     &decision,
@@ -113,16 +113,16 @@ impl<'request> RequestObserver<'request> {
         choice: &Selection,
     ) {
         let (cluster, session) = (forwarded.cluster, forwarded.session.as_ref());
-        let meters = &cluster.meters;
-        meters.count_choice(choice, cluster.config.method, session);
+        let metrics = &cluster.metrics;
+        metrics.count_choice(choice, cluster.config.method, session);
         if let Some(entry) = &mut self.entry {
             entry.record_selection(choice, session);
         }
         if let Some(trace) = &mut self.trace {
-            trace.begin_try(
+            trace.start_attempt(
                 choice,
                 cluster.config.method,
-                &forwarded.upstream(choice).config,
+                &forwarded.endpoint(choice).config,
             );
         }
     }
@@ -130,11 +130,11 @@ impl<'request> RequestObserver<'request> {
     /// The member answered with this status, or did not, for this reason.
     #[inline(always)]
     pub(super) fn record_outcome(&mut self, outcome: Result<u16, &ProxyError>) {
-        if let Some(story) = &mut self.story {
-            story.record_outcome(outcome, self.snapshot.now());
+        if let Some(decision_record) = &mut self.decision_record {
+            decision_record.record_outcome(outcome, self.snapshot.now());
         }
         if let Some(trace) = &mut self.trace {
-            trace.end_try(outcome);
+            trace.end_attempt(outcome);
         }
     }
 
@@ -148,14 +148,14 @@ impl<'request> RequestObserver<'request> {
     /// The request failed: nothing of a member's is passed on.
     pub(super) fn record_error(&mut self, error: &ProxyError) {
         if let (Some((_, cluster)), ProxyError::NoMember { .. }) = (self.place, error) {
-            cluster.meters.count_refusal();
+            cluster.metrics.count_refusal();
         }
-        self.snapshot.meters.refusals.count(error);
+        self.snapshot.metrics.refusals.count(error);
         if let Some(entry) = &mut self.entry {
             entry.record_error(error);
         }
-        if let Some(story) = &mut self.story {
-            story.record_error(error);
+        if let Some(decision_record) = &mut self.decision_record {
+            decision_record.record_error(error);
         }
     }
 
@@ -163,13 +163,15 @@ impl<'request> RequestObserver<'request> {
     #[inline(always)]
     pub(super) fn record_response(&mut self, status: u16, edit: &mut Edit) {
         match self.place {
-            Some((route, _)) => self.snapshot.route_meters[route].count(status),
-            None if self.is_for_manager => self.snapshot.meters.manager.count(status),
-            None => self.snapshot.meters.unrouted.count(status),
+            Some((route, _)) => self.snapshot.route_metrics[route].count(status),
+            None if self.is_for_manager => self.snapshot.metrics.manager.count(status),
+            None => self.snapshot.metrics.unrouted.count(status),
         }
-        if let (Some(mut story), Some(explain)) = (self.story.take(), &self.snapshot.explain) {
-            story.record_response(status);
-            let id = explain.keep(story);
+        if let (Some(mut decision_record), Some(explain)) =
+            (self.decision_record.take(), &self.snapshot.explain)
+        {
+            decision_record.record_response(status);
+            let id = explain.keep(decision_record);
             if let Some(trace) = &mut self.trace {
                 trace.record_decision(&id);
             }
@@ -204,7 +206,7 @@ impl<'request> RequestObserver<'request> {
 
     /// The client does not take all of the response.
     pub(super) fn record_client_error(&mut self, fault: ClientError) {
-        self.snapshot.meters.refusals.count(&fault.into());
+        self.snapshot.metrics.refusals.count(&fault.into());
         self.record_abort(&fault);
     }
 
@@ -219,7 +221,7 @@ impl<'request> RequestObserver<'request> {
     pub(super) fn close_after(&mut self, took: Duration) {
         self.is_closed = true;
         if let Some((_, cluster)) = self.place.take() {
-            cluster.meters.durations.observe(took);
+            cluster.metrics.durations.observe(took);
         }
         self.entry = None;
         self.trace = None;

@@ -22,12 +22,12 @@ impl ForwardedRequest<'_> {
         }
         let member = choice.lease.member();
         let after = now.saturating_sub(choice.lease.since());
-        self.upstream(choice).meters.count(outcome, after);
+        self.endpoint(choice).metrics.count(outcome, after);
         self.cluster.balancer.report(member, outcome, now);
-        if let Some(exchanges) = &self.cluster.exchanges
+        if let Some(outcomes) = &self.cluster.outcomes
             && let Some(failure) = failure(outcome)
         {
-            exchanges.put(self.outcome_context(choice).failed(failure));
+            outcomes.push(self.outcome_context(choice).failed(failure));
         }
     }
 
@@ -38,10 +38,10 @@ impl ForwardedRequest<'_> {
         choice: &Selection,
         status: u16,
     ) -> Option<Box<PendingOutcome>> {
-        let exchanges = self.cluster.exchanges.as_ref()?;
+        let outcomes = self.cluster.outcomes.as_ref()?;
         let latency = self.time().saturating_sub(choice.lease.since());
         Some(Box::new(PendingOutcome {
-            exchanges: exchanges.clone(),
+            outcomes: outcomes.clone(),
             context: self.outcome_context(choice),
             status,
             latency,

@@ -28,7 +28,7 @@ impl ForwardedRequest<'_> {
         member_response: &mut MemberResponse,
         state: &mut RequestState<'_>,
     ) -> Ended {
-        let config = &self.upstream(choice).config;
+        let config = &self.endpoint(choice).config;
         if let Some(body) = &mut state.body {
             body.response_started();
         }
@@ -73,9 +73,9 @@ impl ForwardedRequest<'_> {
         ended: &Ended,
     ) {
         member_response.close(ended.failure());
-        let upstream = self.upstream(&choice);
+        let endpoint = self.endpoint(&choice);
         match ended {
-            Ended::Whole if upstream.config.is_reusable() => {
+            Ended::Whole if endpoint.config.is_reusable() => {
                 let MemberResponse {
                     connection, pool, ..
                 } = member_response;
@@ -84,7 +84,7 @@ impl ForwardedRequest<'_> {
             Ended::ByClient(ClientError::Aborted(Some(code))) => {
                 member_response.connection.reset(*code)
             }
-            Ended::ByMember(_) => upstream.meters.count_truncated(),
+            Ended::ByMember(_) => endpoint.metrics.count_truncated(),
             Ended::Whole | Ended::ByClient(_) | Ended::AsTunnel => {}
         }
     }

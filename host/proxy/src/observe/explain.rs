@@ -1,24 +1,24 @@
 //! Why a request went where it went: the last decisions, kept for whoever asks the admin listener.
 //!
-//! Each request that is explained has a [`Story`], which its worker writes while it serves it and hands over when the head of
+//! Each request that is explained has a [`DecisionRecord`], which its worker writes while it serves it and hands over when the head of
 //! the answer is there. A ring keeps the last of them. A worker takes the next place in it by adding to a counter, so that
 //! none waits for another unless the ring goes round meanwhile.
 
-mod story;
+mod decision_record;
 mod view;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use decision_record::DecisionRecord;
 use equipoise_config as config;
-pub(crate) use story::Story;
-pub use view::{StoryView, Summary};
+pub use view::{DecisionView, Summary};
 
 /// How many decisions a list has at most: the newest.
-const LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 /// How many bytes of decisions are kept, however many that are. With few members 100,000 of them need less.
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Random bits at the start of an id, so that ids of two runs differ.
 const RUN_BITS: u32 = 36;
@@ -31,12 +31,12 @@ pub struct Explain {
     /// The number of the next decision.
     next: AtomicU64,
     /// Where a decision is: at its number modulo their count.
-    kept: Box<[Mutex<Option<Arc<Story>>>]>,
+    kept: Box<[Mutex<Option<Arc<DecisionRecord>>>]>,
     /// The number of the oldest decision that may be kept.
     oldest: AtomicU64,
     /// Bytes of all that are kept, and how many there may be.
     bytes: AtomicUsize,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
 impl Explain {
@@ -49,27 +49,27 @@ impl Explain {
             kept: (0..config.decisions).map(|_| Mutex::default()).collect(),
             oldest: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
-            most_bytes: MOST_BYTES,
+            max_bytes: MAX_BYTES,
         })
     }
 
     /// Keeps a story in place of the oldest one, and of more where they have too many bytes together; its id.
-    pub(crate) fn keep(&self, mut story: Box<Story>) -> String {
+    pub(crate) fn keep(&self, mut decision_record: Box<DecisionRecord>) -> String {
         let number = self.next.fetch_add(1, Relaxed);
-        story.number = number;
-        let story = Arc::<Story>::from(story);
+        decision_record.number = number;
+        let decision_record = Arc::<DecisionRecord>::from(decision_record);
         let mut place = self.place(number);
         // A worker that was held up meanwhile has a story that is too old already.
         let is_newer = place.as_ref().is_none_or(|kept| kept.number < number);
         let before = if is_newer {
-            self.bytes.fetch_add(story.bytes(), Relaxed);
-            place.replace(story)
+            self.bytes.fetch_add(decision_record.bytes(), Relaxed);
+            place.replace(decision_record)
         } else {
             None
         };
         // Whatever it was, it is dropped when the lock is free again.
         drop(place);
-        self.dismiss(before);
+        self.forget(before);
         self.make_room(number);
         self.id(number)
     }
@@ -78,50 +78,52 @@ impl Explain {
     fn make_room(&self, newest: u64) {
         let first = newest.saturating_sub(self.kept.len() as u64 - 1);
         self.oldest.fetch_max(first, Relaxed);
-        while self.bytes.load(Relaxed) > self.most_bytes {
+        while self.bytes.load(Relaxed) > self.max_bytes {
             let is_older = |number: u64| (number < newest).then_some(number + 1);
             let Ok(number) = self.oldest.fetch_update(Relaxed, Relaxed, is_older) else {
                 return;
             };
             let mut place = self.place(number);
-            let story = place.take_if(|story| story.number == number);
+            let decision_record = place.take_if(|decision_record| decision_record.number == number);
             drop(place);
-            self.dismiss(story);
+            self.forget(decision_record);
         }
     }
 
     /// A story is kept no longer.
-    fn dismiss(&self, story: Option<Arc<Story>>) {
-        if let Some(story) = story {
-            self.bytes.fetch_sub(story.bytes(), Relaxed);
+    fn forget(&self, decision_record: Option<Arc<DecisionRecord>>) {
+        if let Some(decision_record) = decision_record {
+            self.bytes.fetch_sub(decision_record.bytes(), Relaxed);
         }
     }
 
     /// The newest decisions, the newest first; 1,000 at most.
     pub fn list(&self) -> Vec<Summary> {
         let next = self.next.load(Relaxed);
-        let oldest = next.saturating_sub(self.kept.len().min(LISTED) as u64);
-        let stories = (oldest..next).rev().filter_map(|number| self.story(number));
-        stories
-            .map(|story| Summary::of(&story, self.id(story.number)))
+        let oldest = next.saturating_sub(self.kept.len().min(MAX_LISTED) as u64);
+        let records = (oldest..next)
+            .rev()
+            .filter_map(|number| self.record(number));
+        records
+            .map(|decision_record| Summary::of(&decision_record, self.id(decision_record.number)))
             .collect()
     }
 
     /// The decision with this id; `None` where it is not kept any more, or never was.
-    pub fn find(&self, id: &str) -> Option<StoryView> {
+    pub fn find(&self, id: &str) -> Option<DecisionView> {
         let (run, number) = id.split_once('-')?;
         let number = u64::from_str_radix(number, 36).ok()?;
         let is_ours = run == base_36(self.run) && base_36(number) == id[run.len() + 1..];
-        let story = self.story(number).filter(|_| is_ours)?;
-        Some(StoryView::of(&story, self.id(number)))
+        let decision_record = self.record(number).filter(|_| is_ours)?;
+        Some(DecisionView::of(&decision_record, self.id(number)))
     }
 
-    fn story(&self, number: u64) -> Option<Arc<Story>> {
-        let story = self.place(number).clone();
-        story.filter(|story| story.number == number)
+    fn record(&self, number: u64) -> Option<Arc<DecisionRecord>> {
+        let decision_record = self.place(number).clone();
+        decision_record.filter(|decision_record| decision_record.number == number)
     }
 
-    fn place(&self, number: u64) -> std::sync::MutexGuard<'_, Option<Arc<Story>>> {
+    fn place(&self, number: u64) -> std::sync::MutexGuard<'_, Option<Arc<DecisionRecord>>> {
         let place = (number % self.kept.len() as u64) as usize;
         let place = self.kept[place].lock();
         place.unwrap_or_else(PoisonError::into_inner)
@@ -172,21 +174,21 @@ mod tests {
     #[test]
     fn decisions_that_are_large_push_older_ones_out() {
         let mut explain = explain(100);
-        explain.most_bytes = 100_000;
+        explain.max_bytes = 100_000;
         let ids: Vec<_> = (0..50)
-            .map(|_| explain.keep(Box::new(Story::sized(9_000))))
+            .map(|_| explain.keep(Box::new(DecisionRecord::sized(9_000))))
             .collect();
         let kept = ids.iter().filter(|id| explain.find(id).is_some()).count();
         assert!((8..=11).contains(&kept), "{kept}");
         assert!(ids[50 - kept..].iter().all(|id| explain.find(id).is_some()));
         // One that is too large alone is kept alone.
-        let huge = explain.keep(Box::new(Story::sized(1_000_000)));
+        let huge = explain.keep(Box::new(DecisionRecord::sized(1_000_000)));
         assert!(explain.find(&huge).is_some());
         assert_eq!(explain.list().len(), 1);
         let small = explain.keep(Box::default());
         assert!(explain.find(&huge).is_none() && explain.find(&small).is_some());
         let held = explain.bytes.load(Relaxed);
-        assert_eq!(held, size_of::<Story>());
+        assert_eq!(held, size_of::<DecisionRecord>());
     }
 
     #[test]

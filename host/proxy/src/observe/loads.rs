@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use equipoise_balancer::Balancer;
 
 /// How long what is known is good enough.
-const AGE: Duration = Duration::from_secs(1);
+const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// What is known of one balancer.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Loads {
         let mut known = self.lock();
         let is_old = known
             .asked
-            .is_none_or(|asked| now.saturating_duration_since(asked) >= AGE);
+            .is_none_or(|asked| now.saturating_duration_since(asked) >= MAX_AGE);
         if is_old {
             known.asked = Some(now);
         }

@@ -21,10 +21,10 @@ pub(crate) use trace::Trace;
 pub use trace::text;
 
 /// Spans that wait to be sent at most.
-const WAITING: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 
 /// How long the end of the program waits for what is still to be sent.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the thread that sends spans is told.
 pub enum Message {
@@ -96,7 +96,7 @@ impl Traces {
     }
 
     /// A span is over. Never waits.
-    fn put(&self, span: Span) {
+    fn push(&self, span: Span) {
         let sender = self.sender.get_or_init(|| self.start());
         let message = Message::Span(Box::new(span));
         let taken = sender.as_ref().map(|sender| sender.try_send(message));
@@ -107,7 +107,7 @@ impl Traces {
 
     fn start(&self) -> Option<SyncSender<Message>> {
         let endpoint = self.config.endpoint.clone()?;
-        let (sender, messages) = sync_channel(WAITING);
+        let (sender, messages) = sync_channel(MAX_QUEUED);
         let export = Export {
             endpoint,
             service: self.config.service.clone(),
@@ -128,18 +128,18 @@ impl Traces {
         let Some(Some(sender)) = self.sender.get() else {
             return;
         };
-        let give_up = Instant::now() + FLUSH;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
         let (done, is_done) = sync_channel(1);
         let mut message = Message::Flush(done);
         while let Err(TrySendError::Full(back)) = sender.try_send(message) {
-            if Instant::now() >= give_up {
+            if Instant::now() >= deadline {
                 return;
             }
             message = back;
             thread::sleep(Duration::from_millis(10));
         }
         // Whatever it is that ends the wait, the program ends.
-        let _ = is_done.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+        let _ = is_done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -174,10 +174,10 @@ mod tests {
             port: 4318,
             path: "/v1/traces".to_owned(),
         }));
-        for _ in 0..2 * WAITING {
-            traces.put(Span::default());
+        for _ in 0..2 * MAX_QUEUED {
+            traces.push(Span::default());
         }
-        assert_eq!(traces.counts().dropped.get(), WAITING as u64);
+        assert_eq!(traces.counts().dropped.get(), MAX_QUEUED as u64);
         assert_eq!(traces.counts().exported.get(), 0);
     }
 

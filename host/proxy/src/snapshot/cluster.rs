@@ -13,9 +13,9 @@ use equipoise_sdk::{MemberConfig, SessionReader};
 use super::aside::{Aside, OnRefusal};
 use super::policies::{PolicyFactory, PolicySpecs};
 use crate::forward::RetryBudget;
-use crate::observe::meters::BalancerMeters;
-use crate::observe::{Chronicle, Exchanges, Loads};
-use crate::upstream::Upstream;
+use crate::observe::metrics::BalancerMetrics;
+use crate::observe::{HealthHistory, Loads, OutcomeQueue};
+use crate::upstream::Endpoint;
 use equipoise_config::{self as config, Trust};
 use equipoise_tls::{Connector, FileContents};
 
@@ -26,15 +26,15 @@ pub struct Cluster {
     /// Its settings.
     pub config: Arc<config::Balancer>,
     /// The endpoint of each member, in configuration order, as [`Balancer::members`].
-    pub upstreams: Vec<Arc<Upstream>>,
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// Evaluates the members' health, on a thread of its own.
     pub health_evaluator: Arc<Mutex<HealthEvaluator>>,
     /// The outcomes of requests for the health evaluator; none where it does not use them.
-    pub exchanges: Option<Arc<Exchanges>>,
+    pub outcomes: Option<Arc<OutcomeQueue>>,
     /// The history of the members' health.
-    pub chronicle: Arc<Chronicle>,
+    pub health_history: Arc<HealthHistory>,
     /// Its metrics.
-    pub meters: Arc<BalancerMeters>,
+    pub metrics: Arc<BalancerMetrics>,
     /// Limits its retries.
     pub retry_budget: Arc<RetryBudget>,
     /// The members' `lbstatus`.
@@ -131,7 +131,7 @@ impl PendingCluster {
         if let Some(before) = before
             && *before.config == *config
             && before.specs == specs
-            && before.upstreams.iter().map(|it| &it.tls).eq(&connectors)
+            && before.endpoints.iter().map(|it| &it.tls).eq(&connectors)
         {
             return Ok(Self::Same(before.clone()));
         }
@@ -220,25 +220,29 @@ impl PendingPolicies {
 impl Changed {
     fn activate(self, now: Duration) -> Cluster {
         let before = self.policies.before();
-        let meters = before.map_or_else(Arc::default, |before| before.meters.clone());
+        let metrics = before.map_or_else(Arc::default, |before| before.metrics.clone());
         let loads = before.map_or_else(Arc::default, |before| before.loads.clone());
         let retry_budget = before.map_or_else(Arc::default, |before| before.retry_budget.clone());
-        let (upstreams, members) = (self.upstreams(), self.members(now));
+        let (endpoints, members) = (self.endpoints(), self.members(now));
         let settings = self.config.settings.clone();
         let cares = self.config.outlier.is_some() || self.config.health_plugin.is_some();
         self.inherit_health();
-        let (balancer, exchanges, chronicle) = match self.policies {
+        let (balancer, exchanges, health_history) = match self.policies {
             PendingPolicies::First { methods, session } => {
-                let chronicle = Arc::new(Chronicle::new(&settings.name));
+                let health_history = Arc::new(HealthHistory::new(&settings.name));
                 let balancer = Balancer::new(settings, members, session, methods);
-                (balancer.with_observer(chronicle.clone()), None, chronicle)
+                (
+                    balancer.with_observer(health_history.clone()),
+                    None,
+                    health_history,
+                )
             }
             PendingPolicies::After {
                 before,
                 methods,
                 session,
             } => {
-                before.chronicle.retain(&members);
+                before.health_history.retain(&members);
                 let mut balancer = before.balancer.with_members(settings, members, now);
                 if let Some(session) = session {
                     let specs = self
@@ -253,17 +257,21 @@ impl Changed {
                     let inherits = self.specs.methods.can_inherit(&before.specs.methods);
                     balancer = balancer.with_selectors(methods, inherits);
                 }
-                (balancer, before.exchanges.clone(), before.chronicle.clone())
+                (
+                    balancer,
+                    before.outcomes.clone(),
+                    before.health_history.clone(),
+                )
             }
         };
         Cluster {
             balancer,
             config: Arc::new(self.config),
-            upstreams,
+            endpoints,
             health_evaluator: self.health_evaluator,
-            exchanges: cares.then(|| exchanges.unwrap_or_default()),
-            chronicle,
-            meters,
+            outcomes: cares.then(|| exchanges.unwrap_or_default()),
+            health_history,
+            metrics,
             retry_budget,
             loads,
             specs: self.specs,
@@ -290,22 +298,22 @@ impl Changed {
     }
 
     /// The members' endpoints.
-    fn upstreams(&self) -> Vec<Arc<Upstream>> {
+    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         let members = self.members.iter().zip(&self.config.members);
         let members = members.zip(&self.connectors);
-        let upstream = |((key, config), tls): ((_, &config::Member), &Option<_>)| {
-            let before = self.upstream_before(key);
+        let endpoint = |((key, config), tls): ((_, &config::Member), &Option<_>)| {
+            let before = self.endpoint_before(key);
             warn_insecure(config, before.map(|before| &before.config));
             match before {
                 Some(before) if before.config == *config && before.tls == *tls => before.clone(),
-                before => Arc::new(Upstream::new(
+                before => Arc::new(Endpoint::new(
                     config,
                     tls.clone(),
                     before.map(|before| &**before),
                 )),
             }
         };
-        members.map(upstream).collect()
+        members.map(endpoint).collect()
     }
 
     /// The members, with their counters.
@@ -313,7 +321,7 @@ impl Changed {
         let members = self.members.iter().zip(&self.config.members);
         let member = |(key, config): (&MemberKey, &config::Member)| {
             let before = self.member_before(key);
-            let kept = before.zip(self.upstream_before(key));
+            let kept = before.zip(self.endpoint_before(key));
             Member {
                 id: key.id,
                 settings: MemberSettings {
@@ -332,8 +340,8 @@ impl Changed {
         before.balancer.members().get(key.previous?)
     }
 
-    fn upstream_before(&self, key: &MemberKey) -> Option<&Arc<Upstream>> {
-        self.policies.before()?.upstreams.get(key.previous?)
+    fn endpoint_before(&self, key: &MemberKey) -> Option<&Arc<Endpoint>> {
+        self.policies.before()?.endpoints.get(key.previous?)
     }
 }
 
@@ -341,8 +349,8 @@ impl Cluster {
     /// Clears health verdicts whose source is no longer configured: checks or passive checks that have ended, or other rules.
     fn clear_stale_health(&self, before: &Self, now: Duration) {
         let is_other_rule = !self.specs.judge.can_inherit_rule(&before.specs.judge);
-        for (member, upstream) in self.balancer.members().iter().zip(&self.upstreams) {
-            let is_unjudged = upstream.config.check.is_none() && self.exchanges.is_none();
+        for (member, endpoint) in self.balancer.members().iter().zip(&self.endpoints) {
+            let is_unjudged = endpoint.config.check.is_none() && self.outcomes.is_none();
             if member.counters.is_unhealthy() && (is_other_rule || is_unjudged) {
                 let health_evaluator = self.health_evaluator.lock();
                 health_evaluator
@@ -360,10 +368,10 @@ fn assign_keys(config: &config::Balancer, before: Option<&Arc<Cluster>>) -> (Vec
     let mut next_id = before.map_or(0, |before| before.next_id);
     let mut known = HashMap::new();
     if let Some(before) = before {
-        let members = before.balancer.members().iter().zip(&before.upstreams);
-        for (position, (member, upstream)) in members.enumerate() {
+        let members = before.balancer.members().iter().zip(&before.endpoints);
+        for (position, (member, endpoint)) in members.enumerate() {
             let (id, previous) = (member.id, Some(position));
-            known.insert(upstream.config.location(), MemberKey { id, previous });
+            known.insert(endpoint.config.location(), MemberKey { id, previous });
         }
     }
     let mut members = Vec::with_capacity(config.members.len());
@@ -387,7 +395,7 @@ fn connectors(
 ) -> Result<Vec<Option<Connector>>> {
     let connector = |(key, member): (&MemberKey, &config::Member)| {
         let before = before.zip(key.previous);
-        let before = before.and_then(|(before, position)| before.upstreams.get(position));
+        let before = before.and_then(|(before, position)| before.endpoints.get(position));
         let known = before.and_then(|before| before.tls.as_ref());
         let inherits = before.is_some_and(|before| before.config.tls == member.tls);
         match Connector::new(member, contents, known) {

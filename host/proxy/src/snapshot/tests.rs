@@ -66,7 +66,7 @@ fn the_same_member_written_in_another_way_is_the_same() {
         setting("", &["url = \"http://A:80/\"\nloadfactor = 3"]),
     );
     assert_eq!(members(&after), [(0, "A:80/")]);
-    let keys = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].key;
+    let keys = |snapshot: &Snapshot| snapshot.clusters[0].endpoints[0].key;
     assert_eq!(keys(&before), keys(&after));
 }
 
@@ -75,7 +75,7 @@ fn what_is_counted_of_a_balancer_lives_on() {
     let before = first(setting("", &[A, B]));
     let after = then(&before, setting("retry-budget = \"50%\"", &[C]));
     let (was, is) = (&before.clusters[0], &after.clusters[0]);
-    assert!(Arc::ptr_eq(&was.meters, &is.meters));
+    assert!(Arc::ptr_eq(&was.metrics, &is.metrics));
     assert!(Arc::ptr_eq(&was.retry_budget, &is.retry_budget));
 }
 
@@ -85,8 +85,8 @@ fn what_does_not_change_is_not_made_anew() {
     let after = then(&before, setting("lbmethod = \"bybusyness\"\n", &[A, B]));
     assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
     let after = then(&before, setting("lbmethod = \"bybusyness\"", &[A, C]));
-    let upstream = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].clone();
-    assert!(Arc::ptr_eq(&upstream(&before), &upstream(&after)));
+    let endpoint = |snapshot: &Snapshot| snapshot.clusters[0].endpoints[0].clone();
+    assert!(Arc::ptr_eq(&endpoint(&before), &endpoint(&after)));
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
 
     let after = then(&before, setting("", &[&tls, B]));
     assert!(Arc::ptr_eq(&before.clusters[0], &after.clusters[0]));
-    let upstream =
-        |snapshot: &Snapshot, place: usize| snapshot.clusters[0].upstreams[place].clone();
+    let endpoint =
+        |snapshot: &Snapshot, place: usize| snapshot.clusters[0].endpoints[place].clone();
 
     // Of no use for now: nothing changes.
     std::fs::write(&file, "").unwrap();
@@ -116,14 +116,14 @@ fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
 
     std::fs::write(&file, ca()).unwrap();
     let after = then(&before, setting("", &[&tls, B]));
-    let (was, is) = (upstream(&before, 0), upstream(&after, 0));
+    let (was, is) = (endpoint(&before, 0), endpoint(&after, 0));
     assert_ne!(was.tls, is.tls);
     assert_ne!(
         was.key, is.key,
         "idle connections are of those that nobody trusts any more"
     );
-    assert!(Arc::ptr_eq(&was.meters, &is.meters));
-    assert!(Arc::ptr_eq(&upstream(&before, 1), &upstream(&after, 1)));
+    assert!(Arc::ptr_eq(&was.metrics, &is.metrics));
+    assert!(Arc::ptr_eq(&endpoint(&before, 1), &endpoint(&after, 1)));
     assert_eq!(members(&before), members(&after));
 }
 
@@ -135,13 +135,19 @@ fn places_of_members_with_a_bound_are_kept() {
         .enable_time()
         .build();
     let runtime = runtime.unwrap();
-    let slots = |snapshot: &Snapshot| snapshot.clusters[0].upstreams[0].clone();
-    let _taken = runtime.block_on(slots(&before).slots.acquire()).unwrap();
+    let slots = |snapshot: &Snapshot| snapshot.clusters[0].endpoints[0].clone();
+    let _taken = runtime
+        .block_on(slots(&before).concurrency_limit.acquire())
+        .unwrap();
     let after = then(
         &before,
         setting("", &["url = \"http://a\"\nmax = 1\nacquire = \"1ms\""]),
     );
-    assert!(runtime.block_on(slots(&after).slots.acquire()).is_none());
+    assert!(
+        runtime
+            .block_on(slots(&after).concurrency_limit.acquire())
+            .is_none()
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dialled, Socket, dial, local_address};
-use super::{MemberStream, Upstream};
+use super::{Endpoint, MemberStream};
 use crate::proxy_protocol;
 use equipoise_config::Protocol;
 use equipoise_dns::Address;
@@ -38,7 +38,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether it says something about the member. Else it is the client's fault, or something of ours has run out, such as
     /// file descriptors.
-    pub fn is_the_members(&self) -> bool {
+    pub fn is_member_error(&self) -> bool {
         let ours = [
             Errno::MFILE,
             Errno::NFILE,
@@ -85,14 +85,14 @@ pub struct Connected {
 /// # Errors
 /// See [`ConnectError`]; of several addresses, the last one's failure.
 pub(crate) async fn connect(
-    upstream: &Upstream,
+    endpoint: &Endpoint,
     options: ConnectOptions<'_>,
     deadline: Instant,
 ) -> Result<Connected, ConnectError> {
-    let limit = upstream.config.connection_timeout;
-    let connected = timeout_at(deadline, establish(upstream, options, deadline)).await;
+    let limit = endpoint.config.connection_timeout;
+    let connected = timeout_at(deadline, establish(endpoint, options, deadline)).await;
     let connected = connected.unwrap_or(Err(ConnectError::TimedOut(limit)));
-    upstream.note_tls(connected.as_ref().err());
+    endpoint.log_tls_error(connected.as_ref().err());
     connected
 }
 
@@ -102,11 +102,11 @@ pub(crate) async fn connect(
 /// # Errors
 /// As [`connect`], but for the deadline.
 pub async fn establish(
-    upstream: &Upstream,
+    endpoint: &Endpoint,
     options: ConnectOptions<'_>,
     deadline: Instant,
 ) -> Result<Connected, ConnectError> {
-    let name = upstream
+    let name = endpoint
         .tls
         .as_ref()
         .map(|tls| tls.server_name(options.sent_host));
@@ -114,14 +114,14 @@ pub async fn establish(
     let Dialled {
         mut socket,
         address,
-    } = dial(upstream, options.port, deadline).await?;
-    if let Some(version) = upstream.config.proxy_header {
+    } = dial(endpoint, options.port, deadline).await?;
+    if let Some(version) = endpoint.config.proxy_header {
         let local = local_address(&socket);
         let header = proxy_protocol::encode(version, options.client.unwrap_or(local), local);
         socket.write_all(&header).await?;
     }
-    let protocol = upstream.config.protocol;
-    let (stream, speaks_http2) = match upstream.tls.as_ref().zip(name) {
+    let protocol = endpoint.config.protocol;
+    let (stream, speaks_http2) = match endpoint.tls.as_ref().zip(name) {
         Some((tls, name)) => {
             let connector = if options.only_http1 {
                 &tls.upgrades
@@ -169,7 +169,7 @@ pub(super) mod tests {
     /// The timers of the tests' clock are late by this at the most.
     const TICK: Duration = Duration::from_millis(2);
 
-    pub(crate) fn upstream(url: &str, lines: &str) -> Upstream {
+    pub(crate) fn endpoint(url: &str, lines: &str) -> Endpoint {
         let text = format!(
             "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
              [[balancer.b.member]]\nurl = \"{url}\"\n{lines}\n"
@@ -177,7 +177,7 @@ pub(super) mod tests {
         let config = Config::parse(&text, Path::new("test.toml"));
         let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let member = &config.balancers[0].members[0];
-        Upstream::new(member, tls(member), None)
+        Endpoint::new(member, tls(member), None)
     }
 
     fn tls(member: &Member) -> Option<Connector> {
@@ -193,18 +193,18 @@ pub(super) mod tests {
     }
 
     /// How long it takes to find out that there is no connection, with a name whose address is known after `lookup`.
-    async fn gives_up(upstream: &Upstream, lookup: Duration) -> Duration {
+    async fn gives_up(endpoint: &Endpoint, lookup: Duration) -> Duration {
         let begun = Instant::now();
-        let deadline = begun + upstream.config.connection_timeout;
+        let deadline = begun + endpoint.config.connection_timeout;
         let lookup = async {
             sleep(lookup).await;
-            if let Some(addresses) = &upstream.addresses {
+            if let Some(addresses) = &endpoint.addresses {
                 addresses.set(&[LOCALHOST]);
             }
             pending::<()>().await;
         };
         let error = tokio::select! {
-            connected = connect(upstream, ConnectOptions::default(), deadline) => connected.err().unwrap(),
+            connected = connect(endpoint, ConnectOptions::default(), deadline) => connected.err().unwrap(),
             () = lookup => unreachable!("it never ends"),
         };
         assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
@@ -226,8 +226,8 @@ pub(super) mod tests {
             (format!("https://app.test:{port}"), 60_000),
         ];
         for (url, lookup) in table {
-            let upstream = upstream(&url, by_tls);
-            let took = gives_up(&upstream, Duration::from_millis(lookup)).await;
+            let endpoint = endpoint(&url, by_tls);
+            let took = gives_up(&endpoint, Duration::from_millis(lookup)).await;
             assert!(
                 (limit..=limit + TICK).contains(&took),
                 "{url} {lookup} ms: {took:?}"
@@ -248,14 +248,14 @@ pub(super) mod tests {
             (io(Errno::ADDRNOTAVAIL), false),
         ];
         for (error, expected) in table {
-            assert_eq!(error.is_the_members(), expected, "{error:?}");
+            assert_eq!(error.is_member_error(), expected, "{error:?}");
         }
     }
 
     #[tokio::test]
     async fn a_host_that_no_certificate_can_be_for_is_said_before_anything_is_sent() {
         let (listener, port) = mute().await;
-        let upstream = upstream(
+        let endpoint = endpoint(
             &format!("https://127.0.0.1:{port}"),
             "tls = { verify = false }",
         );
@@ -263,11 +263,11 @@ pub(super) mod tests {
             sent_host: Some("a..b:80"),
             ..ConnectOptions::default()
         };
-        let error = connect(&upstream, options, Instant::now() + TICK * 500)
+        let error = connect(&endpoint, options, Instant::now() + TICK * 500)
             .await
             .err()
             .unwrap();
-        assert!(!error.is_the_members());
+        assert!(!error.is_member_error());
         assert!(
             error
                 .to_string()

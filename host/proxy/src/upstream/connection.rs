@@ -15,11 +15,11 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::forward::{Duplex, Piece};
-use crate::observe::meters::MemberMeters;
-use crate::upstream::Upstream;
+use crate::observe::metrics::MemberMetrics;
+use crate::upstream::Endpoint;
 use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
-use crate::upstream::http1::{Http1, Spoken};
-use crate::upstream::http2::{Http2, MOST_STREAMS, Shared};
+use crate::upstream::http1::{Http1, NotIdle};
+use crate::upstream::http2::{Http2, MAX_STREAMS, Shared};
 use equipoise_config::Limits;
 use equipoise_dns::Address;
 
@@ -55,18 +55,18 @@ impl MemberError {
 
 /// Why a request is not begun on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum NotBegun {
+pub(crate) enum BeginError {
     /// It cannot be said there.
     #[error("{0}")]
     Invalid(Violation),
     /// The connection takes no more requests, for now or any more.
     #[error("the connection takes no more requests")]
-    Taken,
+    Unavailable,
 }
 
 /// What a connection has carried, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Traffic {
+pub(crate) struct ByteCounts {
     /// To the member.
     pub(crate) sent: u64,
     /// From the member.
@@ -76,34 +76,34 @@ pub(crate) struct Traffic {
 /// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
 /// once, with HTTP/2 when it is the last of those that share it.
 pub(crate) struct Connection {
-    exchange: Exchange,
-    link: Rc<Link>,
+    http: Http,
+    state: Rc<ConnectionState>,
     /// Whether it served a request before.
     is_reused: bool,
     /// What comes next of the response's body, where that was looked at.
     peeked: Option<Piece>,
 }
 
-enum Exchange {
+enum Http {
     Http1(Box<Http1>),
     Http2(Box<Http2>),
 }
 
 /// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
-pub(crate) struct Trunk {
+pub(crate) struct SharedConnection {
     shared: Shared,
-    link: Rc<Link>,
+    state: Rc<ConnectionState>,
     /// When it was made.
     begun: Instant,
 }
 
 /// What there is once of a connection.
-struct Link {
-    meters: Arc<MemberMeters>,
+struct ConnectionState {
+    metrics: Arc<MemberMetrics>,
     /// Where it goes to, of the addresses of the member's name; none where it has no name.
     address: Option<Arc<Address>>,
     /// Exchanges under way.
-    exchanges: Cell<usize>,
+    streams: Cell<usize>,
     /// When the last of them ended.
     ended: Cell<Instant>,
     /// Whether it is counted as idle.
@@ -118,22 +118,22 @@ impl Connection {
     /// # Errors
     /// As [`connect`].
     pub(crate) async fn open(
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         counters: Arc<Counters>,
         limits: &Limits,
         options: ConnectOptions<'_>,
         deadline: Instant,
-    ) -> Result<(Self, Option<Trunk>), ConnectError> {
+    ) -> Result<(Self, Option<SharedConnection>), ConnectError> {
         let Connected {
             stream,
             speaks_http2,
             address,
-        } = connect(upstream, options, deadline).await?;
-        upstream.meters.opened.add(1);
-        let link = Rc::new(Link {
-            meters: upstream.meters.clone(),
+        } = connect(endpoint, options, deadline).await?;
+        endpoint.metrics.opened.add(1);
+        let state = Rc::new(ConnectionState {
+            metrics: endpoint.metrics.clone(),
             address,
-            exchanges: Cell::new(1),
+            streams: Cell::new(1),
             ended: Cell::new(Instant::now()),
             is_idle: Cell::new(false),
             is_shared: speaks_http2,
@@ -141,22 +141,22 @@ impl Connection {
         let limits = limits.message_limits();
         if !speaks_http2 {
             let http1 = Http1::new(stream, counters, limits);
-            return Ok((Self::new(Exchange::Http1(Box::new(http1)), link), None));
+            return Ok((Self::new(Http::Http1(Box::new(http1)), state), None));
         }
-        let (is_tls, patience) = (upstream.tls.is_some(), upstream.config.timeout);
-        let shared = Shared::open(stream, counters, limits, is_tls, patience);
-        let trunk = Trunk {
+        let (is_tls, timeout) = (endpoint.tls.is_some(), endpoint.config.timeout);
+        let shared = Shared::open(stream, counters, limits, is_tls, timeout);
+        let shared = SharedConnection {
             shared,
-            link,
+            state,
             begun: Instant::now(),
         };
-        Ok((trunk.exchange(), Some(trunk)))
+        Ok((shared.stream(), Some(shared)))
     }
 
-    fn new(exchange: Exchange, link: Rc<Link>) -> Self {
+    fn new(http: Http, state: Rc<ConnectionState>) -> Self {
         Self {
-            exchange,
-            link,
+            http,
+            state,
             is_reused: false,
             peeked: None,
         }
@@ -169,63 +169,63 @@ impl Connection {
 
     /// Whether others may share it.
     pub(crate) fn speaks_http2(&self) -> bool {
-        matches!(self.exchange, Exchange::Http2(_))
+        matches!(self.http, Http::Http2(_))
     }
 
     /// What it has carried of the request under way and its response.
-    pub(crate) fn carried(&self) -> Traffic {
-        match &self.exchange {
-            Exchange::Http1(http1) => http1.carried_now(),
-            Exchange::Http2(http2) => http2.carried(),
+    pub(crate) fn byte_counts(&self) -> ByteCounts {
+        match &self.http {
+            Http::Http1(http1) => http1.request_byte_counts(),
+            Http::Http2(http2) => http2.byte_counts(),
         }
     }
 
     /// Whether something of the request under way may have reached the member.
     pub(crate) fn has_sent(&self) -> bool {
-        match &self.exchange {
-            Exchange::Http1(http1) => http1.carried_now().sent > 0,
-            Exchange::Http2(http2) => http2.has_sent(),
+        match &self.http {
+            Http::Http1(http1) => http1.request_byte_counts().sent > 0,
+            Http::Http2(http2) => http2.has_sent(),
         }
     }
 
     /// Whether something of the response under way has come.
     pub(crate) fn has_read(&self) -> bool {
-        match &self.exchange {
-            Exchange::Http1(http1) => http1.carried_now().read > 0,
-            Exchange::Http2(http2) => http2.carried().read > 0,
+        match &self.http {
+            Http::Http1(http1) => http1.request_byte_counts().read > 0,
+            Http::Http2(http2) => http2.byte_counts().read > 0,
         }
     }
 
     /// Whether the exchange is over, so that another may follow.
     #[inline]
     pub(crate) fn is_reusable(&self) -> bool {
-        let is_over = match &self.exchange {
-            Exchange::Http1(http1) => http1.is_reusable(),
-            Exchange::Http2(http2) => http2.is_open(),
+        let is_over = match &self.http {
+            Http::Http1(http1) => http1.is_reusable(),
+            Http::Http2(http2) => http2.is_open(),
         };
-        is_over && self.link.is_wanted()
+        is_over && self.state.is_wanted()
     }
 
     /// Counts what the member has said behind the response, which was not asked for.
     pub(super) fn count_unasked(&self) {
-        if let Exchange::Http1(http1) = &self.exchange
+        if let Http::Http1(http1) = &self.http
             && http1.has_more()
         {
-            self.link.meters.count_unasked();
+            self.state.metrics.count_unasked();
         }
     }
 
     /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
     #[inline]
-    pub(super) fn is_quiet(&mut self) -> bool {
-        let Exchange::Http1(http1) = &mut self.exchange else {
+    pub(super) fn is_idle(&mut self) -> bool {
+        let Http::Http1(http1) = &mut self.http else {
             return true;
         };
-        match http1.quiet() {
-            Ok(()) => self.link.is_wanted(),
-            Err(Spoken(has_spoken)) => {
+        match http1.check_idle() {
+            Ok(()) => self.state.is_wanted(),
+            Err(NotIdle(has_spoken)) => {
                 if has_spoken {
-                    self.link.meters.count_unasked();
+                    self.state.metrics.count_unasked();
                 }
                 false
             }
@@ -234,20 +234,20 @@ impl Connection {
 
     /// The same connection, after an exchange: idle.
     #[inline]
-    pub(super) fn rested(mut self) -> Self {
-        if let Exchange::Http1(http1) = &mut self.exchange {
-            http1.rest();
+    pub(super) fn into_idle(mut self) -> Self {
+        if let Http::Http1(http1) = &mut self.http {
+            http1.release_buffers();
         }
-        self.link.rest();
+        self.state.set_idle();
         self
     }
 
     /// The same connection, for another exchange.
     #[inline]
-    pub(super) fn reused(mut self) -> Self {
+    pub(super) fn into_reused(mut self) -> Self {
         self.is_reused = true;
         self.peeked = None;
-        self.link.work();
+        self.state.set_busy();
         self
     }
 
@@ -256,9 +256,9 @@ impl Connection {
     /// # Errors
     /// The connection is over.
     pub(crate) async fn ping(&self) -> Result<(), MemberError> {
-        match &self.exchange {
-            Exchange::Http1(_) => Ok(()),
-            Exchange::Http2(http2) => http2.ping().await,
+        match &self.http {
+            Http::Http1(_) => Ok(()),
+            Http::Http2(http2) => http2.ping().await,
         }
     }
 
@@ -266,17 +266,17 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is over.
-    pub(crate) async fn takes_upgrades(&self) -> Result<bool, MemberError> {
-        match &self.exchange {
-            Exchange::Http1(_) => Ok(true),
-            Exchange::Http2(http2) => http2.takes_connect().await,
+    pub(crate) async fn supports_upgrades(&self) -> Result<bool, MemberError> {
+        match &self.http {
+            Http::Http1(_) => Ok(true),
+            Http::Http2(http2) => http2.takes_connect().await,
         }
     }
 
     /// No more requests begin on it, where it is shared.
-    pub(crate) fn give_up(&self) {
-        if let Exchange::Http2(http2) = &self.exchange {
-            http2.give_up_connection();
+    pub(crate) fn retire(&self) {
+        if let Http::Http2(http2) = &self.http {
+            http2.retire();
         }
     }
 
@@ -291,10 +291,10 @@ impl Connection {
         edit: &Edit,
         framing: Framing,
         upgrade: Option<&str>,
-    ) -> Result<(), NotBegun> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.begin(head, edit, framing),
-            Exchange::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
+    ) -> Result<(), BeginError> {
+        match &mut self.http {
+            Http::Http1(http1) => http1.begin(head, edit, framing),
+            Http::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
         }
         Ok(())
     }
@@ -305,19 +305,19 @@ impl Connection {
         context: &mut Context<'_>,
         payload: &[u8],
     ) -> Poll<Result<usize, MemberError>> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1
+        match &mut self.http {
+            Http::Http1(http1) => http1
                 .poll_payload(context, payload)
                 .map_err(MemberError::Io),
-            Exchange::Http2(http2) => http2.poll_payload(context, payload),
+            Http::Http2(http2) => http2.poll_payload(context, payload),
         }
     }
 
     /// The request is over.
     pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberError> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.end(trailers).map_err(MemberError::Io),
-            Exchange::Http2(http2) => http2.end(trailers),
+        match &mut self.http {
+            Http::Http1(http1) => http1.end(trailers).map_err(MemberError::Io),
+            Http::Http2(http2) => http2.end(trailers),
         }
     }
 
@@ -327,10 +327,10 @@ impl Connection {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), MemberError>> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.poll_flush(context).map_err(MemberError::Io),
+        match &mut self.http {
+            Http::Http1(http1) => http1.poll_flush(context).map_err(MemberError::Io),
             // Whatever waits on it is written for all who share it.
-            Exchange::Http2(_) => Poll::Ready(Ok(())),
+            Http::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -341,18 +341,18 @@ impl Connection {
         context: &mut Context<'_>,
         head: &mut Box<Head>,
     ) -> Poll<Result<(), MemberError>> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.poll_head(context, head),
-            Exchange::Http2(http2) => http2.poll_head(context, head),
+        match &mut self.http {
+            Http::Http1(http1) => http1.poll_head(context, head),
+            Http::Http2(http2) => http2.poll_head(context, head),
         }
     }
 
     /// Where the body of the response ends.
     #[inline]
     pub(crate) fn framing(&self) -> Framing {
-        match &self.exchange {
-            Exchange::Http1(http1) => http1.framing(),
-            Exchange::Http2(http2) => http2.framing(),
+        match &self.http {
+            Http::Http1(http1) => http1.framing(),
+            Http::Http2(http2) => http2.framing(),
         }
     }
 
@@ -362,7 +362,7 @@ impl Connection {
     /// It must not pass.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<(), MemberError> {
-        let Exchange::Http1(http1) = &mut self.exchange else {
+        let Http::Http1(http1) = &mut self.http else {
             return Ok(());
         };
         if http1.framing() != Framing::Chunked || !http1.has_come() {
@@ -386,50 +386,50 @@ impl Connection {
         if let Some(piece) = self.peeked.take() {
             return Poll::Ready(Ok(piece));
         }
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.poll_body(context),
-            Exchange::Http2(http2) => http2.poll_body(context),
+        match &mut self.http {
+            Http::Http1(http1) => http1.poll_body(context),
+            Http::Http2(http2) => http2.poll_body(context),
         }
     }
 
     /// The payload that has come and is not taken yet.
     #[inline]
     pub(crate) fn payload(&self) -> &[u8] {
-        match &self.exchange {
-            Exchange::Http1(http1) => http1.payload(),
-            Exchange::Http2(http2) => http2.payload(),
+        match &self.http {
+            Http::Http1(http1) => http1.payload(),
+            Http::Http2(http2) => http2.payload(),
         }
     }
 
     /// So many bytes of it are taken.
     #[inline]
     pub(crate) fn consume(&mut self, bytes: usize) {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => http1.consume(bytes),
-            Exchange::Http2(http2) => http2.consume(bytes),
+        match &mut self.http {
+            Http::Http1(http1) => http1.consume(bytes),
+            Http::Http2(http2) => http2.consume(bytes),
         }
     }
 
     /// The trailers of the response, once they have come.
     pub(crate) fn trailers(&self) -> Option<&Fields> {
-        match &self.exchange {
-            Exchange::Http1(http1) => Some(http1.trailers()),
-            Exchange::Http2(http2) => http2.trailers(),
+        match &self.http {
+            Http::Http1(http1) => Some(http1.trailers()),
+            Http::Http2(http2) => http2.trailers(),
         }
     }
 
     /// Ends the request before its end; by HTTP/2 with the client's own reason, while the body is still being sent.
     pub(crate) fn reset(&mut self, reason: u32) {
-        if let Exchange::Http2(http2) = &mut self.exchange {
+        if let Http::Http2(http2) = &mut self.http {
             http2.reset(ErrorCode(reason));
         }
     }
 
     /// What the connection is behind a 101.
     pub(crate) fn tunnel(&mut self) -> Option<&mut dyn Duplex> {
-        match &mut self.exchange {
-            Exchange::Http1(http1) => Some(&mut **http1),
-            Exchange::Http2(http2) => http2.tunnel(),
+        match &mut self.http {
+            Http::Http1(http1) => Some(&mut **http1),
+            Http::Http2(http2) => http2.tunnel(),
         }
     }
 }
@@ -441,30 +441,30 @@ impl Connection {
         let stream = tokio_util::either::Either::Left(socket);
         let limits = equipoise_http::Limits::default();
         let http1 = Http1::new(stream, Arc::default(), limits);
-        let link = Link {
-            meters: Arc::default(),
+        let state = ConnectionState {
+            metrics: Arc::default(),
             address: None,
-            exchanges: Cell::new(1),
+            streams: Cell::new(1),
             ended: Cell::new(Instant::now()),
             is_idle: Cell::new(false),
             is_shared: false,
         };
-        Self::new(Exchange::Http1(Box::new(http1)), Rc::new(link))
+        Self::new(Http::Http1(Box::new(http1)), Rc::new(state))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.link.end_exchange();
+        self.state.end_stream();
     }
 }
 
-impl Trunk {
+impl SharedConnection {
     /// Whether there is room for another exchange.
     pub(super) fn has_room(&self) -> bool {
         // Also those count that are not begun, or of which the client has yet to take the response.
-        let most = self.shared.most_streams().min(MOST_STREAMS);
-        self.link.exchanges.get() < most && self.link.is_wanted()
+        let most = self.shared.max_streams().min(MAX_STREAMS);
+        self.state.streams.get() < most && self.state.is_wanted()
     }
 
     /// Whether it was made then or later.
@@ -473,70 +473,70 @@ impl Trunk {
     }
 
     /// The connection for another exchange; `is_reused` says that it counts as one that served others before.
-    pub(super) fn branch(&self, is_reused: bool) -> Connection {
-        self.link.work();
-        self.link.exchanges.update(|count| count + 1);
-        let mut exchange = self.exchange();
-        exchange.is_reused = is_reused;
-        exchange
+    pub(super) fn open_stream(&self, is_reused: bool) -> Connection {
+        self.state.set_busy();
+        self.state.streams.update(|count| count + 1);
+        let mut connection = self.stream();
+        connection.is_reused = is_reused;
+        connection
     }
 
-    fn exchange(&self) -> Connection {
+    fn stream(&self) -> Connection {
         let http2 = Http2::new(self.shared.clone());
-        Connection::new(Exchange::Http2(Box::new(http2)), self.link.clone())
+        Connection::new(Http::Http2(Box::new(http2)), self.state.clone())
     }
 
     /// Gives memory back, if nothing is under way.
     pub(super) fn shrink(&self) {
-        if self.link.exchanges.get() == 0 {
+        if self.state.streams.get() == 0 {
             self.shared.shrink();
         }
     }
 
     /// Whether it should be kept: it is open, and has not been idle for `ttl`.
     pub(super) fn is_of_use(&self, ttl: Duration) -> bool {
-        let is_busy = self.link.exchanges.get() > 0;
-        let is_kept = is_busy || self.link.ended.get().elapsed() < ttl;
-        self.shared.is_open() && is_kept && self.link.is_wanted()
+        let is_busy = self.state.streams.get() > 0;
+        let is_kept = is_busy || self.state.ended.get().elapsed() < ttl;
+        self.shared.is_open() && is_kept && self.state.is_wanted()
     }
 }
 
-impl Link {
+impl ConnectionState {
     /// Whether the member is still where it goes to.
     fn is_wanted(&self) -> bool {
         self.address.as_ref().is_none_or(|it| !it.is_retired())
     }
 
     /// An exchange begins that is not the first.
-    fn work(&self) {
-        self.meters.reused.add(1);
+    fn set_busy(&self) {
+        self.metrics.reused.add(1);
         if self.is_idle.take() {
-            self.meters.idle.take(1);
+            self.metrics.idle.take(1);
         }
     }
 
     /// Nothing is under way, and it is kept.
-    fn rest(&self) {
+    fn set_idle(&self) {
         if !self.is_idle.replace(true) {
-            self.meters.idle.add(1);
+            self.metrics.idle.add(1);
         }
     }
 
     /// An exchange is over.
-    fn end_exchange(&self) {
-        let left = self.exchanges.get().saturating_sub(1);
-        self.exchanges.set(left);
+    fn end_stream(&self) {
+        let left = self.streams.get().saturating_sub(1);
+        self.streams.set(left);
         if left == 0 && self.is_shared {
             self.ended.set(Instant::now());
-            self.rest();
+            self.set_idle();
         }
     }
 }
 
-impl Drop for Link {
+impl Drop for ConnectionState {
     fn drop(&mut self) {
         if self.is_idle.take() {
-            self.meters.idle.take(1);
+            self.metrics.idle.take(1);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::either::Either;
 
-use crate::upstream::Upstream;
+use crate::upstream::Endpoint;
 use equipoise_dns::{Address, Addresses};
 
 /// A connected socket of a member: TCP (left), or a socket file's (right).
@@ -38,26 +38,26 @@ pub(crate) struct Dialled {
 /// # Errors
 /// The last address's failure, or why the name has no address.
 pub(super) async fn dial(
-    upstream: &Upstream,
+    endpoint: &Endpoint,
     port: Option<u16>,
     deadline: Instant,
 ) -> io::Result<Dialled> {
     let at =
         |address: SocketAddr| SocketAddr::new(address.ip(), port.unwrap_or_else(|| address.port()));
-    let member = &upstream.config;
+    let member = &endpoint.config;
     if let Some(path) = &member.socket {
         return Ok(Dialled {
             socket: Socket::Right(UnixStream::connect(path).await?),
             address: None,
         });
     }
-    let (stream, address) = match (&upstream.addresses, member.settings.address) {
+    let (stream, address) = match (&endpoint.addresses, member.settings.address) {
         (Some(addresses), _) => {
             let (stream, address) = dial_by_name(addresses, at, deadline).await?;
             (stream, Some(address))
         }
         (None, Some(address)) => (TcpStream::connect(at(address)).await?, None),
-        (None, None) => return Err(nowhere()),
+        (None, None) => return Err(no_address()),
     };
     stream.set_nodelay(true)?;
     if member.keepalive {
@@ -76,7 +76,7 @@ async fn dial_by_name(
     deadline: Instant,
 ) -> io::Result<(TcpStream, Arc<Address>)> {
     let order = addresses.get().await?;
-    let (last, mut failure) = (order.len().saturating_sub(1), nowhere());
+    let (last, mut failure) = (order.len().saturating_sub(1), no_address());
     for (place, address) in order.into_iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = if place == last { left } else { left / 2 };
@@ -92,6 +92,6 @@ async fn dial_by_name(
     Err(failure)
 }
 
-fn nowhere() -> io::Error {
+fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the member has no address")
 }

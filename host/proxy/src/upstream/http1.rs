@@ -11,7 +11,7 @@ use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
 use equipoise_http::{Edit, Fields, Head, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{MemberError, Traffic};
+use super::connection::{ByteCounts, MemberError};
 use super::stream::MemberStream;
 use crate::forward::Piece;
 use crate::wire::{BodyReader, ByteCounter, Readiness as _, Wire};
@@ -22,7 +22,7 @@ pub(crate) struct Http1 {
     reader: ResponseReader,
     body: BodyReader,
     /// What it had carried before the request under way.
-    before: Traffic,
+    before: ByteCounts,
     /// Whether the request under way is written whole.
     is_sent: bool,
     /// Whether nothing of the response is expected to have come, since it was not waited for yet.
@@ -59,25 +59,25 @@ impl Http1 {
             wire: Wire::new(stream, tally, Vec::new()),
             reader: ResponseReader::new(limits),
             body: BodyReader::default(),
-            before: Traffic::default(),
+            before: ByteCounts::default(),
             is_sent: true,
             is_early: false,
         }
     }
 
     /// What it has carried up to now.
-    pub(super) fn carried(&self) -> Traffic {
+    pub(super) fn byte_counts(&self) -> ByteCounts {
         let tally = &self.wire.tally;
-        Traffic {
+        ByteCounts {
             sent: tally.sent.get(),
             read: tally.read.get(),
         }
     }
 
     /// What it has carried of the request under way.
-    pub(super) fn carried_now(&self) -> Traffic {
-        let now = self.carried();
-        Traffic {
+    pub(super) fn request_byte_counts(&self) -> ByteCounts {
+        let now = self.byte_counts();
+        ByteCounts {
             sent: now.sent - self.before.sent,
             read: now.read - self.before.read,
         }
@@ -103,7 +103,7 @@ impl Http1 {
     ///
     /// # Errors
     /// It did: whether it said something.
-    pub(super) fn quiet(&mut self) -> Result<(), Spoken> {
+    pub(super) fn check_idle(&mut self) -> Result<(), NotIdle> {
         if !self.wire.stream.is_readable() {
             return Ok(());
         }
@@ -113,20 +113,20 @@ impl Http1 {
         self.wire.release();
         match polled {
             Poll::Pending => Ok(()),
-            Poll::Ready(Ok(1..)) => Err(Spoken(true)),
-            Poll::Ready(_) => Err(Spoken(false)),
+            Poll::Ready(Ok(1..)) => Err(NotIdle(true)),
+            Poll::Ready(_) => Err(NotIdle(false)),
         }
     }
 
     /// Gives its buffers back: nothing is under way.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn release_buffers(&mut self) {
         self.wire.release();
     }
 
     /// Begins a request, with a body that ends like this.
     #[inline]
     pub(super) fn begin(&mut self, head: &Head, edit: &Edit, framing: Framing) {
-        self.before = self.carried();
+        self.before = self.byte_counts();
         self.is_sent = false;
         self.is_early = true;
         self.body.begin();
@@ -236,7 +236,7 @@ impl Http1 {
 
 /// A member did something to a connection on which nothing was asked: it said something, or closed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spoken(pub(super) bool);
+pub(super) struct NotIdle(pub(super) bool);
 
 /// What is read of a connection that has become a tunnel.
 impl AsyncRead for Http1 {

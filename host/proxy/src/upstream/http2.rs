@@ -15,16 +15,16 @@ use equipoise_http::http2::{ErrorCode, SendError};
 use equipoise_http::{Edit, Fields, Head, Version};
 
 use self::handshake::Handshake;
-use self::shared::{Line, MemberTally};
-pub(super) use self::shared::{MOST_STREAMS, Shared};
-use super::connection::{MemberError, NotBegun, Traffic};
+pub(super) use self::shared::{MAX_STREAMS, Shared};
+use self::shared::{MemberIo, MemberTally};
+use super::connection::{BeginError, ByteCounts, MemberError};
 use crate::forward::{Duplex, Piece};
 use crate::mux::{Stream, StreamError};
 
 /// One request on a shared connection.
 pub(crate) struct Http2 {
     /// None until it is begun. Dropped before the connection may be without users.
-    stream: Option<Stream<Line, MemberTally>>,
+    stream: Option<Stream<MemberIo, MemberTally>>,
     shared: Shared,
     /// Where its head begins and ends in what is written to the connection.
     head: (u64, u64),
@@ -51,13 +51,13 @@ impl Http2 {
     }
 
     /// What was to be sent of the request, and has come of its response, with the framing of both.
-    pub(super) fn carried(&self) -> Traffic {
+    pub(super) fn byte_counts(&self) -> ByteCounts {
         let Some(stream) = &self.stream else {
-            return Traffic::default();
+            return ByteCounts::default();
         };
         let (sent, read) = stream.byte_counts();
         let (begun, ended) = self.head;
-        Traffic {
+        ByteCounts {
             sent: sent + ended - begun,
             read,
         }
@@ -83,8 +83,8 @@ impl Http2 {
     }
 
     /// No more requests begin on the connection.
-    pub(super) fn give_up_connection(&self) {
-        self.shared.give_up();
+    pub(super) fn retire(&self) {
+        self.shared.retire();
     }
 
     /// Begins a request; it is written with whatever else waits. `protocol` makes it extended CONNECT (RFC 8441).
@@ -97,7 +97,7 @@ impl Http2 {
         edit: &Edit,
         framing: Framing,
         protocol: Option<&str>,
-    ) -> Result<(), NotBegun> {
+    ) -> Result<(), BeginError> {
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         let ends = !has_body && protocol.is_none();
         self.left = match framing {
@@ -110,7 +110,7 @@ impl Http2 {
         let shared = self.shared.mux();
         let mut mux = shared.borrow_mut();
         if mux.error().is_some() {
-            return Err(NotBegun::Taken);
+            return Err(BeginError::Unavailable);
         }
         let begun = mux.queued();
         let is_tls = self.shared.is_tls();
@@ -118,8 +118,8 @@ impl Http2 {
             .engine
             .request(head, edit, is_tls, protocol, ends)
             .map_err(|unsent| match unsent {
-                SendError::Invalid(violation) => NotBegun::Invalid(violation),
-                _ => NotBegun::Taken,
+                SendError::Invalid(violation) => BeginError::Invalid(violation),
+                _ => BeginError::Unavailable,
             })?;
         self.head = (begun, mux.queued());
         let held = mux.register(id);
@@ -130,7 +130,7 @@ impl Http2 {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<&mut Stream<Line, MemberTally>, MemberError> {
+    fn stream(&mut self) -> Result<&mut Stream<MemberIo, MemberTally>, MemberError> {
         self.stream.as_mut().ok_or(MemberError::Closed)
     }
 

@@ -8,8 +8,8 @@ use equipoise_balancer::Counters;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use crate::upstream::connection::Trunk;
-use crate::upstream::{ConnectError, ConnectOptions, Connection, Upstream};
+use crate::upstream::connection::SharedConnection;
+use crate::upstream::{ConnectError, ConnectOptions, Connection, Endpoint};
 use equipoise_config::Limits;
 
 /// Idle connections of HTTP/1.1 to one member, the one used last on top, and those of HTTP/2, idle or not.
@@ -18,9 +18,9 @@ use equipoise_config::Limits;
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
-    trunks: RefCell<Vec<Trunk>>,
+    shared: RefCell<Vec<SharedConnection>>,
     /// Held while a connection is made that other requests could share.
-    turn: Mutex<()>,
+    connect_lock: Mutex<()>,
     /// Whether the last connection was one that only one request can use at a time.
     is_exclusive: Cell<bool>,
 }
@@ -35,7 +35,7 @@ impl Pool {
     /// `may_share`.
     #[inline]
     pub(crate) fn take(&self, ttl: Duration, may_share: bool, now: Instant) -> Option<Connection> {
-        if may_share && let Some(connection) = self.branch(None) {
+        if may_share && let Some(connection) = self.open_stream(None) {
             return Some(connection);
         }
         let mut idle = self.idle.borrow_mut();
@@ -46,8 +46,8 @@ impl Pool {
         {
             if since.checked_add(ttl).is_some_and(|until| until <= now) {
                 idle.clear();
-            } else if connection.is_quiet() {
-                return Some(connection.reused());
+            } else if connection.is_idle() {
+                return Some(connection.into_reused());
             }
         }
         None
@@ -55,11 +55,11 @@ impl Pool {
 
     /// An exchange on a connection that is shared; on one that was made since then, if that is said.
     #[inline]
-    fn branch(&self, since: Option<Instant>) -> Option<Connection> {
-        let trunks = self.trunks.borrow();
-        let mut trunks = trunks.iter();
-        let trunk = trunks.find(|it| it.has_room() && since.is_none_or(|since| it.is_from(since)));
-        trunk.map(|trunk| trunk.branch(since.is_none()))
+    fn open_stream(&self, since: Option<Instant>) -> Option<Connection> {
+        let shared = self.shared.borrow();
+        let mut shared = shared.iter();
+        let shared = shared.find(|it| it.has_room() && since.is_none_or(|since| it.is_from(since)));
+        shared.map(|shared| shared.open_stream(since.is_none()))
     }
 
     /// A connection where there was none to [`take`](Self::take): a new one or, if `may_share`, one that another request has made
@@ -69,45 +69,45 @@ impl Pool {
     /// There is none in time, or at all.
     pub(crate) async fn connect(
         &self,
-        upstream: &Upstream,
+        endpoint: &Endpoint,
         counters: Arc<Counters>,
         limits: &Limits,
         options: ConnectOptions<'_>,
         may_share: bool,
         since: Option<Instant>,
     ) -> Result<Connection, ConnectError> {
-        let (limit, ttl) = (upstream.config.connection_timeout, upstream.config.ttl);
+        let (limit, ttl) = (endpoint.config.connection_timeout, endpoint.config.ttl);
         let deadline = Instant::now() + limit;
-        let turn = match may_share {
-            true => timeout_at(deadline, self.turn()).await,
+        let connect_lock = match may_share {
+            true => timeout_at(deadline, self.connect_lock()).await,
             false => Ok(None),
         };
-        let turn = turn.map_err(|_| ConnectError::TimedOut(limit))?;
+        let connect_lock = connect_lock.map_err(|_| ConnectError::TimedOut(limit))?;
         // The request that had the turn before may have made one that has room.
-        if turn.is_some()
+        if connect_lock.is_some()
             && let Some(connection) = match since {
                 None => self.take(ttl, may_share, Instant::now()),
-                Some(_) => self.branch(since),
+                Some(_) => self.open_stream(since),
             }
         {
             return Ok(connection);
         }
-        let opened = Connection::open(upstream, counters, limits, options, deadline).await;
-        let (connection, trunk) = opened?;
+        let opened = Connection::open(endpoint, counters, limits, options, deadline).await;
+        let (connection, shared) = opened?;
         if may_share {
-            self.is_exclusive.set(trunk.is_none());
-            self.trunks.borrow_mut().extend(trunk);
+            self.is_exclusive.set(shared.is_none());
+            self.shared.borrow_mut().extend(shared);
         }
         Ok(connection)
     }
 
     /// Waits until it is one's turn to connect, as long as others may share what comes of it: they need not connect then.
-    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    async fn connect_lock(&self) -> Option<MutexGuard<'_, ()>> {
         if self.is_exclusive.get() {
             return None;
         }
-        let turn = self.turn.lock().await;
-        (!self.is_exclusive.get()).then_some(turn)
+        let connect_lock = self.connect_lock.lock().await;
+        (!self.is_exclusive.get()).then_some(connect_lock)
     }
 
     /// Keeps a connection whose exchange is over; closes it if it can serve no other.
@@ -117,7 +117,7 @@ impl Pool {
         // One that is shared is here already.
         if !connection.speaks_http2() && connection.is_reusable() {
             self.idle.borrow_mut().push(Idle {
-                connection: connection.rested(),
+                connection: connection.into_idle(),
                 since: now,
             });
         }
@@ -125,17 +125,20 @@ impl Pool {
 
     /// Whether there are no connections.
     pub(crate) fn is_empty(&self) -> bool {
-        self.idle.borrow().is_empty() && self.trunks.borrow().is_empty()
+        self.idle.borrow().is_empty() && self.shared.borrow().is_empty()
     }
 
     /// Closes what was idle for `ttl` or closed by the member.
     pub(crate) fn expire(&self, ttl: Duration) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|idle| idle.since.elapsed() < ttl && idle.connection.is_quiet());
-        self.trunks
+        idle.retain_mut(|idle| idle.since.elapsed() < ttl && idle.connection.is_idle());
+        self.shared
             .borrow_mut()
-            .retain(|trunk| trunk.is_of_use(ttl));
-        self.trunks.borrow().iter().for_each(Trunk::shrink);
+            .retain(|shared| shared.is_of_use(ttl));
+        self.shared
+            .borrow()
+            .iter()
+            .for_each(SharedConnection::shrink);
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::upstream::connect::tests::{mute, upstream};
+    use crate::upstream::connect::tests::{endpoint, mute};
 
     /// The timers of the tests' clock are late by this at the most.
     const TICK: Duration = Duration::from_millis(2);
@@ -156,13 +159,13 @@ mod tests {
     async fn waiting_for_others_to_connect_is_a_part_of_connectiontimeout() {
         let (_listener, port) = mute().await;
         let keys = "tls = { verify = false }\nconnectiontimeout = \"1s\"";
-        let upstream = upstream(&format!("h2://127.0.0.1:{port}"), keys);
+        let endpoint = endpoint(&format!("h2://127.0.0.1:{port}"), keys);
         let (pool, limits) = (Pool::default(), Limits::default());
         let connecting = async |after: u64| {
             sleep(Duration::from_millis(after)).await;
             let begun = Instant::now();
             let options = ConnectOptions::default();
-            let connected = pool.connect(&upstream, Arc::default(), &limits, options, true, None);
+            let connected = pool.connect(&endpoint, Arc::default(), &limits, options, true, None);
             let error = connected.await.err().expect("no connection");
             assert!(matches!(error, ConnectError::TimedOut(_)), "{error}");
             begun.elapsed()
@@ -179,11 +182,11 @@ mod tests {
     #[tokio::test]
     async fn those_that_need_a_fresh_connection_share_it() {
         let (_listener, port) = mute().await;
-        let upstream = upstream(&format!("h2c://127.0.0.1:{port}"), "");
+        let endpoint = endpoint(&format!("h2c://127.0.0.1:{port}"), "");
         let (pool, limits) = (Pool::default(), Limits::default());
         let connect = async |since| {
             let options = ConnectOptions::default();
-            let connected = pool.connect(&upstream, Arc::default(), &limits, options, true, since);
+            let connected = pool.connect(&endpoint, Arc::default(), &limits, options, true, since);
             connected.await.expect("a connection")
         };
         let test = async {
@@ -191,7 +194,7 @@ mod tests {
             assert!(connect(None).await.is_reused());
             let since = Some(Instant::now());
             let (one, other) = tokio::join!(connect(since), connect(since));
-            assert_eq!(pool.trunks.borrow().len(), 2);
+            assert_eq!(pool.shared.borrow().len(), 2);
             // Another that fails on it has failed on a new one.
             assert!(!one.is_reused() && !other.is_reused());
             drop(old);

@@ -5,11 +5,11 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Family, Label, Name};
-use equipoise_proxy::observe::meters::BalancerMeters;
+use equipoise_proxy::observe::metrics::BalancerMetrics;
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
 
 /// Numbers of a balancer, each for a word.
-type ByWord = fn(&BalancerMeters) -> Vec<(&'static str, u64)>;
+type ByWord = fn(&BalancerMetrics) -> Vec<(&'static str, u64)>;
 
 /// Counters with a label besides the balancer: name, help, label, and where the numbers come from.
 const COUNTERS: [(&str, &str, &str, ByWord); 3] = [
@@ -17,19 +17,19 @@ const COUNTERS: [(&str, &str, &str, ByWord); 3] = [
         "decisions",
         "Decisions, by who made them",
         "policy",
-        |meters| meters.decisions().collect(),
+        |metrics| metrics.decisions().collect(),
     ),
     (
         "session_requests",
         "Decisions for requests with a session, by whether the session stayed at its member",
         "outcome",
-        |meters| meters.sessions().collect(),
+        |metrics| metrics.sessions().collect(),
     ),
     (
         "retries",
         "Tries after the first, by why the one before was not enough",
         "reason",
-        |meters| meters.retries().collect(),
+        |metrics| metrics.retries().collect(),
     ),
 ];
 
@@ -44,7 +44,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     for (name, help, word, numbers) in COUNTERS {
         let mut family = Family::counter(encoder, name, help)?;
         for cluster in &snapshot.clusters {
-            for (value, number) in numbers(&cluster.meters) {
+            for (value, number) in numbers(&cluster.metrics) {
                 family.count(&[label(cluster), (word, Name(value))], number)?;
             }
         }
@@ -57,7 +57,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "Time from a request's head to the end of its answer";
     let mut family = Family::histogram(encoder, "request_duration_seconds", help)?;
     for cluster in &snapshot.clusters {
-        family.distribute(&[label(cluster)], &cluster.meters.durations)?;
+        family.distribute(&[label(cluster)], &cluster.metrics.durations)?;
     }
     Ok(())
 }

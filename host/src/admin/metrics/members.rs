@@ -8,20 +8,20 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::super::balancers::{STATES, state};
 use super::family::{Family, Label, Name};
 use equipoise_dns::Addresses;
-use equipoise_proxy::observe::Tally;
+use equipoise_proxy::observe::CheckCounts;
 use equipoise_proxy::snapshot::{Cluster, Snapshot};
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 /// A member, with all that counts for it.
 #[derive(Clone, Copy)]
-struct FullBody<'snapshot> {
+struct MemberData<'snapshot> {
     cluster: &'snapshot Cluster,
     member: &'snapshot Member,
-    upstream: &'snapshot Upstream,
+    endpoint: &'snapshot Endpoint,
 }
 
 /// A number of a member.
-type OfMember<N> = fn(FullBody<'_>) -> N;
+type OfMember<N> = fn(MemberData<'_>) -> N;
 
 /// Counters of members: name, help, and where the number comes from.
 const COUNTERS: [(&str, &str, OfMember<u64>); 7] = [
@@ -39,22 +39,22 @@ const COUNTERS: [(&str, &str, OfMember<u64>); 7] = [
     (
         "member_checks_passed",
         "Checks that the member passed",
-        |it| it.tally().passed,
+        |it| it.counts().passed,
     ),
     (
         "member_checks_failed",
         "Checks that the member failed",
-        |it| it.tally().failed,
+        |it| it.counts().failed,
     ),
     (
         "member_connections_opened",
         "Connections to the member that were opened",
-        |it| it.upstream.meters.opened.get(),
+        |it| it.endpoint.metrics.opened.get(),
     ),
     (
         "member_connections_reused",
         "Requests that found an idle connection to the member",
-        |it| it.upstream.meters.reused.get(),
+        |it| it.endpoint.metrics.reused.get(),
     ),
 ];
 
@@ -83,7 +83,7 @@ const GAUGES: [(&str, &str, OfMember<f64>); 5] = [
     (
         "member_connections_idle",
         "Connections to the member that wait for a request",
-        |it| it.upstream.meters.idle.get() as f64,
+        |it| it.endpoint.metrics.idle.get() as f64,
     ),
 ];
 
@@ -103,7 +103,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     let help = "Time from the decision to the head of the member's answer";
     let mut family = Family::histogram(encoder, "member_response_seconds", help)?;
     for_members(snapshot, |it| {
-        let responses = &it.upstream.meters.responses;
+        let responses = &it.endpoint.metrics.responses;
         family.distribute(&it.labels(), responses)
     })
 }
@@ -127,7 +127,7 @@ fn write_errors(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt
     let mut family = Family::counter(encoder, "member_errors", help)?;
     for_members(snapshot, |it| {
         let [balancer, url] = it.labels();
-        let mut kinds = it.upstream.meters.errors_by_kind();
+        let mut kinds = it.endpoint.metrics.errors_by_kind();
         kinds.try_for_each(|(kind, count)| {
             family.count(&[balancer, url, ("kind", Name(kind))], count)
         })
@@ -167,9 +167,9 @@ fn write_addresses(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> 
 /// Does something for every member whose URL has a name.
 fn for_names<'snapshot>(
     snapshot: &'snapshot Snapshot,
-    mut with: impl FnMut(FullBody<'snapshot>, &'snapshot Addresses) -> fmt::Result,
+    mut with: impl FnMut(MemberData<'snapshot>, &'snapshot Addresses) -> fmt::Result,
 ) -> fmt::Result {
-    for_members(snapshot, |it| match &it.upstream.addresses {
+    for_members(snapshot, |it| match &it.endpoint.addresses {
         Some(addresses) => with(it, addresses),
         None => Ok(()),
     })
@@ -178,22 +178,22 @@ fn for_names<'snapshot>(
 /// Does something for every member of every balancer.
 fn for_members<'snapshot>(
     snapshot: &'snapshot Snapshot,
-    mut with: impl FnMut(FullBody<'snapshot>) -> fmt::Result,
+    mut with: impl FnMut(MemberData<'snapshot>) -> fmt::Result,
 ) -> fmt::Result {
     snapshot.clusters.iter().try_for_each(|cluster| {
         let members = cluster.balancer.members().iter();
-        let mut members = members.zip(&cluster.upstreams);
-        members.try_for_each(|(member, upstream)| {
-            with(FullBody {
+        let mut members = members.zip(&cluster.endpoints);
+        members.try_for_each(|(member, endpoint)| {
+            with(MemberData {
                 cluster,
                 member,
-                upstream,
+                endpoint,
             })
         })
     })
 }
 
-impl<'snapshot> FullBody<'snapshot> {
+impl<'snapshot> MemberData<'snapshot> {
     fn labels(self) -> [Label<'snapshot>; 2] {
         let balancer = Name(&self.cluster.balancer.settings().name);
         [
@@ -202,8 +202,8 @@ impl<'snapshot> FullBody<'snapshot> {
         ]
     }
 
-    fn tally(self) -> Tally {
-        let chapter = self.cluster.chronicle.chapter(self.member.id);
-        chapter.map_or_else(Tally::default, |chapter| chapter.tally)
+    fn counts(self) -> CheckCounts {
+        let history = self.cluster.health_history.member(self.member.id);
+        history.map_or_else(CheckCounts::default, |history| history.counts)
     }
 }

@@ -9,11 +9,11 @@ use super::family::{Family, Name};
 use equipoise_log::LOSSES;
 use equipoise_metrics::Process;
 use equipoise_proxy::downstream::DescriptorBudget;
-use equipoise_proxy::observe::meters::{LIMITS, WorkerMeters};
+use equipoise_proxy::observe::metrics::{LIMITS, WorkerMetrics};
 use equipoise_proxy::snapshot::Snapshot;
 
 /// A number of a worker.
-type OfWorker = fn(&WorkerMeters) -> u64;
+type OfWorker = fn(&WorkerMetrics) -> u64;
 
 /// Counters of all workers: name, help, and where the number comes from.
 const COUNTERS: [(&str, &str, OfWorker); 3] = [
@@ -32,13 +32,13 @@ const COUNTERS: [(&str, &str, OfWorker); 3] = [
 
 /// Writes those of ours.
 pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let meters = &snapshot.meters;
+    let metrics = &snapshot.metrics;
     for (name, help, number) in COUNTERS {
-        Family::counter(encoder, name, help)?.count(&[], meters.sum(number))?;
+        Family::counter(encoder, name, help)?.count(&[], metrics.sum(number))?;
     }
     // Read in this order, no connection has ended before it was opened.
-    let ended = meters.sum(|worker| worker.ended.get());
-    let accepted = meters.sum(|worker| worker.connections.get());
+    let ended = metrics.sum(|worker| worker.ended.get());
+    let accepted = metrics.sum(|worker| worker.connections.get());
     let help = "Connections of clients that are open";
     let open = accepted.saturating_sub(ended) as f64;
     Family::gauge(encoder, "client_connections", help)?.measure(&[], open)?;
@@ -53,7 +53,7 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
 }
 
 fn write_refusals(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let refusals = &snapshot.meters.refusals;
+    let refusals = &snapshot.metrics.refusals;
     let help = "Requests that were refused for what their clients did, by reason";
     let mut family = Family::counter(encoder, "refused_requests", help)?;
     for (reason, number) in refusals.by_reason() {
@@ -65,31 +65,31 @@ fn write_refusals(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> f
 
 /// Limits that clients run into.
 fn write_limits(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let (meters, config) = (&snapshot.meters, &snapshot.config);
+    let (metrics, config) = (&snapshot.metrics, &snapshot.config);
     let help = "Connections of clients that may be open";
     let budget = DescriptorBudget::now(config.workers.get(), config.listeners.len());
     let most = budget.clients.min(config.limits.connections);
     Family::gauge(encoder, "client_connections_limit", help)?.measure(&[], most as f64)?;
     let help = "Connections of clients that wait for others to end";
-    let waiting = meters.sum(|worker| worker.waiting.get());
+    let waiting = metrics.sum(|worker| worker.waiting.get());
     Family::gauge(encoder, "client_connections_waiting", help)?.measure(&[], waiting as f64)?;
     let help = "How often clients ran into a limit";
     let mut family = Family::counter(encoder, "limit_hits", help)?;
     for (place, limit) in LIMITS.into_iter().enumerate() {
-        let hits = meters.sum(|worker| worker.limit_hits(place));
+        let hits = metrics.sum(|worker| worker.limit_hits(place));
         family.count(&[("limit", Name(limit))], hits)?;
     }
     let help = "Connections of clients that broke the rules of HTTP/2, by reason";
     let mut family = Family::counter(encoder, "http2_connection_errors", help)?;
     for error in ConnectionError::ALL {
-        let errors = meters.sum(|worker| worker.http2_errors(error));
+        let errors = metrics.sum(|worker| worker.http2_errors(error));
         family.count(&[("reason", Name(error.name()))], errors)?;
     }
     Ok(())
 }
 
 fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let reloads = &snapshot.meters.reloads;
+    let reloads = &snapshot.metrics.reloads;
     let help =
         "Configurations that were to be put in force since the start, by what became of them";
     let mut family = Family::counter(encoder, "config_reloads", help)?;
@@ -105,7 +105,7 @@ fn write_reloads(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fm
     let help = "When the configuration in force was put in force";
     let last = reloads.last_applied();
     Family::gauge(encoder, "config_last_applied_timestamp_seconds", help)?
-        .measure(&[], last.unwrap_or_else(|| snapshot.meters.started()))
+        .measure(&[], last.unwrap_or_else(|| snapshot.metrics.started()))
 }
 
 /// Where requests are traced.
@@ -147,7 +147,7 @@ pub(super) fn write_conventional(
     let help = "Processor time of all threads, in user and kernel mode";
     let seconds = process.processor_time.as_secs_f64();
     Family::counter(encoder, "process_cpu_seconds", help)?.count(&[], seconds)?;
-    let started = snapshot.meters.started();
+    let started = snapshot.metrics.started();
     for (name, help, number) in [
         (
             "process_resident_memory_bytes",

@@ -22,12 +22,12 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
     }
     let help = "Requests that no route takes, by class of the answer's status";
     let mut family = Family::counter(encoder, "unrouted_requests", help)?;
-    for (class, number) in snapshot.meters.unrouted.classes() {
+    for (class, number) in snapshot.metrics.unrouted.classes() {
         family.count(&[("class", Name(class))], number)?;
     }
     let help = "Requests for the manager at listeners for clients, by class of the answer's status";
     let mut family = Family::counter(encoder, "manager_requests", help)?;
-    for (class, number) in snapshot.meters.manager.classes() {
+    for (class, number) in snapshot.metrics.manager.classes() {
         family.count(&[("class", Name(class))], number)?;
     }
     Ok(())
@@ -36,9 +36,9 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
 /// The numbers by route, balancer and class. Routes that are called alike, which differ in what they exclude, are one.
 fn by_label(snapshot: &Snapshot) -> BTreeMap<(String, &str, &'static str), u64> {
     let mut numbers = BTreeMap::new();
-    for (route, meters) in snapshot.config.routes.iter().zip(&*snapshot.route_meters) {
+    for (route, metrics) in snapshot.config.routes.iter().zip(&*snapshot.route_metrics) {
         let balancer = &snapshot.clusters[route.balancer].balancer;
-        for (class, number) in meters.classes() {
+        for (class, number) in metrics.classes() {
             let key = (route.label(), balancer.settings().name.as_str(), class);
             *numbers.entry(key).or_default() += number;
         }

@@ -99,7 +99,7 @@ impl<'q> CheckStream<'q> {
         body: &'q [u8],
     ) -> Result<Self, CheckError> {
         let mut engine = Connection::new(Role::Client, options(target.limits), Instant::now());
-        let is_tls = target.upstream.tls.is_some();
+        let is_tls = target.endpoint.tls.is_some();
         let id = engine.request(request, &Edit::new(), is_tls, None, body.is_empty());
         Ok(Self {
             stream,

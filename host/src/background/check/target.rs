@@ -9,14 +9,14 @@ use tokio::sync::Semaphore;
 
 use super::grpc;
 use equipoise_config::{CheckKind, CheckMethod, Expect, GrpcCheck, HttpCheck, Member, Protocol};
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 /// A member's checks, prepared.
 pub(crate) struct Target {
     /// The member's id in its balancer.
     pub(super) id: u32,
     /// How to reach it.
-    pub(super) upstream: Arc<Upstream>,
+    pub(super) endpoint: Arc<Endpoint>,
     /// Where to connect to instead of the member's own port.
     pub(super) port: Option<u16>,
     /// See [`Check`](equipoise_config::Check).
@@ -58,12 +58,12 @@ impl Target {
     /// members share.
     pub(crate) fn new(
         id: u32,
-        upstream: Arc<Upstream>,
+        endpoint: Arc<Endpoint>,
         reads_bodies: bool,
         limits: Limits,
         permits: Arc<Semaphore>,
     ) -> Option<Self> {
-        let member = &upstream.config;
+        let member = &endpoint.config;
         let is_stopped = member.settings.status.stopped;
         let check = member.check.as_ref().filter(|_| !is_stopped)?;
         let request = match &check.kind {
@@ -79,13 +79,13 @@ impl Target {
             request,
             limits,
             permits,
-            upstream,
+            endpoint,
         })
     }
 
     /// The member's URL, for logs.
     pub(super) fn url(&self) -> &str {
-        &self.upstream.config.settings.name
+        &self.endpoint.config.settings.name
     }
 }
 

@@ -20,7 +20,7 @@ use super::*;
 use crate::full_body::FullBody;
 use equipoise_config::Config;
 use equipoise_dns::{Resolver, refresh_once};
-use equipoise_proxy::upstream::Upstream;
+use equipoise_proxy::upstream::Endpoint;
 
 const GET: &str = "hcmethod = \"GET\"";
 
@@ -41,15 +41,15 @@ fn target_at(url: &str, lines: &str, reads_bodies: bool) -> Target {
     let config = Config::parse(&text, Path::new("test.toml"));
     let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let member = &config.balancers[0].members[0];
-    let upstream = Arc::new(Upstream::new(member, None, None));
-    Target::new(7, upstream, reads_bodies, Limits::default(), permits())
+    let endpoint = Arc::new(Endpoint::new(member, None, None));
+    Target::new(7, endpoint, reads_bodies, Limits::default(), permits())
         .expect("a method is written")
 }
 
 /// The same with a name that has been asked for.
 async fn target_by_name(authority: &str) -> Target {
     let target = target(authority, GET, false);
-    let addresses = target.upstream.addresses.as_ref();
+    let addresses = target.endpoint.addresses.as_ref();
     let resolver = Resolver::new(equipoise_config::Resolver::default());
     refresh_once(addresses.expect("a name"), &resolver).await;
     target

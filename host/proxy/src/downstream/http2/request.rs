@@ -21,7 +21,7 @@ use crate::downstream::write_timeout::WriteTimeout;
 use crate::forward::{self, ClientError, Downstream, Duplex, Piece, ProxyError, Workspace};
 use crate::lazy_timer::LazyTimer;
 use crate::mux::{SharedMux, Stream, StreamError, StreamKey};
-use crate::observe::meters::Desk;
+use crate::observe::metrics::WorkerMetricsHandle;
 use equipoise_config::Limits;
 
 /// A request that was received.
@@ -38,7 +38,7 @@ pub(super) struct IncomingRequest {
 
 /// The client's stream of a request.
 struct ServerStream {
-    stream: Stream<ClientStream, Desk>,
+    stream: Stream<ClientStream, WorkerMetricsHandle>,
     framing: Framing,
     /// Whether it is extended CONNECT, which becomes a tunnel with a 2xx response.
     is_connect: bool,
@@ -56,7 +56,7 @@ struct ServerStream {
 pub(super) async fn serve(
     client: Rc<Client>,
     limits: Arc<Limits>,
-    mux: SharedMux<ClientStream, Desk>,
+    mux: SharedMux<ClientStream, WorkerMetricsHandle>,
     input: Rc<SubtaskInput<IncomingRequest>>,
 ) -> Infallible {
     // The subtask's own timer: it is armed for this task already.
@@ -73,7 +73,7 @@ pub(super) async fn serve(
 async fn serve_one(
     client: &Client,
     limits: &Limits,
-    mux: &SharedMux<ClientStream, Desk>,
+    mux: &SharedMux<ClientStream, WorkerMetricsHandle>,
     incoming: &mut IncomingRequest,
 ) {
     let IncomingRequest {

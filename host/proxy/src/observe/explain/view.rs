@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use equipoise_balancer::PickReason;
 use serde::Serialize;
 
-use super::story::{Attempt, Outcome, Session, Story, words};
+use super::decision_record::{Attempt, DecisionRecord, Outcome, Session, words};
 
 /// A decision in a list.
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub struct Summary {
 
 /// A decision.
 #[derive(Debug, Serialize)]
-pub struct StoryView {
+pub struct DecisionView {
     id: String,
     at: f64,
     client: String,
@@ -105,44 +105,45 @@ struct MemberView {
 }
 
 impl Summary {
-    pub(super) fn of(story: &Story, id: String) -> Self {
-        let mut attempts = story.attempts.iter().rev();
+    pub(super) fn of(decision_record: &DecisionRecord, id: String) -> Self {
+        let mut attempts = decision_record.attempts.iter().rev();
         let last = attempts.find_map(|attempt| attempt.chosen);
         Self {
             id,
-            at: at(story),
-            method: story.method.clone(),
-            host: story.host.clone(),
-            path: story.path.clone(),
-            balancer: story.balancer.clone(),
-            member: last.map(|(position, _)| story.members[position].settings.name.clone()),
-            attempts: story.attempts.len() + story.more_attempts as usize,
-            status: story.status,
-            duration_ms: milliseconds(story.duration),
+            at: at(decision_record),
+            method: decision_record.method.clone(),
+            host: decision_record.host.clone(),
+            path: decision_record.path.clone(),
+            balancer: decision_record.balancer.clone(),
+            member: last
+                .map(|(position, _)| decision_record.members[position].settings.name.clone()),
+            attempts: decision_record.attempts.len() + decision_record.more_attempts as usize,
+            status: decision_record.status,
+            duration_ms: milliseconds(decision_record.duration),
         }
     }
 }
 
-impl StoryView {
-    pub(super) fn of(story: &Story, id: String) -> Self {
-        let attempts = story.attempts.iter();
+impl DecisionView {
+    pub(super) fn of(decision_record: &DecisionRecord, id: String) -> Self {
+        let attempts = decision_record.attempts.iter();
         Self {
             id,
-            at: at(story),
-            client: story.client.clone(),
-            method: story.method.clone(),
-            host: story.host.clone(),
-            path: story.path.clone(),
-            route: story.route.clone(),
-            balancer: story.balancer.clone(),
-            session: SessionView::of(&story.session),
+            at: at(decision_record),
+            client: decision_record.client.clone(),
+            method: decision_record.method.clone(),
+            host: decision_record.host.clone(),
+            path: decision_record.path.clone(),
+            route: decision_record.route.clone(),
+            balancer: decision_record.balancer.clone(),
+            session: SessionView::of(&decision_record.session),
             attempts: attempts
-                .map(|attempt| AttemptView::of(attempt, story))
+                .map(|attempt| AttemptView::of(attempt, decision_record))
                 .collect(),
-            more_attempts: story.more_attempts,
-            status: story.status,
-            duration_ms: milliseconds(story.duration),
-            failure: story.failure.clone(),
+            more_attempts: decision_record.more_attempts,
+            status: decision_record.status,
+            duration_ms: milliseconds(decision_record.duration),
+            failure: decision_record.failure.clone(),
         }
     }
 }
@@ -161,10 +162,10 @@ impl SessionView {
 }
 
 impl AttemptView {
-    fn of(attempt: &Attempt, story: &Story) -> Self {
+    fn of(attempt: &Attempt, decision_record: &DecisionRecord) -> Self {
         let by = attempt.chosen.map(|(_, by)| by);
         let name = |position: usize| {
-            let member = &story.members[position];
+            let member = &decision_record.members[position];
             (member.id, member.settings.name.clone())
         };
         let told = attempt.standings.iter().map(|&(position, standing)| {
@@ -194,7 +195,7 @@ impl AttemptView {
             panics: attempt.explanation.in_panic_mode,
             tries_disregarded: attempt.explanation.tried_ignored,
             members: told.collect(),
-            more_members: story.members.len() - attempt.standings.len(),
+            more_members: decision_record.members.len() - attempt.standings.len(),
             status,
             failure,
             latency_us: after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
@@ -214,8 +215,11 @@ fn word(by: PickReason) -> &'static str {
     }
 }
 
-fn at(story: &Story) -> f64 {
-    let since = story.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+fn at(decision_record: &DecisionRecord) -> f64 {
+    let since = decision_record
+        .at
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since.as_millis() as f64 / 1000.0
 }
 

@@ -15,13 +15,13 @@ use super::Traces;
 use super::context::{Context, new_span, new_trace};
 use crate::downstream::Client;
 use crate::forward::{ProxyError, target};
-use crate::observe::meters;
+use crate::observe::metrics;
 use equipoise_config::{self as config, Route};
 use equipoise_http::host;
 use equipoise_text::sanitize;
 
 /// Characters of a path and of `tracestate`, of which W3C Trace Context guarantees 512 to pass.
-const LONGEST: (usize, usize) = (1024, 512);
+const MAX_LENGTHS: (usize, usize) = (1024, 512);
 
 /// A request's place in its trace. The span of the whole ends when this is dropped.
 pub(crate) struct Trace {
@@ -34,9 +34,9 @@ pub(crate) struct Trace {
     /// Whether the trace began elsewhere.
     is_continued: bool,
     /// The span of the whole as it stands; none where nobody is told of it.
-    whole: Option<Box<Span>>,
+    request_span: Option<Box<Span>>,
     /// The span of the try that is under way.
-    current: Option<Box<Span>>,
+    attempt_span: Option<Box<Span>>,
 }
 
 impl Trace {
@@ -48,22 +48,22 @@ impl Trace {
             span: new_span(),
             is_sampled: parent.map_or_else(|| traces.samples(), |parent| parent.is_sampled),
         };
-        let is_told = context.is_sampled && traces.is_exported();
-        let whole = || Box::new(whole(context, parent, client, request));
+        let is_exported = context.is_sampled && traces.is_exported();
+        let whole = || Box::new(request_span(context, parent, client, request));
         Self {
             traces: traces.clone(),
             context,
             attempt: context.span,
             attempts: 0,
             is_continued: parent.is_some(),
-            whole: is_told.then(whole),
-            current: None,
+            request_span: is_exported.then(whole),
+            attempt_span: None,
         }
     }
 
     /// Its route is found.
     pub(crate) fn record_route(&mut self, route: &Route, balancer: &str) {
-        if let Some(span) = &mut self.whole {
+        if let Some(span) = &mut self.request_span {
             let method = method_name(span);
             let path = route.path_label();
             span.name = format!("{method} {path}");
@@ -75,7 +75,7 @@ impl Trace {
     }
 
     /// A member is asked.
-    pub(crate) fn begin_try(
+    pub(crate) fn start_attempt(
         &mut self,
         choice: &Selection,
         method: config::Method,
@@ -83,7 +83,7 @@ impl Trace {
     ) {
         self.attempt = new_span();
         self.attempts += 1;
-        let Some(whole) = &self.whole else {
+        let Some(whole) = &self.request_span else {
             return;
         };
         let name = method_name(whole);
@@ -94,13 +94,13 @@ impl Trace {
             text("equipoise.member", member.settings.name.clone()),
             text(
                 "equipoise.policy",
-                meters::policy(choice.reason, method).to_owned(),
+                metrics::policy(choice.reason, method).to_owned(),
             ),
         ];
         if self.attempts > 1 {
             attributes.push(number("http.request.resend_count", self.attempts - 1));
         }
-        self.current = Some(Box::new(Span {
+        self.attempt_span = Some(Box::new(Span {
             trace_id: whole.trace_id.clone(),
             span_id: self.attempt.to_be_bytes().to_vec(),
             parent_span_id: whole.span_id.clone(),
@@ -115,14 +115,14 @@ impl Trace {
     }
 
     /// The head of the answer is there, or why it is not.
-    pub(crate) fn end_try(&mut self, outcome: Result<u16, &ProxyError>) {
-        let Some(mut span) = self.current.take() else {
+    pub(crate) fn end_attempt(&mut self, outcome: Result<u16, &ProxyError>) {
+        let Some(mut span) = self.attempt_span.take() else {
             return;
         };
         match outcome {
             Ok(status) => record_status(&mut span, status, 400),
             Err(failure) => {
-                let kind = meters::word(failure).to_owned();
+                let kind = metrics::word(failure).to_owned();
                 record_error(&mut span, kind, failure.to_string());
             }
         }
@@ -144,7 +144,7 @@ impl Trace {
 
     /// The decision can be looked up by this id.
     pub(crate) fn record_decision(&mut self, id: &str) {
-        if let Some(span) = &mut self.whole {
+        if let Some(span) = &mut self.request_span {
             let id = text("equipoise.decision", id.to_owned());
             span.attributes.push(id);
         }
@@ -152,39 +152,44 @@ impl Trace {
 
     /// The head of the answer is there.
     pub(crate) fn record_response(&mut self, status: u16) {
-        if let Some(span) = &mut self.whole {
+        if let Some(span) = &mut self.request_span {
             record_status(span, status, 500);
         }
     }
 
     /// The answer's body broke off.
     pub(crate) fn record_abort(&mut self, error: &dyn std::fmt::Display) {
-        if let Some(span) = &mut self.whole {
+        if let Some(span) = &mut self.request_span {
             record_error(span, "body".to_owned(), error.to_string());
         }
     }
 
     fn put(&self, mut span: Box<Span>) {
         span.end_time_unix_nano = now();
-        self.traces.put(*span);
+        self.traces.push(*span);
     }
 }
 
 impl Drop for Trace {
     fn drop(&mut self) {
         // A try that has not ended by itself was given up: the program ends, or the connection broke.
-        if let Some(mut span) = self.current.take() {
+        if let Some(mut span) = self.attempt_span.take() {
             record_error(&mut span, "cancelled".to_owned(), String::new());
             self.put(span);
         }
-        if let Some(span) = self.whole.take() {
+        if let Some(span) = self.request_span.take() {
             self.put(span);
         }
     }
 }
 
 /// The span of the whole as it begins.
-fn whole(context: Context, parent: Option<Context>, client: &Client, request: &Head) -> Span {
+fn request_span(
+    context: Context,
+    parent: Option<Context>,
+    client: &Client,
+    request: &Head,
+) -> Span {
     let method = match request.method() {
         // What clients may invent.
         Method::Other => "_OTHER".into(),
@@ -197,7 +202,7 @@ fn whole(context: Context, parent: Option<Context>, client: &Client, request: &H
         text("http.request.method", method.to_string()),
         text(
             "url.path",
-            sanitize::path(&String::from_utf8_lossy(path), LONGEST.0),
+            sanitize::path(&String::from_utf8_lossy(path), MAX_LENGTHS.0),
         ),
         text("url.scheme", client.scheme().to_owned()),
         text("server.address", sanitize::text(host, 253)),
@@ -206,7 +211,7 @@ fn whole(context: Context, parent: Option<Context>, client: &Client, request: &H
     let state = request.get(Known::Tracestate);
     let state = state.filter(|_| parent.is_some());
     let state = state.and_then(|state| std::str::from_utf8(state).ok());
-    let state = state.filter(|state| state.len() <= LONGEST.1);
+    let state = state.filter(|state| state.len() <= MAX_LENGTHS.1);
     let parent_span = parent.map(|parent| parent.span.to_be_bytes().to_vec());
     Span {
         trace_id: context.trace.to_be_bytes().to_vec(),

@@ -10,7 +10,7 @@ use equipoise_http::http2::{Connection, Event};
 use tokio::io::{AsyncWrite as _, empty};
 use tokio::time::Instant;
 
-use super::shared::{Line, MemberMux, MemberTally, News};
+use super::shared::{ConnectionEvents, MemberIo, MemberMux, MemberTally};
 use crate::lazy_timer::LazyTimer;
 use crate::mux::{Mux, StreamError};
 
@@ -19,26 +19,26 @@ use crate::mux::{Mux, StreamError};
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// The payload of the PING that asks for a sign of life. Whatever comes is one.
-const SIGN_OF_LIFE: [u8; 8] = *b"alive???";
+const PING_PAYLOAD: [u8; 8] = *b"alive???";
 
 /// Drives a connection until it ends: by the member, or when the last is dropped that shares it.
 pub(super) struct Driver {
     mux: MemberMux,
-    news: Rc<News>,
+    events: Rc<ConnectionEvents>,
     /// Where heads and trailers are read into.
     head: Box<Head>,
     has_settings: bool,
-    vigil: Vigil,
+    keepalive: KeepAlive,
 }
 
 impl Driver {
-    pub(super) fn new(mux: MemberMux, news: Rc<News>, patience: Duration) -> Self {
+    pub(super) fn new(mux: MemberMux, events: Rc<ConnectionEvents>, timeout: Duration) -> Self {
         Self {
             mux,
-            news,
+            events,
             head: Box::default(),
             has_settings: false,
-            vigil: Vigil::new(patience),
+            keepalive: KeepAlive::new(timeout),
         }
     }
 }
@@ -49,23 +49,23 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self {
             mux,
-            news,
+            events,
             head,
             has_settings,
-            vigil,
+            keepalive,
         } = &mut *self;
         let mut mux = mux.borrow_mut();
         mux.register_owner(context);
-        let mut ended = read(&mut mux, news, head, vigil, context);
+        let mut ended = read(&mut mux, events, head, keepalive, context);
         if ended.is_pending() {
-            ended = vigil.poll(&mut mux.engine, context);
+            ended = keepalive.poll(&mut mux.engine, context);
         }
         if let Poll::Ready(error) = ended {
             mux.fail(error);
             mux.engine.go_away();
         } else if !*has_settings && mux.engine.has_settings() {
             *has_settings = true;
-            news.tell();
+            events.notify_waiters();
         }
         match mux.poll_flush(context) {
             Poll::Ready(Err(_)) => mux.fail(StreamError::Closed),
@@ -76,43 +76,43 @@ impl Future for Driver {
                 return Poll::Pending;
             }
         }
-        news.tell();
-        let line = mux.socket();
-        let _ = Pin::new(&mut *line).poll_shutdown(context);
-        *line = Line::Right(empty());
+        events.notify_waiters();
+        let io = mux.socket();
+        let _ = Pin::new(&mut *io).poll_shutdown(context);
+        *io = MemberIo::Right(empty());
         Poll::Ready(())
     }
 }
 
 /// Reads what has come, for those whose it is. Ready when nothing more comes.
 pub(super) fn read(
-    mux: &mut Mux<Line, MemberTally>,
-    news: &News,
+    mux: &mut Mux<MemberIo, MemberTally>,
+    events: &ConnectionEvents,
     head: &mut Box<Head>,
-    vigil: &mut Vigil,
+    keepalive: &mut KeepAlive,
     context: &mut Context<'_>,
 ) -> Poll<StreamError> {
     loop {
         match ready!(mux.poll_fill(context)) {
             Ok(0) => return Poll::Ready(StreamError::Closed),
             Err(error) => {
-                tracing::debug!(%error, "a connection to a member broke");
+                tracing::debug!(%error, "connection to a member failed");
                 return Poll::Ready(StreamError::Closed);
             }
             Ok(_) => {}
         }
         let now = Instant::now();
-        vigil.hear(now);
+        keepalive.received(now);
         loop {
             match mux.next(now, head) {
                 Event::More => break,
-                Event::Pong(News::PING) => news.pong(),
+                Event::Pong(ConnectionEvents::PING) => events.pong(),
                 Event::Over(error) => {
-                    tracing::debug!(%error, "a member broke the rules of HTTP/2");
+                    tracing::debug!(%error, "HTTP/2 connection error of a member");
                     return Poll::Ready(StreamError::Connection(error));
                 }
                 Event::GoAway { code, .. } => {
-                    tracing::debug!(?code, "a member wants to end a connection");
+                    tracing::debug!(?code, "GOAWAY from a member");
                 }
                 // Only servers are told of others.
                 _ => {}
@@ -122,40 +122,40 @@ pub(super) fn read(
 }
 
 /// Whether a member lives: by what it says while requests are under way, and by what it has begun to say.
-pub(super) struct Vigil {
+pub(super) struct KeepAlive {
     /// How long it may leave that incomplete.
-    patience: Duration,
+    timeout: Duration,
     /// When something came last.
-    heard: Instant,
+    last_received: Instant,
     /// When it was asked for a sign of life, of which there is none since.
-    asked: Option<Instant>,
+    ping_sent: Option<Instant>,
     deadline: LazyTimer,
 }
 
-impl Vigil {
-    fn new(patience: Duration) -> Self {
+impl KeepAlive {
+    fn new(timeout: Duration) -> Self {
         Self {
-            patience,
-            heard: Instant::now(),
-            asked: None,
+            timeout,
+            last_received: Instant::now(),
+            ping_sent: None,
             deadline: LazyTimer::default(),
         }
     }
 
     /// Something has come.
-    fn hear(&mut self, now: Instant) {
-        self.heard = now;
-        self.asked = None;
+    fn received(&mut self, now: Instant) {
+        self.last_received = now;
+        self.ping_sent = None;
     }
 
     /// Ready when it is taken for dead. Asks it before, in time.
     fn poll(&mut self, engine: &mut Connection, context: &mut Context<'_>) -> Poll<StreamError> {
         loop {
             let incomplete = engine.incomplete_since();
-            let incomplete = incomplete.map(|since| Instant::from_std(since) + self.patience);
-            let silent = match self.asked {
-                Some(asked) => Some(asked + KEEPALIVE.1),
-                None => (engine.open_streams() > 0).then(|| self.heard + KEEPALIVE.0),
+            let incomplete = incomplete.map(|since| Instant::from_std(since) + self.timeout);
+            let silent = match self.ping_sent {
+                Some(sent) => Some(sent + KEEPALIVE.1),
+                None => (engine.open_streams() > 0).then(|| self.last_received + KEEPALIVE.0),
             };
             let Some(due) = incomplete.into_iter().chain(silent).min() else {
                 self.deadline.clear();
@@ -163,12 +163,12 @@ impl Vigil {
             };
             self.deadline.set(due);
             ready!(self.deadline.poll(context));
-            if self.asked.is_some() || incomplete == Some(due) {
-                tracing::debug!("a member gives no sign of life");
+            if self.ping_sent.is_some() || incomplete == Some(due) {
+                tracing::debug!("no reply to a keep-alive PING from a member");
                 return Poll::Ready(StreamError::Closed);
             }
-            engine.ping(SIGN_OF_LIFE);
-            self.asked = Some(Instant::now());
+            engine.ping(PING_PAYLOAD);
+            self.ping_sent = Some(Instant::now());
         }
     }
 }
@@ -188,29 +188,29 @@ mod tests {
     /// SETTINGS without any, by which a member begins.
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-    struct Line {
+    struct Peer {
         engine: Connection,
-        vigil: Vigil,
+        keepalive: KeepAlive,
     }
 
-    impl Line {
+    impl Peer {
         /// A connection to a member that has begun it, if so.
         fn new(has_begun: bool) -> Self {
             let now = Instant::now().into_std();
-            let mut line = Self {
+            let mut peer = Self {
                 engine: Connection::new(Role::Client, Options::default(), now),
-                vigil: Vigil::new(7 * SECOND),
+                keepalive: KeepAlive::new(7 * SECOND),
             };
             if has_begun {
-                line.hear(&SETTINGS);
+                peer.receive(&SETTINGS);
             }
-            line.flush();
-            line
+            peer.flush();
+            peer
         }
 
-        fn hear(&mut self, bytes: &[u8]) {
+        fn receive(&mut self, bytes: &[u8]) {
             let (now, mut head) = (Instant::now(), Head::new());
-            self.vigil.hear(now);
+            self.keepalive.received(now);
             let (used, event) = self.engine.receive(bytes, now.into_std(), &mut head);
             assert_eq!((used, event), (bytes.len(), Event::More));
         }
@@ -234,7 +234,7 @@ mod tests {
         /// How long it takes until the member is taken for dead, if it is within this time.
         async fn dies_within(&mut self, time: Duration) -> Option<u64> {
             let begun = Instant::now();
-            let dying = poll_fn(|context| self.vigil.poll(&mut self.engine, context));
+            let dying = poll_fn(|context| self.keepalive.poll(&mut self.engine, context));
             timeout(time, dying).await.ok()?;
             Some(begun.elapsed().as_secs())
         }
@@ -242,50 +242,50 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_member_that_says_nothing_while_it_is_asked_is_pinged_and_then_dead() {
-        let mut line = Line::new(true);
+        let mut peer = Peer::new(true);
         assert_eq!(
-            line.dies_within(1_000 * SECOND).await,
+            peer.dies_within(1_000 * SECOND).await,
             None,
             "nothing is asked"
         );
-        let mut line = Line::new(true);
-        line.ask();
-        assert_eq!(line.dies_within(29 * SECOND).await, None);
-        assert_eq!(line.flush(), 0);
-        assert_eq!(line.dies_within(2 * SECOND).await, None);
-        assert_eq!(line.flush(), 17, "a PING");
-        assert_eq!(line.dies_within(100 * SECOND).await, Some(9));
+        let mut peer = Peer::new(true);
+        peer.ask();
+        assert_eq!(peer.dies_within(29 * SECOND).await, None);
+        assert_eq!(peer.flush(), 0);
+        assert_eq!(peer.dies_within(2 * SECOND).await, None);
+        assert_eq!(peer.flush(), 17, "a PING");
+        assert_eq!(peer.dies_within(100 * SECOND).await, Some(9));
     }
 
     #[tokio::test(start_paused = true)]
     async fn whatever_a_member_says_is_a_sign_of_life() {
-        let mut line = Line::new(true);
-        line.ask();
+        let mut peer = Peer::new(true);
+        peer.ask();
         for _ in 0..10 {
-            assert_eq!(line.dies_within(35 * SECOND).await, None);
-            assert_eq!(line.flush(), 17, "a PING");
-            line.hear(&SETTINGS);
-            line.flush();
-            assert_eq!(line.dies_within(29 * SECOND).await, None);
-            line.hear(&SETTINGS);
-            assert_eq!(line.flush(), 9, "no PING");
+            assert_eq!(peer.dies_within(35 * SECOND).await, None);
+            assert_eq!(peer.flush(), 17, "a PING");
+            peer.receive(&SETTINGS);
+            peer.flush();
+            assert_eq!(peer.dies_within(29 * SECOND).await, None);
+            peer.receive(&SETTINGS);
+            assert_eq!(peer.flush(), 9, "no PING");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_incomplete_for_too_long_is_an_end() {
-        let mut line = Line::new(false);
-        assert_eq!(line.dies_within(100 * SECOND).await, Some(7), "settings");
-        let mut line = Line::new(true);
-        assert_eq!(line.dies_within(100 * SECOND).await, None);
-        line.hear(&SETTINGS[..3]);
-        assert_eq!(line.dies_within(5 * SECOND).await, None);
+        let mut peer = Peer::new(false);
+        assert_eq!(peer.dies_within(100 * SECOND).await, Some(7), "settings");
+        let mut peer = Peer::new(true);
+        assert_eq!(peer.dies_within(100 * SECOND).await, None);
+        peer.receive(&SETTINGS[..3]);
+        assert_eq!(peer.dies_within(5 * SECOND).await, None);
         // Bytes of it do not prolong its time.
-        line.hear(&SETTINGS[3..4]);
-        assert_eq!(line.dies_within(100 * SECOND).await, Some(2));
-        let mut line = Line::new(true);
-        line.hear(&SETTINGS[..3]);
-        line.hear(&SETTINGS[3..]);
-        assert_eq!(line.dies_within(100 * SECOND).await, None);
+        peer.receive(&SETTINGS[3..4]);
+        assert_eq!(peer.dies_within(100 * SECOND).await, Some(2));
+        let mut peer = Peer::new(true);
+        peer.receive(&SETTINGS[..3]);
+        peer.receive(&SETTINGS[3..]);
+        assert_eq!(peer.dies_within(100 * SECOND).await, None);
     }
 }

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use equipoise_http::{Head, Known, KnownSet, Name, Version, Violation, reason};
 
 /// What a WebSocket's key is hashed with (RFC 6455, 1.3).
-const WEBSOCKET: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const WEBSOCKET_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Fields that a response which grants a tunnel has not, or that are said for this hop anew.
-const NOT_OF_GRANTS: KnownSet = KnownSet::of(&[
+const NOT_COPIED: KnownSet = KnownSet::of(&[
     Known::ContentLength,
     Known::SecWebsocketAccept,
     Known::Upgrade,
@@ -42,7 +42,7 @@ impl Handshake {
         head.begin_response(101, reason(101), Version::Http11)?;
         for field in granted.iter() {
             match Name::of(field.name) {
-                Name::Known(known) if NOT_OF_GRANTS.contains(known) => {}
+                Name::Known(known) if NOT_COPIED.contains(known) => {}
                 _ => head.push(field.name, field.value)?,
             }
         }
@@ -57,7 +57,7 @@ impl Handshake {
 
 /// The answer to a WebSocket's key (RFC 6455, 4.2.2).
 fn accept(key: &[u8]) -> String {
-    let hashed = [key, WEBSOCKET.as_bytes()].concat();
+    let hashed = [key, WEBSOCKET_GUID.as_bytes()].concat();
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &hashed))
 }
 

@@ -19,11 +19,11 @@ use crate::upstream::stream::MemberStream;
 use crate::wire::ByteCounter;
 
 /// The most requests at once on one connection; fewer where the member says so.
-pub(crate) const MOST_STREAMS: usize = 100;
+pub(crate) const MAX_STREAMS: usize = 100;
 
 /// What a member may send of one response, and of all responses on a connection, before we have taken some: so much waits
 /// in memory if clients are slow. One response that waits must not keep the others waiting, so the second is as much as all.
-const WINDOWS: (u32, u32) = (256 * 1024, MOST_STREAMS as u32 * 256 * 1024);
+const WINDOWS: (u32, u32) = (256 * 1024, MAX_STREAMS as u32 * 256 * 1024);
 
 /// Counts what passes as the member's traffic.
 pub(in crate::upstream) struct MemberTally(Arc<Counters>);
@@ -39,10 +39,10 @@ impl ByteCounter for MemberTally {
 }
 
 /// A member's stream; nothing once it is closed, which it is while some still hold requests on it.
-pub(super) type Line = Either<MemberStream, Empty>;
+pub(super) type MemberIo = Either<MemberStream, Empty>;
 
 /// A connection, as all know it who have to do with it.
-pub(super) type MemberMux = mux::SharedMux<Line, MemberTally>;
+pub(super) type MemberMux = mux::SharedMux<MemberIo, MemberTally>;
 
 /// A connection that many requests share. It is closed when the last that has it is dropped.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ pub(in crate::upstream) struct Shared(Rc<State>);
 
 struct State {
     mux: MemberMux,
-    news: Rc<News>,
+    events: Rc<ConnectionEvents>,
     is_tls: bool,
 }
 
@@ -65,16 +65,16 @@ impl Drop for State {
 
 /// What a member has told of the connection itself.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct ConnectionEvents {
     /// Whether a PING waits for its answer.
     is_pinged: Cell<bool>,
     /// PINGs that were answered.
     pongs: Cell<u64>,
     /// Told of each such answer, of the first settings, and of the end.
-    told: Notify,
+    notify: Notify,
 }
 
-impl News {
+impl ConnectionEvents {
     /// The payload of the PINGs of which this has the answers.
     pub(super) const PING: [u8; 8] = *b"are you?";
 
@@ -82,38 +82,42 @@ impl News {
     pub(super) fn pong(&self) {
         self.is_pinged.set(false);
         self.pongs.set(self.pongs.get() + 1);
-        self.tell();
+        self.notify_waiters();
     }
 
     /// Those that wait look again.
-    pub(super) fn tell(&self) {
-        self.told.notify_waiters();
+    pub(super) fn notify_waiters(&self) {
+        self.notify.notify_waiters();
     }
 }
 
 impl Shared {
-    /// Begins to speak HTTP/2 with a member that may leave incomplete for `patience` what it has begun to send.
+    /// Begins to speak HTTP/2 with a member that may leave incomplete for `timeout` what it has begun to send.
     pub(in crate::upstream) fn open(
         stream: MemberStream,
         counters: Arc<Counters>,
         limits: Limits,
         is_tls: bool,
-        patience: Duration,
+        timeout: Duration,
     ) -> Self {
         let options = Options {
-            streams: MOST_STREAMS as u32,
+            streams: MAX_STREAMS as u32,
             stream_window: WINDOWS.0,
             connection_window: WINDOWS.1,
             takes_connect: false,
             limits,
         };
         let tally = MemberTally(counters);
-        let line = Line::Left(stream);
-        let mux = Mux::new(Role::Client, options, line, tally, Vec::new());
+        let io = MemberIo::Left(stream);
+        let mux = Mux::new(Role::Client, options, io, tally, Vec::new());
         let mux = Rc::new(RefCell::new(mux));
-        let news = Rc::<News>::default();
-        spawn_local(Driver::new(mux.clone(), news.clone(), patience));
-        let state = State { mux, news, is_tls };
+        let events = Rc::<ConnectionEvents>::default();
+        spawn_local(Driver::new(mux.clone(), events.clone(), timeout));
+        let state = State {
+            mux,
+            events,
+            is_tls,
+        };
         Self(Rc::new(state))
     }
 
@@ -132,7 +136,7 @@ impl Shared {
     }
 
     /// How many requests it takes at once; none any more where it is about to end.
-    pub(in crate::upstream) fn most_streams(&self) -> usize {
+    pub(in crate::upstream) fn max_streams(&self) -> usize {
         let mux = self.0.mux.borrow();
         match (mux.error(), mux.engine.room_for_requests()) {
             (Some(_), _) | (_, 0) => 0,
@@ -146,7 +150,7 @@ impl Shared {
     }
 
     /// No more requests begin on it.
-    pub(super) fn give_up(&self) {
+    pub(super) fn retire(&self) {
         let mut mux = self.0.mux.borrow_mut();
         mux.engine.go_away();
         mux.wake_owner();
@@ -154,20 +158,20 @@ impl Shared {
 
     /// Ready when the member has answered a PING. Those that ask at once share one.
     pub(super) async fn ping(&self) -> Result<(), StreamError> {
-        let news = &self.0.news;
-        let before = news.pongs.get();
-        if !news.is_pinged.replace(true) {
+        let events = &self.0.events;
+        let before = events.pongs.get();
+        if !events.is_pinged.replace(true) {
             let mut mux = self.0.mux.borrow_mut();
-            mux.engine.ping(News::PING);
+            mux.engine.ping(ConnectionEvents::PING);
             mux.wake_owner();
         }
-        self.hear(|_| (news.pongs.get() > before).then_some(()))
+        self.wait_for(|_| (events.pongs.get() > before).then_some(()))
             .await
     }
 
     /// Whether the member takes extended CONNECT, once it has told its settings.
     pub(super) async fn takes_connect(&self) -> Result<bool, StreamError> {
-        self.hear(|mux| {
+        self.wait_for(|mux| {
             let engine = &mux.engine;
             engine.has_settings().then(|| engine.takes_connect())
         })
@@ -175,13 +179,13 @@ impl Shared {
     }
 
     /// What `look` finds, as soon as it finds something.
-    async fn hear<T>(
+    async fn wait_for<T>(
         &self,
-        look: impl Fn(&Mux<Line, MemberTally>) -> Option<T>,
+        look: impl Fn(&Mux<MemberIo, MemberTally>) -> Option<T>,
     ) -> Result<T, StreamError> {
         loop {
             // It hears of what is told from here on.
-            let told = self.0.news.told.notified();
+            let notify = self.0.events.notify.notified();
             {
                 let mux = self.0.mux.borrow();
                 if let Some(found) = look(&mux) {
@@ -191,7 +195,7 @@ impl Shared {
                     return Err(error);
                 }
             }
-            told.await;
+            notify.await;
         }
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use equipoise_http::http2::ConnectionError;
 
-use super::Meters;
+use super::Metrics;
 use crate::wire::ByteCounter;
 use equipoise_metrics::Counter;
 
 /// What one worker counts: alone on its lines of the cache, so that workers do not wait for each other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct WorkerMeters {
+pub struct WorkerMetrics {
     /// Connections of clients, from the first.
     pub connections: Counter,
     /// Those that have ended.
@@ -41,7 +41,7 @@ pub enum Limit {
     Streams,
 }
 
-impl WorkerMeters {
+impl WorkerMetrics {
     /// A client has run into a limit.
     pub(crate) fn count_limit(&self, limit: Limit) {
         self.limit_hits[limit as usize].add(1);
@@ -71,20 +71,20 @@ impl WorkerMeters {
 
 /// A worker's numbers, held on to.
 #[derive(Debug, Clone)]
-pub struct Desk {
-    meters: Arc<Meters>,
+pub struct WorkerMetricsHandle {
+    metrics: Arc<Metrics>,
     worker: usize,
 }
 
-impl Desk {
+impl WorkerMetricsHandle {
     /// Of the worker of this number.
-    pub fn new(meters: Arc<Meters>, worker: usize) -> Self {
-        Self { meters, worker }
+    pub fn new(metrics: Arc<Metrics>, worker: usize) -> Self {
+        Self { metrics, worker }
     }
 
     #[inline]
-    pub(crate) fn counts(&self) -> &WorkerMeters {
-        self.meters.worker(self.worker)
+    pub(crate) fn counts(&self) -> &WorkerMetrics {
+        self.metrics.worker(self.worker)
     }
 
     /// A client has connected and there is no place for it, until this is dropped.
@@ -95,13 +95,13 @@ impl Desk {
     }
 
     /// A client has connected; the connection is over when this is dropped.
-    pub(crate) fn connection(self) -> Connected {
+    pub(crate) fn connection(self) -> OpenConnection {
         self.counts().connections.add(1);
-        Connected(self)
+        OpenConnection(self)
     }
 }
 
-impl ByteCounter for Desk {
+impl ByteCounter for WorkerMetricsHandle {
     #[inline]
     fn received(&self, bytes: usize) {
         self.counts().received.add(bytes as u64);
@@ -115,7 +115,7 @@ impl ByteCounter for Desk {
 
 /// A client's connection that waits for a place, counted so until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Waiting(Desk);
+pub(crate) struct Waiting(WorkerMetricsHandle);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -125,9 +125,9 @@ impl Drop for Waiting {
 
 /// A client's connection, counted as open until this is dropped.
 #[derive(Debug)]
-pub struct Connected(Desk);
+pub struct OpenConnection(WorkerMetricsHandle);
 
-impl Drop for Connected {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.counts().ended.add(1);
     }

@@ -11,7 +11,7 @@ use equipoise_config::Member;
 
 /// The places for requests at a member, shared by all workers. First come, first served.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct ConcurrencyLimit {
     max: Option<NonZeroUsize>,
     /// `None` without a bound.
     free: Option<Arc<Semaphore>>,
@@ -21,11 +21,11 @@ pub(crate) struct Slots {
 
 /// A place at a member, free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct RequestPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Slots {
+impl ConcurrencyLimit {
     /// As many places as the member's `max` says. Where that is as `before`, the requests in flight keep theirs.
     pub(crate) fn new(member: &Member, before: Option<&Self>) -> Self {
         let same = before.filter(|before| before.max == member.max);
@@ -44,24 +44,24 @@ impl Slots {
 
     /// A place, if one is free.
     #[inline]
-    pub(crate) fn acquire_now(&self) -> Option<Slot> {
+    pub(crate) fn try_acquire(&self) -> Option<RequestPermit> {
         let _permit = match &self.free {
             None => None,
             Some(free) => Some(free.clone().try_acquire_owned().ok()?),
         };
-        Some(Slot { _permit })
+        Some(RequestPermit { _permit })
     }
 
     /// Waits for a place, for `acquire` at most; `None` when the time is up.
-    pub(crate) async fn acquire(&self) -> Option<Slot> {
+    pub(crate) async fn acquire(&self) -> Option<RequestPermit> {
         let Some(free) = &self.free else {
-            return Some(Slot { _permit: None });
+            return Some(RequestPermit { _permit: None });
         };
         let permit = timeout(self.acquire, free.clone().acquire_owned())
             .await
             .ok()?
             .ok()?;
-        Some(Slot {
+        Some(RequestPermit {
             _permit: Some(permit),
         })
     }

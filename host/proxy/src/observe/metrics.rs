@@ -13,22 +13,22 @@ mod worker;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use balancer::BalancerMeters;
+pub use balancer::BalancerMetrics;
 pub(crate) use balancer::{policy, word};
-pub use member::MemberMeters;
+pub use member::MemberMetrics;
 pub use refusals::Refusals;
 pub use reloads::Reloads;
-pub use route::RouteMeters;
-pub use worker::{Connected, Desk, LIMITS, Limit, WorkerMeters};
+pub use route::RouteMetrics;
+pub use worker::{LIMITS, Limit, OpenConnection, WorkerMetrics, WorkerMetricsHandle};
 
 /// What is counted of the process as a whole.
 #[derive(Debug)]
-pub struct Meters {
-    workers: Box<[WorkerMeters]>,
+pub struct Metrics {
+    workers: Box<[WorkerMetrics]>,
     /// Requests for the manager at listeners for clients.
-    pub manager: RouteMeters,
+    pub manager: RouteMetrics,
     /// Requests that no route takes.
-    pub unrouted: RouteMeters,
+    pub unrouted: RouteMetrics,
     /// Requests that were refused, or whose clients left.
     pub refusals: Refusals,
     /// Of the configuration.
@@ -36,15 +36,15 @@ pub struct Meters {
     started: SystemTime,
 }
 
-impl Meters {
+impl Metrics {
     /// Of a process with so many workers that starts now.
     pub fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers.max(1))
-                .map(|_| WorkerMeters::default())
+                .map(|_| WorkerMetrics::default())
                 .collect(),
-            manager: RouteMeters::default(),
-            unrouted: RouteMeters::default(),
+            manager: RouteMetrics::default(),
+            unrouted: RouteMetrics::default(),
             refusals: Refusals::default(),
             reloads: Reloads::default(),
             started: SystemTime::now(),
@@ -52,12 +52,12 @@ impl Meters {
     }
 
     /// Those of a worker, by its number from 0.
-    pub(crate) fn worker(&self, number: usize) -> &WorkerMeters {
+    pub(crate) fn worker(&self, number: usize) -> &WorkerMetrics {
         &self.workers[number % self.workers.len()]
     }
 
     /// A number of all workers together.
-    pub fn sum(&self, of: impl Fn(&WorkerMeters) -> u64) -> u64 {
+    pub fn sum(&self, of: impl Fn(&WorkerMetrics) -> u64) -> u64 {
         self.workers.iter().map(of).sum()
     }
 

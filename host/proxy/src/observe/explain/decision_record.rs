@@ -17,19 +17,19 @@ use equipoise_config::{BuiltinMethod, Method};
 use equipoise_text::sanitize;
 
 /// Members that a decision tells of; the one that was chosen is told of in any case.
-const MEMBERS: usize = 256;
+const MAX_MEMBERS: usize = 256;
 
 /// Tries that a story tells of; a request has up to 100.
-const ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// Characters of a host and of a path.
-const LONGEST: (usize, usize) = (253, 1024);
+const MAX_LENGTHS: (usize, usize) = (253, 1024);
 
 /// Characters of a method.
-const LONGEST_METHOD: usize = 32;
+const MAX_METHOD: usize = 32;
 
 /// What is told of a request.
-pub(crate) struct Story {
+pub(crate) struct DecisionRecord {
     /// Which decision it is; given to it when it is kept.
     pub(super) number: u64,
     pub(super) at: SystemTime,
@@ -53,7 +53,7 @@ pub(crate) struct Story {
     pub(super) duration: Duration,
 }
 
-impl Default for Story {
+impl Default for DecisionRecord {
     fn default() -> Self {
         Self {
             number: 0,
@@ -123,7 +123,7 @@ pub(super) enum Outcome {
     },
 }
 
-impl Story {
+impl DecisionRecord {
     /// A request that begins now.
     pub(crate) fn begin(client: &Client, request: &Head) -> Self {
         let host = request.get(Known::Host).unwrap_or_default();
@@ -131,12 +131,9 @@ impl Story {
         Self {
             at: SystemTime::now(),
             client: client.address.ip().to_string(),
-            method: sanitize::text(
-                &String::from_utf8_lossy(request.method_bytes()),
-                LONGEST_METHOD,
-            ),
-            host: sanitize::text(&String::from_utf8_lossy(host), LONGEST.0),
-            path: sanitize::path(&String::from_utf8_lossy(path), LONGEST.1),
+            method: sanitize::text(&String::from_utf8_lossy(request.method_bytes()), MAX_METHOD),
+            host: sanitize::text(&String::from_utf8_lossy(host), MAX_LENGTHS.0),
+            path: sanitize::path(&String::from_utf8_lossy(path), MAX_LENGTHS.1),
             ..Self::default()
         }
     }
@@ -154,7 +151,7 @@ impl Story {
         self.members = cluster.balancer.shared_members();
         self.session = match (session, cluster.config.sticky.is_some(), fault) {
             (Some(Affinity::Route(route)), ..) => Session::Route(sanitize::text(route, 64)),
-            (Some(Affinity::Key(key)), ..) => Session::Key(beginning(key)),
+            (Some(Affinity::Key(key)), ..) => Session::Key(truncated_key(key)),
             (None, false, _) => Session::Off,
             (None, true, Some(fault)) => Session::Fault(fault.name()),
             (None, true, None) => Session::None,
@@ -173,7 +170,7 @@ impl Story {
         // Nobody could be chosen a moment ago, and the request has waited since.
         self.attempts
             .pop_if(|last| matches!(last.outcome, Outcome::Refused));
-        if self.attempts.len() == ATTEMPTS {
+        if self.attempts.len() == MAX_ATTEMPTS {
             self.more_attempts += 1;
             return;
         }
@@ -187,8 +184,9 @@ impl Story {
             (Ok(choice), method) => self.reason(choice.reason, *method, snapshot, cluster),
         };
         let standings = std::mem::take(&mut explanation.eligibility);
-        let is_told =
-            |position| position < MEMBERS || chosen.is_some_and(|(chosen, _)| chosen == position);
+        let is_told = |position| {
+            position < MAX_MEMBERS || chosen.is_some_and(|(chosen, _)| chosen == position)
+        };
         let told = standings.into_iter().enumerate();
         self.attempts.push(Attempt {
             decided,
@@ -326,7 +324,7 @@ impl Attempt {
 }
 
 /// So much of a key that its owner knows it again, and nobody else can use it.
-fn beginning(key: &str) -> String {
+fn truncated_key(key: &str) -> String {
     let count = key.chars().count();
     let seen: String = key.chars().take((count / 2).min(4)).collect();
     sanitize::text(&seen, 4) + "…"
@@ -379,8 +377,8 @@ mod tests {
     fn keys_are_shortened_however_short_they_are() {
         let table = [("", "…"), ("a", "…"), ("ab", "a…"), ("abcd", "ab…")];
         for (key, seen) in table {
-            assert_eq!(beginning(key), seen);
+            assert_eq!(truncated_key(key), seen);
         }
-        assert_eq!(beginning("0123456789"), "0123…");
+        assert_eq!(truncated_key("0123456789"), "0123…");
     }
 }

@@ -18,7 +18,7 @@ const ERRORS: [&str; 6] = [
 
 /// What is counted of a member.
 #[derive(Debug)]
-pub struct MemberMeters {
+pub struct MemberMetrics {
     /// From the decision to the head of the answer.
     pub responses: Histogram,
     errors: [Counter; ERRORS.len()],
@@ -30,7 +30,7 @@ pub struct MemberMeters {
     pub idle: Counter,
 }
 
-impl Default for MemberMeters {
+impl Default for MemberMetrics {
     fn default() -> Self {
         Self {
             responses: Histogram::new(DURATIONS),
@@ -42,7 +42,7 @@ impl Default for MemberMeters {
     }
 }
 
-impl MemberMeters {
+impl MemberMetrics {
     /// What became of a request, so long after the decision.
     #[inline]
     pub(crate) fn count(&self, outcome: AttemptOutcome, after: Duration) {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn errors_are_no_answer_and_answers_from_500_on() {
-        let member = MemberMeters::default();
+        let member = MemberMetrics::default();
         for outcome in [
             AttemptOutcome::Connected,
             AttemptOutcome::Responded(200),

@@ -10,34 +10,34 @@ use equipoise_balancer::{AttemptOutcome, Member, Observer, StateChange};
 use equipoise_text::bounded;
 
 /// How many checks of a member are remembered.
-const CHECKS: usize = 16;
+const MAX_CHECKS: usize = 16;
 
 /// How many changes of a member are logged within [`WINDOW`]: one that flaps must not fill the log.
-const MOST_LINES: u32 = 10;
+const MAX_LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The health of one balancer's members over time; lives on when plugins and policies are exchanged.
-pub struct Chronicle {
+pub struct HealthHistory {
     balancer: String,
     /// By member id; `None` is the balancer itself.
-    chapters: Mutex<BTreeMap<Option<u32>, Chapter>>,
+    members: Mutex<BTreeMap<Option<u32>, MemberHistory>>,
 }
 
 /// What is known of one member.
 #[derive(Debug, Clone)]
-pub struct Chapter {
+pub struct MemberHistory {
     /// When its state last changed, and how, in words; none before the first change.
     pub change: Option<(SystemTime, String)>,
     /// The last checks, the newest last.
     pub checks: VecDeque<Check>,
     /// How all of them went.
-    pub tally: Tally,
-    lines: Lines,
+    pub counts: CheckCounts,
+    throttle: LogThrottle,
 }
 
 /// How many checks went which way.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
+pub struct CheckCounts {
     /// As expected.
     pub passed: u64,
     /// Otherwise.
@@ -57,61 +57,61 @@ pub struct Check {
 
 /// What was logged of a member lately.
 #[derive(Debug, Clone)]
-struct Lines {
-    window_began: Instant,
+struct LogThrottle {
+    window_start: Instant,
     written: u32,
-    left_out: u32,
+    suppressed: u32,
 }
 
-impl Chapter {
+impl MemberHistory {
     fn new() -> Self {
         Self {
             change: None,
             checks: VecDeque::new(),
-            tally: Tally::default(),
-            lines: Lines {
-                window_began: Instant::now(),
+            counts: CheckCounts::default(),
+            throttle: LogThrottle {
+                window_start: Instant::now(),
                 written: 0,
-                left_out: 0,
+                suppressed: 0,
             },
         }
     }
 }
 
-impl Lines {
+impl LogThrottle {
     /// Whether another may be written, and how many were left out before it.
     fn admit(&mut self, now: Instant) -> Option<u32> {
-        if now.saturating_duration_since(self.window_began) >= WINDOW {
-            self.window_began = now;
+        if now.saturating_duration_since(self.window_start) >= WINDOW {
+            self.window_start = now;
             self.written = 0;
         }
-        if self.written == MOST_LINES {
-            self.left_out += 1;
+        if self.written == MAX_LINES {
+            self.suppressed += 1;
             return None;
         }
         self.written += 1;
-        Some(std::mem::take(&mut self.left_out))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
-impl Chronicle {
+impl HealthHistory {
     /// Of this balancer, of which nothing is known.
     pub fn new(balancer: impl Into<String>) -> Self {
         Self {
             balancer: balancer.into(),
-            chapters: Mutex::default(),
+            members: Mutex::default(),
         }
     }
 
     /// A check of a member ended.
-    pub fn note_check(&self, member: u32, passed: bool, detail: String) {
-        let mut chapters = self.chapters();
-        let Chapter { checks, tally, .. } = chapter(&mut chapters, Some(member));
+    pub fn record_check(&self, member: u32, passed: bool, detail: String) {
+        let mut members = self.members();
+        let MemberHistory { checks, counts, .. } = member_history(&mut members, Some(member));
         match passed {
-            true => tally.passed += 1,
-            false => tally.failed += 1,
+            true => counts.passed += 1,
+            false => counts.failed += 1,
         }
-        if checks.len() == CHECKS {
+        if checks.len() == MAX_CHECKS {
             checks.pop_front();
         }
         checks.push_back(Check {
@@ -124,44 +124,47 @@ impl Chronicle {
     /// Forgets all members but these.
     pub(crate) fn retain(&self, members: &[Member]) {
         let ids: HashSet<u32> = members.iter().map(|member| member.id).collect();
-        self.chapters()
+        self.members()
             .retain(|id, _| id.is_none_or(|id| ids.contains(&id)));
     }
 
     /// What is known of a member; none where nothing has happened.
-    pub fn chapter(&self, member: u32) -> Option<Chapter> {
-        self.chapters().get(&Some(member)).cloned()
+    pub fn member(&self, member: u32) -> Option<MemberHistory> {
+        self.members().get(&Some(member)).cloned()
     }
 
     /// What the last check of a member met; nothing without checks.
     fn last_check(&self, member: u32) -> Option<String> {
-        let chapters = self.chapters();
-        let check = chapters.get(&Some(member))?.checks.back()?;
+        let members = self.members();
+        let check = members.get(&Some(member))?.checks.back()?;
         Some(check.detail.clone())
     }
 
-    fn chapters(&self) -> MutexGuard<'_, BTreeMap<Option<u32>, Chapter>> {
-        self.chapters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn members(&self) -> MutexGuard<'_, BTreeMap<Option<u32>, MemberHistory>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn chapter(chapters: &mut BTreeMap<Option<u32>, Chapter>, member: Option<u32>) -> &mut Chapter {
-    chapters.entry(member).or_insert_with(Chapter::new)
+fn member_history(
+    members: &mut BTreeMap<Option<u32>, MemberHistory>,
+    member: Option<u32>,
+) -> &mut MemberHistory {
+    members.entry(member).or_insert_with(MemberHistory::new)
 }
 
-impl Observer for Chronicle {
+impl Observer for HealthHistory {
     fn observe(&self, member: Option<&Member>, change: StateChange<'_>) {
         let id = member.map(|member| member.id);
         let last_check = id.and_then(|id| self.last_check(id));
         let cause = describe(member, change, last_check.as_deref());
         let cause = bounded::message(&cause).into_owned();
         let admitted = {
-            let mut chapters = self.chapters();
-            let chapter = chapter(&mut chapters, id);
-            chapter.change = Some((SystemTime::now(), cause.clone()));
-            chapter.lines.admit(Instant::now())
+            let mut members = self.members();
+            let history = member_history(&mut members, id);
+            history.change = Some((SystemTime::now(), cause.clone()));
+            history.throttle.admit(Instant::now())
         };
-        let Some(left_out) = admitted else {
+        let Some(suppressed) = admitted else {
             return;
         };
         let balancer = &self.balancer;
@@ -169,14 +172,14 @@ impl Observer for Chronicle {
             Some(member) => format!("balancer {balancer}: member {}", member.settings.name),
             None => format!("balancer {balancer}"),
         };
-        let left_out = match left_out {
+        let suppressed = match suppressed {
             0 => String::new(),
             lines => format!(" ({lines} changes before this one were not logged)"),
         };
         if is_good(change) {
-            tracing::info!("{subject} {cause}{left_out}");
+            tracing::info!("{subject} {cause}{suppressed}");
         } else {
-            tracing::warn!("{subject} {cause}{left_out}");
+            tracing::warn!("{subject} {cause}{suppressed}");
         }
     }
 }
@@ -239,37 +242,37 @@ mod tests {
     #[test]
     fn lines_of_a_member_that_flaps_are_bounded_and_told_of_later() {
         let start = Instant::now();
-        let mut lines = Chapter::new().lines;
-        lines.window_began = start;
-        for line in 0..MOST_LINES {
-            assert_eq!(lines.admit(start), Some(0), "line {line}");
+        let mut throttle = MemberHistory::new().throttle;
+        throttle.window_start = start;
+        for line in 0..MAX_LINES {
+            assert_eq!(throttle.admit(start), Some(0), "line {line}");
         }
-        assert_eq!(lines.admit(start), None);
-        assert_eq!(lines.admit(start), None);
-        assert_eq!(lines.admit(start + WINDOW), Some(2));
-        assert_eq!(lines.admit(start + WINDOW), Some(0));
+        assert_eq!(throttle.admit(start), None);
+        assert_eq!(throttle.admit(start), None);
+        assert_eq!(throttle.admit(start + WINDOW), Some(2));
+        assert_eq!(throttle.admit(start + WINDOW), Some(0));
     }
 
     #[test]
     fn what_a_check_met_is_kept_in_bounded_space() {
-        let chronicle = Chronicle::new("site");
-        for _ in 0..CHECKS + 5 {
-            chronicle.note_check(3, false, "x".repeat(99_000));
+        let health_history = HealthHistory::new("site");
+        for _ in 0..MAX_CHECKS + 5 {
+            health_history.record_check(3, false, "x".repeat(99_000));
         }
-        let chapter = chronicle.chapter(3).expect("a chapter");
-        let bytes: usize = chapter.checks.iter().map(|check| check.detail.len()).sum();
-        assert!(bytes <= CHECKS * bounded::MESSAGE, "{bytes}");
+        let history = health_history.member(3).expect("a history");
+        let bytes: usize = history.checks.iter().map(|check| check.detail.len()).sum();
+        assert!(bytes <= MAX_CHECKS * bounded::MESSAGE, "{bytes}");
     }
 
     #[test]
     fn last_checks_are_kept_and_older_ones_forgotten() {
-        let chronicle = Chronicle::new("site");
-        for number in 0..CHECKS + 5 {
-            chronicle.note_check(3, true, number.to_string());
+        let health_history = HealthHistory::new("site");
+        for number in 0..MAX_CHECKS + 5 {
+            health_history.record_check(3, true, number.to_string());
         }
-        let chapters = chronicle.chapters();
-        let checks = &chapters[&Some(3)].checks;
-        assert_eq!(checks.len(), CHECKS);
+        let members = health_history.members();
+        let checks = &members[&Some(3)].checks;
+        assert_eq!(checks.len(), MAX_CHECKS);
         assert_eq!(checks.front().map(|check| &*check.detail), Some("5"));
     }
 }

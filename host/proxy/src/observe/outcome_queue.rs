@@ -7,46 +7,46 @@ use std::time::{Duration, Instant};
 
 use equipoise_sdk::health::{Failure, RequestOutcome};
 
-use crate::upstream::Traffic;
+use crate::upstream::ByteCounts;
 
 /// How many exchanges wait for the judge at most. It asks ten times a second.
-const MOST_WAITING: usize = 16 * 1024;
+const MAX_QUEUED: usize = 16 * 1024;
 
 /// Exchanges of one balancer that the judge has not seen yet. What does not fit is left out, and counted.
-pub struct Exchanges {
+pub struct OutcomeQueue {
     sender: SyncSender<RequestOutcome>,
     receiver: Mutex<Receiver<RequestOutcome>>,
-    left_out: AtomicU64,
+    dropped: AtomicU64,
 }
 
-impl Default for Exchanges {
+impl Default for OutcomeQueue {
     fn default() -> Self {
-        let (sender, receiver) = sync_channel(MOST_WAITING);
+        let (sender, receiver) = sync_channel(MAX_QUEUED);
         Self {
             sender,
             receiver: Mutex::new(receiver),
-            left_out: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
         }
     }
 }
 
-impl Exchanges {
+impl OutcomeQueue {
     /// An exchange ended. Never waits.
-    pub(crate) fn put(&self, exchange: RequestOutcome) {
+    pub(crate) fn push(&self, exchange: RequestOutcome) {
         if self.sender.try_send(exchange).is_err() {
-            self.left_out.fetch_add(1, Relaxed);
+            self.dropped.fetch_add(1, Relaxed);
         }
     }
 
     /// So many of those that wait, oldest first.
-    pub fn take(&self, most: usize) -> Vec<RequestOutcome> {
+    pub fn take(&self, max: usize) -> Vec<RequestOutcome> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        receiver.try_iter().take(most).collect()
+        receiver.try_iter().take(max).collect()
     }
 
     /// How many were left out since this was last asked.
-    pub fn take_left_out(&self) -> u64 {
-        self.left_out.swap(0, Relaxed)
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Relaxed)
     }
 }
 
@@ -76,7 +76,7 @@ impl OutcomeContext {
 
 /// An exchange whose answer has begun, to be told of when that ends.
 pub struct PendingOutcome {
-    pub(crate) exchanges: Arc<Exchanges>,
+    pub(crate) outcomes: Arc<OutcomeQueue>,
     pub(crate) context: OutcomeContext,
     pub(crate) status: u16,
     /// From the decision to the head of the answer.
@@ -84,15 +84,15 @@ pub struct PendingOutcome {
 }
 
 impl PendingOutcome {
-    /// The exchange is over: its answer came whole, or broke off. The connection has carried `carried` for it.
-    pub(crate) fn close(self, failure: Option<Failure>, carried: Traffic) {
-        self.exchanges.put(RequestOutcome {
+    /// The request is over: its response was complete, or failed. `byte_counts` is what passed for it.
+    pub(crate) fn close(self, failure: Option<Failure>, byte_counts: ByteCounts) {
+        self.outcomes.push(RequestOutcome {
             member: self.context.member,
             at_ms: milliseconds(self.context.origin.elapsed()),
             latency_us: microseconds(self.latency),
             status: failure.map_or(Ok(self.status), Err),
-            bytes_sent: carried.sent,
-            bytes_received: carried.read,
+            bytes_sent: byte_counts.sent,
+            bytes_received: byte_counts.read,
         });
     }
 }
@@ -111,19 +111,19 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_and_counted() {
-        let exchanges = Exchanges::default();
+        let outcomes = OutcomeQueue::default();
         let context = OutcomeContext {
             member: 7,
             origin: Instant::now(),
             chosen: Duration::ZERO,
         };
-        for _ in 0..MOST_WAITING + 3 {
-            exchanges.put(context.failed(Failure::Reset));
+        for _ in 0..MAX_QUEUED + 3 {
+            outcomes.push(context.failed(Failure::Reset));
         }
-        assert_eq!(exchanges.take_left_out(), 3);
-        assert_eq!(exchanges.take_left_out(), 0);
-        assert_eq!(exchanges.take(1000).len(), 1000);
-        assert_eq!(exchanges.take(usize::MAX).len(), MOST_WAITING - 1000);
-        assert!(exchanges.take(1).is_empty());
+        assert_eq!(outcomes.take_dropped(), 3);
+        assert_eq!(outcomes.take_dropped(), 0);
+        assert_eq!(outcomes.take(1000).len(), 1000);
+        assert_eq!(outcomes.take(usize::MAX).len(), MAX_QUEUED - 1000);
+        assert!(outcomes.take(1).is_empty());
     }
 }

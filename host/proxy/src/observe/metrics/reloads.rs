@@ -18,14 +18,14 @@ pub struct Reloads {
 
 impl Reloads {
     /// A configuration is in force from now on.
-    pub fn note_applied(&self) {
+    pub fn record_applied(&self) {
         self.applied.add(1);
         self.last_applied.set(unix_ms(SystemTime::now()));
         self.is_stale.set(0);
     }
 
     /// A configuration was refused, and the one before serves on.
-    pub fn note_refused(&self) {
+    pub fn record_refused(&self) {
         self.refused.add(1);
         self.is_stale.set(1);
     }
@@ -60,9 +60,9 @@ mod tests {
     fn reloads_are_fresh_until_one_is_refused() {
         let reloads = Reloads::default();
         assert!(reloads.is_fresh() && reloads.last_applied().is_none());
-        reloads.note_refused();
+        reloads.record_refused();
         assert!(!reloads.is_fresh());
-        reloads.note_applied();
+        reloads.record_applied();
         assert!(reloads.is_fresh() && reloads.last_applied() > Some(1.0));
         assert_eq!((reloads.applied(), reloads.refused()), (1, 1));
     }

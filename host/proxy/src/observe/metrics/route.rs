@@ -7,9 +7,9 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What is counted of a route.
 #[derive(Debug, Default)]
-pub struct RouteMeters([Counter; CLASSES.len()]);
+pub struct RouteMetrics([Counter; CLASSES.len()]);
 
-impl RouteMeters {
+impl RouteMetrics {
     /// An answer has begun.
     #[inline]
     pub(crate) fn count(&self, status: u16) {
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn statuses_count_in_their_class_whatever_they_are() {
-        let route = RouteMeters::default();
+        let route = RouteMetrics::default();
         for status in [0, 99, 101, 200, 299, 304, 404, 500, 599, 600, 999] {
             route.count(status);
         }

@@ -70,7 +70,7 @@ fn reason(error: &ProxyError) -> Option<usize> {
 
 /// What is counted of a balancer.
 #[derive(Debug)]
-pub struct BalancerMeters {
+pub struct BalancerMetrics {
     /// From a request's head to the end of its answer.
     pub durations: Histogram,
     decisions: [Counter; POLICIES.len()],
@@ -78,7 +78,7 @@ pub struct BalancerMeters {
     retries: [Counter; RETRIES.len()],
 }
 
-impl Default for BalancerMeters {
+impl Default for BalancerMetrics {
     fn default() -> Self {
         Self {
             durations: Histogram::new(DURATIONS),
@@ -89,7 +89,7 @@ impl Default for BalancerMeters {
     }
 }
 
-impl BalancerMeters {
+impl BalancerMetrics {
     /// A member was chosen.
     #[inline]
     pub(crate) fn count_choice(

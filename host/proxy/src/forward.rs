@@ -55,10 +55,10 @@ use retry::{RetryDecision, RetryState};
 use template::RequestId;
 use upgrade::UpgradeRequest;
 
-/// Nothing is encoded but what is not ASCII, which always is.
+/// Percent-encodes non-ASCII bytes only.
 const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
-/// When a client may come again where no member is eligible, and neither `retry` nor a check will tell.
+/// `Retry-After` where neither `retry` nor a health check says when a member may be eligible.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) use downstream::{ClientError, Downstream, Piece};
@@ -67,7 +67,7 @@ pub use retry_budget::RetryBudget;
 pub(crate) use tunnel::Duplex;
 pub(crate) use workspace::{Buffers, Workspace};
 
-/// Serves a client's request: by a member, or with what went wrong.
+/// Serves a request: forwards it to a member, or responds with the error.
 pub(crate) async fn serve(
     client: &Client,
     request: &Head,
@@ -96,7 +96,7 @@ pub(crate) async fn serve(
     state.observer.close();
 }
 
-/// Answers a request of which no more is read, and which goes to no member.
+/// Responds to a refused request: nothing more of it is read, and it goes to no member.
 pub(crate) async fn refuse(
     client: &Client,
     request: &Head,
@@ -111,7 +111,7 @@ pub(crate) async fn refuse(
     state.observer.close();
 }
 
-/// Tells a client what went wrong with its request, if it is still there.
+/// Sends the response of an error; aborts where the client is gone.
 async fn respond_with_error(request: &Head, error: &ProxyError, state: &mut RequestState<'_>) {
     let RequestState {
         downstream,
@@ -254,7 +254,7 @@ fn https_redirect(host: &[u8], port: u16, request: &Head) -> ProxyError {
     })
 }
 
-/// A request under way: its client's side, and what changes while it is served.
+/// The mutable state of a request: the client's side, buffers, body and observer.
 struct RequestState<'request> {
     /// Where the request came from, and where the response goes.
     downstream: &'request mut dyn Downstream,
@@ -265,7 +265,7 @@ struct RequestState<'request> {
 }
 
 impl<'request> RequestState<'request> {
-    /// One that goes to no member yet.
+    /// A request without a body so far.
     fn new(
         downstream: &'request mut dyn Downstream,
         buffers: &'request mut Buffers,
@@ -297,7 +297,7 @@ struct ForwardedRequest<'request> {
     cluster: &'request Cluster,
     /// What keeps its session at a member.
     session: Option<Affinity>,
-    /// What the client would have its connection become.
+    /// The upgrade the client requests.
     upgrade: Option<UpgradeRequest>,
     /// When all tries together have had their time.
     deadline: Option<Instant>,
@@ -315,13 +315,13 @@ struct MemberResponse {
     connection: Connection,
     /// Where the connection is kept behind the response.
     pool: Rc<Pool>,
-    /// What the judge is told when the response has been passed on.
+    /// Reported for health when the response has been forwarded.
     pending_outcome: Option<Box<PendingOutcome>>,
     /// Held until the response has been passed on.
     _permit: RequestPermit,
 }
 
-/// A try that brought no answer.
+/// An attempt without a response.
 struct FailedAttempt {
     error: ProxyError,
     /// Whether the request went over a connection that had served another.
@@ -338,7 +338,7 @@ impl From<ProxyError> for FailedAttempt {
 }
 
 impl ForwardedRequest<'_> {
-    /// Asks one member after another, until one answers or the request may not be tried again, and passes the answer on.
+    /// Tries one member after another until one responds or no retry is left, and forwards the response.
     ///
     /// # Errors
     /// Nothing was sent to the client yet.
@@ -499,7 +499,7 @@ impl ForwardedRequest<'_> {
         self.request.method().is_idempotent() && is_replayable(body)
     }
 
-    /// What comes of a future, unless the client leaves before, or `request-timeout` passes.
+    /// Awaits a future, unless the client aborts or `request-timeout` passes first.
     async fn or_aborted<F: Future>(
         &self,
         downstream: &mut dyn Downstream,
@@ -524,7 +524,7 @@ impl ForwardedRequest<'_> {
         .await
     }
 
-    /// What there is to say once `request-timeout` has passed.
+    /// The error once `request-timeout` has passed.
     fn request_timeout_error(&self) -> Option<ProxyError> {
         if self.deadline? > Instant::now() {
             return None;
@@ -533,7 +533,7 @@ impl ForwardedRequest<'_> {
         Some(ProxyError::RequestTimeout(limit))
     }
 
-    /// It has waited: reads the clock.
+    /// Reads the clock, after a wait.
     fn read_clock(&self) {
         self.now.set(Instant::now());
         self.time.set(None);

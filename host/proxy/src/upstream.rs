@@ -28,7 +28,7 @@ pub(crate) use connection::{BeginError, ByteCounts, Connection, MemberError};
 pub(crate) use pool::Pool;
 pub use stream::MemberStream;
 
-/// How to reach a member.
+/// A member's endpoint: settings, addresses, TLS, limits and metrics.
 pub struct Endpoint {
     /// Its settings.
     pub config: Member,
@@ -44,7 +44,7 @@ pub struct Endpoint {
     /// What each worker knows its idle connections by: unique in the process, the same for as long as the member is there and
     /// connections are made in the same way.
     pub key: u64,
-    /// Whether it was logged that TLS cannot be spoken with it.
+    /// Whether a failed TLS handshake was logged.
     is_tls_error_logged: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    /// Logs why TLS cannot be spoken with it: once, until it can.
+    /// Logs a failed TLS handshake: once, until one succeeds.
     fn log_tls_error(&self, trouble: Option<&ConnectError>) {
         let ConnectError::Tls(error) = (match trouble {
             None => return self.is_tls_error_logged.store(false, Relaxed),

@@ -1,4 +1,4 @@
-//! One try of a request: sent to the chosen member, until the head of its response is there.
+//! One attempt: sends the request to the selected member, and waits for the head of its response.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -69,7 +69,7 @@ impl ForwardedRequest<'_> {
         let offered = offered.as_deref();
         self.send(endpoint, offered, &mut connection, state)
             .map_err(|error| self.fail_attempt(choice, error, was_reused))?;
-        // It may be set for the member that was asked before.
+        // It may be set from the attempt before.
         state.buffers.deadline.clear();
         let received =
             poll_fn(|context| self.poll_final_head(endpoint, &mut connection, state, context));
@@ -216,7 +216,7 @@ impl ForwardedRequest<'_> {
         let mut framing = Framing::None;
         if let Some(body) = &mut state.body {
             framing = body.framing();
-            // With HTTP/2, a member has been asked already.
+            // With HTTP/2, a PING has been sent already.
             let ping = config.ping.filter(|_| !connection.speaks_http2());
             body.rewind(ping);
             if framing == Framing::Chunked {
@@ -299,7 +299,7 @@ impl ForwardedRequest<'_> {
                         return Poll::Ready(Err(fault.into()));
                     }
                     Poll::Ready(Err(RequestBodyError::Member(fault))) => {
-                        // It may have answered before it stopped to listen.
+                        // It may have responded before it stopped reading.
                         body.stop();
                         broken = Some(fault);
                     }
@@ -338,7 +338,7 @@ impl ForwardedRequest<'_> {
     #[cold]
     fn forward_informational(&self, downstream: &mut dyn Downstream, buffers: &mut Buffers) {
         let Buffers { response, edit, .. } = buffers;
-        // Ours to give: the client has had its own, or asked for none.
+        // 100 is the proxy's own: the client got it, or did not ask for it.
         if self.request.version() < Version::Http11 || response.status() == 100 {
             return;
         }

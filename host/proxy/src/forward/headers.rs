@@ -1,4 +1,4 @@
-//! Header fields on their way through: what concerns one hop stays there, and each side learns of the other.
+//! Header fields between client and member: hop-by-hop fields, forwarding fields (`X-Forwarded-*`, `Forwarded`, `Via`).
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -9,9 +9,9 @@ use equipoise_http::{Edit, FieldLine, Head, Known, KnownSet, Method, Version};
 use crate::downstream::Client;
 use equipoise_config::{ForwardingAction, Route, Via};
 
-/// What no request has behind us, besides what concerns the connection.
+/// Fields removed from requests: hop-by-hop fields and these.
 ///
-/// - `Expect` was answered by us.
+/// - `Expect` is answered by the proxy.
 /// - `Proxy` is left out: CGI programs would take it for their `HTTP_PROXY` ("httpoxy").
 /// - `Client-Cert` is what TLS tells of the client, and never what the client says; so are names with underscores, however
 ///   programs behind us read them.
@@ -30,21 +30,21 @@ const STRIPPED_FROM_REQUESTS: KnownSet = HOP_BY_HOP.union(KnownSet::of(&[
     Known::XRealIpUnderscored,
 ]));
 
-/// What tells of the client as we do.
+/// The fields that `x-forwarded` sets.
 const X_FORWARDED: KnownSet = KnownSet::of(&[
     Known::XForwardedFor,
     Known::XForwardedProto,
     Known::XForwardedHost,
 ]);
 
-/// What tells of the client besides what we tell: only from those who are trusted.
+/// Further fields about the client, accepted from trusted proxies only.
 const X_FORWARDED_EXTRA: KnownSet = KnownSet::of(&[
     Known::XForwardedPort,
     Known::XForwardedServer,
     Known::XRealIp,
 ]);
 
-/// What no response has behind us, besides what concerns the connection.
+/// Fields removed from responses: hop-by-hop fields and these.
 const STRIPPED_FROM_RESPONSES: KnownSet =
     HOP_BY_HOP.union(KnownSet::of(&[Known::ProxyAuthenticate]));
 
@@ -65,13 +65,13 @@ static PROTO: [LazyLock<FieldLine>; 2] = [
     LazyLock::new(|| FieldLine::new(Known::XForwardedProto, b"https")),
 ];
 
-/// What tells a member that trailers are taken; `TE` is the connection's (RFC 9110, 10.1.4).
+/// Says that trailers are accepted; `TE` is hop-by-hop (RFC 9110, 10.1.4).
 static TE_TRAILERS: [LazyLock<FieldLine>; 2] = [
     LazyLock::new(|| FieldLine::new(Known::Te, b"trailers")),
     LazyLock::new(|| FieldLine::new(Known::Connection, b"te")),
 ];
 
-/// Makes the header fields of a client's request those that a member gets.
+/// Edits the header fields of a request for a member.
 ///
 /// - What concerns the connection (RFC 9110, 7.6.1) is left out, and so is what `Connection` names, but for fields that
 ///   the member's view of the request depends on; `TE` stays for trailers.
@@ -117,8 +117,8 @@ fn forwards_left(request: &Head) -> Option<u32> {
     std::str::from_utf8(left).ok()?.parse().ok()
 }
 
-/// Makes the header fields of a member's response those that a client gets: without what concerns the member's connection, and with
-/// our `Via`. What a client should upgrade to (426) stays.
+/// Edits the header fields of a response for a client: without hop-by-hop fields, with
+/// `Via`. `Upgrade` stays with a 426.
 #[inline(always)]
 pub(crate) fn for_client(edit: &mut Edit, response: &Head, route: &Route) {
     edit.leave_out(STRIPPED_FROM_RESPONSES);

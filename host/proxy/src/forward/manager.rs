@@ -1,4 +1,4 @@
-//! Requests for the balancer-manager that come to a listener for clients: the admin thread answers them.
+//! Requests for the balancer-manager on client listeners, which the admin thread serves.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -25,7 +25,7 @@ pub(super) fn is_for(manager: &Manager, request: &Head) -> bool {
     path::normalize(path).is_some_and(|path| path::strip_prefix(&path, &manager.path).is_some())
 }
 
-/// Has a request answered by the manager.
+/// Serves a request by the manager.
 pub(super) async fn serve(
     client: &Client,
     manager: &Manager,
@@ -50,7 +50,7 @@ pub(super) async fn serve(
     state.observer.close();
 }
 
-/// Hands a request over, and its body after it, until there is an answer.
+/// Passes a request and its body to the manager, and waits for the response.
 async fn ask(
     client: &Client,
     manager: &Manager,

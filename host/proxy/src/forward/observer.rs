@@ -1,5 +1,4 @@
-//! Who takes note of a request while it is served: the access log, the story that explains its decisions, its trace, and
-//! counters.
+//! Observes one request: access log entry, decision record, trace and metrics.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use crate::observe::explain::DecisionRecord;
 use crate::observe::traces::Trace;
 use crate::snapshot::{Cluster, Snapshot};
 
-/// What is noted of one request. Each part is none where it is not configured.
+/// Records one request. Each part is none where it is not configured.
 pub(crate) struct RequestObserver<'request> {
     snapshot: &'request Snapshot,
     /// When its head was there.
@@ -27,8 +26,7 @@ pub(crate) struct RequestObserver<'request> {
     decision_record: Option<Box<DecisionRecord>>,
     /// Its place in a trace.
     trace: Option<Box<Trace>>,
-    /// Whether all of that is noted.
-    /// Whether the manager answers it.
+    /// Whether the manager serves it.
     is_for_manager: bool,
     is_closed: bool,
 }
@@ -56,7 +54,7 @@ impl<'request> RequestObserver<'request> {
         }
     }
 
-    /// The manager answers it.
+    /// The manager serves it.
     pub(super) fn record_manager(&mut self) {
         self.is_for_manager = true;
     }
@@ -105,7 +103,7 @@ impl<'request> RequestObserver<'request> {
         }
     }
 
-    /// A member is asked.
+    /// A member was selected.
     #[inline(always)]
     pub(super) fn record_selection(
         &mut self,
@@ -127,7 +125,7 @@ impl<'request> RequestObserver<'request> {
         }
     }
 
-    /// The member answered with this status, or did not, for this reason.
+    /// The outcome of an attempt: the status, or the error.
     #[inline(always)]
     pub(super) fn record_outcome(&mut self, outcome: Result<u16, &ProxyError>) {
         if let Some(decision_record) = &mut self.decision_record {
@@ -138,14 +136,14 @@ impl<'request> RequestObserver<'request> {
         }
     }
 
-    /// Tells a member what it has to know of the request's trace.
+    /// Adds `traceparent` to the request to a member.
     pub(super) fn inject_trace(&self, edit: &mut Edit, request: &Head) {
         if let Some(trace) = &self.trace {
             trace.inject(edit, request);
         }
     }
 
-    /// The request failed: nothing of a member's is passed on.
+    /// The request failed: no response of a member is forwarded.
     pub(super) fn record_error(&mut self, error: &ProxyError) {
         if let (Some((_, cluster)), ProxyError::NoMember { .. }) = (self.place, error) {
             cluster.metrics.count_refusal();
@@ -194,7 +192,7 @@ impl<'request> RequestObserver<'request> {
         }
     }
 
-    /// The response broke off.
+    /// The response was aborted.
     pub(super) fn record_abort(&mut self, error: &dyn Display) {
         if let Some(entry) = &mut self.entry {
             entry.record_abort(error);

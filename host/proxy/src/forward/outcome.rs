@@ -1,4 +1,4 @@
-//! What a try came to: told to the balancer and to its judge.
+//! Reports the outcome of an attempt to the balancer and to health evaluation.
 
 use equipoise_balancer::{AttemptOutcome, Selection};
 use equipoise_sdk::health;
@@ -7,13 +7,13 @@ use super::ForwardedRequest;
 use crate::observe::{OutcomeContext, PendingOutcome};
 
 impl ForwardedRequest<'_> {
-    /// What became of a request at its member that did not answer, for the balancer and its judge.
+    /// Reports an attempt without a response.
     #[cold]
     pub(super) fn report_failure(&self, choice: &Selection, outcome: AttemptOutcome) {
         self.report(choice, outcome);
     }
 
-    /// What became of a request at its member, for the balancer and its judge.
+    /// Reports the outcome of an attempt.
     #[inline(always)]
     pub(super) fn report(&self, choice: &Selection, outcome: AttemptOutcome) {
         let now = self.time();
@@ -31,7 +31,7 @@ impl ForwardedRequest<'_> {
         }
     }
 
-    /// What the judge is told of an exchange once its answer has been passed on; nothing where it does not care.
+    /// The outcome to report once the response has been forwarded; none where health does not depend on requests.
     #[inline]
     pub(super) fn pending_outcome(
         &self,
@@ -57,7 +57,7 @@ impl ForwardedRequest<'_> {
     }
 }
 
-/// What the judge calls an exchange without an answer.
+/// The failure of an attempt without a response, as health has it.
 fn failure(outcome: AttemptOutcome) -> Option<health::Failure> {
     match outcome {
         AttemptOutcome::Connected | AttemptOutcome::Responded(_) => None,

@@ -1,4 +1,4 @@
-//! The request as policies see it.
+//! The request and the environment that policies get.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -79,7 +79,7 @@ impl Request for PolicyRequest<'_> {
     }
 }
 
-/// Time and chance for policies.
+/// Clock and random numbers for policies.
 pub struct PolicyEnv {
     /// Of the decision.
     pub now: Duration,

@@ -1,4 +1,4 @@
-//! A request's body on its way to members, kept for another try as long as it fits.
+//! Request body: sent to a member, and buffered for retries up to `replay-buffer`.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(crate) struct RequestBody {
     has_ended: bool,
     /// Whether the present member was sent the end, and all of it.
     progress: Progress,
-    /// Whether the member has yet to ask for it (`ping`).
+    /// Whether 100 Continue is still awaited (`ping`).
     awaits_continue: bool,
     /// Whether the member waits for us because we wait for the client.
     awaits_client: bool,
@@ -53,7 +53,7 @@ enum Progress {
     Done,
 }
 
-/// Whose fault it is that a body does not get on.
+/// Which side failed while the request body was sent.
 pub(crate) enum RequestBodyError {
     Client(ClientError),
     Member(MemberError),
@@ -115,7 +115,7 @@ impl RequestBody {
         self.awaits_client && !self.is_done()
     }
 
-    /// Whether the member has yet to ask for it.
+    /// Whether 100 Continue is still awaited.
     pub(crate) fn awaits_continue(&self) -> bool {
         self.awaits_continue
     }
@@ -130,7 +130,7 @@ impl RequestBody {
         self.has_progressed = true;
     }
 
-    /// The member asks for it.
+    /// The member sent 100 Continue.
     pub(crate) fn continue_received(&mut self) {
         self.awaits_continue = false;
     }
@@ -140,8 +140,8 @@ impl RequestBody {
         (!self.awaits_client()).then(|| self.last_progress.unwrap_or_else(Instant::now))
     }
 
-    /// The member has answered: what the client still sends may take its time, and nothing is sent again. A member that answers
-    /// without having asked for it gets none.
+    /// The response has begun: the client is no longer timed, and nothing is replayed. A member that responds instead of
+    /// sending 100 gets no body.
     pub(crate) fn response_started(&mut self) {
         self.timeout = None;
         self.limit = 0;

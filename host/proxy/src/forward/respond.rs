@@ -1,4 +1,4 @@
-//! A member's response on its way to the client, and what is kept, counted and closed behind it.
+//! Forwarding a member's response to the client, and releasing the connection afterwards.
 
 use std::future::poll_fn;
 use std::time::Duration;

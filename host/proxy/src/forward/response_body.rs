@@ -1,4 +1,4 @@
-//! Responses on their way to clients.
+//! Response body: forwarded from a member, or sent by the proxy itself.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -45,7 +45,7 @@ impl fmt::Display for Truncation {
 }
 
 impl Ended {
-    /// What the judge calls it; `None` where it is not the member's fault.
+    /// The failure as health has it; `None` where the member is not at fault.
     pub(super) fn failure(&self) -> Option<health::Failure> {
         match self {
             Self::Whole | Self::ByClient(_) | Self::AsTunnel => None,
@@ -91,7 +91,7 @@ impl ResponseBody {
                 Poll::Ready(Err(RequestBodyError::Client(fault))) => {
                     return Poll::Ready(Ended::ByClient(fault));
                 }
-                // It has answered, and wants no more of it.
+                // It has responded, and reads no more.
                 Poll::Ready(Err(RequestBodyError::Member(_))) => body.stop(),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
@@ -160,7 +160,7 @@ impl ResponseBody {
     }
 }
 
-/// Sends a response of ours.
+/// Sends a response of the proxy itself.
 pub(super) async fn send_local(request: &Head, body: &[u8], state: &mut RequestState<'_>) {
     let RequestState {
         downstream: client,

@@ -1,11 +1,11 @@
-//! How often a request is tried, and where not again.
+//! Retry state of one request: attempts left, and members already tried.
 
 use equipoise_balancer::Selection;
 use smallvec::SmallVec;
 
 use crate::forward::error::ProxyError;
 
-/// The tries of one request.
+/// The attempts of one request.
 #[derive(Debug)]
 pub(crate) struct RetryState {
     /// Members that had their chance.
@@ -16,11 +16,11 @@ pub(crate) struct RetryState {
     left: usize,
     /// Whether a kept connection turned out to be gone, so that no other kept one is trusted.
     needs_fresh_connection: bool,
-    /// Whether a member broke off that should have answered.
+    /// Whether a new connection was reset before a response.
     has_reset: bool,
 }
 
-/// What follows a try that did not do.
+/// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryDecision {
     /// Nothing: no try is left.
@@ -58,7 +58,7 @@ impl RetryState {
         self.needs_fresh_connection
     }
 
-    /// What follows an answer that is not good enough.
+    /// What follows a response whose status `retry-on` names.
     pub(crate) fn after_response(&mut self, choice: &Selection) -> RetryDecision {
         self.count += 1;
         self.next(choice)

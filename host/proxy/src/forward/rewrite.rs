@@ -1,5 +1,5 @@
-//! What members say of themselves in their answers, as the client knows it: what ProxyPassReverse, ProxyPassReverseCookieDomain and
-//! ProxyPassReverseCookiePath do; and the other way, the target that a member is asked for.
+//! Rewrites member URLs and cookie scopes in responses (ProxyPassReverse, ProxyPassReverseCookieDomain,
+//! ProxyPassReverseCookiePath), and the target of requests.
 //!
 //! Values are bytes: what is not ASCII passes as it came, and keeps nothing from being rewritten.
 
@@ -29,7 +29,7 @@ const FIELDS: [Known; 6] = [
 /// The same as a set.
 const ANY: KnownSet = KnownSet::of(&FIELDS);
 
-/// How an answer of one member is rewritten for one client.
+/// How a response of one member is rewritten for one client.
 pub(crate) struct Rewrite<'request> {
     /// By what the client came: `http` or `https`.
     pub(crate) scheme: &'request str,
@@ -38,7 +38,7 @@ pub(crate) struct Rewrite<'request> {
     pub(crate) route: &'request Route,
     /// All members of the balancer.
     pub(crate) members: &'request [config::Member],
-    /// The one that the answer comes from.
+    /// The one that the response comes from.
     pub(crate) member: &'request config::Member,
 }
 
@@ -236,7 +236,7 @@ fn skip_url_key(text: &[u8]) -> &[u8] {
 
 /// A URL with an authority.
 struct Url<'value> {
-    /// Whether its scheme is `https`, or else `http`; `None` if it has none, and is of the scheme that the answer came by.
+    /// Whether its scheme is `https`, or else `http`; `None` if it has none, and has the scheme of the response.
     is_tls: Option<bool>,
     authority: &'value [u8],
     /// The path with all that follows it; it may be empty.
@@ -292,7 +292,7 @@ fn has_scope(cookie: &[u8], has_path: bool) -> bool {
     })
 }
 
-/// The path that a member is asked for: its own base, the route's member path and what is behind the route's prefix.
+/// The path of the request to a member: its own base, the route's member path and what is behind the route's prefix.
 ///
 /// `path` is the normalized path and `rest` where it goes on behind the prefix.
 pub(crate) fn path_at_member<'path>(

@@ -1,4 +1,4 @@
-//! A connection that has become something else than HTTP: bytes to and fro, until either side is done.
+//! Tunnel after an upgrade: copies bytes both ways until both sides are done or idle.
 
 use std::future::poll_fn;
 use std::io;

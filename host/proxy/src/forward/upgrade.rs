@@ -1,19 +1,19 @@
-//! Connections that become something else than HTTP: WebSocket, mostly.
+//! Protocol upgrades, mostly WebSocket.
 //!
-//! A client wishes for it (`Upgrade`), the member's `upgrade` says what may be passed on, and the member's 101 decides. A member of
-//! HTTP/2 is asked by extended CONNECT, if it takes that; what grants it comes as a 101, too.
+//! The client requests one (`Upgrade`), the member's `upgrade` key says which are offered, and the member's 101 accepts. To a member of
+//! HTTP/2 it is an extended CONNECT, if supported; acceptance comes as a 101, too.
 
 use equipoise_http::{Edit, Head, Known, KnownSet, Method, Version};
 
 use super::{ForwardedRequest, ProxyError};
 use equipoise_config::{self as config, Member, Protocol};
 
-/// Protocols that are never passed on: what they do between client and member could not be told from what we do.
+/// Protocols that are never offered: the proxy speaks them itself.
 const NEVER_FORWARDED: [&str; 2] = ["h2c", "http/2.0"];
 
-/// A client's wish that its connection becomes something else.
+/// The upgrade a client requests.
 pub(super) struct UpgradeRequest {
-    /// What the client would have, in its order.
+    /// The protocols, in the client's order.
     protocols: Vec<String>,
     /// Whether the request is a GET, as which alone HTTP/2 can pass the wish on.
     is_get: bool,
@@ -59,7 +59,7 @@ impl UpgradeRequest {
 }
 
 impl ForwardedRequest<'_> {
-    /// What this member is asked to become.
+    /// The protocols offered to this member.
     ///
     /// # Errors
     /// Nothing, and the client wants nothing else.
@@ -81,13 +81,13 @@ impl ForwardedRequest<'_> {
     }
 }
 
-/// Says in a member's request what it is asked to become.
+/// Adds `Upgrade` to the request to a member.
 pub(super) fn offer(edit: &mut Edit, protocols: &str) {
     edit.add(Known::Upgrade, protocols.as_bytes());
     edit.add(Known::Connection, b"upgrade");
 }
 
-/// Whether a member's 101 names what it was asked for (RFC 9110, 7.8), and nothing else.
+/// Whether a 101 names offered protocols only, and at least one (RFC 9110, 7.8).
 pub(super) fn is_accepted(response: &Head, offered: &str) -> bool {
     let is_asked = |accepted: &[u8]| {
         let mut offered = offered.split(", ");

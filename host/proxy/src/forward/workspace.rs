@@ -1,4 +1,4 @@
-//! The memory that a request is served in: kept by its thread for the next one, so that a request allocates none.
+//! Per-thread pool of request buffers, so that a request allocates none.
 
 use std::cell::RefCell;
 use std::mem;
@@ -7,10 +7,10 @@ use equipoise_http::{Edit, Head};
 
 use crate::lazy_timer::LazyTimer;
 
-/// How many a thread keeps.
+/// Workspaces that a thread keeps.
 const MAX_POOLED: usize = 128;
 
-/// A part of one that has grown larger is not kept, in bytes.
+/// Buffers that have grown larger are not kept, in bytes.
 const MAX_POOLED_BYTES: usize = 64 * 1024;
 
 thread_local! {
@@ -30,7 +30,7 @@ struct Parts {
     buffers: Buffers,
 }
 
-/// Where the response to a request is made.
+/// The buffers of one request, without its head.
 #[derive(Default)]
 pub(crate) struct Buffers {
     /// The head of the response, in the box in which it comes by HTTP/2.

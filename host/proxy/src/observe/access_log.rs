@@ -1,4 +1,4 @@
-//! The access log: one line a request, written when its answer has ended.
+//! Access log: one line a request, written when its response has ended.
 
 use std::fmt::{Display, Write as _};
 
@@ -42,7 +42,7 @@ impl AccessLog {
     }
 }
 
-/// What the log will say of one request. Written when dropped.
+/// The entry of one request. Written when dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     log: AccessLog,
@@ -55,9 +55,9 @@ pub(crate) struct Entry {
     user_agent: Option<String>,
     status: u16,
     bytes: u64,
-    /// Milliseconds until the head of the answer was there.
+    /// Milliseconds until the head of the response was there.
     first_byte_ms: f64,
-    /// The member that was asked last.
+    /// The member that was selected last.
     member: Option<String>,
     route: Option<String>,
     session_route: Option<String>,
@@ -90,7 +90,7 @@ impl Entry {
         }
     }
 
-    /// A member is asked.
+    /// A member was selected.
     pub(crate) fn record_selection(&mut self, choice: &Selection, session: Option<&Affinity>) {
         let settings = &choice.lease.member().settings;
         self.member = Some(settings.name.clone());
@@ -109,18 +109,18 @@ impl Entry {
         self.error = Some(failure.to_string());
     }
 
-    /// The head of the answer is there.
+    /// The head of the response is there.
     pub(crate) fn record_response(&mut self, status: u16) {
         self.status = status;
         self.first_byte_ms = self.elapsed_ms();
     }
 
-    /// So many bytes of the answer's body passed.
+    /// So many bytes of the response body passed.
     pub(crate) fn count_bytes(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
 
-    /// The answer's body broke off.
+    /// The response was aborted within its body.
     pub(crate) fn record_abort(&mut self, error: &dyn Display) {
         self.error = Some(error.to_string());
     }
@@ -248,7 +248,7 @@ fn text(request: &Head, name: Known) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-/// The text with quotes, backslashes and control characters escaped, so that nobody can forge a line.
+/// The text with quotes, backslashes and control characters escaped, so that no line can be forged.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_can_forge_a_line_or_a_field() {
+    fn lines_and_fields_cannot_be_forged() {
         assert_eq!(escaped("a\"b\\c\r\nd\u{85}"), "a\\\"b\\\\c\\x0d\\x0ad\\x85");
         assert_eq!(escaped_word("a b\n"), "a\\x20b\\x0a");
     }

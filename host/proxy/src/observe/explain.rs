@@ -1,7 +1,7 @@
-//! Why a request went where it went: the last decisions, kept for whoever asks the admin listener.
+//! Why a request went where it went: the last decisions, kept for the admin API.
 //!
 //! Each request that is explained has a [`DecisionRecord`], which its worker writes while it serves it and hands over when the head of
-//! the answer is there. A ring keeps the last of them. A worker takes the next place in it by adding to a counter, so that
+//! the response is there. A ring keeps the last of them. A worker takes the next place in it by adding to a counter, so that
 //! none waits for another unless the ring goes round meanwhile.
 
 mod decision_record;

@@ -1,5 +1,4 @@
-//! What happened to the health of a balancer's members: one log line a change, and for each member what it is, since when,
-//! why, and its last checks.
+//! Health history of a balancer's members: a log line for each change, and each member's state, its cause, and last checks.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -229,9 +228,11 @@ fn cause(outcome: AttemptOutcome) -> String {
     match outcome {
         AttemptOutcome::Connected => "it was connected".to_owned(),
         AttemptOutcome::Unreachable => "it cannot be reached".to_owned(),
-        AttemptOutcome::Responded(status) => format!("it answered {status}"),
-        AttemptOutcome::TimedOut => "it did not answer in time".to_owned(),
-        AttemptOutcome::ResponseFailed => "it broke off its answer".to_owned(),
+        AttemptOutcome::Responded(status) => format!("it responded with {status}"),
+        AttemptOutcome::TimedOut => "response timeout".to_owned(),
+        AttemptOutcome::ResponseFailed => {
+            "it closed the connection before its response was complete".to_owned()
+        }
     }
 }
 

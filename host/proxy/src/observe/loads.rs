@@ -1,5 +1,4 @@
-//! Where the members of a balancer stand in its method's schedule, as far as it was told: asked for at most once a second,
-//! shown as often as anybody looks.
+//! Cache of each member's lbstatus (its place in the method's schedule), refreshed at most once a second.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use equipoise_balancer::Balancer;
 
-/// How long what is known is good enough.
+/// Age from which the values are refreshed.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// What is known of one balancer.
@@ -25,7 +24,7 @@ struct Known {
 }
 
 impl Loads {
-    /// Whether what is known is old: who hears so has to see that it is asked for anew.
+    /// Whether the values are old; the caller then has to refresh them.
     pub fn claim(&self, now: Instant) -> bool {
         let mut known = self.lock();
         let is_old = known

@@ -1,7 +1,7 @@
-//! What is counted of traffic for `/metrics`, besides what balancing counts anyway.
+//! Traffic metrics for `/metrics`, besides what the balancer counts.
 //!
-//! Everything here is a relaxed atomic that whoever serves a request adds to, a dozen times a request in all; who asks for the
-//! numbers reads them. What belongs to a route, a balancer or a member lives on when the configuration changes, by what it is
+//! Everything here is a relaxed atomic that workers add to, a dozen times a request in all; a scrape
+//! reads them. What belongs to a route, a balancer or a member lives on when the configuration changes, by what it is
 //! called: a snapshot takes over the `Arc`s of the one before.
 
 mod balancer;

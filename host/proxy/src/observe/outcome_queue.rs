@@ -1,4 +1,4 @@
-//! Requests that ended, on their way from the workers to the judge.
+//! Queue of request outcomes from workers to health evaluation.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,7 +9,7 @@ use equipoise_sdk::health::{Failure, RequestOutcome};
 
 use crate::upstream::ByteCounts;
 
-/// How many exchanges wait for the judge at most. It asks ten times a second.
+/// Outcomes that wait at most. They are taken ten times a second.
 const MAX_QUEUED: usize = 16 * 1024;
 
 /// Exchanges of one balancer that the judge has not seen yet. What does not fit is left out, and counted.
@@ -44,13 +44,13 @@ impl OutcomeQueue {
         receiver.try_iter().take(max).collect()
     }
 
-    /// How many were left out since this was last asked.
+    /// How many were dropped since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Relaxed)
     }
 }
 
-/// What is known of an exchange before it ends.
+/// What is known of a request's outcome before it ends.
 pub struct OutcomeContext {
     pub(crate) member: u32,
     /// Since when the balancer's clock goes.
@@ -60,7 +60,7 @@ pub struct OutcomeContext {
 }
 
 impl OutcomeContext {
-    /// An exchange that brought no answer.
+    /// The outcome of a request without a response.
     pub(crate) fn failed(&self, failure: Failure) -> RequestOutcome {
         let now = self.origin.elapsed();
         RequestOutcome {
@@ -74,12 +74,12 @@ impl OutcomeContext {
     }
 }
 
-/// An exchange whose answer has begun, to be told of when that ends.
+/// The outcome of a request whose response has begun; reported when it ends.
 pub struct PendingOutcome {
     pub(crate) outcomes: Arc<OutcomeQueue>,
     pub(crate) context: OutcomeContext,
     pub(crate) status: u16,
-    /// From the decision to the head of the answer.
+    /// From the decision to the head of the response.
     pub(crate) latency: Duration,
 }
 

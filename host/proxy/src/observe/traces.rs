@@ -1,8 +1,8 @@
-//! Traces: a request's way through several programs, told to a collector of OpenTelemetry's.
+//! Distributed tracing: spans exported to an OpenTelemetry collector.
 //!
 //! A request's `traceparent` (W3C Trace Context) is continued, or a trace is begun; members get one whose parent is our span of
 //! the try. Spans of traces that are sampled go into a bounded queue, from where a thread of their own sends them in batches.
-//! Whoever serves requests never waits for that: what does not fit is dropped, and counted.
+//! Workers never wait for that: what does not fit is dropped, and counted.
 
 mod context;
 mod trace;
@@ -90,7 +90,7 @@ impl Traces {
         fastrand::f64() < self.config.sample
     }
 
-    /// Whether there is anybody to tell.
+    /// Whether a collector is configured.
     fn is_exported(&self) -> bool {
         self.config.endpoint.is_some()
     }
@@ -117,7 +117,7 @@ impl Traces {
         match (self.start_export)(export) {
             Ok(()) => Some(sender),
             Err(error) => {
-                tracing::error!(%error, "traces: no thread can be started to send spans");
+                tracing::error!(%error, "traces: starting the exporter thread failed");
                 None
             }
         }

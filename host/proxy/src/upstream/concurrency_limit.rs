@@ -1,4 +1,4 @@
-//! `max`: how many requests may be in flight at a member at once.
+//! Concurrency limit (`max`): requests in flight at a member.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use tokio::time::timeout;
 
 use equipoise_config::Member;
 
-/// The places for requests at a member, shared by all workers. First come, first served.
+/// Limits the requests in flight at a member, of all workers together; first in, first out.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
     max: Option<NonZeroUsize>,
     /// `None` without a bound.
     free: Option<Arc<Semaphore>>,
-    /// How long a request waits for a place.
+    /// How long a request waits for a permit.
     acquire: Duration,
 }
 
-/// A place at a member, free again when dropped.
+/// A request in flight at a member; released when dropped.
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl ConcurrencyLimit {
-    /// As many places as the member's `max` says. Where that is as `before`, the requests in flight keep theirs.
+    /// The member's `max`. Where that is as `before`, requests in flight keep their permits.
     pub(crate) fn new(member: &Member, before: Option<&Self>) -> Self {
         let same = before.filter(|before| before.max == member.max);
         let free = match same {
@@ -42,7 +42,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// A place, if one is free.
+    /// A permit, if one is free.
     #[inline]
     pub(crate) fn try_acquire(&self) -> Option<RequestPermit> {
         let _permit = match &self.free {
@@ -52,7 +52,7 @@ impl ConcurrencyLimit {
         Some(RequestPermit { _permit })
     }
 
-    /// Waits for a place, for `acquire` at most; `None` when the time is up.
+    /// Waits for a permit, for `acquire` at most; `None` on timeout.
     pub(crate) async fn acquire(&self) -> Option<RequestPermit> {
         let Some(free) = &self.free else {
             return Some(RequestPermit { _permit: None });

@@ -1,4 +1,4 @@
-//! A connection to a member, up to where HTTP begins: its name, TCP, the PROXY header, TLS.
+//! Connecting to a member: name lookup, TCP, PROXY header, TLS handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub enum ConnectError {
     /// The name did not resolve, or no address of it took the connection.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// TLS cannot be spoken: the member is not who it should be, or does not accept us.
+    /// The TLS handshake failed: the member's certificate is not valid, or it rejects the proxy.
     #[error("TLS: {0}")]
     Tls(io::Error),
     /// The host that is sent to the member is not a valid TLS server name. The client's fault, not the member's.
@@ -80,7 +80,7 @@ pub struct Connected {
 
 /// Connects to a member, until a deadline that is one for all steps: its `connectiontimeout` after it was begun to wait for.
 ///
-/// Logs why TLS cannot be spoken with it: once, until it can.
+/// Logs a failed TLS handshake: once, until one succeeds.
 ///
 /// # Errors
 /// See [`ConnectError`]; of several addresses, the last one's failure.

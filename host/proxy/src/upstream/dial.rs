@@ -1,4 +1,4 @@
-//! Connecting to a member, without what follows.
+//! TCP and Unix socket connections to a member.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Connections to a member that may serve another request, of one worker.
+//! Connection pool for one member, of one worker.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use equipoise_config::Limits;
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Vec<SharedConnection>>,
-    /// Held while a connection is made that other requests could share.
+    /// Held while a connection is made that other requests may share.
     connect_lock: Mutex<()>,
     /// Whether the last connection was one that only one request can use at a time.
     is_exclusive: Cell<bool>,
@@ -101,7 +101,7 @@ impl Pool {
         Ok(connection)
     }
 
-    /// Waits until it is one's turn to connect, as long as others may share what comes of it: they need not connect then.
+    /// Waits for the lock, as long as requests may share what the holder connects.
     async fn connect_lock(&self) -> Option<MutexGuard<'_, ()>> {
         if self.is_exclusive.get() {
             return None;

@@ -1,4 +1,4 @@
-//! The story of one request, as far as it can be told in bounded space and without secrets.
+//! Decision record of one request, of bounded size and without secrets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,7 +28,7 @@ const MAX_LENGTHS: (usize, usize) = (253, 1024);
 /// Characters of a method.
 const MAX_METHOD: usize = 32;
 
-/// What is told of a request.
+/// Why a request went where it went.
 pub(crate) struct DecisionRecord {
     /// Which decision it is; given to it when it is kept.
     pub(super) number: u64,
@@ -49,7 +49,7 @@ pub(crate) struct DecisionRecord {
     pub(super) more_attempts: u32,
     pub(super) failure: Option<String>,
     pub(super) status: u16,
-    /// From the request's head to the answer's.
+    /// From the request's head to the response's.
     pub(super) duration: Duration,
 }
 
@@ -109,7 +109,7 @@ pub(super) struct Attempt {
 
 /// What became of a try.
 pub(super) enum Outcome {
-    /// Nobody was asked.
+    /// No member was eligible.
     Refused,
     /// It is under way.
     Open,
@@ -167,7 +167,7 @@ impl DecisionRecord {
         mut explanation: Explanation,
         decided: Duration,
     ) {
-        // Nobody could be chosen a moment ago, and the request has waited since.
+        // No member was eligible a moment ago, and the request has waited since.
         self.attempts
             .pop_if(|last| matches!(last.outcome, Outcome::Refused));
         if self.attempts.len() == MAX_ATTEMPTS {
@@ -279,7 +279,7 @@ impl DecisionRecord {
         self.failure = Some(failure.to_string());
     }
 
-    /// The head of the answer is there.
+    /// The head of the response is there.
     pub(crate) fn record_response(&mut self, status: u16) {
         self.status = status;
         self.duration = self.begun.elapsed();
@@ -323,7 +323,7 @@ impl Attempt {
     }
 }
 
-/// So much of a key that its owner knows it again, and nobody else can use it.
+/// The beginning of a key: enough to recognize it, too little to use it.
 fn truncated_key(key: &str) -> String {
     let count = key.chars().count();
     let seen: String = key.chars().take((count / 2).min(4)).collect();

@@ -1,4 +1,4 @@
-//! Stories as JSON.
+//! Decision records as JSON.
 //!
 //! Times are seconds since 1970 with milliseconds behind the point.
 
@@ -18,7 +18,7 @@ pub struct Summary {
     host: String,
     path: String,
     balancer: Option<String>,
-    /// The member that was asked last.
+    /// The member that was selected last.
     member: Option<String>,
     attempts: usize,
     status: u16,
@@ -42,9 +42,9 @@ pub struct DecisionView {
     /// Tries beyond those told.
     more_attempts: u32,
     status: u16,
-    /// From the request's head to the answer's.
+    /// From the request's head to the response's.
     duration_ms: f64,
-    /// Why the client got no answer of a member's.
+    /// Why the client got no response of a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
 }
@@ -63,7 +63,7 @@ struct SessionView {
 #[derive(Debug, Serialize)]
 struct AttemptView {
     member: Option<MemberName>,
-    /// `session`, `redirect`, `key`, `method`, `fallback` or `order`; none where nobody was chosen.
+    /// `session`, `redirect`, `key`, `method`, `fallback` or `order`; none where no member was selected.
     by: Option<&'static str>,
     /// The method or plugin that chose.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,20 +71,20 @@ struct AttemptView {
     because: String,
     /// Every member was in error, and all were let out of it.
     forced_recovery: bool,
-    /// Nobody heeded who is healthy.
+    /// Panic mode: health was ignored.
     panics: bool,
-    /// Nobody was left but members that were tried before, so that those counted again.
+    /// Only members already tried were left, so they were eligible again.
     tries_disregarded: bool,
     members: Vec<MemberView>,
     /// Members beyond those told.
     more_members: usize,
-    /// The answer's status.
+    /// The status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// Why there was no answer.
+    /// Why there was no response.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
-    /// From the decision to the head of the answer, or to the failure.
+    /// From the decision to the head of the response, or to the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<u64>,
 }

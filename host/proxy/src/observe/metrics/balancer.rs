@@ -45,7 +45,7 @@ const RETRIES: [&str; 8] = [
     "status",
 ];
 
-/// The place of the last of them: an answer that is not good enough.
+/// The index of the last of them: a status that `retry-on` names.
 const STATUS: usize = RETRIES.len() - 1;
 
 /// What went wrong with a try, in a word.
@@ -71,7 +71,7 @@ fn reason(error: &ProxyError) -> Option<usize> {
 /// What is counted of a balancer.
 #[derive(Debug)]
 pub struct BalancerMetrics {
-    /// From a request's head to the end of its answer.
+    /// From a request's head to the end of its response.
     pub durations: Histogram,
     decisions: [Counter; POLICIES.len()],
     sessions: [Counter; SESSIONS.len()],
@@ -104,7 +104,7 @@ impl BalancerMetrics {
         }
     }
 
-    /// Nobody could be chosen.
+    /// No member was eligible.
     pub(crate) fn count_refusal(&self) {
         self.decisions[POLICIES.len() - 1].add(1);
     }

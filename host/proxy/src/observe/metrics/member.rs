@@ -19,7 +19,7 @@ const ERRORS: [&str; 6] = [
 /// What is counted of a member.
 #[derive(Debug)]
 pub struct MemberMetrics {
-    /// From the decision to the head of the answer.
+    /// From the decision to the head of the response.
     pub responses: Histogram,
     errors: [Counter; ERRORS.len()],
     /// Connections that were opened.
@@ -60,22 +60,22 @@ impl MemberMetrics {
         }
     }
 
-    /// A response broke off within its body.
+    /// A response body was truncated.
     pub(crate) fn count_truncated(&self) {
         self.errors[4].add(1);
     }
 
-    /// The member spoke on a connection on which nothing was asked.
+    /// The member sent data without a request.
     pub(crate) fn count_unasked(&self) {
         self.errors[5].add(1);
     }
 
-    /// Requests that brought no answer, by what was met.
+    /// Failed requests, by kind.
     pub fn errors_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ERRORS.into_iter().zip(self.errors.iter().map(Counter::get))
     }
 
-    /// Requests that brought no answer or one of 500 and above.
+    /// Requests without a response, or with a status of 500 or above.
     pub fn errors(&self) -> u64 {
         self.errors.iter().map(Counter::get).sum()
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_no_answer_and_answers_from_500_on() {
+    fn errors_are_no_response_and_statuses_from_500_on() {
         let member = MemberMetrics::default();
         for outcome in [
             AttemptOutcome::Connected,

@@ -10,14 +10,14 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub struct RouteMetrics([Counter; CLASSES.len()]);
 
 impl RouteMetrics {
-    /// An answer has begun.
+    /// A response has begun.
     #[inline]
     pub(crate) fn count(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         self.0[class].add(1);
     }
 
-    /// The answers of each class.
+    /// The responses of each class.
     pub fn classes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLASSES.into_iter().zip(self.0.iter().map(Counter::get))
     }

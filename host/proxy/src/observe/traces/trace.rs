@@ -33,7 +33,7 @@ pub(crate) struct Trace {
     attempts: i64,
     /// Whether the trace began elsewhere.
     is_continued: bool,
-    /// The span of the whole as it stands; none where nobody is told of it.
+    /// The span of the whole as it stands; none where it is not exported.
     request_span: Option<Box<Span>>,
     /// The span of the try that is under way.
     attempt_span: Option<Box<Span>>,
@@ -74,7 +74,7 @@ impl Trace {
         }
     }
 
-    /// A member is asked.
+    /// A member was selected.
     pub(crate) fn start_attempt(
         &mut self,
         choice: &Selection,
@@ -114,7 +114,7 @@ impl Trace {
         }));
     }
 
-    /// The head of the answer is there, or why it is not.
+    /// The outcome of the attempt: the status, or the error.
     pub(crate) fn end_attempt(&mut self, outcome: Result<u16, &ProxyError>) {
         let Some(mut span) = self.attempt_span.take() else {
             return;
@@ -129,7 +129,7 @@ impl Trace {
         self.put(span);
     }
 
-    /// Tells a member of our span of the try.
+    /// Injects the attempt's span as `traceparent`.
     pub(crate) fn inject(&self, edit: &mut Edit, request: &Head) {
         let context = Context {
             span: self.attempt,
@@ -150,14 +150,14 @@ impl Trace {
         }
     }
 
-    /// The head of the answer is there.
+    /// The head of the response is there.
     pub(crate) fn record_response(&mut self, status: u16) {
         if let Some(span) = &mut self.request_span {
             record_status(span, status, 500);
         }
     }
 
-    /// The answer's body broke off.
+    /// The response was aborted within its body.
     pub(crate) fn record_abort(&mut self, error: &dyn std::fmt::Display) {
         if let Some(span) = &mut self.request_span {
             record_error(span, "body".to_owned(), error.to_string());
@@ -234,7 +234,7 @@ fn method_name(whole: &Span) -> String {
     name.unwrap_or_default().to_owned()
 }
 
-/// The answer's status; from `error` on it is one.
+/// Records the status; from `error` on it is an error.
 fn record_status(span: &mut Span, status: u16, error: u16) {
     let code = number("http.response.status_code", status.into());
     span.attributes.push(code);

@@ -1,4 +1,4 @@
-//! The task that reads and writes a connection for all who share it, and looks whether the member lives.
+//! The task that reads and writes a shared HTTP/2 connection, with keep-alive PINGs.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,11 +14,10 @@ use super::shared::{ConnectionEvents, MemberIo, MemberMux, MemberTally};
 use crate::lazy_timer::LazyTimer;
 use crate::mux::{Mux, StreamError};
 
-/// How long a member may say nothing while requests are under way before it is asked for a sign of life, and how long that may
-/// take.
+/// The silence, while requests are in flight, after which a PING is sent; and the timeout of its reply.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// The payload of the PING that asks for a sign of life. Whatever comes is one.
+/// The payload of a keep-alive PING. Any bytes count as its reply.
 const PING_PAYLOAD: [u8; 8] = *b"alive???";
 
 /// Drives a connection until it ends: by the member, or when the last is dropped that shares it.
@@ -121,13 +120,13 @@ pub(super) fn read(
     }
 }
 
-/// Whether a member lives: by what it says while requests are under way, and by what it has begun to say.
+/// Keep-alive of a connection: times silence while requests are in flight, and incomplete frames.
 pub(super) struct KeepAlive {
     /// How long it may leave that incomplete.
     timeout: Duration,
     /// When something came last.
     last_received: Instant,
-    /// When it was asked for a sign of life, of which there is none since.
+    /// When a PING was sent that has no reply yet.
     ping_sent: Option<Instant>,
     deadline: LazyTimer,
 }
@@ -148,7 +147,7 @@ impl KeepAlive {
         self.ping_sent = None;
     }
 
-    /// Ready when it is taken for dead. Asks it before, in time.
+    /// Ready when the connection is dead; sends a PING before.
     fn poll(&mut self, engine: &mut Connection, context: &mut Context<'_>) -> Poll<StreamError> {
         loop {
             let incomplete = engine.incomplete_since();

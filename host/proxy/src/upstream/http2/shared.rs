@@ -1,4 +1,4 @@
-//! A member's connection of HTTP/2, as those who share it and the pool know it.
+//! A shared HTTP/2 connection, as requests and the pool hold it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -63,7 +63,7 @@ impl Drop for State {
     }
 }
 
-/// What a member has told of the connection itself.
+/// Events of the connection itself: PING replies, settings, its end.
 #[derive(Default)]
 pub(super) struct ConnectionEvents {
     /// Whether a PING waits for its answer.
@@ -85,7 +85,7 @@ impl ConnectionEvents {
         self.notify_waiters();
     }
 
-    /// Those that wait look again.
+    /// Wakes those that wait for an event.
     pub(super) fn notify_waiters(&self) {
         self.notify.notify_waiters();
     }
@@ -178,7 +178,7 @@ impl Shared {
         .await
     }
 
-    /// What `look` finds, as soon as it finds something.
+    /// Waits until `look` finds something.
     async fn wait_for<T>(
         &self,
         look: impl Fn(&Mux<MemberIo, MemberTally>) -> Option<T>,

@@ -12,7 +12,7 @@ use crate::upstream::ByteCounts;
 /// Outcomes that wait at most. They are taken ten times a second.
 const MAX_QUEUED: usize = 16 * 1024;
 
-/// Exchanges of one balancer that the judge has not seen yet. What does not fit is left out, and counted.
+/// Outcomes of one balancer that were not evaluated yet. What does not fit is dropped, and counted.
 pub struct OutcomeQueue {
     sender: SyncSender<RequestOutcome>,
     receiver: Mutex<Receiver<RequestOutcome>>,

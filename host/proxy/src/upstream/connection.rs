@@ -102,7 +102,7 @@ struct ConnectionState {
     metrics: Arc<MemberMetrics>,
     /// Where it goes to, of the addresses of the member's name; none where it has no name.
     address: Option<Arc<Address>>,
-    /// Exchanges under way.
+    /// Requests in flight.
     streams: Cell<usize>,
     /// When the last of them ended.
     ended: Cell<Instant>,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use equipoise::control::Setting;
+use equipoise::control::LoadedConfig;
 use equipoise::hot_restart::Inheritance;
 use equipoise::run::Server;
 use memchr::memmem;
@@ -175,6 +175,7 @@ fn server(members: [SocketAddr; 2]) -> Server {
         "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nbalancer = \"b\"\n\
          [[balancer.b.member]]\nurl = \"http://{one}\"\n[[balancer.b.member]]\nurl = \"http://{other}\"\n"
     );
-    let setting = Setting::parse(&text, Path::new("equipoise.toml")).expect("no mistake");
-    Server::start(&setting, None, Inheritance::default(), &mut || Ok(())).expect("a server")
+    let loaded_config =
+        LoadedConfig::parse(&text, Path::new("equipoise.toml")).expect("no mistake");
+    Server::start(&loaded_config, None, Inheritance::default(), &mut || Ok(())).expect("a server")
 }

@@ -388,7 +388,7 @@ fn a_state_that_is_of_no_use_is_set_aside() {
     });
     let said = other
         .stderr
-        .line_with("is dropped: the configuration file has it no longer");
+        .line_with("not in the configuration file any more");
     assert!(said.contains(&*b1.url()), "{said}");
     assert_eq!(other.served(2), ["b2"; 2]);
 }

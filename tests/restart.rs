@@ -83,7 +83,7 @@ fn a_configuration_that_is_wrong_keeps_the_old_program() {
     fs::write(&path, right.replace("path =", "pfad =")).expect("a file can be written");
     proxy.signal(Signal::USR2);
     proxy.stderr.line_with("pfad");
-    let told = "no other program takes over, this one goes on: it ended with exit status: 1";
+    let told = "hot restart failed, this process goes on: it ended with exit status: 1";
     proxy.stderr.line_with(told);
     load.await_more(100);
     assert!(proxy.is_running());
@@ -110,7 +110,7 @@ fn a_listener_that_cannot_be_bound_keeps_the_old_program() {
     proxy
         .stderr
         .line_with(&format!("cannot listen on {address}"));
-    proxy.stderr.line_with("this one goes on");
+    proxy.stderr.line_with("this process goes on");
     assert_eq!(proxy.served(3), ["b1"; 3]);
     assert!(proxy.is_running());
 }
@@ -181,9 +181,7 @@ fn a_program_that_is_ended_is_not_taken_over_from() {
     proxy.signal(Signal::USR2);
     proxy.stderr.line_with("the new version waits");
     proxy.signal(Signal::USR2);
-    proxy
-        .stderr
-        .line_with("another program is starting to take over already");
+    proxy.stderr.line_with("hot restart: already under way");
     assert_eq!(proxy.served(3), ["b1"; 3]);
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.wait().code(), Some(0));

@@ -14,12 +14,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 
 use crate::apache::Apache;
-use crate::control::{self, Setting};
+use crate::control::{self, LoadedConfig};
 use crate::demo;
 use crate::hot_restart::Inheritance;
 use crate::run::Server;
 use crate::signals::{Event, Signals};
-use crate::supervisor::Supervisor;
+use crate::systemd::Notifier;
 use equipoise_config::Config;
 use equipoise_file_watch::Content;
 use equipoise_log::{self as log, Output};
@@ -87,8 +87,8 @@ pub fn run() -> ExitCode {
             // Before there are other threads.
             let inherited = Inheritance::take().context("taking over sockets");
             return serving("info", |output| {
-                let setting = Setting::read_any(&config, apache.options())?;
-                serve(&setting, inherited?, output, |_| String::new())
+                let loaded_config = LoadedConfig::read_any(&config, apache.options())?;
+                serve(&loaded_config, inherited?, output, |_| String::new())
             });
         }
         Command::Demo => return serving(demo::LOG_LEVELS, demo::run),
@@ -152,7 +152,7 @@ fn check(path: &Path, options: ApacheOptions) -> Result<()> {
         }
         None => Config::read_text(path)?,
     };
-    control::check_files(&Setting::parse(&text, path)?)?;
+    control::check_files(&LoadedConfig::parse(&text, path)?)?;
     writeln!(stdout(), "{} is fine", path.display()).context("writing to standard output")
 }
 
@@ -172,19 +172,19 @@ fn compile_into(folder: &Path) -> Result<()> {
 /// # Errors
 /// The server cannot start, or a signal to stop came before it had drained.
 pub(crate) fn serve(
-    setting: &Setting,
+    loaded_config: &LoadedConfig,
     inherited: Inheritance,
     output: &mut Output,
     announce: impl FnOnce(&Server) -> String,
 ) -> Result<()> {
     let mut signals = Signals::catch().context("catching signals")?;
-    let supervisor = Arc::new(Supervisor::of_process());
-    let config = setting.config();
+    let notifier = Arc::new(Notifier::from_env());
+    let config = loaded_config.config();
     raise_file_limit();
     let access_log = config.access_log.as_ref();
     let access_log = access_log.map(|log| AccessLog::open(log, output));
     let server = Server::start(
-        setting,
+        loaded_config,
         access_log.transpose()?,
         inherited,
         &mut || match signals.stopped() {
@@ -193,8 +193,8 @@ pub(crate) fn serve(
         },
     )?;
     output.print(&(addresses(&server, config) + &announce(&server)));
-    supervisor.ready();
-    let outcome = attend(&mut signals, &server, &supervisor);
+    notifier.ready();
+    let outcome = attend(&mut signals, &server, &notifier);
     signals
         .run(|| server.drain())
         .map_err(|name| anyhow!("{name} again: stopped without draining"))?;
@@ -205,18 +205,18 @@ pub(crate) fn serve(
 ///
 /// # Errors
 /// It ends since a thread has died: what is in flight is served, and then the program is to be started again.
-fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) -> Result<()> {
+fn attend(signals: &mut Signals, server: &Server, notifier: &Arc<Notifier>) -> Result<()> {
     loop {
-        match signals.wait(supervisor.interval(), server.liveness()) {
+        match signals.wait(notifier.interval(), server.liveness()) {
             Event::Stop(signal) => {
                 tracing::info!(signal, "draining");
-                supervisor.stopping();
+                notifier.stopping();
                 return Ok(());
             }
             Event::Died => {
                 let part = server.liveness().dead().unwrap_or("a thread");
                 tracing::error!("{part} is dead: draining, to exit with an error");
-                supervisor.stopping();
+                notifier.stopping();
                 bail!("{part} panicked: the program has to be started again");
             }
             // Its process is the program now, and tells how it fares.
@@ -225,12 +225,12 @@ fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) 
                 return Ok(());
             }
             Event::Reload => {
-                supervisor.reloading();
-                let supervisor = supervisor.clone();
-                server.reload(move || supervisor.ready());
+                notifier.reloading();
+                let notifier = notifier.clone();
+                server.reload(move || notifier.ready());
             }
-            Event::Restart => restart(signals, server, supervisor.clone()),
-            Event::Due if server.is_alive() => supervisor.alive(),
+            Event::Restart => restart(signals, server, notifier.clone()),
+            Event::Due if server.is_alive() => notifier.alive(),
             Event::Due => {
                 tracing::error!(
                     "a thread is stuck or dead: the watchdog is not told that the program lives"
@@ -240,10 +240,10 @@ fn attend(signals: &mut Signals, server: &Server, supervisor: &Arc<Supervisor>) 
     }
 }
 
-fn restart(signals: &Signals, server: &Server, supervisor: Arc<Supervisor>) {
+fn restart(signals: &Signals, server: &Server, notifier: Arc<Notifier>) {
     let replaced = signals.replaced();
     server.restart(move |process| {
-        supervisor.succeeded_by(process);
+        notifier.main_pid(process);
         replaced.notify_one();
     });
 }

@@ -1,23 +1,23 @@
-//! Control: the one thread that changes what is in force.
+//! Control: the one thread that changes the configuration in use.
 //!
 //! It watches the configuration file, the plugins' files and those for TLS, and is told by signals and operators. Whatever happens, it makes
 //! the snapshot that would follow, and exchanges it only when everything in it could be had: one change after the other, so
-//! that nobody has to think of two at once. What is in force is the file's text with what operators changed laid over it
+//! that no two are under way at once. What is in force is the file's text with what operators changed laid over it
 //! (`source`); both are read by the same rules, and refused with the same words.
 
 mod aside;
 mod command;
-mod fixed;
-mod hands;
+mod controller;
+mod loaded_config;
 mod members;
 mod parked;
 mod persistence;
 mod plugins;
 mod replace;
 mod resource;
-mod setting;
 mod startup;
-mod state;
+mod state_file;
+mod static_settings;
 mod terms;
 mod tls_files;
 
@@ -31,58 +31,58 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 
-use command::Order;
+use command::PendingCommand;
+use controller::Controller;
 use equipoise_file_watch::{Waker, Watcher};
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::{Listeners, Liveness};
 use equipoise_wasm::{self as wasm, EventLog};
-use hands::Hands;
 use parked::ParkedTasks;
-use state::State;
+use state_file::StateFile;
 
 pub(crate) use command::{Command, Refusal};
+pub use loaded_config::LoadedConfig;
+pub(crate) use loaded_config::check_files;
 pub(crate) use members::NewMember;
 pub(crate) use resource::Resource;
-pub use setting::Setting;
-pub(crate) use setting::check_files;
 pub(crate) use terms::{LeftOut, Terms};
 pub(crate) use tls_files::TlsFiles;
 
 /// The stack of the thread, in bytes: that of a program's first thread, which reads the first configuration.
 const STACK: usize = 8 * 1024 * 1024;
 
-/// How many commands may wait.
-const MOST_WAITING: usize = 16;
+/// The most commands that may wait.
+const MAX_WAITING: usize = 16;
 
-/// Control before it has its thread.
-pub(crate) struct Preparation {
+/// Control before its thread is started.
+pub(crate) struct ControllerBuilder {
     handle: Handle,
-    hands: Hands,
+    controller: Controller,
 }
 
-/// The thread. Dropped, it ends when it is done with what it is at; nobody waits for it.
+/// The thread. Dropped, it ends after the change that is under way; the drop does not wait.
 pub(crate) struct Control {
     handle: Handle,
     is_over: Arc<AtomicBool>,
 }
 
-/// How others speak with control. A clone speaks with the same.
+/// Sends commands to control. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    orders: SyncSender<Order>,
+    commands: SyncSender<PendingCommand>,
     waker: Waker,
-    standing: Arc<Standing>,
+    status: Arc<ControlStatus>,
 }
 
-/// What control knows that is no part of the snapshot.
+/// The state of control that is no part of the snapshot.
 #[derive(Default)]
-struct Standing {
+struct ControlStatus {
     /// The last version of the file that was refused, unless another one was taken since.
     refused: Mutex<Option<Refused>>,
     /// By the plugins' names.
     books: Mutex<BTreeMap<String, Arc<EventLog>>>,
     /// Whether this program may write the state file. Locked while it does.
-    state: Mutex<State>,
+    state: Mutex<StateFile>,
 }
 
 /// A version of the configuration file that was refused.
@@ -92,37 +92,37 @@ pub(crate) struct Refused {
     pub(crate) reason: Arc<Refusal>,
 }
 
-impl Preparation {
+impl ControllerBuilder {
     /// Loads the plugins of the snapshot in force, which was made of these files for TLS. Those that have to be compiled are
-    /// waited for up to `patience`, as long as `go_on` has no error; their balancers are served by their fallbacks until they
+    /// waited for up to `compile_timeout`, as long as `check_cancelled` has no error; their balancers are served by their fallbacks until they
     /// are there. What cannot be loaded is said in the log, and its balancers are served by their fallbacks until the file is
     /// put right.
     ///
     /// # Errors
-    /// The plugins' sandbox cannot be started, or that of `go_on`.
+    /// The plugins' sandbox cannot be started, or that of `check_cancelled`.
     pub(crate) fn new(
-        setting: &Setting,
+        loaded_config: &LoadedConfig,
         current: CurrentSnapshot,
         tls: TlsFiles,
-        patience: Duration,
-        go_on: &mut dyn FnMut() -> Result<()>,
+        compile_timeout: Duration,
+        check_cancelled: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
-        let (orders, waiting) = sync_channel(MOST_WAITING);
+        let (commands, waiting) = sync_channel(MAX_WAITING);
         let watcher = Watcher::new(None, wasm::MAX_COMPONENT);
         let waker = watcher.waker();
         let handle = Handle {
-            orders,
+            commands,
             waker: waker.clone(),
-            standing: Arc::default(),
+            status: Arc::default(),
         };
-        let mut hands = Hands {
+        let mut controller = Controller {
             current,
-            is_file: setting.is_file,
-            apache: setting.apache.clone(),
-            wanted: setting.wanted.clone(),
+            is_file: loaded_config.is_file,
+            apache: loaded_config.apache.clone(),
+            wanted: loaded_config.wanted.clone(),
             watcher,
             waiting,
-            standing: handle.standing.clone(),
+            status: handle.status.clone(),
             compilations: None,
             parked: ParkedTasks::default(),
             shelves: Vec::new(),
@@ -131,12 +131,12 @@ impl Preparation {
             listeners: None,
             is_over: Arc::default(),
         };
-        hands.begin()?;
-        hands.await_compiled(patience, go_on)?;
-        Ok(Self { handle, hands })
+        controller.load_plugins()?;
+        controller.await_compiled(compile_timeout, check_cancelled)?;
+        Ok(Self { handle, controller })
     }
 
-    /// How others will speak with control.
+    /// The handle of control.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -146,24 +146,27 @@ impl Preparation {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn start(self, listeners: Listeners, liveness: &Liveness) -> Result<Control> {
-        let Self { handle, mut hands } = self;
-        hands.listeners = Some(listeners);
-        let is_over = hands.is_over.clone();
+        let Self {
+            handle,
+            mut controller,
+        } = self;
+        controller.listeners = Some(listeners);
+        let is_over = controller.is_over.clone();
         let guard = liveness.guard("control");
         thread::Builder::new()
             .name("control".to_owned())
             .stack_size(STACK)
             .spawn(move || {
                 let _guard = guard;
-                hands.work();
+                controller.run();
             })
-            .context("starting the thread that changes what is in force")?;
+            .context("starting the control thread")?;
         Ok(Control { handle, is_over })
     }
 }
 
 impl Control {
-    /// How others speak with it.
+    /// The handle of control.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -178,19 +181,19 @@ impl Drop for Control {
 }
 
 impl Handle {
-    /// Has a command carried out under these terms. What it changes is in force when this is done; answers what was left out,
+    /// Executes a command under these terms. What it changes is in force when this is done; returns what was left out,
     /// where the terms allow that.
     ///
     /// # Errors
-    /// Why it was not carried out: nothing has changed then.
-    pub(crate) async fn order(
+    /// Why it was not executed: nothing has changed then.
+    pub(crate) async fn execute(
         &self,
         by: &str,
         command: Command,
         terms: Terms,
     ) -> Result<Vec<LeftOut>, Refusal> {
         let (reply, outcome) = oneshot::channel();
-        self.send(Order {
+        self.send(PendingCommand {
             command,
             by: by.to_owned(),
             terms,
@@ -206,7 +209,7 @@ impl Handle {
     /// Has the configuration file read again; what comes of it is in the log. Does not wait: `done` is called when it is over,
     /// from any thread.
     pub(crate) fn reload(&self, done: impl FnOnce() + Send + 'static) {
-        self.send(Order {
+        self.send(PendingCommand {
             command: Command::Reload,
             by: String::new(),
             terms: Terms::default(),
@@ -221,32 +224,32 @@ impl Handle {
         });
     }
 
-    /// Another program is about to take over, and writes the state file from now on: this one does not, and carries out no more
-    /// of what operators ask for.
+    /// A new process is about to take over, and writes the state file from now on: this one does not, and refuses commands of
+    /// operators.
     pub(crate) fn hand_over(&self) {
-        lock(&self.standing.state).hand_over();
+        lock(&self.status.state).hand_over();
     }
 
-    /// The other program does not take over after all.
-    pub(crate) fn take_back(&self) {
-        lock(&self.standing.state).take_back();
+    /// The new process does not take over after all.
+    pub(crate) fn cancel_hand_over(&self) {
+        lock(&self.status.state).cancel_hand_over();
     }
 
     /// The last version of the configuration file that was refused, unless another one was taken since.
     pub(crate) fn refused(&self) -> Option<Refused> {
-        lock(&self.standing.refused).clone()
+        lock(&self.status.refused).clone()
     }
 
-    /// What happened to a plugin.
+    /// The events of a plugin.
     pub(crate) fn book(&self, plugin: &str) -> Option<Arc<EventLog>> {
-        lock(&self.standing.books).get(plugin).cloned()
+        lock(&self.status.books).get(plugin).cloned()
     }
 
-    fn send(&self, order: Order) {
-        match self.orders.try_send(order) {
+    fn send(&self, pending: PendingCommand) {
+        match self.commands.try_send(pending) {
             Ok(()) => self.waker.wake(),
-            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
-                (order.reply)(Err(Refusal::Busy));
+            Err(TrySendError::Full(pending) | TrySendError::Disconnected(pending)) => {
+                (pending.reply)(Err(Refusal::Busy));
             }
         }
     }

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::cli;
-use crate::control::Setting;
+use crate::control::LoadedConfig;
 use crate::hot_restart::Inheritance;
 use equipoise_config::{AccessLog, LogFormat, Sink, Start};
 use equipoise_log::Output;
@@ -49,14 +49,14 @@ pub(crate) fn run(output: &mut Output) -> Result<()> {
     );
     let text = configuration(address, admin, &members, &project);
     let file = project.write_configuration(&text)?;
-    let setting = Setting::read(&file)?.with(|config| {
+    let loaded_config = LoadedConfig::read(&file)?.with(|config| {
         config.start = Start::Wait;
         config.access_log = Some(AccessLog {
             sink: Sink::Stdout,
             format: LogFormat::Decision,
         });
     });
-    cli::serve(&setting, Inheritance::default(), output, |server| {
+    cli::serve(&loaded_config, Inheritance::default(), output, |server| {
         let url = server
             .addresses()
             .first()

@@ -20,4 +20,4 @@ mod demo;
 mod full_body;
 mod signals;
 mod span_exporter;
-mod supervisor;
+mod systemd;

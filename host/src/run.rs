@@ -18,7 +18,7 @@ use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
 use crate::admin;
 use crate::background::{self, BackgroundThread, HandoverState};
-use crate::control::{self, Control, Setting, TlsFiles};
+use crate::control::{self, Control, LoadedConfig, TlsFiles};
 use crate::hot_restart::{Inheritance, NewProcess};
 use crate::span_exporter;
 
@@ -38,7 +38,7 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 /// [`RESTART_TIMEOUT`].
 const RESTART_COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running server. Dropped without [`drain`](Self::drain), it ends by and by, and nobody waits for it.
+/// A running server. Dropped without [`drain`](Self::drain), it ends in the background.
 pub struct Server {
     listeners: Listeners,
     workers: Vec<JoinHandle<()>>,
@@ -63,35 +63,41 @@ struct HotRestart {
 
 impl Server {
     /// Binds every listener, loads the plugins and starts the workers. Connections are accepted when it returns. If this
-    /// program takes over from another, that one is told, and accepts no more. `go_on` is asked again and again while plugins
+    /// program takes over from another, that one is told, and accepts no more. `check_cancelled` is asked again and again while plugins
     /// are waited for.
     ///
     /// # Errors
     /// A file for TLS cannot be used, an address cannot be bound, a thread cannot be started, the other program does not hand
-    /// over any more, or `go_on` has an error.
+    /// over any more, or `check_cancelled` has an error.
     pub fn start(
-        setting: &Setting,
+        loaded_config: &LoadedConfig,
         access_log: Option<AccessLog>,
         inheritance: Inheritance,
-        go_on: &mut dyn FnMut() -> Result<()>,
+        check_cancelled: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
-        let config = setting.config();
+        let config = loaded_config.config();
         let Inheritance {
             sockets,
             old_process,
         } = inheritance;
-        let inputs = Inputs::of(setting.config.clone(), setting.source.clone());
+        let inputs = Inputs::of(loaded_config.config.clone(), loaded_config.source.clone());
         let tls = TlsFiles::of(config, &inputs.tls)?;
         let listeners = Listeners::new(config.workers, sockets);
         let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
         let sockets = background::Sockets::bind(config, &mut listeners.inherited())?;
         let current = CurrentSnapshot::new(Snapshot::new(inputs, span_exporter::start)?);
-        let patience = match (config.start, &old_process) {
+        let compile_timeout = match (config.start, &old_process) {
             (config::Start::Wait, _) => Duration::MAX,
             (config::Start::AtOnce, Some(_)) => RESTART_COMPILE_TIMEOUT,
             (config::Start::AtOnce, None) => Duration::ZERO,
         };
-        let control = control::Preparation::new(setting, current.clone(), tls, patience, go_on)?;
+        let control = control::ControllerBuilder::new(
+            loaded_config,
+            current.clone(),
+            tls,
+            compile_timeout,
+            check_cancelled,
+        )?;
         let (manager, requests) = admin::bridge();
         let liveness = Liveness::default();
         let worker_liveness: Vec<WorkerLiveness> = (0..config.workers.get())
@@ -170,7 +176,7 @@ impl Server {
     /// Without effect while another is on its way.
     pub fn restart(&self, succeeded: impl FnOnce(u32) + Send + 'static) {
         if self.hot_restart.is_running.swap(true, SeqCst) {
-            return tracing::warn!("another program is starting to take over already");
+            return tracing::warn!("hot restart: already under way");
         }
         let (sockets, hot_restart) = (self.handover_sockets(), self.hot_restart.clone());
         let control = self.control.handle().clone();
@@ -179,17 +185,17 @@ impl Server {
             .and_then(|sockets| hand_over(sockets, &hot_restart, &control))
         {
             Ok(process) => {
-                tracing::info!(process, "another program serves in place of this one");
+                tracing::info!(process, "hot restart: the new process serves");
                 succeeded(process);
             }
             Err(error) => {
-                tracing::error!("no other program takes over, this one goes on: {error:#}");
+                tracing::error!("hot restart failed, this process goes on: {error:#}");
                 hot_restart.is_running.store(false, SeqCst);
             }
         };
         let thread = thread::Builder::new().name("hot-restart".to_owned());
         if let Err(error) = thread.spawn(hand_over) {
-            tracing::error!(%error, "no other program takes over, this one goes on");
+            tracing::error!(%error, "hot restart failed, this process goes on");
             self.hot_restart.is_running.store(false, SeqCst);
         }
     }
@@ -244,7 +250,7 @@ fn hand_over(
     let process = new.process();
     // Before the new process serves: it is the one to change things then.
     control.hand_over();
-    new.activate().inspect_err(|_| control.take_back())?;
+    new.activate().inspect_err(|_| control.cancel_hand_over())?;
     hot_restart.has_succeeded.store(true, SeqCst);
     Ok(process)
 }

@@ -1,4 +1,4 @@
-//! The signals that the program heeds.
+//! Signals: termination, reload and hot restart.
 
 use std::future::pending;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use equipoise_proxy::downstream::Liveness;
 
 /// How long a look for a signal takes: enough for the runtime to hear of one that has come.
-const GLANCE: Duration = Duration::from_millis(1);
+const POLL_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// SIGTERM, SIGINT, SIGHUP and SIGUSR2, caught from the moment this is made.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Signals {
     replaced: Arc<Notify>,
 }
 
-/// What somebody wants of the program.
+/// An event for the main thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// SIGTERM or SIGINT, which is told: the end.
@@ -109,7 +109,7 @@ impl Signals {
     /// The signal that has come to end the program, if one has.
     pub(crate) fn stopped(&mut self) -> Option<&'static str> {
         let Self { runtime, end, .. } = self;
-        let come = runtime.block_on(async { timeout(GLANCE, end.next()).await });
+        let come = runtime.block_on(async { timeout(POLL_TIMEOUT, end.next()).await });
         come.ok()
     }
 

@@ -1,4 +1,4 @@
-//! The balancer-manager on the listeners for clients: requests for it go from the workers to the thread that answers them.
+//! The balancer-manager on the listeners for clients: hands its requests from the workers to the admin thread.
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -73,7 +73,9 @@ impl ManagerBridge {
         match self.requests.try_send(request) {
             Ok(()) => answered.await.unwrap_or_else(|_| self.ended()),
             Err(TrySendError::Closed(_)) => self.ended(),
-            Err(TrySendError::Full(_)) => (self.policy.unavailable)("too many ask: try again"),
+            Err(TrySendError::Full(_)) => {
+                (self.policy.unavailable)("too many concurrent manager requests: try again")
+            }
         }
     }
 

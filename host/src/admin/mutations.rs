@@ -64,13 +64,13 @@ impl Mutations<'_> {
         let about = |resource| terms(parts, Some(resource));
         match endpoint {
             Endpoint::Reload => {
-                self.order(Command::Reload, Terms::default()).await?;
+                self.execute(Command::Reload, Terms::default()).await?;
                 self.api.show(&Endpoint::Configuration)
             }
             Endpoint::Changes => {
                 let terms = about(Resource::Configuration);
-                let command = Command::TakeBack(key_asked_for(parts));
-                self.order(command, terms).await?;
+                let command = Command::Revert(key_asked_for(parts));
+                self.execute(command, terms).await?;
                 self.api.show(&Endpoint::Configuration)
             }
             Endpoint::Balancers => {
@@ -92,7 +92,7 @@ impl Mutations<'_> {
                     name: name.to_string(),
                     patch,
                 };
-                self.order(Command::Edit(edit), terms).await?;
+                self.execute(Command::Edit(edit), terms).await?;
                 self.api.show(&Endpoint::Balancer(name))
             }
             Endpoint::Members(name) => {
@@ -110,7 +110,7 @@ impl Mutations<'_> {
                 if parts.method == Method::DELETE {
                     let (balancer, url) = self.member(&name, id)?;
                     let edit = Edit::RemoveMember { balancer, url };
-                    self.order(Command::Edit(edit), terms).await?;
+                    self.execute(Command::Edit(edit), terms).await?;
                     return Ok(nothing());
                 }
                 let patch = patch(
@@ -124,7 +124,7 @@ impl Mutations<'_> {
                     url,
                     patch,
                 };
-                self.order(Command::Edit(edit), terms).await?;
+                self.execute(Command::Edit(edit), terms).await?;
                 self.api.show(&Endpoint::Member(name, id))
             }
             Endpoint::Plugin(name) => {
@@ -139,7 +139,7 @@ impl Mutations<'_> {
                 let content = spawn_blocking(|| Arc::new(Content::of(bytes))).await;
                 let content = content.map_err(|_| Box::new(refused(&Refusal::Busy)))?;
                 let command = Command::Upload { plugin, content };
-                self.order(command, terms).await?;
+                self.execute(command, terms).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }
             Endpoint::Rollback(name) => {
@@ -147,7 +147,7 @@ impl Mutations<'_> {
                 let Rollback { version } = read_or_default(body).await?;
                 let plugin = name.to_string();
                 let command = Command::RollBack { plugin, version };
-                self.order(command, terms).await?;
+                self.execute(command, terms).await?;
                 self.api.show(&Endpoint::Plugin(name))
             }
             Endpoint::Configuration | Endpoint::Plugins | Endpoint::Explain => {
@@ -166,7 +166,7 @@ impl Mutations<'_> {
             name: name.clone(),
             settings,
         };
-        let left_out = self.order(command, terms).await?;
+        let left_out = self.execute(command, terms).await?;
         let path = format!("/api/v1/balancers/{}", encoded(&name));
         let response = match left_out.is_empty() {
             true => self.api.show(&Endpoint::Balancer(name.into()))?,
@@ -204,7 +204,7 @@ impl Mutations<'_> {
             is_partial: false,
             ..terms
         };
-        self.order(adding(name, members), terms).await?;
+        self.execute(adding(name, members), terms).await?;
         let snapshot = self.api.current.load();
         let id = snapshot.cluster(name).and_then(|(_, cluster)| {
             let mut members = cluster.balancer.members().iter();
@@ -222,14 +222,14 @@ impl Mutations<'_> {
     /// Adds several members, and shows those that were added and those that were left out.
     async fn add_members(&self, name: &str, members: Vec<Member>, terms: Terms) -> Outcome {
         let urls: Vec<_> = members.iter().map(|member| member.url.clone()).collect();
-        let left_out = self.order(adding(name, members), terms).await?;
+        let left_out = self.execute(adding(name, members), terms).await?;
         let snapshot = self.balancer(name)?;
         let added = Added::members(&snapshot, name, &urls, &left_out);
         Ok(response::json(StatusCode::CREATED, &added))
     }
 
     /// Has a command carried out. Answers what was left out, where the terms allow that.
-    async fn order(
+    async fn execute(
         &self,
         command: Command,
         terms: Terms,
@@ -242,7 +242,7 @@ impl Mutations<'_> {
         let Caller { name, connection } = self.caller;
         // The client has said all that it has to say, and waits for us.
         let _work = connection.map(|connection| connection.work());
-        self.api.control.order(name, command, terms).await
+        self.api.control.execute(name, command, terms).await
     }
 
     fn balancer(&self, name: &str) -> Result<Arc<Snapshot>, Box<AdminResponse>> {

@@ -7,21 +7,21 @@
 use anyhow::Error;
 
 use super::command::Refusal;
-use super::hands::Hands;
-use super::setting::Unfit;
+use super::controller::Controller;
+use super::loaded_config::Unfit;
 use equipoise_proxy::snapshot::{Aside, OnRefusal, PendingSnapshot, Snapshot};
 use equipoise_text::bounded;
 
-impl Hands {
+impl Controller {
     /// A draft is in force from now on.
     pub(super) fn activate(&self, draft: PendingSnapshot) {
         let before = self.current.load();
         self.current.replace(draft.activate());
-        self.tell_aside(&before, &self.current.load());
+        self.log_set_aside(&before, &self.current.load());
     }
 
     /// Tells which plugins were set aside, and which serve again.
-    fn tell_aside(&self, before: &Snapshot, now: &Snapshot) {
+    fn log_set_aside(&self, before: &Snapshot, now: &Snapshot) {
         let (before, now): (Vec<_>, Vec<_>) = (before.aside().collect(), now.aside().collect());
         for aside in now.iter().filter(|it| !is_among(it, &before)) {
             let Aside {
@@ -32,7 +32,7 @@ impl Hands {
             tracing::warn!(
                 "plugin {plugin} is set aside for balancer {balancer}: {reason}; the fallback decides until the plugin's file changes, or what it is told of the balancer, and it takes that"
             );
-            self.note_aside(
+            self.record_set_aside(
                 plugin,
                 &format!("set aside for balancer {balancer}: {reason}"),
             );
@@ -43,11 +43,11 @@ impl Hands {
         {
             let what = format!("no longer set aside for balancer {balancer}");
             tracing::info!("plugin {plugin} is {what}");
-            self.note_aside(plugin, &what);
+            self.record_set_aside(plugin, &what);
         }
     }
 
-    fn note_aside(&self, plugin: &str, what: &str) {
+    fn record_set_aside(&self, plugin: &str, what: &str) {
         let mut shelves = self.shelves.iter();
         let Some(shelf) = shelves.find(|shelf| shelf.plugin.name == plugin) else {
             return;

@@ -1,4 +1,4 @@
-//! What control is told to do, and why it may refuse.
+//! Commands for control, and why they may be refused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use equipoise_config::source::{Edit, Settings};
 use equipoise_file_watch::Content;
 use equipoise_text::sanitize;
 
-/// Characters of a name in a log line.
-const LONGEST: usize = 300;
+/// The most characters of a name in a log line.
+const MAX_NAME: usize = 300;
 
-/// Something to do.
+/// A command.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Read the configuration file again.
@@ -31,7 +31,7 @@ pub(crate) enum Command {
         members: Vec<NewMember>,
     },
     /// Take a change back: the one that differences call so, or all.
-    TakeBack(Option<String>),
+    Revert(Option<String>),
     /// Put this content into a plugin's file, and into service.
     Upload {
         plugin: String,
@@ -63,7 +63,7 @@ impl Command {
             Self::Edit(_)
             | Self::AddBalancer { .. }
             | Self::AddMembers { .. }
-            | Self::TakeBack(_) => true,
+            | Self::Revert(_) => true,
         }
     }
 }
@@ -86,13 +86,13 @@ impl fmt::Display for Command {
             Self::Reload => Ok(()),
             Self::Edit(edit) => write!(f, "{edit}"),
             Self::AddBalancer { name, .. } => {
-                write!(f, "balancer {} is added", sanitize::text(name, LONGEST))
+                write!(f, "balancer {} is added", sanitize::text(name, MAX_NAME))
             }
             Self::AddMembers { balancer, members } => {
-                let balancer = sanitize::text(balancer, LONGEST);
+                let balancer = sanitize::text(balancer, MAX_NAME);
                 match &members[..] {
                     [member] => {
-                        let url = sanitize::text(&member.url, LONGEST);
+                        let url = sanitize::text(&member.url, MAX_NAME);
                         write!(f, "balancer {balancer}: member {url} is added")
                     }
                     members => {
@@ -104,14 +104,14 @@ impl fmt::Display for Command {
                     }
                 }
             }
-            Self::TakeBack(Some(key)) => {
+            Self::Revert(Some(key)) => {
                 write!(
                     f,
                     "{} is as in the file again",
-                    sanitize::text(key, LONGEST)
+                    sanitize::text(key, MAX_NAME)
                 )
             }
-            Self::TakeBack(None) => f.write_str("everything is as in the file again"),
+            Self::Revert(None) => f.write_str("everything is as in the file again"),
             Self::Upload { plugin, content } => {
                 let bytes = content.bytes.len();
                 write!(f, "plugin {plugin}: {bytes} bytes were uploaded")
@@ -124,9 +124,9 @@ impl fmt::Display for Command {
 }
 
 /// A command, on its way to control.
-pub(super) struct Order {
+pub(super) struct PendingCommand {
     pub(super) command: Command,
-    /// What the log calls whoever says so; empty for nobody in particular.
+    /// The operator's name in the log; empty where there is none.
     pub(super) by: String,
     pub(super) terms: Terms,
     /// How often it had to wait for plugins to be compiled.
@@ -154,7 +154,7 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     Conflict(String),
     /// What it is about is no longer as the operator has seen it.
-    #[error("somebody else has changed it meanwhile: look at it again")]
+    #[error("it has been changed meanwhile: read it again")]
     Stale,
     /// It could not be done: a file cannot be written, an address not be bound.
     #[error("{0}")]

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::command::Refusal;
-use super::hands::Hands;
-use super::parked::Halt;
+use super::controller::Controller;
+use super::parked::NotApplied;
 use super::terms::{LeftOut, Terms};
 use equipoise_config::source::{Edit, Settings};
 use equipoise_config::{Diagnostics, member_of_key};
@@ -25,7 +25,7 @@ pub(crate) struct NewMember {
 /// Members that are still to be added, each with its place among those asked for.
 type Wanted = Vec<(usize, NewMember)>;
 
-impl Hands {
+impl Controller {
     /// Adds members to a balancer, behind its others. Answers those that were left out, where they may be.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Hands {
         balancer: &str,
         members: Vec<NewMember>,
         terms: &Terms,
-    ) -> Result<Vec<LeftOut>, Halt> {
+    ) -> Result<Vec<LeftOut>, NotApplied> {
         let before = self.current.load();
         let (_, cluster) = before
             .cluster(balancer)
@@ -75,7 +75,7 @@ impl Hands {
         name: &str,
         mut settings: Settings,
         terms: &Terms,
-    ) -> Result<Vec<LeftOut>, Halt> {
+    ) -> Result<Vec<LeftOut>, NotApplied> {
         let members = settings.remove("member");
         let edit = |settings: &Settings, members: Option<Value>| {
             let mut settings = settings.clone();
@@ -107,24 +107,24 @@ impl Hands {
         mut left_out: Vec<LeftOut>,
         terms: &Terms,
         edits: impl Fn(&Wanted) -> Vec<Edit>,
-    ) -> Result<Vec<LeftOut>, Halt> {
+    ) -> Result<Vec<LeftOut>, NotApplied> {
         while !wanted.is_empty() {
             let refusal = match self.edit_all(edits(&wanted), terms) {
                 Ok(()) => {
                     left_out.sort_by_key(|it| it.place);
                     return Ok(left_out);
                 }
-                Err(Halt::Compiling(needs)) => return Err(Halt::Compiling(needs)),
-                Err(Halt::Refused(refusal)) => refusal,
+                Err(NotApplied::Compiling(needs)) => return Err(NotApplied::Compiling(needs)),
+                Err(NotApplied::Refused(refusal)) => refusal,
             };
-            let blamed = match terms.is_partial {
-                true => blamed(&refusal, balancer, known),
+            let at_fault = match terms.is_partial {
+                true => at_fault(&refusal, balancer, known),
                 false => BTreeMap::new(),
             };
-            if blamed.is_empty() {
+            if at_fault.is_empty() {
                 return Err(refusal.into());
             }
-            leave_out(&mut wanted, &mut left_out, blamed);
+            leave_out(&mut wanted, &mut left_out, at_fault);
         }
         let first = left_out.into_iter().min_by_key(|it| it.place);
         let none = || Refusal::Unfit("there is no member to be added".to_owned());
@@ -136,11 +136,11 @@ impl Hands {
 fn leave_out(
     wanted: &mut Wanted,
     left_out: &mut Vec<LeftOut>,
-    mut blamed: BTreeMap<usize, Refusal>,
+    mut at_fault: BTreeMap<usize, Refusal>,
 ) {
     let mut rest = Wanted::new();
     for (number, (place, member)) in std::mem::take(wanted).into_iter().enumerate() {
-        match blamed.remove(&number) {
+        match at_fault.remove(&number) {
             Some(reason) => left_out.push(LeftOut {
                 place,
                 url: member.url,
@@ -153,7 +153,7 @@ fn leave_out(
 }
 
 /// Which of the new members, that stand behind the first `known`, are to blame for a refusal, and why.
-fn blamed(refusal: &Refusal, balancer: &str, known: usize) -> BTreeMap<usize, Refusal> {
+fn at_fault(refusal: &Refusal, balancer: &str, known: usize) -> BTreeMap<usize, Refusal> {
     let place = |key: &str| member_of_key(key, balancer)?.checked_sub(known);
     match refusal {
         Refusal::Mistaken(mistakes) => {

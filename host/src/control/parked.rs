@@ -7,44 +7,44 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::command::{Order, Refusal};
+use super::command::{PendingCommand, Refusal};
 use equipoise_config::Plugin;
 use equipoise_config::source::SourceError;
 use equipoise_file_watch::{Content, Hash};
 
 /// How many commands may wait for plugins.
-const MAX_ORDERS: usize = 16;
+const MAX_COMMANDS: usize = 16;
 
 /// How often a command may find that a plugin's file has changed since it was compiled.
 const MAX_TRIES: u8 = 3;
 
 /// Why something is not done: it is refused, or plugins have to be compiled first.
-pub(super) enum Halt {
+pub(super) enum NotApplied {
     Refused(Refusal),
     /// The hashes of the components.
     Compiling(Vec<Hash>),
 }
 
-impl From<Refusal> for Halt {
+impl From<Refusal> for NotApplied {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<SourceError> for Halt {
-    fn from(unusable: SourceError) -> Self {
-        Self::Refused(unusable.into())
+impl From<SourceError> for NotApplied {
+    fn from(error: SourceError) -> Self {
+        Self::Refused(error.into())
     }
 }
 
 /// Something to do again.
 pub(super) enum Task {
     /// What an operator or a signal asks for.
-    Order(Order),
+    Command(PendingCommand),
     /// The configuration file has changed.
     File,
     /// The state file, which is this, has changed.
-    State(PathBuf),
+    StateFile(PathBuf),
     /// The file of a plugin has this content.
     Plugin(Arc<Plugin>, Arc<Content>),
 }
@@ -64,17 +64,17 @@ impl ParkedTasks {
     /// Has a task wait for components. One that another of the same kind supersedes waits no longer.
     pub(super) fn park(&mut self, task: Task, needs: Vec<Hash>) {
         let task = match task {
-            Task::Order(order) => match self.admit(order) {
-                Some(order) => Task::Order(order),
+            Task::Command(pending) => match self.admit(pending) {
+                Some(pending) => Task::Command(pending),
                 None => return,
             },
             Task::File => {
                 self.0.retain(|it| !matches!(it.task, Task::File));
                 Task::File
             }
-            Task::State(file) => {
-                self.0.retain(|it| !matches!(it.task, Task::State(_)));
-                Task::State(file)
+            Task::StateFile(file) => {
+                self.0.retain(|it| !matches!(it.task, Task::StateFile(_)));
+                Task::StateFile(file)
             }
             Task::Plugin(plugin, content) => {
                 self.drop_plugin(&plugin.name);
@@ -108,7 +108,7 @@ impl ParkedTasks {
     pub(super) fn plugins(&self) -> Vec<&str> {
         let names = self.0.iter().filter_map(|parked| match &parked.task {
             Task::Plugin(plugin, _) => Some(&*plugin.name),
-            Task::Order(_) | Task::File | Task::State(_) => None,
+            Task::Command(_) | Task::File | Task::StateFile(_) => None,
         });
         names.collect()
     }
@@ -120,19 +120,19 @@ impl ParkedTasks {
     }
 
     /// Answers orders that have waited too often or are too many.
-    fn admit(&self, mut order: Order) -> Option<Order> {
-        let orders = self.0.iter();
-        let waiting = orders.filter(|it| matches!(it.task, Task::Order(_)));
-        order.tries += 1;
-        let refusal = if order.tries > MAX_TRIES {
+    fn admit(&self, mut pending: PendingCommand) -> Option<PendingCommand> {
+        let commands = self.0.iter();
+        let waiting = commands.filter(|it| matches!(it.task, Task::Command(_)));
+        pending.tries += 1;
+        let refusal = if pending.tries > MAX_TRIES {
             let reason = "a plugin's file changed each time it was compiled: try again";
             Refusal::Conflict(reason.to_owned())
-        } else if waiting.count() >= MAX_ORDERS {
+        } else if waiting.count() >= MAX_COMMANDS {
             Refusal::Busy
         } else {
-            return Some(order);
+            return Some(pending);
         };
-        (order.reply)(Err(refusal));
+        (pending.reply)(Err(refusal));
         None
     }
 }

@@ -17,46 +17,46 @@ use equipoise_file_watch::{self as file_watch, Unreadable};
 const VERSION: u32 = 1;
 
 /// The largest file that is read, in bytes.
-const LARGEST: u64 = 16 * 1024 * 1024;
+const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct State {
+struct StoredState {
     version: u32,
     changes: Changes,
 }
 
 /// Why there are no changes to be had of a file.
 #[derive(Debug, Error)]
-pub(super) enum Unkept {
+pub(super) enum ReadError {
     /// It cannot be read, or is no file: it may be of use another time, or to others.
     #[error("it cannot be read: {0}")]
     Unreadable(Unreadable),
     /// What is in it is of no use: why.
     #[error("{0}")]
-    Useless(String),
+    Invalid(String),
 }
 
 /// The changes that a file keeps; none where there is no such file.
 ///
 /// # Errors
 /// It has none that can be understood.
-pub(super) fn read(file: &Path) -> Result<Changes, Unkept> {
-    let content = match file_watch::read(file, LARGEST) {
+pub(super) fn read(file: &Path) -> Result<Changes, ReadError> {
+    let content = match file_watch::read(file, MAX_SIZE) {
         Ok(content) => content,
         Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Changes::default());
         }
         Err(reason @ Unreadable::TooLarge { .. }) => {
-            return Err(Unkept::Useless(reason.to_string()));
+            return Err(ReadError::Invalid(reason.to_string()));
         }
-        Err(reason) => return Err(Unkept::Unreadable(reason)),
+        Err(reason) => return Err(ReadError::Unreadable(reason)),
     };
-    let state: State = serde_json::from_slice(&content.bytes)
-        .map_err(|error| Unkept::Useless(format!("it is no state of this program: {error}")))?;
+    let state: StoredState = serde_json::from_slice(&content.bytes)
+        .map_err(|error| ReadError::Invalid(format!("it is no state of this program: {error}")))?;
     match state.version {
         VERSION => Ok(state.changes),
-        version => Err(Unkept::Useless(format!(
+        version => Err(ReadError::Invalid(format!(
             "it is of version {version}, and this program knows {VERSION}"
         ))),
     }
@@ -80,7 +80,7 @@ pub(super) fn set_aside(file: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// It cannot be written; what it held before is still there.
 pub(super) fn write(file: &Path, changes: &Changes) -> Result<Replaced> {
-    let state = State {
+    let state = StoredState {
         version: VERSION,
         changes: changes.clone(),
     };
@@ -118,7 +118,7 @@ mod tests {
             let file = folder.path().join("state.json");
             fs::write(&file, text).unwrap();
             let error = read(&file).unwrap_err();
-            assert!(matches!(error, Unkept::Useless(_)), "{error}");
+            assert!(matches!(error, ReadError::Invalid(_)), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
             assert!(file.exists());
             let aside = set_aside(&file).unwrap();
@@ -134,7 +134,7 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for path in [&pipe, folder.path()] {
             let error = read(path).unwrap_err();
-            assert!(matches!(error, Unkept::Unreadable(_)), "{error}");
+            assert!(matches!(error, ReadError::Unreadable(_)), "{error}");
             assert!(write(path, &Changes::default()).is_err());
         }
     }

@@ -1,4 +1,4 @@
-//! What control does about plugins: loads them, exchanges them, and puts versions of before back.
+//! Plugins: loading, replacing and rolling back versions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 
 use super::command::Refusal;
-use super::hands::{Hands, WatchedFile};
-use super::parked::{Halt, Task};
-use super::replace::{replace, tell_replaced};
-use super::setting::{cannot_serve, sandbox};
+use super::controller::{Controller, WatchedFile};
+use super::loaded_config::{cannot_serve, sandbox};
+use super::parked::{NotApplied, Task};
+use super::replace::{log_replaced, replace};
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Plugin;
 use equipoise_file_watch::{self as file_watch, Content, Hash};
@@ -18,27 +18,27 @@ use equipoise_text::bounded;
 use equipoise_wasm::{self as wasm, Compilation, Compilations, Loaded, PluginVersions};
 
 /// How often a start that waits for plugins looks whether it is to go on.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The shelves that a configuration would have, and what would be put on them.
 pub(super) type Plan = Vec<(PluginVersions, Option<Loaded>)>;
 
 /// Why there is no version of a content.
-enum Unloaded {
+enum LoadFailure {
     Refused(anyhow::Error),
     /// It is being compiled: by its hash.
     Compiling(Hash),
 }
 
-impl From<anyhow::Error> for Unloaded {
+impl From<anyhow::Error> for LoadFailure {
     fn from(error: anyhow::Error) -> Self {
         Self::Refused(error)
     }
 }
 
-impl Hands {
+impl Controller {
     /// Loads the plugins, or has them compiled, and begins to watch files.
-    pub(super) fn begin(&mut self) -> Result<()> {
+    pub(super) fn load_plugins(&mut self) -> Result<()> {
         let snapshot = self.current.load();
         self.shelves = snapshot
             .config
@@ -46,14 +46,14 @@ impl Hands {
             .iter()
             .map(PluginVersions::new)
             .collect();
-        self.follow();
+        self.watch_files();
         for place in 0..self.shelves.len() {
             self.compilations()?;
             let file = self.watched(place);
             match file_watch::read(&self.shelves[place].plugin.file, wasm::MAX_COMPONENT) {
                 Ok(content) => {
                     self.watcher.mark_known(&file, content.hash);
-                    self.take_content(place, Arc::new(content));
+                    self.load_content(place, Arc::new(content));
                 }
                 Err(error) => {
                     self.watcher.mark_reported(&file, &error);
@@ -64,18 +64,18 @@ impl Hands {
         Ok(())
     }
 
-    /// Waits until every plugin is compiled or refused, and says which ones are not after `patience`. Ends with an error of
-    /// `go_on`, which is asked meanwhile.
+    /// Waits until every plugin is compiled or refused, and says which ones are not after `compile_timeout`. Ends with an error of
+    /// `check_cancelled`, which is asked meanwhile.
     pub(super) fn await_compiled(
         &mut self,
-        patience: Duration,
-        go_on: &mut dyn FnMut() -> Result<()>,
+        compile_timeout: Duration,
+        check_cancelled: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         let begun = Instant::now();
         while let Some(compilations) = &mut self.compilations
             && !self.parked.is_empty()
         {
-            let left = patience.saturating_sub(begun.elapsed());
+            let left = compile_timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let plugins = self.parked.plugins().join(", ");
                 tracing::info!(
@@ -83,15 +83,15 @@ impl Hands {
                 );
                 break;
             }
-            compilations.wait(left.min(GLANCE));
-            self.resume();
-            go_on()?;
+            compilations.wait(left.min(POLL_INTERVAL));
+            self.resume_parked();
+            check_cancelled()?;
         }
         Ok(())
     }
 
     /// What a list of plugins would have: what is loaded goes on serving, the rest is loaded.
-    pub(super) fn plan(&mut self, plugins: &[Plugin]) -> Result<Plan, Halt> {
+    pub(super) fn plan(&mut self, plugins: &[Plugin]) -> Result<Plan, NotApplied> {
         let mut plan = Plan::new();
         let (mut mistakes, mut needs) = (Vec::new(), Vec::new());
         for plugin in plugins {
@@ -109,8 +109,8 @@ impl Hands {
                 Ok(loaded) => plan.push((shelf, Some(loaded))),
                 // It could not serve before, either.
                 Err(_) if was_missing => plan.push((shelf, None)),
-                Err(Unloaded::Compiling(hash)) => needs.push(hash),
-                Err(Unloaded::Refused(error)) => mistakes.push(cannot_serve(plugin, &error)),
+                Err(LoadFailure::Compiling(hash)) => needs.push(hash),
+                Err(LoadFailure::Refused(error)) => mistakes.push(cannot_serve(plugin, &error)),
             }
         }
         if !mistakes.is_empty() {
@@ -118,38 +118,42 @@ impl Hands {
         }
         match needs.is_empty() {
             true => Ok(plan),
-            false => Err(Halt::Compiling(needs)),
+            false => Err(NotApplied::Compiling(needs)),
         }
     }
 
     /// Makes a version of what is in a plugin's file now.
-    fn load_file(&mut self, shelf: &PluginVersions) -> Result<Loaded, Unloaded> {
+    fn load_file(&mut self, shelf: &PluginVersions) -> Result<Loaded, LoadFailure> {
         let content = file_watch::read(&shelf.plugin.file, wasm::MAX_COMPONENT);
         let content = content.context("it cannot be read")?;
         self.load(shelf, &Arc::new(content))
     }
 
     /// Makes a version of a content of a plugin's file, if that is compiled.
-    fn load(&mut self, shelf: &PluginVersions, content: &Arc<Content>) -> Result<Loaded, Unloaded> {
+    fn load(
+        &mut self,
+        shelf: &PluginVersions,
+        content: &Arc<Content>,
+    ) -> Result<Loaded, LoadFailure> {
         let on_quarantine = self.on_quarantine.clone();
         let compilations = self.compilations()?;
         match compilations.code(content) {
             Compilation::Done(code) => {
                 Ok(shelf.load(compilations.sandbox(), content, &code, &on_quarantine)?)
             }
-            Compilation::Failed(error) => Err(Unloaded::Refused(anyhow!("{error:#}"))),
-            Compilation::UnderWay => Err(Unloaded::Compiling(content.hash)),
+            Compilation::Failed(error) => Err(LoadFailure::Refused(anyhow!("{error:#}"))),
+            Compilation::UnderWay => Err(LoadFailure::Compiling(content.hash)),
         }
     }
 
     /// Fills the shelves as planned, and watches the files that belong to them.
-    pub(super) fn fill(&mut self, plan: Plan) {
+    pub(super) fn set_plugins(&mut self, plan: Plan) {
         let (shelves, loaded): (Vec<_>, Vec<_>) = plan.into_iter().unzip();
         self.shelves = shelves;
-        self.follow();
+        self.watch_files();
         for (place, loaded) in loaded.into_iter().enumerate() {
             if let Some(loaded) = loaded {
-                self.shelve(place, loaded, "loaded");
+                self.commit(place, loaded, "loaded");
             }
         }
     }
@@ -160,7 +164,7 @@ impl Hands {
     }
 
     /// A version serves from now on.
-    fn shelve(&mut self, place: usize, loaded: Loaded, how: &str) {
+    fn commit(&mut self, place: usize, loaded: Loaded, how: &str) {
         let file = self.watched(place);
         self.parked.drop_plugin(&self.shelves[place].plugin.name);
         self.watcher.mark_known(&file, loaded.content.hash);
@@ -168,27 +172,27 @@ impl Hands {
     }
 
     /// A plugin's file has this content: makes it the version that serves, now or when it is compiled, or says why not.
-    pub(super) fn take_content(&mut self, place: usize, content: Arc<Content>) {
+    pub(super) fn load_content(&mut self, place: usize, content: Arc<Content>) {
         let shelf = self.shelves[place].clone();
         // What waits for an older content waits in vain.
         self.parked.drop_plugin(&shelf.plugin.name);
         let installed = self.load(&shelf, &content).and_then(|loaded| {
-            self.install(place, &loaded)?;
+            self.activate_version(place, &loaded)?;
             Ok(loaded)
         });
         match installed {
-            Ok(loaded) => self.shelve(place, loaded, "loaded"),
-            Err(Unloaded::Compiling(hash)) => {
+            Ok(loaded) => self.commit(place, loaded, "loaded"),
+            Err(LoadFailure::Compiling(hash)) => {
                 shelf.note_compiling(&content);
                 self.park(Task::Plugin(shelf.plugin, content), vec![hash]);
             }
-            Err(Unloaded::Refused(error)) => shelf.refuse(&content, &error),
+            Err(LoadFailure::Refused(error)) => shelf.refuse(&content, &error),
         }
-        self.forget_unwanted();
+        self.cancel_unneeded();
     }
 
     /// Has a version of a plugin serve the balancers that name it.
-    fn install(&self, place: usize, loaded: &Loaded) -> Result<()> {
+    fn activate_version(&self, place: usize, loaded: &Loaded) -> Result<()> {
         let before = self.current.load();
         let draft = before.prepare(with(&before, place, loaded), OnRefusal::Refuse)?;
         self.activate(draft);
@@ -196,7 +200,7 @@ impl Hands {
     }
 
     /// Versions may be out of service: puts those before them back, where there are any.
-    pub(super) fn relieve(&mut self) {
+    pub(super) fn rollback_quarantined(&mut self) {
         for place in 0..self.shelves.len() {
             let Some((out, previous)) = self.shelves[place].take_quarantined() else {
                 continue;
@@ -206,7 +210,7 @@ impl Hands {
                 continue;
             };
             let version = loaded.version.short_hash();
-            match self.install(place, &loaded) {
+            match self.activate_version(place, &loaded) {
                 Ok(()) => {
                     tracing::error!("{out}; version {version} serves again");
                     self.shelves[place].activate(loaded, "put back");
@@ -218,14 +222,18 @@ impl Hands {
         }
     }
 
-    pub(super) fn upload(&mut self, plugin: &str, content: &Arc<Content>) -> Result<(), Halt> {
+    pub(super) fn upload(
+        &mut self,
+        plugin: &str,
+        content: &Arc<Content>,
+    ) -> Result<(), NotApplied> {
         let place = self.shelf(plugin)?;
         let shelf = self.shelves[place].clone();
         let loaded = self.load(&shelf, content).map_err(|error| match error {
-            Unloaded::Compiling(hash) => Halt::Compiling(vec![hash]),
-            Unloaded::Refused(error) => Refusal::Unfit(bounded::error(&error)).into(),
+            LoadFailure::Compiling(hash) => NotApplied::Compiling(vec![hash]),
+            LoadFailure::Refused(error) => Refusal::Unfit(bounded::error(&error)).into(),
         })?;
-        Ok(self.put_in_file(place, loaded, "uploaded")?)
+        Ok(self.write_and_activate(place, loaded, "uploaded")?)
     }
 
     pub(super) fn roll_back(&mut self, plugin: &str, version: Option<&str>) -> Result<(), Refusal> {
@@ -236,11 +244,16 @@ impl Hands {
                 None => format!("no version of plugin {plugin} served before"),
             })
         })?;
-        self.put_in_file(place, loaded, "rolled back")
+        self.write_and_activate(place, loaded, "rolled back")
     }
 
     /// Has a version serve, and puts its content into the plugin's file: both, or nothing.
-    fn put_in_file(&mut self, place: usize, loaded: Loaded, how: &str) -> Result<(), Refusal> {
+    fn write_and_activate(
+        &mut self,
+        place: usize,
+        loaded: Loaded,
+        how: &str,
+    ) -> Result<(), Refusal> {
         let before = self.current.load();
         let draft = before.prepare(with(&before, place, &loaded), OnRefusal::Refuse);
         let draft = draft.map_err(|error| Refusal::Unfit(bounded::error(&error)))?;
@@ -251,9 +264,9 @@ impl Hands {
                 "{file} cannot be written: {error}; nothing has changed"
             ))
         })?;
-        tell_replaced(file, &replaced);
+        log_replaced(file, &replaced);
         self.activate(draft);
-        self.shelve(place, loaded, how);
+        self.commit(place, loaded, how);
         Ok(())
     }
 

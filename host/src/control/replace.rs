@@ -25,13 +25,13 @@ const SUFFIX: &str = ".tmp";
 const RANDOM: usize = 6;
 
 /// So much of a file's name is in the name of the file beside it, in bytes: a name may have 255.
-const LONGEST_NAME: usize = 200;
+const MAX_NAME: usize = 200;
 
 /// How many links may lead to a file, one after the other; as Linux has it.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Bytes of the names of a file's extended attributes, and of the value of one: what Linux allows.
-const LARGEST_ATTRIBUTE: usize = 64 * 1024;
+const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 /// A file that was replaced.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn replace_by(
         .suffix(SUFFIX)
         .rand_bytes(RANDOM)
         .tempfile_in(folder(&file))?;
-    // Nobody else knows it yet. Where files cannot be locked, it is swept a little too early at worst.
+    // No other process knows it yet. Where files cannot be locked, it is swept a little too early at worst.
     let _ = whole.as_file().try_lock();
     whole.write_all(bytes)?;
     let mut replaced = Replaced::default();
@@ -92,10 +92,10 @@ fn keep(file: &Path, before: &Metadata, new: &File) -> Vec<String> {
             lost.push(format!("{what}: {error}"));
         }
     };
-    // The owner first: whoever gets a file loses bits of its mode.
+    // The owner first: a change of owner clears bits of the mode.
     note("its owner", keep_owner(before, new));
     note("its mode", new.set_permissions(before.permissions()));
-    let mut names = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    let mut names = Vec::with_capacity(MAX_ATTRIBUTE);
     match listxattr(file, rustix::buffer::spare_capacity(&mut names)) {
         Ok(_) => {}
         // There are none.
@@ -121,7 +121,7 @@ fn keep_owner(before: &Metadata, new: &File) -> io::Result<()> {
 }
 
 fn keep_attribute(file: &Path, name: &OsStr, new: &File) -> io::Result<()> {
-    let mut value = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    let mut value = Vec::with_capacity(MAX_ATTRIBUTE);
     getxattr(file, name, rustix::buffer::spare_capacity(&mut value))?;
     fsetxattr(new, name, &value, XattrFlags::empty())?;
     Ok(())
@@ -139,7 +139,7 @@ pub(super) fn sweep(file: &Path) {
         if !is_file || !is_ours(&entry.file_name(), &prefix) {
             continue;
         }
-        // Whoever writes it holds its lock.
+        // A process that writes it holds its lock.
         let is_left = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if is_left && fs::remove_file(entry.path()).is_ok() {
             let path = entry.path();
@@ -158,7 +158,7 @@ fn is_ours(name: &OsStr, prefix: &OsStr) -> bool {
 /// The file that a path leads to over links, whether it is there or not.
 pub(super) fn target(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(target) => path = path.with_file_name("").join(target),
             Err(_) => break,
@@ -170,7 +170,7 @@ pub(super) fn target(path: &Path) -> PathBuf {
 fn prefix(file: &Path) -> OsString {
     let name = file.file_name().unwrap_or_default().as_bytes();
     let mut prefix = OsString::from(".");
-    prefix.push(OsStr::from_bytes(&name[..name.len().min(LONGEST_NAME)]));
+    prefix.push(OsStr::from_bytes(&name[..name.len().min(MAX_NAME)]));
     prefix.push(INFIX);
     prefix
 }
@@ -183,7 +183,7 @@ fn folder(file: &Path) -> &Path {
 }
 
 /// Tells what is not as it should be of a file that was replaced.
-pub(super) fn tell_replaced(file: &Path, replaced: &Replaced) {
+pub(super) fn log_replaced(file: &Path, replaced: &Replaced) {
     let file = file.display();
     for lost in &replaced.lost {
         tracing::warn!("{file} was replaced, but does not keep {lost}");
@@ -279,7 +279,7 @@ mod tests {
         );
     }
 
-    /// It has what was asked for then, so nobody may be told that nothing has changed.
+    /// The file has the new content then, so the error must not say that nothing has changed.
     #[test]
     fn a_folder_that_cannot_be_synced_leaves_the_file_replaced() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What control does first: it makes the state file its own, brings up to date what is in force, and clears what was left.
+//! Start of control: acquires the state file, applies its changes, and removes leftovers.
 //!
 //! This program has read the state file when it started. Another one may have changed it since: the one that it takes over from,
 //! which has let go of it just now, or one that had it until then.
@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::command::Refusal;
-use super::hands::Hands;
-use super::parked::{Halt, Task};
+use super::controller::Controller;
+use super::parked::{NotApplied, Task};
 use super::{lock, persistence, replace};
 use equipoise_config::Config;
 use equipoise_config::Source;
@@ -17,41 +17,41 @@ pub(super) fn persist(config: &Config) -> Option<&PathBuf> {
     config.admin.as_ref()?.persist.as_ref()
 }
 
-impl Hands {
+impl Controller {
     /// Does all of it. What cannot be done is in the log.
-    pub(super) fn start_up(&mut self) {
+    pub(super) fn initialize(&mut self) {
         for shelf in &self.shelves {
             replace::sweep(&shelf.plugin.file);
         }
-        if let Err(refusal) = self.own_state() {
+        if let Err(refusal) = self.acquire_state_file() {
             tracing::warn!("{refusal}");
         }
     }
 
-    /// Makes the state file this program's own, if there is one; and what is in it is in force then, whoever has written it.
+    /// Acquires the state file, if there is one, and applies the changes in it, of whichever process they are.
     ///
     /// # Errors
     /// It is another program's, or cannot be locked.
-    pub(super) fn own_state(&mut self) -> Result<(), Refusal> {
+    pub(super) fn acquire_state_file(&mut self) -> Result<(), Refusal> {
         let config = self.current.load().config.clone();
         let Some(file) = persist(&config) else {
             return Ok(());
         };
-        let is_new = lock(&self.standing.state).hold(file)?;
+        let is_new = lock(&self.status.state).acquire(file)?;
         if is_new {
             replace::sweep(file);
-            self.catch_up(file);
+            self.apply_state_file(file);
         }
         Ok(())
     }
 
     /// Puts into force what a state file has in it now; sets it aside where it is of no use.
-    pub(super) fn catch_up(&mut self, file: &Path) {
+    pub(super) fn apply_state_file(&mut self, file: &Path) {
         let before = self.current.load();
         let changes = match persistence::read(file) {
             Ok(changes) => changes,
-            Err(persistence::Unkept::Unreadable(_)) => return,
-            Err(persistence::Unkept::Useless(reason)) => return set_aside(file, &reason),
+            Err(persistence::ReadError::Unreadable(_)) => return,
+            Err(persistence::ReadError::Invalid(reason)) => return set_aside(file, &reason),
         };
         if changes == before.source.changes {
             return;
@@ -60,7 +60,7 @@ impl Hands {
         let outcome = match source {
             // The rest is about what the configuration file has no longer, which was said.
             Ok((source, ..)) if source.changes == before.source.changes => return,
-            Ok((source, config, _)) => self.put(source, config, Default::default()),
+            Ok((source, config, _)) => self.apply(source, config, Default::default()),
             Err(unusable) => return set_aside(file, &unusable.to_string()),
         };
         match outcome {
@@ -68,8 +68,8 @@ impl Hands {
                 "persist: {} was changed meanwhile: that is in force",
                 file.display()
             ),
-            Err(Halt::Compiling(needs)) => self.park(Task::State(file.to_owned()), needs),
-            Err(Halt::Refused(refusal)) => {
+            Err(NotApplied::Compiling(needs)) => self.park(Task::StateFile(file.to_owned()), needs),
+            Err(NotApplied::Refused(refusal)) => {
                 tracing::error!("persist: {}: {refusal}", file.display());
             }
         }

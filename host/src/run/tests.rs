@@ -41,8 +41,8 @@ fn server(connections: usize) -> Server {
          [[route]]\npath = \"/\"\nbalancer = \"b\"\n[[balancer.b.member]]\nurl = \"http://{}\"\n",
         member()
     );
-    let setting = Setting::parse(&text, Path::new("equipoise.toml")).unwrap();
-    Server::start(&setting, None, Inheritance::default(), &mut || Ok(())).unwrap()
+    let loaded_config = LoadedConfig::parse(&text, Path::new("equipoise.toml")).unwrap();
+    Server::start(&loaded_config, None, Inheritance::default(), &mut || Ok(())).unwrap()
 }
 
 fn at(addresses: &[&str]) -> Vec<Listener> {

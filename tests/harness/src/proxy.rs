@@ -43,7 +43,7 @@ pub struct Proxy {
 const RUNS: &str = "the program runs, on Linux";
 
 /// What a program logs when another has taken over.
-const SUCCEEDED: &str = "another program serves in place of this one";
+const SUCCEEDED: &str = "hot restart: the new process serves";
 
 impl Proxy {
     /// Begins a configuration with one route for all requests to these members.

@@ -120,7 +120,7 @@ fn a_member_whose_ca_changes_is_the_same_and_gets_new_connections() {
     assert_ne!(was.tls, is.tls);
     assert_ne!(
         was.key, is.key,
-        "idle connections are of those that nobody trusts any more"
+        "idle connections are of members that are no longer trusted"
     );
     assert!(Arc::ptr_eq(&was.metrics, &is.metrics));
     assert!(Arc::ptr_eq(&endpoint(&before, 1), &endpoint(&after, 1)));

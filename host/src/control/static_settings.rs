@@ -1,13 +1,13 @@
-//! What of a configuration cannot change while the program runs.
+//! Static settings: those that a running program cannot change.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use equipoise_config::{AccessLog, AdminAddress, Compiler, Config};
 
-/// What a configuration says of what is fixed when the program starts.
+/// The settings that take effect when the program starts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fixed {
+pub(super) struct StaticSettings {
     workers: NonZeroUsize,
     access_log: Option<AccessLog>,
     /// Where the admin listener is.
@@ -18,7 +18,7 @@ pub(super) struct Fixed {
     compiler: Compiler,
 }
 
-impl Fixed {
+impl StaticSettings {
     pub(super) fn of(config: &Config) -> Self {
         let heartbeat = config.heartbeat.as_ref();
         Self {
@@ -31,7 +31,7 @@ impl Fixed {
     }
 
     /// Says what of this a start of the program would change, where `before` did not say the same.
-    pub(super) fn tell(&self, before: &Self) {
+    pub(super) fn warn_of_changes(&self, before: &Self) {
         for (what, is_new) in [
             ("workers", self.workers != before.workers),
             ("access-log", self.access_log != before.access_log),
@@ -48,14 +48,14 @@ impl Fixed {
 
 /// Leaves in a configuration what is fixed as it is in the one in force.
 pub(super) fn keep(config: &mut Config, in_force: &Config) {
-    let (wanted, fixed) = (Fixed::of(config), Fixed::of(in_force));
+    let (wanted, static_settings) = (StaticSettings::of(config), StaticSettings::of(in_force));
     config.workers = in_force.workers;
     config.access_log.clone_from(&in_force.access_log);
     config.compiler.clone_from(&in_force.compiler);
-    if wanted.admin != fixed.admin {
+    if wanted.admin != static_settings.admin {
         config.admin.clone_from(&in_force.admin);
     }
-    if wanted.heartbeat != fixed.heartbeat {
+    if wanted.heartbeat != static_settings.heartbeat {
         config.heartbeat.clone_from(&in_force.heartbeat);
     }
 }

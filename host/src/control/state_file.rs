@@ -1,4 +1,4 @@
-//! Who writes the state file: one program at a time, which holds a lock beside it.
+//! The lock on the state file: one process at a time writes it.
 //!
 //! The lock is a file of its own, since the state file is another one after every change; it is never removed, since a lock on
 //! a file that is no longer there is none. The system takes the lock away from a program that dies. A program hands it over
@@ -23,20 +23,20 @@ const SUFFIX: &str = ".lock";
 
 /// Whether this program may write the state file.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct StateFile {
     /// The state file, and the lock beside it, held for as long as it is open.
     held: Option<(PathBuf, File)>,
     /// Another program has taken over from this one.
-    has_successor: bool,
+    is_superseded: bool,
 }
 
-impl State {
+impl StateFile {
     /// Makes this the only program that writes this state file. Whether it was not that before, so that others may have written.
     ///
     /// # Errors
     /// [`Refusal::Conflict`]: another program is that. [`Refusal::Failed`]: there can be no lock.
-    pub(super) fn hold(&mut self, file: &Path) -> Result<bool, Refusal> {
-        self.check_successor()?;
+    pub(super) fn acquire(&mut self, file: &Path) -> Result<bool, Refusal> {
+        self.check_superseded()?;
         if self.holds(file) {
             return Ok(false);
         }
@@ -47,9 +47,9 @@ impl State {
     /// Keeps changes in this state file, and in no other from then on.
     ///
     /// # Errors
-    /// As [`hold`](Self::hold), or it cannot be written: it is as before then.
+    /// As [`acquire`](Self::acquire), or it cannot be written: it is as before then.
     pub(super) fn write(&mut self, file: &Path, changes: &Changes) -> Result<Replaced, Refusal> {
-        self.check_successor()?;
+        self.check_superseded()?;
         let new = match self.holds(file) {
             true => None,
             false => Some((file.to_owned(), lock(file)?)),
@@ -66,21 +66,21 @@ impl State {
     pub(super) fn hand_over(&mut self) {
         *self = Self {
             held: None,
-            has_successor: true,
+            is_superseded: true,
         };
     }
 
     /// The other program does not take over after all.
-    pub(super) fn take_back(&mut self) {
-        self.has_successor = false;
+    pub(super) fn cancel_hand_over(&mut self) {
+        self.is_superseded = false;
     }
 
     /// Fails where another program has taken over.
     ///
     /// # Errors
     /// What operators want is to be asked of that.
-    pub(super) fn check_successor(&self) -> Result<(), Refusal> {
-        match self.has_successor {
+    pub(super) fn check_superseded(&self) -> Result<(), Refusal> {
+        match self.is_superseded {
             true => Err(Refusal::Conflict(
                 "another program has taken over from this one: ask again, and that one answers"
                     .to_owned(),
@@ -114,7 +114,7 @@ fn lock(file: &Path) -> Result<File, Refusal> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(is_taken(file, &lock)),
-        // On file systems without locks everybody is alone.
+        // Some file systems have no locks.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
@@ -177,15 +177,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("state"), folder.path().join("link"));
         std::os::unix::fs::symlink("state", &link).unwrap();
-        let (mut first, mut second) = (State::default(), State::default());
-        assert!(first.hold(&file).unwrap());
-        assert!(!first.hold(&file).unwrap());
+        let (mut first, mut second) = (StateFile::default(), StateFile::default());
+        assert!(first.acquire(&file).unwrap());
+        assert!(!first.acquire(&file).unwrap());
         first.write(&file, &changes("first")).unwrap();
         for path in [&file, &link] {
             let reason = conflict(second.write(path, &changes("second")));
             let holder = format!("another program (process {})", process::id());
             assert!(reason.contains(&holder), "{reason}");
-            conflict(second.hold(path));
+            conflict(second.acquire(path));
         }
         assert_eq!(persistence::read(&file).unwrap(), changes("first"));
         drop(first);
@@ -197,35 +197,35 @@ mod tests {
     fn a_program_that_is_taken_over_from_writes_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state");
-        let (mut old, mut new) = (State::default(), State::default());
-        old.hold(&file).unwrap();
-        conflict(new.hold(&file));
+        let (mut old, mut new) = (StateFile::default(), StateFile::default());
+        old.acquire(&file).unwrap();
+        conflict(new.acquire(&file));
         old.hand_over();
         conflict(old.write(&file, &changes("old")));
         // It has not come so far.
-        old.take_back();
+        old.cancel_hand_over();
         old.write(&file, &changes("old")).unwrap();
-        conflict(new.hold(&file));
+        conflict(new.acquire(&file));
         old.hand_over();
-        new.hold(&file).unwrap();
+        new.acquire(&file).unwrap();
         new.write(&file, &changes("new")).unwrap();
-        conflict(old.hold(&file));
+        conflict(old.acquire(&file));
     }
 
     #[test]
     fn another_state_file_is_held_once_it_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
-        let (mut first, mut second) = (State::default(), State::default());
-        first.hold(&one).unwrap();
+        let (mut first, mut second) = (StateFile::default(), StateFile::default());
+        first.acquire(&one).unwrap();
         let unwritable = folder.path().join("missing").join("state");
         assert!(matches!(
             first.write(&unwritable, &changes("x")),
             Err(Refusal::Failed(_))
         ));
-        conflict(second.hold(&one));
+        conflict(second.acquire(&one));
         first.write(&two, &changes("x")).unwrap();
-        second.hold(&one).unwrap();
-        conflict(second.hold(&two));
+        second.acquire(&one).unwrap();
+        conflict(second.acquire(&two));
     }
 }

@@ -1,7 +1,6 @@
-//! Who started the program and watches over it: systemd, or whoever else speaks its protocol (`sd_notify`).
+//! Notifications for systemd, or another supervisor with its protocol (`sd_notify`).
 //!
-//! A datagram with `KEY=VALUE` lines to the socket named in `NOTIFY_SOCKET` says how the program fares. Where there is no
-//! such socket, nobody wants to know.
+//! They are datagrams of `KEY=VALUE` lines to the socket named in `NOTIFY_SOCKET`. Without it, none are sent.
 
 use std::env;
 use std::os::linux::net::SocketAddrExt as _;
@@ -12,63 +11,63 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Whom the program tells how it fares.
+/// Sends the notifications.
 #[derive(Debug)]
-pub(crate) struct Supervisor {
+pub(crate) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// Within which time it wants to hear that the program lives.
+    /// The longest time between two signs of life.
     watchdog: Option<Duration>,
 }
 
-impl Supervisor {
-    /// The one that the environment names, if any. One that cannot be reached is complained of in the log, once.
-    pub(crate) fn of_process() -> Self {
+impl Notifier {
+    /// To the socket that the environment names, if any. One that cannot be used is logged.
+    pub(crate) fn from_env() -> Self {
         let socket = connect().unwrap_or_else(|error| {
-            tracing::warn!("nobody is told that the program serves: {error:#}");
+            tracing::warn!("systemd notifications are off: {error:#}");
             None
         });
         let watchdog = watchdog().filter(|_| socket.is_some());
         Self { socket, watchdog }
     }
 
-    /// How often to say that the program lives: twice in the time within which it must.
+    /// The interval of [`alive`](Self::alive): half of the watchdog's time. None without a watchdog.
     pub(crate) fn interval(&self) -> Option<Duration> {
         self.watchdog.map(|within| within / 2)
     }
 
-    /// Says that the program serves, or does so again after a reload.
+    /// The program serves, or a reload is over.
     pub(crate) fn ready(&self) {
-        self.tell("READY=1");
+        self.notify("READY=1");
     }
 
-    /// Says that the program ends.
+    /// The program ends.
     pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.notify("STOPPING=1");
     }
 
-    /// Says that the program lives.
+    /// A sign of life, for the watchdog.
     pub(crate) fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.notify("WATCHDOG=1");
     }
 
-    /// Says that another process is the program from now on.
-    pub(crate) fn succeeded_by(&self, process: u32) {
-        self.tell(&format!("MAINPID={process}"));
+    /// Another process takes over.
+    pub(crate) fn main_pid(&self, process: u32) {
+        self.notify(&format!("MAINPID={process}"));
     }
 
-    /// Says that the configuration is read again; [`ready`](Self::ready) says that this is over, whatever came of it.
+    /// The configuration is being reloaded; [`ready`](Self::ready) ends that, whatever the result.
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         let Some((socket, address)) = &self.socket else {
             return;
         };
         if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-            tracing::debug!(%error, message, "the supervisor cannot be told");
+            tracing::debug!(%error, message, "systemd notification failed");
         }
     }
 }
@@ -84,7 +83,7 @@ fn connect() -> Result<Option<(UnixDatagram, SocketAddr)>> {
     };
     let address = address.with_context(context)?;
     let socket = UnixDatagram::unbound().with_context(context)?;
-    // Whoever does not listen must not hold the program up.
+    // A supervisor that does not read must not block the program.
     socket.set_nonblocking(true).with_context(context)?;
     Ok(Some((socket, address)))
 }

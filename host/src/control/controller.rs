@@ -1,4 +1,4 @@
-//! The work of the thread: what it has in hand, and each thing it does.
+//! The controller: the state of the control thread, and each change that it makes.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use std::time::SystemTime;
 use equipoise_balancer::Status;
 use serde_json::Value;
 
-use super::command::{Command, Order, Refusal};
-use super::fixed::{self, Fixed};
-use super::parked::{Halt, ParkedTasks, Task};
+use super::command::{Command, PendingCommand, Refusal};
+use super::loaded_config::{log_dropped, unfit};
+use super::parked::{NotApplied, ParkedTasks, Task};
 use super::plugins::versions;
-use super::replace::tell_replaced;
-use super::setting::{note_lost, unfit};
+use super::replace::log_replaced;
 use super::startup::persist;
+use super::static_settings::{self, StaticSettings};
 use super::terms::{LeftOut, Terms};
 use super::tls_files::TlsFiles;
-use super::{Refused, Standing, aside, lock};
+use super::{ControlStatus, Refused, aside, lock};
 use crate::apache::{self, Apache};
 use equipoise_config::Config;
 use equipoise_config::Source;
@@ -45,18 +45,18 @@ pub(super) enum WatchedFile {
     Tls(PathBuf),
 }
 
-/// What the thread has in hand.
-pub(super) struct Hands {
+/// The state of the control thread.
+pub(super) struct Controller {
     pub(super) current: CurrentSnapshot,
     /// Whether there is a configuration file to watch.
     pub(super) is_file: bool,
     /// What the configuration is imported from, if it is Apache's.
     pub(super) apache: Option<Apache>,
-    /// What the configuration file says of what cannot change.
-    pub(super) wanted: Fixed,
+    /// The static settings of the configuration file.
+    pub(super) wanted: StaticSettings,
     pub(super) watcher: Watcher<WatchedFile>,
-    pub(super) waiting: Receiver<Order>,
-    pub(super) standing: Arc<Standing>,
+    pub(super) waiting: Receiver<PendingCommand>,
+    pub(super) status: Arc<ControlStatus>,
     /// None until there are plugins.
     pub(super) compilations: Option<Compilations>,
     /// What waits for them.
@@ -70,33 +70,33 @@ pub(super) struct Hands {
     pub(super) is_over: Arc<AtomicBool>,
 }
 
-impl Hands {
-    /// The life of the thread.
-    pub(super) fn work(mut self) {
-        self.guarded(Self::start_up);
+impl Controller {
+    /// Runs the thread.
+    pub(super) fn run(mut self) {
+        self.catch_panic(Self::initialize);
         while !self.is_over.load(Relaxed) {
             match self.watcher.wait() {
-                Some(change) => self.guarded(|it| it.see(change)),
+                Some(change) => self.catch_panic(|it| it.on_file_change(change)),
                 None => {
-                    self.guarded(Self::relieve);
-                    self.guarded(Self::resume);
-                    while let Ok(order) = self.waiting.try_recv() {
-                        self.guarded(|it| it.carry_out(order));
+                    self.catch_panic(Self::rollback_quarantined);
+                    self.catch_panic(Self::resume_parked);
+                    while let Ok(pending) = self.waiting.try_recv() {
+                        self.catch_panic(|it| it.execute(pending));
                     }
                 }
             }
         }
     }
 
-    /// Does one thing. If that panics, control goes on: what was in force stays so.
-    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
+    /// Runs one step. If that panics, control goes on with the configuration in use.
+    fn catch_panic(&mut self, step: impl FnOnce(&mut Self)) {
         if panic::catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
-            tracing::error!("a change panicked; what was in force stays in force");
+            tracing::error!("a change panicked; the configuration in use stays in use");
         }
     }
 
-    /// Does again what waited for components that are compiled by now.
-    pub(super) fn resume(&mut self) {
+    /// Runs the parked tasks whose components are compiled by now.
+    pub(super) fn resume_parked(&mut self) {
         let Some(compilations) = &mut self.compilations else {
             return;
         };
@@ -104,50 +104,50 @@ impl Hands {
         let due = self.parked.take_due(|hash| compilations.is_under_way(hash));
         for task in due {
             match task {
-                Task::Order(order) => self.carry_out(order),
-                Task::File => self.see_file(None),
-                Task::State(file) => self.catch_up(&file),
+                Task::Command(pending) => self.execute(pending),
+                Task::File => self.on_config_change(None),
+                Task::StateFile(file) => self.apply_state_file(&file),
                 Task::Plugin(plugin, content) => {
                     let mut shelves = self.shelves.iter();
                     let is_it = |shelf: &PluginVersions| {
                         shelf.plugin.name == plugin.name && shelf.plugin.file == plugin.file
                     };
                     if let Some(place) = shelves.position(is_it) {
-                        self.take_content(place, content);
+                        self.load_content(place, content);
                     }
                 }
             }
         }
-        self.forget_unwanted();
+        self.cancel_unneeded();
     }
 
-    /// Has a task wait for components.
+    /// Parks a task until components are compiled.
     pub(super) fn park(&mut self, task: Task, needs: Vec<Hash>) {
         self.parked.park(task, needs);
-        self.forget_unwanted();
+        self.cancel_unneeded();
     }
 
-    /// Ends the compilations that nothing waits for.
-    pub(super) fn forget_unwanted(&mut self) {
+    /// Cancels the compilations that no task waits for.
+    pub(super) fn cancel_unneeded(&mut self) {
         if let Some(compilations) = &mut self.compilations {
             compilations.retain(|hash| self.parked.need(hash));
         }
     }
 
     /// A file has new content, or none.
-    fn see(&mut self, Change { key, content }: Change<WatchedFile>) {
+    fn on_file_change(&mut self, Change { key, content }: Change<WatchedFile>) {
         match &key {
             WatchedFile::Config => {
                 if content.is_err() {
                     // Whatever it has when it is back is read, even if that is what it had.
                     self.watcher.forget(&key);
                 }
-                self.see_file(Some(content));
+                self.on_config_change(Some(content));
             }
-            WatchedFile::Apache(_) => self.see_import(),
+            WatchedFile::Apache(_) => self.on_apache_change(),
             WatchedFile::Tls(path) => {
                 if !self.tls.is_taken(path, &content) {
-                    self.renew_tls();
+                    self.reload_tls();
                 }
             }
             WatchedFile::Plugin(name) => {
@@ -156,7 +156,7 @@ impl Hands {
                     return;
                 };
                 match content {
-                    Ok(content) => self.take_content(place, Arc::new(content)),
+                    Ok(content) => self.load_content(place, Arc::new(content)),
                     Err(error) => self.shelves[place].note_unreadable(&error),
                 }
             }
@@ -164,67 +164,68 @@ impl Hands {
     }
 
     /// The configuration file has this content, or what it has now.
-    fn see_file(&mut self, content: Option<Result<Content, Unreadable>>) {
+    fn on_config_change(&mut self, content: Option<Result<Content, Unreadable>>) {
         let outcome = match content {
             Some(content) => self.reload_with(self.text_of(content)),
             None => self.reload(),
         };
         // What else comes of it has been logged.
-        if let Err(Halt::Compiling(needs)) = outcome {
+        if let Err(NotApplied::Compiling(needs)) = outcome {
             self.park(Task::File, needs);
         }
     }
 
     /// A file of Apache's configuration has changed: what comes of them all may be another text.
-    fn see_import(&mut self) {
+    fn on_apache_change(&mut self) {
         let Some(apache) = &mut self.apache else {
             return;
         };
         let import = apache.import();
         let is_same = import.toml.as_deref() == Some(self.current.load().source.file());
-        self.follow();
-        if is_same && lock(&self.standing.refused).is_none() {
+        self.watch_files();
+        if is_same && lock(&self.status.refused).is_none() {
             tracing::debug!("Apache's configuration has changed, and what comes of it has not");
             return;
         }
         apache::tell(&import.report);
         let text = apache::text(import).map_err(|error| Refusal::Unfit(format!("{error:#}")));
-        if let Err(Halt::Compiling(needs)) = self.reload_with(text) {
+        if let Err(NotApplied::Compiling(needs)) = self.reload_with(text) {
             self.park(Task::File, needs);
         }
     }
 
-    /// Does what is asked for, now or when plugins are compiled for it, and answers.
-    fn carry_out(&mut self, order: Order) {
-        match self.attempt(&order) {
+    /// Executes a command, now or when plugins are compiled for it, and replies.
+    fn execute(&mut self, pending: PendingCommand) {
+        match self.attempt(&pending) {
             Ok(left_out) => {
-                let told = order.command.to_string();
+                let told = pending.command.to_string();
                 if !told.is_empty() {
                     let but = match left_out.len() {
                         0 => String::new(),
                         count => format!(", but for {count} that cannot be had"),
                     };
-                    tracing::info!("{told}{but}: by the operator at {}", order.by);
+                    tracing::info!("{told}{but}: by the operator at {}", pending.by);
                 }
-                (order.reply)(Ok(left_out));
+                (pending.reply)(Ok(left_out));
             }
-            Err(Halt::Refused(refusal)) => (order.reply)(Err(refusal)),
-            Err(Halt::Compiling(needs)) => self.park(Task::Order(order), needs),
+            Err(NotApplied::Refused(refusal)) => (pending.reply)(Err(refusal)),
+            Err(NotApplied::Compiling(needs)) => self.park(Task::Command(pending), needs),
         }
     }
 
-    fn attempt(&mut self, order: &Order) -> Result<Vec<LeftOut>, Halt> {
-        let Order { command, terms, .. } = order;
+    fn attempt(&mut self, pending: &PendingCommand) -> Result<Vec<LeftOut>, NotApplied> {
+        let PendingCommand { command, terms, .. } = pending;
         if !matches!(command, Command::Reload) {
-            lock(&self.standing.state).check_successor()?;
+            lock(&self.status.state).check_superseded()?;
         }
         if command.is_kept() {
-            self.own_state().map_err(Refusal::with_nothing_changed)?;
+            self.acquire_state_file()
+                .map_err(Refusal::with_nothing_changed)?;
         }
         let before = self.current.load();
         aside::check_names(&terms.set_aside, &before)?;
-        if let Some((resource, tag)) = &terms.expected
-            && resource.etag(&before).is_some_and(|now| now != *tag)
+        if let Some((resource, etag)) = &terms.expected
+            && resource.etag(&before).is_some_and(|now| now != *etag)
         {
             return Err(Refusal::Stale.into());
         }
@@ -237,7 +238,7 @@ impl Hands {
             }
             Command::Reload => self.reload()?,
             Command::Edit(edit) => self.edit_all(vec![edit.clone()], terms)?,
-            Command::TakeBack(key) => self.take_back(key.as_deref(), terms)?,
+            Command::Revert(key) => self.revert(key.as_deref(), terms)?,
             Command::Upload { plugin, content } => self.upload(plugin, content)?,
             Command::RollBack { plugin, version } => self.roll_back(plugin, version.as_deref())?,
         }
@@ -245,7 +246,7 @@ impl Hands {
     }
 
     /// Reads the configuration file again.
-    fn reload(&mut self) -> Result<(), Halt> {
+    fn reload(&mut self) -> Result<(), NotApplied> {
         if !self.is_file {
             let reason = "the configuration comes from no file";
             return Err(Refusal::Conflict(reason.to_owned()).into());
@@ -253,7 +254,7 @@ impl Hands {
         if let Some(apache) = &mut self.apache {
             let import = apache.import();
             apache::tell(&import.report);
-            self.follow();
+            self.watch_files();
             let text = apache::text(import).map_err(|error| Refusal::Unfit(format!("{error:#}")));
             return self.reload_with(text);
         }
@@ -266,13 +267,13 @@ impl Hands {
     }
 
     /// The configuration file has this text: puts it into force, or says why not.
-    fn reload_with(&mut self, text: Result<String, Refusal>) -> Result<(), Halt> {
+    fn reload_with(&mut self, text: Result<String, Refusal>) -> Result<(), NotApplied> {
         let outcome = self.take_file(text);
-        let mut refused = lock(&self.standing.refused);
+        let mut refused = lock(&self.status.refused);
         match outcome {
-            Err(Halt::Compiling(needs)) => {
+            Err(NotApplied::Compiling(needs)) => {
                 tracing::info!("the configuration is read again when its plugins are compiled");
-                Err(Halt::Compiling(needs))
+                Err(NotApplied::Compiling(needs))
             }
             Ok(()) => {
                 *refused = None;
@@ -280,7 +281,7 @@ impl Hands {
                 tracing::info!("the configuration is read again and in force");
                 Ok(())
             }
-            Err(Halt::Refused(refusal)) => {
+            Err(NotApplied::Refused(refusal)) => {
                 for line in refusal.to_string().lines() {
                     tracing::error!("{line}");
                 }
@@ -305,17 +306,21 @@ impl Hands {
         Config::text_of(content.bytes, path).map_err(Refusal::Mistaken)
     }
 
-    fn take_file(&mut self, text: Result<String, Refusal>) -> Result<(), Halt> {
+    fn take_file(&mut self, text: Result<String, Refusal>) -> Result<(), NotApplied> {
         let before = self.current.load();
         let path = &before.source.path;
         let (source, config, lost) = Source::new(path, &text?, &before.source.changes)?;
-        self.put(source, config, OnRefusal::Refuse)?;
-        note_lost(&lost);
+        self.apply(source, config, OnRefusal::Refuse)?;
+        log_dropped(&lost);
         Ok(())
     }
 
     /// Changes the configuration.
-    pub(super) fn edit_all(&mut self, mut edits: Vec<Edit>, terms: &Terms) -> Result<(), Halt> {
+    pub(super) fn edit_all(
+        &mut self,
+        mut edits: Vec<Edit>,
+        terms: &Terms,
+    ) -> Result<(), NotApplied> {
         let before = self.current.load();
         for edit in &mut edits {
             if let Edit::Member {
@@ -324,13 +329,13 @@ impl Hands {
                 patch,
             } = edit
             {
-                settle_status(&before, balancer, url, patch)?;
+                resolve_status(&before, balancer, url, patch)?;
             }
         }
         self.change(&before.source.changes_with_all(edits), terms)
     }
 
-    fn take_back(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), Halt> {
+    fn revert(&mut self, key: Option<&str>, terms: &Terms) -> Result<(), NotApplied> {
         let before = self.current.load();
         let changes = match key {
             None => Changes::default(),
@@ -343,22 +348,22 @@ impl Hands {
     }
 
     /// Puts the file's text with other changes into force, and keeps them.
-    fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), Halt> {
+    fn change(&mut self, changes: &Changes, terms: &Terms) -> Result<(), NotApplied> {
         let before = self.current.load();
         let (source, config, _) = before.source.with(changes)?;
-        self.put(source, config, OnRefusal::SetAside(&terms.set_aside))
+        self.apply(source, config, OnRefusal::SetAside(&terms.set_aside))
     }
 
     /// Puts a configuration into force: all of it, or nothing. What plugins refuse is refused, unless they are set aside.
-    pub(super) fn put(
+    pub(super) fn apply(
         &mut self,
         source: Source,
         mut config: Config,
         on_refusal: OnRefusal<'_>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), NotApplied> {
         let before = self.current.load();
-        let wanted = Fixed::of(&config);
-        fixed::keep(&mut config, &before.config);
+        let wanted = StaticSettings::of(&config);
+        static_settings::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
         let contents = Arc::new(FileContents::read(tls::files(&config)));
@@ -387,8 +392,8 @@ impl Hands {
         if let Some(persist) = persist(&config)
             && !is_kept
         {
-            match lock(&self.standing.state).write(persist, &source.changes) {
-                Ok(replaced) => tell_replaced(persist, &replaced),
+            match lock(&self.status.state).write(persist, &source.changes) {
+                Ok(replaced) => log_replaced(persist, &replaced),
                 // What the configuration file says is not up to the other program.
                 Err(Refusal::Conflict(reason)) if matches!(on_refusal, OnRefusal::Refuse) => {
                     tracing::warn!("{reason}");
@@ -401,14 +406,14 @@ impl Hands {
             listeners.apply(prepared, config.limits.connections);
         }
         self.tls.add(&contents);
-        self.fill(plan);
-        wanted.tell(&self.wanted);
+        self.set_plugins(plan);
+        wanted.warn_of_changes(&self.wanted);
         self.wanted = wanted;
         Ok(())
     }
 
     /// Watches the configuration file, those of the plugins and those for TLS.
-    pub(super) fn follow(&mut self) {
+    pub(super) fn watch_files(&mut self) {
         let snapshot = self.current.load();
         let is_ours = self.is_file && self.apache.is_none();
         let file = is_ours.then(|| {
@@ -434,13 +439,13 @@ impl Hands {
         let folders = folders.map(|(path, known)| (WatchedFile::Apache(path.clone()), path, known));
         self.watcher.follow_folders(folders);
         let books = self.shelves.iter();
-        *lock(&self.standing.books) = books
+        *lock(&self.status.books) = books
             .map(|shelf| (shelf.plugin.name.clone(), shelf.events.clone()))
             .collect();
     }
 
     /// Files for TLS have changed: puts what they have now into force. Where they are of no use, what served before goes on.
-    fn renew_tls(&mut self) {
+    fn reload_tls(&mut self) {
         let before = self.current.load();
         let config = &before.config;
         let (contents, is_whole) = self.tls.take_again(config);
@@ -465,7 +470,7 @@ impl Hands {
 }
 
 /// Works out a status that is written as a change of the one before: `+N` drains, and leaves other flags as they are.
-fn settle_status(
+fn resolve_status(
     before: &Snapshot,
     balancer: &str,
     url: &str,

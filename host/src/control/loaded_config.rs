@@ -1,13 +1,13 @@
-//! A configuration with where it comes from, before it is in force.
+//! A loaded configuration and its source, before it is in use.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Error, Result, anyhow};
 
-use super::fixed::Fixed;
 use super::persistence;
 use super::startup::persist;
+use super::static_settings::StaticSettings;
 use crate::apache::{self, Apache};
 use crate::span_exporter;
 use equipoise_apache_import::Options;
@@ -21,7 +21,7 @@ use equipoise_wasm::{Cache, Compiler, PluginVersions, Sandbox};
 
 /// A configuration and where it comes from.
 #[derive(Debug, Clone)]
-pub struct Setting {
+pub struct LoadedConfig {
     pub(crate) config: Arc<Config>,
     pub(crate) source: Arc<Source>,
     /// Whether `source` is a file that is watched.
@@ -29,10 +29,10 @@ pub struct Setting {
     /// Where `source` is imported from, if it is Apache's.
     pub(super) apache: Option<Apache>,
     /// What the text says of what cannot change.
-    pub(super) wanted: Fixed,
+    pub(super) wanted: StaticSettings,
 }
 
-impl Setting {
+impl LoadedConfig {
     /// What a configuration file says, ours or Apache's.
     ///
     /// # Errors
@@ -49,10 +49,10 @@ impl Setting {
         let import = apache.import();
         apache::tell(&import.report);
         let text = apache::text(import)?;
-        let mut setting = Self::parse(&text, apache.file())?;
-        setting.is_file = true;
-        setting.apache = Some(apache);
-        Ok(setting)
+        let mut loaded_config = Self::parse(&text, apache.file())?;
+        loaded_config.is_file = true;
+        loaded_config.apache = Some(apache);
+        Ok(loaded_config)
     }
 
     /// What a configuration file of ours says, with the run-time changes that it keeps.
@@ -61,10 +61,10 @@ impl Setting {
     /// Every mistake in the file.
     pub fn read(path: &Path) -> Result<Self, Diagnostics> {
         let text = Config::read_text(path)?;
-        let mut setting = Self::parse(&text, path)?;
-        setting.is_file = true;
-        let Some(persist) = persist(&setting.config).cloned() else {
-            return Ok(setting);
+        let mut loaded_config = Self::parse(&text, path)?;
+        loaded_config.is_file = true;
+        let Some(persist) = persist(&loaded_config.config).cloned() else {
+            return Ok(loaded_config);
         };
         // It may be another program's: what is of no use is set aside by the one that writes it.
         let changes = match persistence::read(&persist) {
@@ -74,14 +74,14 @@ impl Setting {
                 tracing::warn!(
                     "persist: {persist} cannot be used: {reason}; no run-time change is in force"
                 );
-                return Ok(setting);
+                return Ok(loaded_config);
             }
         };
         match Source::new(path, &text, &changes) {
             Ok((source, config, lost)) => {
-                note_lost(&lost);
-                setting.config = Arc::new(config);
-                setting.source = Arc::new(source);
+                log_dropped(&lost);
+                loaded_config.config = Arc::new(config);
+                loaded_config.source = Arc::new(source);
             }
             Err(unusable) => tracing::warn!(
                 "persist: the changes in {} do not fit {} any more: {unusable}; no run-time change is in force",
@@ -89,7 +89,7 @@ impl Setting {
                 path.display(),
             ),
         }
-        Ok(setting)
+        Ok(loaded_config)
     }
 
     /// What a text says that is in no file: mistakes name `path`.
@@ -99,7 +99,7 @@ impl Setting {
     pub fn parse(text: &str, path: &Path) -> Result<Self, Diagnostics> {
         let (source, config) = Source::from_file(path, text)?;
         Ok(Self {
-            wanted: Fixed::of(&config),
+            wanted: StaticSettings::of(&config),
             config: Arc::new(config),
             source: Arc::new(source),
             is_file: false,
@@ -124,10 +124,10 @@ impl Setting {
 ///
 /// # Errors
 /// Every one that could not, with the reason, one a line.
-pub(crate) fn check_files(setting: &Setting) -> Result<()> {
-    let config = &setting.config;
+pub(crate) fn check_files(loaded_config: &LoadedConfig) -> Result<()> {
+    let config = &loaded_config.config;
     let mut mistakes = tls::unusable(config, &FileContents::read(tls::files(config)), None);
-    mistakes.extend(unusable_plugins(setting)?);
+    mistakes.extend(unusable_plugins(loaded_config)?);
     match mistakes.is_empty() {
         true => Ok(()),
         false => Err(anyhow!(bounded::list(&mistakes, "\n"))),
@@ -135,8 +135,8 @@ pub(crate) fn check_files(setting: &Setting) -> Result<()> {
 }
 
 /// The plugins that could not serve, with the reason.
-fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
-    let config = &setting.config;
+fn unusable_plugins(loaded_config: &LoadedConfig) -> Result<Vec<String>> {
+    let config = &loaded_config.config;
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
@@ -154,7 +154,7 @@ fn unusable_plugins(setting: &Setting) -> Result<Vec<String>> {
                 .map(|loaded| loaded.version as Arc<dyn PluginVersion>),
         );
     }
-    let source = &setting.source;
+    let source = &loaded_config.source;
     let mut inputs = Inputs::of(without_tls(config), source.clone());
     if let Ok(empty) = Snapshot::new(inputs.clone(), span_exporter::start) {
         inputs.versions = versions;
@@ -223,11 +223,9 @@ pub(super) fn cannot_serve(plugin: &Plugin, error: &Error) -> String {
     format!("plugin.{name}: {file} cannot serve: {reason}")
 }
 
-/// Says what is no longer changed, since it is gone.
-pub(super) fn note_lost(lost: &[String]) {
+/// Logs runtime changes that are dropped, since what they change is gone.
+pub(super) fn log_dropped(lost: &[String]) {
     for what in bounded::list(lost, "\n").lines() {
-        tracing::warn!(
-            "what was changed of {what} is dropped: the configuration file has it no longer"
-        );
+        tracing::warn!("dropped runtime change to {what}: not in the configuration file any more");
     }
 }

@@ -29,7 +29,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 /// For each folder of the table, the crates that it may know.
-fn floors() -> BTreeMap<String, BTreeSet<String>> {
+fn layers() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("the document");
     let table = text
         .lines()
@@ -57,9 +57,9 @@ fn plugins() -> Vec<String> {
 
 #[test]
 fn crates_know_those_that_the_architecture_names_and_no_others() {
-    let floors = floors();
+    let layers = layers();
     let plugins = plugins();
-    for (folder, allowed) in &floors {
+    for (folder, allowed) in &layers {
         // The contract is no crate, and the program knows all.
         if matches!(&**folder, "wit" | "host" | "plugins/NAME") {
             continue;
@@ -82,19 +82,19 @@ fn crates_know_those_that_the_architecture_names_and_no_others() {
 
 #[test]
 fn every_crate_has_a_row_in_the_architecture() {
-    let floors = floors();
+    let layers = layers();
     for entry in fs::read_dir(workspace().join("host")).expect("the folder") {
         let entry = entry.expect("an entry");
         if entry.path().join("Cargo.toml").exists() {
             let folder = format!("host/{}", entry.file_name().display());
-            assert!(floors.contains_key(&folder), "{folder}");
+            assert!(layers.contains_key(&folder), "{folder}");
         }
     }
 }
 
 /// Libraries that would bring I/O, clocks or a runtime to where they do not belong.
 #[test]
-fn libraries_stay_out_of_rooms_where_they_do_not_belong() {
+fn libraries_stay_out_of_crates_where_they_do_not_belong() {
     let io = [
         "tokio",
         "hyper",
@@ -120,7 +120,7 @@ fn libraries_stay_out_of_rooms_where_they_do_not_belong() {
             );
         }
     }
-    for folder in floors().keys().filter(|it| it.starts_with("host/")) {
+    for folder in layers().keys().filter(|it| it.starts_with("host/")) {
         let known = dependencies(folder);
         let knows = |library: &str| known.contains(library);
         assert!(!knows("hyper") && !knows("hyper-util"), "{folder}: hyper");

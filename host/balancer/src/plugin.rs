@@ -141,11 +141,14 @@ pub trait PluginVersion: Any + Send + Sync {
         instances: usize,
     ) -> Result<Box<dyn SessionReader>>;
 
-    /// The plugin as a judge of members.
+    /// The plugin as a health policy.
     ///
     /// # Errors
     /// It is not fit for that, or refuses the settings.
-    fn judge(self: Arc<Self>, setup: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>>;
+    fn health_policy(
+        self: Arc<Self>,
+        setup: &Arc<PolicyConfig>,
+    ) -> Result<Box<dyn PluginHealthPolicy>>;
 
     /// Whether it is out of service for its faults: it is not called any more.
     fn is_quarantined(&self) -> bool;

@@ -50,7 +50,10 @@ impl PluginVersion for Version {
         Ok(Box::new(PluginSession::new(slots.collect::<Result<_>>()?)))
     }
 
-    fn judge(self: Arc<Self>, config: &Arc<PolicyConfig>) -> Result<Box<dyn PluginHealthPolicy>> {
+    fn health_policy(
+        self: Arc<Self>,
+        config: &Arc<PolicyConfig>,
+    ) -> Result<Box<dyn PluginHealthPolicy>> {
         Ok(Box::new(PluginHealth(self.slot(
             Role::Health,
             config,

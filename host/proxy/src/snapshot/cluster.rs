@@ -94,7 +94,7 @@ impl Cluster {
     /// The members as plugins see them.
     #[cfg(test)]
     pub(super) fn peers(&self) -> &[MemberConfig] {
-        &self.specs.judge.rule().members
+        &self.specs.health.rule().members
     }
 
     /// The plugins that are set aside for this balancer.
@@ -136,14 +136,14 @@ impl PendingCluster {
             return Ok(Self::Same(before.clone()));
         }
         let known = before.map(|before| &before.specs);
-        let judge = known.map(|known| &known.judge);
-        let health_evaluator = match before.filter(|_| judge == Some(&specs.judge)) {
+        let health = known.map(|known| &known.health);
+        let health_evaluator = match before.filter(|_| health == Some(&specs.health)) {
             Some(before) => {
-                specs.judge.clone_from(&before.specs.judge);
+                specs.health.clone_from(&before.specs.health);
                 before.health_evaluator.clone()
             }
             None => {
-                let made = specs.judge.build(judge, factory.on_refusal)?;
+                let made = specs.health.build(health, factory.on_refusal)?;
                 Arc::new(Mutex::new(made))
             }
         };
@@ -284,7 +284,7 @@ impl Changed {
         let Some(before) = self.policies.before() else {
             return;
         };
-        let (now, known) = (&self.specs.judge, &before.specs.judge);
+        let (now, known) = (&self.specs.health, &before.specs.health);
         if Arc::ptr_eq(&self.health_evaluator, &before.health_evaluator)
             || !now.can_inherit_rule(known)
         {
@@ -348,7 +348,7 @@ impl Changed {
 impl Cluster {
     /// Clears health verdicts whose source is no longer configured: checks or passive checks that have ended, or other rules.
     fn clear_stale_health(&self, before: &Self, now: Duration) {
-        let is_other_rule = !self.specs.judge.can_inherit_rule(&before.specs.judge);
+        let is_other_rule = !self.specs.health.can_inherit_rule(&before.specs.health);
         for (member, endpoint) in self.balancer.members().iter().zip(&self.endpoints) {
             let is_unjudged = endpoint.config.check.is_none() && self.outcomes.is_none();
             if member.counters.is_unhealthy() && (is_other_rule || is_unjudged) {

@@ -40,7 +40,7 @@ pub(super) struct PolicyFactory<'pending> {
 pub(super) struct PolicySpecs {
     pub(super) methods: MethodSpec,
     pub(super) session: Option<SessionSpec>,
-    pub(super) judge: HealthSpec,
+    pub(super) health: HealthSpec,
 }
 
 /// The spec of the balancing method.
@@ -139,7 +139,7 @@ impl PolicySpecs {
             Some(SessionSpec::Plugin(plugin_spec)) => Some(plugin_spec),
             Some(SessionSpec::Names(..)) | None => None,
         };
-        let plugin_specs = [&self.methods.plugin, &self.judge.plugin].map(Option::as_ref);
+        let plugin_specs = [&self.methods.plugin, &self.health.plugin].map(Option::as_ref);
         let plugin_specs = plugin_specs.into_iter().chain([session]).flatten();
         plugin_specs
             .filter_map(|plugin_spec| Some((&*plugin_spec.name, &**plugin_spec.aside.as_ref()?)))
@@ -181,7 +181,7 @@ impl PolicyFactory<'_> {
         PolicySpecs {
             methods: MethodSpec { builtin, plugin },
             session,
-            judge: HealthSpec {
+            health: HealthSpec {
                 rule: PolicyConfig {
                     settings: outlier.map(Outlier::settings).unwrap_or_default(),
                     members: members.iter().map(checks_of).collect(),
@@ -320,7 +320,7 @@ impl HealthSpec {
         let before = before.and_then(|before| before.plugin.as_ref());
         let plugin = self.plugin.as_mut().map(|plugin_spec| {
             plugin_spec.build(Role::Health, before, on_refusal, |version, plugin_spec| {
-                version.clone().judge(&plugin_spec.setup)
+                version.clone().health_policy(&plugin_spec.setup)
             })
         });
         let plugin: Option<Box<dyn PluginHealthPolicy>> = plugin.transpose()?.flatten();

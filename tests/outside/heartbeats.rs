@@ -51,7 +51,7 @@ fn occupy(member: &Apache, workers: usize) -> Vec<TcpStream> {
 /// Waits until the last heartbeat that was heard from there says this, such as `ready=15 busy=1`.
 #[track_caller]
 fn await_heard(equipoise: &Equipoise, from: IpAddr, says: &str) {
-    let heard = format!("a heartbeat counts from={from} ");
+    let heard = format!("heartbeat accepted from={from} ");
     let start = Instant::now();
     loop {
         let log = equipoise.log();

@@ -2,7 +2,6 @@
 
 mod attempt;
 mod downstream;
-mod error;
 mod header_rules;
 mod headers;
 mod manager;
@@ -13,10 +12,8 @@ mod request_body;
 mod respond;
 mod response_body;
 mod retry;
-mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
-pub(crate) mod target;
 mod template;
 mod tunnel;
 mod upgrade;
@@ -43,10 +40,10 @@ use crate::observe::PendingOutcome;
 use crate::path;
 use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
+use crate::target;
 use crate::upstream::{Connection, Endpoint, Pool, RequestPermit};
 use equipoise_config::Route;
 use equipoise_tls::Connector;
-use error::Retryability;
 use observer::RequestObserver;
 pub use policy_request::PolicyEnv;
 use policy_request::PolicyRequest;
@@ -61,10 +58,8 @@ const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 /// `Retry-After` where neither `retry` nor a health check says when a member may be eligible.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-pub(crate) use downstream::{ClientError, Downstream, Piece};
-pub(crate) use error::ProxyError;
-pub use retry_budget::RetryBudget;
-pub(crate) use tunnel::Duplex;
+use crate::error::{ClientError, ProxyError, Retryability};
+pub(crate) use downstream::Downstream;
 pub(crate) use workspace::{Buffers, Workspace};
 
 /// Serves a request: forwards it to a member, or responds with the error.

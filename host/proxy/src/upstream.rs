@@ -22,9 +22,10 @@ use equipoise_config::Member;
 use equipoise_dns::Addresses;
 use equipoise_tls::Connector;
 
+pub use crate::error::ConnectError;
 pub(crate) use concurrency_limit::{ConcurrencyLimit, RequestPermit};
-pub use connect::{ConnectError, ConnectOptions, Connected, establish};
-pub(crate) use connection::{BeginError, ByteCounts, Connection, MemberError};
+pub use connect::{ConnectOptions, Connected, establish};
+pub(crate) use connection::{BeginError, ByteCounts, Connection};
 pub(crate) use pool::Pool;
 pub use stream::MemberStream;
 

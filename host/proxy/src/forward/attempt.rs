@@ -16,9 +16,8 @@ use super::{
     FailedAttempt, ForwardedRequest, MemberResponse, ProxyError, RequestState, headers, rewrite,
     upgrade,
 };
-use crate::upstream::{
-    BeginError, ConnectError, ConnectOptions, Connection, Endpoint, MemberError, Pool,
-};
+use crate::error::{ConnectError, MemberError};
+use crate::upstream::{BeginError, ConnectOptions, Connection, Endpoint, Pool};
 use equipoise_config::Protocol;
 
 impl ForwardedRequest<'_> {

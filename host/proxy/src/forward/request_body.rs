@@ -7,9 +7,12 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
-use super::downstream::{ClientError, Downstream, Piece};
+use super::downstream::Downstream;
+use crate::body_frame::BodyFrame;
+use crate::error::ClientError;
+use crate::error::MemberError;
 use crate::progress_timeout::ProgressTimeout;
-use crate::upstream::{Connection, MemberError};
+use crate::upstream::Connection;
 use crate::wire::MAX_COPIED;
 use equipoise_config::Limits;
 
@@ -209,9 +212,9 @@ impl RequestBody {
             self.awaits_client = true;
             match client.poll_body(context) {
                 Poll::Pending => return self.poll_client_timeout(context, member),
-                Poll::Ready(Ok(Piece::Data)) => self.record_progress(client.payload().len()),
-                Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
-                Poll::Ready(Ok(Piece::End)) => {
+                Poll::Ready(Ok(BodyFrame::Data)) => self.record_progress(client.payload().len()),
+                Poll::Ready(Ok(BodyFrame::Trailers)) => self.has_trailers = true,
+                Poll::Ready(Ok(BodyFrame::End)) => {
                     self.has_ended = true;
                     self.record_progress(0);
                 }
@@ -299,8 +302,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::either::Either;
 
-    use super::super::tunnel::Duplex;
     use super::*;
+    use crate::duplex::Duplex;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -333,19 +336,19 @@ mod tests {
             self.framing
         }
 
-        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
+        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<BodyFrame, ClientError>> {
             assert!(self.now.is_empty(), "payload is taken before");
             if let Some(piece) = self.pieces.pop_front() {
                 self.now = piece;
-                return Poll::Ready(Ok(Piece::Data));
+                return Poll::Ready(Ok(BodyFrame::Data));
             }
             if !self.ends {
                 return Poll::Pending;
             }
             let has_said = std::mem::replace(&mut self.has_said_trailers, true);
             Poll::Ready(Ok(match self.trailers.is_empty() || has_said {
-                true => Piece::End,
-                false => Piece::Trailers,
+                true => BodyFrame::End,
+                false => BodyFrame::Trailers,
             }))
         }
 

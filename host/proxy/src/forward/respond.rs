@@ -8,7 +8,6 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
-use super::downstream::ClientError;
 use super::policy_request::{PolicyEnv, PolicyRequest};
 use super::response_body::{Ended, ResponseBody};
 use super::rewrite::Rewrite;
@@ -17,6 +16,7 @@ use super::{
     ForwardedRequest, MemberResponse, RequestState, headers, response_body, sticky_cookie, tunnel,
     upgrade,
 };
+use crate::error::ClientError;
 use crate::upstream::Connection;
 use equipoise_config::Member;
 

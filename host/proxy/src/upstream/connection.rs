@@ -1,7 +1,6 @@
 //! A connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2), and one request on it.
 
 use std::cell::Cell;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,49 +8,21 @@ use std::time::Duration;
 
 use equipoise_balancer::Counters;
 use equipoise_http::http1::Framing;
-use equipoise_http::http2::{ConnectionError, ErrorCode};
+use equipoise_http::http2::ErrorCode;
 use equipoise_http::{Edit, Fields, Head, Violation};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::forward::{Duplex, Piece};
+use crate::body_frame::BodyFrame;
+use crate::duplex::Duplex;
+use crate::error::{ConnectError, MemberError};
 use crate::observe::metrics::MemberMetrics;
 use crate::upstream::Endpoint;
-use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
+use crate::upstream::connect::{ConnectOptions, Connected, connect};
 use crate::upstream::http1::{Http1, NotIdle};
 use crate::upstream::http2::{Http2, MAX_STREAMS, Shared};
 use equipoise_config::Limits;
 use equipoise_dns::Address;
-
-/// Why a member's connection brought no response, or not all of it.
-#[derive(Debug, Error)]
-pub(crate) enum MemberError {
-    /// It was closed before the end.
-    #[error("the connection was closed")]
-    Closed,
-    /// It broke.
-    #[error("{0}")]
-    Io(io::Error),
-    /// What came must not pass.
-    #[error("{0}")]
-    Violation(Violation),
-    /// The same, of more than a head or a body says.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The member has reset the request's stream.
-    #[error("the stream was reset: {0}")]
-    Reset(ErrorCode),
-    /// It broke the rules of the connection, on which there may be other requests.
-    #[error("{0}")]
-    Connection(ConnectionError),
-}
-
-impl MemberError {
-    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so, by RST_STREAM or GOAWAY.
-    pub(crate) fn is_unseen(&self) -> bool {
-        matches!(self, Self::Reset(ErrorCode::REFUSED_STREAM))
-    }
-}
 
 /// Why a request is not begun on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -81,7 +52,7 @@ pub(crate) struct Connection {
     /// Whether it served a request before.
     is_reused: bool,
     /// What comes next of the response's body, where that was looked at.
-    peeked: Option<Piece>,
+    peeked: Option<BodyFrame>,
 }
 
 enum Http {
@@ -382,7 +353,7 @@ impl Connection {
     pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberError>> {
+    ) -> Poll<Result<BodyFrame, MemberError>> {
         if let Some(piece) = self.peeked.take() {
             return Poll::Ready(Ok(piece));
         }

@@ -11,9 +11,10 @@ use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
 use equipoise_http::{Edit, Fields, Head, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{ByteCounts, MemberError};
+use super::connection::ByteCounts;
 use super::stream::MemberStream;
-use crate::forward::Piece;
+use crate::body_frame::BodyFrame;
+use crate::error::MemberError;
 use crate::wire::{BodyReader, ByteCounter, Readiness as _, Wire};
 
 /// A connection to a member.
@@ -188,7 +189,7 @@ impl Http1 {
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberError>> {
+    ) -> Poll<Result<BodyFrame, MemberError>> {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);

@@ -10,9 +10,10 @@ use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 
 use crate::downstream::Client;
-use crate::forward::{ProxyError, target};
+use crate::error::ProxyError;
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
+use crate::target;
 use equipoise_config::{BuiltinMethod, Method};
 use equipoise_text::sanitize;
 

@@ -2,7 +2,7 @@
 
 use equipoise_http::Violation;
 
-use crate::forward::ProxyError;
+use crate::error::ProxyError;
 use equipoise_metrics::Counter;
 
 /// Reasons that are no [`Violation`]; see [`ProxyError::refusal_reason`].

@@ -1,13 +1,17 @@
 //! Errors of a request: status, retryability and response text of each, in one table.
 
+mod client;
+mod member;
+
 use std::time::Duration;
 
 use equipoise_balancer::NoMember;
 use equipoise_http::{Fields, Head, Known, Version, Violation, reason};
 use thiserror::Error;
 
-use crate::forward::downstream::ClientError;
-use crate::upstream::{ConnectError, MemberError};
+pub(crate) use client::ClientError;
+pub use member::ConnectError;
+pub(crate) use member::MemberError;
 
 /// Why a request got no response from a member.
 #[derive(Debug, Error)]

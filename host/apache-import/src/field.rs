@@ -33,7 +33,7 @@ const VARIABLES: &[(&str, char, &str)] = &[
     ("REMOTE_ADDR", 's', "${client-address}"),
     ("REMOTE_ADDR", 'e', "${client-address}"),
     ("REMOTE_PORT", 's', "${client-port}"),
-    ("HTTP_HOST", 's', "${host}"),
+    ("HTTP_HOST", 's', "${authority}"),
     ("REQUEST_SCHEME", 's', "${scheme}"),
     ("REQUEST_METHOD", 's', "${method}"),
     ("SSL_PROTOCOL", 's', "${tls-version}"),
@@ -49,7 +49,7 @@ const VARIABLES: &[(&str, char, &str)] = &[
 const EXPRESSIONS: &[(&str, &str)] = &[
     ("%{REMOTE_ADDR}", "${client-address}"),
     ("%{REMOTE_PORT}", "${client-port}"),
-    ("%{HTTP_HOST}", "${host}"),
+    ("%{HTTP_HOST}", "${authority}"),
     ("%{REQUEST_SCHEME}", "${scheme}"),
     ("%{REQUEST_METHOD}", "${method}"),
     ("%{SSL_PROTOCOL}", "${tls-version}"),

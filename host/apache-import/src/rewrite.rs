@@ -227,7 +227,7 @@ fn interpret<'d>(
     }
     let to = substitution::url(pattern, is_whole, target, name)?;
     let is_https =
-        to == "https://${host}${path}" && rule.hosts.is_empty() && rule.except.is_empty();
+        to == "https://${authority}${path}" && rule.hosts.is_empty() && rule.except.is_empty();
     rule.effect = match is_https && is_whole && !is_tls && !flags.drops_query {
         true => Effect::Https { status },
         false => {

@@ -67,7 +67,7 @@ impl<'d> Common<'_, 'd> {
             }
             Action::Redirect { to, status } => redirect(to, *status, &mut table),
             Action::Https { status } => {
-                redirect("https://${host}${path}${?query}", *status, &mut table)
+                redirect("https://${authority}${path}${?query}", *status, &mut table)
             }
             Action::Answer { status } => answer(*status, &mut table),
             Action::Nothing => answer(404, &mut table),

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Fate, Files, Import, Kind, Options, import};
 
+mod any;
+mod debian;
 mod idioms;
+mod redhat;
 
 /// Files by their paths.
 #[derive(Debug, Default)]

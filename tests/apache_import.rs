@@ -115,12 +115,14 @@ fn the_manager_is_at_its_location() {
     let text = mycluster([&b1, &b2], [""; 2], "", "")
         + "<Location \"/balancer-manager\">\n    SetHandler balancer-manager\n    Require host localhost\n</Location>\n";
     let proxy = run_text(&text);
-    let mut client = proxy.client();
-    let fields = ["Host: localhost"];
-    client.send(request_with_host("GET /balancer-manager", &fields, ""));
-    let page = client.response();
-    assert_eq!(page.status(), 200);
-    assert!(page.text().contains("mycluster"));
+    for path in ["", "/api/v1/balancers"] {
+        let mut client = proxy.client();
+        let line = format!("GET /balancer-manager{path}");
+        client.send(request_with_host(&line, &["Host: localhost"], ""));
+        let answer = client.response();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert!(path.is_empty() || answer.text().contains("mycluster"));
+    }
 }
 
 /// A file that is included, one that comes, and one that goes.

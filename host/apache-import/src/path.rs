@@ -23,10 +23,9 @@ pub(crate) fn moved(path: &str, prefix: &str, to: &str) -> String {
         .strip_prefix(prefix.trim_end_matches('/'))
         .unwrap_or_default();
     let moved = format!("{}{rest}", to.trim_end_matches('/'));
-    if moved.is_empty() {
-        "/".to_owned()
-    } else {
-        moved
+    match moved.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        moved => moved.to_owned(),
     }
 }
 
@@ -51,6 +50,7 @@ mod tests {
         assert_eq!(moved("/a/b", "/a", "/"), "/b");
         assert_eq!(moved("/a", "/a", "/x"), "/x");
         assert_eq!(moved("/b", "/", "/x"), "/x/b");
+        assert_eq!(moved("/", "/", "/x"), "/x");
         assert_eq!(moved("/a", "/a", "/"), "/");
     }
 }

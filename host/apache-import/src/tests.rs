@@ -10,6 +10,7 @@ mod any;
 mod debian;
 mod idioms;
 mod redhat;
+mod servers;
 
 /// Files by their paths.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_bindgen_rust::{Opts, WithOption};
-use wit_bindgen_core::wit_parser::Resolve;
 
 /// Worlds of `sdk/wit`, and whether they use the types of the imports.
 const WORLDS: [(&str, bool); 8] = [

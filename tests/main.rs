@@ -58,6 +58,7 @@ mod readme;
 mod replay;
 mod restart;
 mod rewriting;
+mod route_limits;
 mod routes;
 mod service_files;
 mod shutdown;

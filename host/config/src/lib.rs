@@ -351,6 +351,8 @@ pub struct Route {
     pub pattern: Option<Box<PathPattern>>,
     /// `exclude`: prefixes, of the same form as `path`, that this route does not take.
     pub exclude: Vec<String>,
+    /// `require`: networks that clients have to be in; empty for all clients, which is the default.
+    pub require: Vec<IpNet>,
     /// Index into [`Config::balancers`].
     pub balancer: usize,
     /// `member-path`: what replaces `path` on the way to the member. Default: `path` itself. Same form as `path`.
@@ -377,6 +379,10 @@ pub struct Route {
     /// `options-asterisk`: `OPTIONS *` for this route's hosts goes to its balancer. Only with path `/`. Default false: it is
     /// answered by the proxy itself.
     pub options_asterisk: bool,
+    /// `timeout`: how long a member may take to respond to requests of this route, and stall within a body. Default: the member's.
+    pub timeout: Option<Duration>,
+    /// `max-body`: the most bytes of payload that a request's body may have. Default: no bound.
+    pub max_body: Option<usize>,
 }
 
 impl Route {
@@ -445,6 +451,15 @@ impl Forwarding {
 }
 
 impl Route {
+    /// Whether a client at this address may use the route.
+    #[inline]
+    pub fn admits(&self, client: IpAddr) -> bool {
+        self.require.is_empty() || {
+            let client = client.to_canonical();
+            self.require.iter().any(|network| network.contains(&client))
+        }
+    }
+
     /// What becomes of `X-Forwarded-*` and `X-Real-IP` of a client at this address.
     #[inline]
     pub fn x_forwarded_action(&self, client: IpAddr) -> ForwardingAction {

@@ -7,13 +7,14 @@ mod template;
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::heartbeat::{networks, not_empty};
+use super::heartbeat::{network, networks, not_empty};
 use super::name;
 use super::reference::read_reference;
 use super::table::Table;
-use super::value::{Parsed, boolean, choice, text, text_as};
+use super::value::{Parsed, boolean, choice, positive_duration, size, text, text_as};
 use super::{Balancer, Forwarding, Listener, Route, Via, listener};
 pub use headers::HeaderRules;
 use headers::{Way, read_rules};
@@ -29,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "host",
     "listener",
     "exclude",
+    "require",
     "balancer",
     "member-path",
     "preserve-host",
@@ -41,6 +43,8 @@ pub(super) const KEYS: &[&str] = &[
     "cookie-domain",
     "cookie-path",
     "options-asterisk",
+    "timeout",
+    "max-body",
 ];
 
 /// The keys of the table that says whose fields are trusted.
@@ -89,6 +93,7 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
         hosts: table.one_or_more("host", HOSTS, host_pattern),
         listeners: read_listeners(table, listeners),
         exclude: read_exclude(table, path.as_deref()),
+        require: read_require(table),
         preserve_host: table.read("preserve-host", boolean).unwrap_or(false),
         x_forwarded: x_forwarded.unwrap_or(Forwarding::Append),
         forwarded: forwarded.unwrap_or(Forwarding::Off),
@@ -99,6 +104,8 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
         request_headers: read_rules(table, "request-headers", Way::Request, true),
         response_headers: read_rules(table, "response-headers", Way::Response, true),
         options_asterisk: read_options_asterisk(table, path.as_deref()),
+        timeout: table.read("timeout", positive_duration),
+        max_body: table.read("max-body", size(0..=LARGEST_BODY)),
         balancer: balancer.unwrap_or_default(),
         member_path: member_path.unwrap_or_default(),
         pattern,
@@ -111,6 +118,24 @@ const HOSTS: &str = "[\"shop.example.com\", \"*.shop.example.com\"]";
 const LISTENERS: &str = "[\"0.0.0.0:443\"]";
 const DOMAINS: &str = "{ \"backend.internal\" = \"www.example.com\" }";
 const PATHS: &str = "{ \"/app\" = \"/shop\" }";
+
+/// The largest `max-body`, in bytes.
+const LARGEST_BODY: usize = 1 << 40;
+
+/// The networks that clients have to be in.
+fn read_require(table: &Table<'_>) -> Vec<IpNet> {
+    let not_empty = not_empty(", or be left out for all clients");
+    let network = |text: &str| match text {
+        "local" => {
+            Err("must name networks: write \"127.0.0.0/8\" and \"::1\" for this machine".to_owned())
+        }
+        text => network(text),
+    };
+    match table.has("require") && table.read("require", not_empty).is_some() {
+        true => table.list("require", "[\"10.0.0.0/8\"]", text_as(network)),
+        false => Vec::new(),
+    }
+}
 
 /// One of the words, or a table with the networks that are trusted.
 fn read_forwarding(route: &Table<'_>, key: &str) -> Option<Forwarding> {

@@ -30,6 +30,7 @@ use std::time::Duration;
 use equipoise_balancer::{NoMember, PickArgs, Selection};
 use equipoise_http::head::Expectation;
 use equipoise_http::host;
+use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known, Version};
 use equipoise_sdk::Affinity;
 use percent_encoding::{AsciiSet, percent_encode};
@@ -42,7 +43,7 @@ use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::target;
 use crate::upstream::{Connection, Endpoint, Pool, RequestPermit};
-use equipoise_config::Route;
+use equipoise_config::{Member, Route};
 use equipoise_tls::Connector;
 use observer::RequestObserver;
 pub use policy_request::PolicyEnv;
@@ -190,6 +191,16 @@ fn prepare<'request>(
     };
     let cluster = &snapshot.clusters[route.balancer];
     state.observer.record_route(number, cluster);
+    if !route.admits(client.address.ip()) {
+        return Err(ProxyError::Forbidden);
+    }
+    let framing = state.downstream.framing();
+    if let Some(most) = route.max_body
+        && let Framing::Length(length) = framing
+        && length > most as u64
+    {
+        return Err(ProxyError::BodyTooLarge);
+    }
     let time = state
         .observer
         .begun
@@ -199,9 +210,10 @@ fn prepare<'request>(
         &PolicyEnv::at(time),
     );
     state.body = RequestBody::of(
-        state.downstream.framing(),
+        framing,
         request,
         cluster.config.replay_buffer,
+        route.max_body,
         &snapshot.limits,
     );
     let begun = Instant::from_std(state.observer.begun);
@@ -564,6 +576,11 @@ impl ForwardedRequest<'_> {
         // The member has proved to be this host, and no other.
         let host = host.filter(|_| endpoint.tls.as_ref().is_some_and(Connector::follows_host));
         self.client.worker.pool(endpoint.key, host)
+    }
+
+    /// How long a member may take to respond, and stall within a body.
+    fn member_timeout(&self, member: &Member) -> Duration {
+        self.route.timeout.unwrap_or(member.timeout)
     }
 
     fn endpoint(&self, choice: &Selection) -> &Endpoint {

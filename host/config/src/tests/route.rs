@@ -1,5 +1,7 @@
 //! Routes: which requests they are for.
 
+use std::time::Duration;
+
 use super::*;
 
 fn route(lines: &str) -> Route {
@@ -241,4 +243,28 @@ fn header_rules_that_mean_nothing_are_refused() {
     for (line, remedy) in table {
         refused(&with(ROUTE, line).0, remedy);
     }
+}
+
+#[test]
+fn bounds_of_a_route_are_read() {
+    let bounded =
+        route("require = [\"10.0.0.0/8\", \"::1\"]\ntimeout = \"5s\"\nmax-body = \"1KiB\"");
+    assert_eq!(bounded.timeout, Some(Duration::from_secs(5)));
+    assert_eq!(bounded.max_body, Some(1024));
+    let admits = |client: &str| bounded.admits(client.parse().unwrap());
+    assert!(admits("10.1.2.3") && admits("::ffff:10.1.2.3") && admits("::1"));
+    assert!(!admits("11.0.0.1") && !admits("::2"));
+    let open = route("max-body = \"0B\"");
+    assert_eq!((open.timeout, open.max_body), (None, Some(0)));
+    assert!(open.admits("192.0.2.1".parse().unwrap()));
+    refused(&with(ROUTE, "require = []").0, "must name a network");
+    refused(
+        &with(ROUTE, "require = [\"local\"]").0,
+        "write \"127.0.0.0/8\" and \"::1\"",
+    );
+    refused(
+        &with(ROUTE, "require = [\"10.0.0.1/8\"]").0,
+        "write 10.0.0.0/8",
+    );
+    refused(&with(ROUTE, "max-body = 100").0, "must have a unit");
 }

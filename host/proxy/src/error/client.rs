@@ -15,4 +15,7 @@ pub(crate) enum ClientError {
     /// Its body must not pass.
     #[error("{0}")]
     Malformed(Violation),
+    /// Its body is larger than the route's `max-body`.
+    #[error("the body is larger than the route's max-body")]
+    BodyTooLarge,
 }

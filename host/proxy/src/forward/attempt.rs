@@ -356,7 +356,7 @@ impl ForwardedRequest<'_> {
         buffers: &mut Buffers,
         context: &mut Context<'_>,
     ) -> Poll<ProxyError> {
-        let timeout = endpoint.config.timeout;
+        let timeout = self.member_timeout(&endpoint.config);
         let ping = endpoint
             .config
             .ping

@@ -23,6 +23,8 @@ use equipoise_config::Limits;
 pub(crate) struct RequestBody {
     framing: Framing,
     limit: usize,
+    /// How many bytes of payload may still come from the client; none where there is no bound.
+    left: Option<usize>,
     /// Whether the request may be tried again once a member has begun to read it.
     is_idempotent: bool,
     /// How much of what is kept was sent to the present member.
@@ -63,7 +65,8 @@ pub(crate) enum RequestBodyError {
 }
 
 impl RequestBody {
-    /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
+    /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none. It may have
+    /// `most` bytes.
     ///
     /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
     /// but for gRPC, whose bodies are messages that come when they come.
@@ -71,6 +74,7 @@ impl RequestBody {
         framing: Framing,
         request: &Head,
         limit: usize,
+        most: Option<usize>,
         limits: &Limits,
     ) -> Option<Self> {
         if matches!(framing, Framing::None | Framing::Length(0)) {
@@ -84,6 +88,7 @@ impl RequestBody {
         Some(Self {
             framing,
             limit,
+            left: most,
             is_idempotent: request.method().is_idempotent(),
             sent: 0,
             is_incomplete: false,
@@ -212,7 +217,17 @@ impl RequestBody {
             self.awaits_client = true;
             match client.poll_body(context) {
                 Poll::Pending => return self.poll_client_timeout(context, member),
-                Poll::Ready(Ok(BodyFrame::Data)) => self.record_progress(client.payload().len()),
+                Poll::Ready(Ok(BodyFrame::Data)) => {
+                    let bytes = client.payload().len();
+                    if let Some(left) = &mut self.left {
+                        let Some(rest) = left.checked_sub(bytes) else {
+                            let error = ClientError::BodyTooLarge;
+                            return Poll::Ready(Err(RequestBodyError::Client(error)));
+                        };
+                        *left = rest;
+                    }
+                    self.record_progress(bytes);
+                }
                 Poll::Ready(Ok(BodyFrame::Trailers)) => self.has_trailers = true,
                 Poll::Ready(Ok(BodyFrame::End)) => {
                     self.has_ended = true;
@@ -433,7 +448,7 @@ mod tests {
             client_rate: 0,
             ..Limits::default()
         };
-        RequestBody::of(client.framing, &head, limit, &limits).unwrap()
+        RequestBody::of(client.framing, &head, limit, None, &limits).unwrap()
     }
 
     fn begin(connection: &mut Connection, framing: Framing) {
@@ -648,7 +663,7 @@ mod tests {
             b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
             &mut head,
         );
-        assert!(RequestBody::of(reader.framing(), &head, 100, &limits).is_none());
-        assert!(RequestBody::of(Framing::None, &head, 100, &limits).is_none());
+        assert!(RequestBody::of(reader.framing(), &head, 100, None, &limits).is_none());
+        assert!(RequestBody::of(Framing::None, &head, 100, None, &limits).is_none());
     }
 }

@@ -50,7 +50,7 @@ impl ForwardedRequest<'_> {
         }
         let framing = connection.framing();
         downstream.begin(&buffers.response, &mut buffers.edit, framing);
-        let mut response_body = ResponseBody::new(config.timeout);
+        let mut response_body = ResponseBody::new(self.member_timeout(config));
         let mut has_waited = false;
         let ended = poll_fn(|context| {
             let ended = response_body.poll(connection, state, context);

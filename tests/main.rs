@@ -37,6 +37,7 @@ mod http2_tunnels;
 mod interim;
 mod limits;
 mod live;
+mod local_responses;
 mod logs;
 mod malformed;
 mod matrix;

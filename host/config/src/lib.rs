@@ -54,7 +54,10 @@ mod tests;
 pub use diagnostic::member_of_key;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use member::MemberLocation;
-pub use route::{HeaderRules, HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
+pub use route::{
+    Action, Body, BodyFile, Content, ErrorPage, ErrorPages, HeaderRules, HostPattern, PathPattern,
+    PathRegex, Piece, Redirect, Respond, Template, Variable,
+};
 pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -159,6 +162,27 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// `streams`: requests that are under way at once on one connection of HTTP/2. Default 100; 1 to 10 000.
     pub streams: u32,
+}
+
+impl Config {
+    /// The files that bodies of responses are in.
+    pub fn body_files(&self) -> impl Iterator<Item = BodyFile<'_>> {
+        self.routes.iter().enumerate().flat_map(|(number, route)| {
+            let content = match &route.action {
+                Action::Respond(respond) => respond.content.as_ref(),
+                Action::Balancer(_) | Action::Redirect(_) => None,
+            };
+            let file = content.and_then(|it| it.file(|| format!("route[{number}].respond")));
+            let pages = route.error_pages.iter().flat_map(|pages| pages.iter());
+            let pages = pages.filter_map(move |(status, page)| match page {
+                ErrorPage::Content(content) => {
+                    content.file(|| format!("route[{number}].error-pages.{status}"))
+                }
+                ErrorPage::Redirect(_) => None,
+            });
+            file.into_iter().chain(pages)
+        })
+    }
 }
 
 impl Limits {
@@ -353,8 +377,12 @@ pub struct Route {
     pub exclude: Vec<String>,
     /// `require`: networks that clients have to be in; empty for all clients, which is the default.
     pub require: Vec<IpNet>,
-    /// Index into [`Config::balancers`].
-    pub balancer: usize,
+    /// `balancer`, `redirect` or `respond`: what answers its requests.
+    pub action: Action,
+    /// `error-pages`: what clients get in place of the proxy's own words for an error. Default: those.
+    pub error_pages: Option<Box<ErrorPages>>,
+    /// `replace-member-errors`: responses of members with statuses from 400 on are replaced as well. Default false.
+    pub replace_member_errors: bool,
     /// `member-path`: what replaces `path` on the way to the member. Default: `path` itself. Same form as `path`.
     pub member_path: String,
     /// `preserve-host`: send the client's `Host` to the member instead of the member's own. Default false.
@@ -396,6 +424,15 @@ impl Route {
             label.push_str(&comma_separated(&self.listeners));
         }
         label
+    }
+
+    /// The balancer that its requests go to, as an index into [`Config::balancers`]; none where the proxy answers itself.
+    #[inline]
+    pub fn balancer(&self) -> Option<usize> {
+        match self.action {
+            Action::Balancer(balancer) => Some(balancer),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
     }
 
     /// Its path, or `~` and its pattern.

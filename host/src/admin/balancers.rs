@@ -210,7 +210,7 @@ impl<'snapshot> BalancerView<'snapshot> {
             timeout: words(config.timeout),
             panics: balancer.in_panic_mode(),
             routes: routes
-                .filter(|it| it.balancer == place)
+                .filter(|it| it.balancer() == Some(place))
                 .map(Route::label)
                 .collect(),
             settings: snapshot.source.balancer(cluster.name()),

@@ -48,7 +48,7 @@ pub(super) async fn serve(
             state.observer.record_response(response.status(), edit);
             response_body::send_local(request, answer.body().as_bytes(), &mut state).await;
         }
-        Err(error) => respond_with_error(request, &error, &mut state).await,
+        Err(error) => respond_with_error(client, request, &error, &mut state).await,
     }
     state.observer.close();
 }

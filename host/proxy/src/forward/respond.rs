@@ -160,7 +160,7 @@ impl ForwardedRequest<'_> {
 
     /// The cookies that keep the session at its member, where the client has none or another: ours and the plugin's.
     #[cold]
-    fn set_sticky_cookies(&self, choice: &Selection, edit: &mut Edit) {
+    pub(super) fn set_sticky_cookies(&self, choice: &Selection, edit: &mut Edit) {
         let config = &self.cluster.config;
         let Some(route) = choice.lease.member().settings.route.as_deref() else {
             return;

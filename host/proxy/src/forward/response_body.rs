@@ -173,11 +173,14 @@ pub(super) async fn send_local(request: &Head, body: &[u8], state: &mut RequestS
     } = state;
     let Buffers { response, edit, .. } = &mut **buffers;
     let length = body.len();
-    // Digits, and a name that is known.
-    let _ = response.push(
-        Known::ContentLength.name().as_bytes(),
-        length.to_string().as_bytes(),
-    );
+    // RFC 9110, 8.6.
+    if !matches!(response.status(), 204 | 304) {
+        // Digits, and a name that is known.
+        let _ = response.push(
+            Known::ContentLength.name().as_bytes(),
+            length.to_string().as_bytes(),
+        );
+    }
     let is_sent = length > 0 && request.method() != Method::Head;
     let framing = match is_sent {
         true => Framing::Length(length as u64),

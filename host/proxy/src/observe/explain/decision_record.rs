@@ -139,6 +139,11 @@ impl DecisionRecord {
         }
     }
 
+    /// Its route is found, and has no balancer.
+    pub(crate) fn record_local(&mut self, route: &equipoise_config::Route) {
+        self.route = Some(route.label());
+    }
+
     /// Its route is found, and what there is of a session, or what the plugin that reads sessions did wrong.
     pub(crate) fn record_route(
         &mut self,

@@ -24,6 +24,7 @@ const ESSENTIAL: &[&str] = &[
     "redirect",
     "balancer",
     "member-path",
+    "request-headers",
     "url",
 ];
 

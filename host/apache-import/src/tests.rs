@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Fate, Files, Import, Kind, Options, import};
 
+mod answers;
 mod any;
 mod debian;
 mod idioms;

@@ -57,6 +57,7 @@ impl<'d> Common<'_, 'd> {
         let (status, networks) = self.judge(draft, report);
         if let Some(status) = status {
             answer(status, &mut table);
+            self.write_own_fields(draft, &mut table, report);
             return table;
         }
         if let Some(networks) = networks {
@@ -74,7 +75,10 @@ impl<'d> Common<'_, 'd> {
                 redirect("https://${authority}${path}${?query}", *status, &mut table);
                 self.write_own_fields(draft, &mut table, report);
             }
-            Action::Answer { status } => answer(*status, &mut table),
+            Action::Answer { status } => {
+                answer(*status, &mut table);
+                self.write_own_fields(draft, &mut table, report);
+            }
             Action::Nothing => answer(404, &mut table),
         }
         table

@@ -167,6 +167,11 @@ fn rules_that_expressions_cut_are_kept_or_close_all() {
         "RewriteEngine On\nRewriteRule ^/(a|b)/(.*)$ http://127.0.0.1:1/$2 [P]\n<Location /a>\nRequire ip 10\n</Location>",
     );
     assert!(route(&behind, "^/(a|b)/(.*)$").contains("status = 403") && behind.report.is_refused());
+    let shut = of(
+        "RewriteEngine On\nRewriteRule ^/(a|b)/(.*)$ http://127.0.0.1:1/$2 [P]\n<Location /a/x>\nRequire all denied\n</Location>",
+    );
+    assert!(route(&shut, "/a/x").contains("403") && !shut.report.is_refused());
+    assert!(!route(&shut, "^/(a|b)/(.*)$").contains("403"));
     let apart = of(
         "RewriteEngine On\nRewriteRule ^/(a|b)/(.*)$ http://127.0.0.1:1/$2 [P]\n<Location /c>\nRequire ip 10\n</Location>",
     );

@@ -60,11 +60,7 @@ pub(crate) fn read(directive: &Directive, is_section: bool) -> Result<Redirect<'
     Ok(Redirect {
         from,
         to: to.map(str::to_owned),
-        // Others are not answered with here.
-        status: match (has_target, status) {
-            (true, 301 | 302 | 303 | 307 | 308) | (false, _) => status,
-            (true, _) => 302,
-        },
+        status,
         by: directive,
     })
 }

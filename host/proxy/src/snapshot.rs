@@ -6,7 +6,6 @@
 
 mod aside;
 mod cluster;
-mod files;
 mod policies;
 
 use std::sync::Arc;
@@ -22,12 +21,11 @@ use equipoise_balancer::{FaultKind, PluginVersion};
 use equipoise_config::Source;
 use equipoise_config::{Balancer, Config, Limits, Route};
 use equipoise_metrics::clock;
-use equipoise_tls::FileContents;
+use equipoise_tls::{self as tls, FileContents};
 use policies::PolicyFactory;
 
 pub use aside::{Aside, OnRefusal};
 pub use cluster::Cluster;
-pub use files::{Bodies, files, unusable};
 
 /// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
 pub type Versions = Vec<Option<Arc<dyn PluginVersion>>>;
@@ -38,12 +36,10 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Where `config` comes from.
     pub source: Arc<Source>,
-    /// The contents of the named files when this was made.
-    contents: Arc<FileContents>,
+    /// The contents of the files for TLS when this was made.
+    tls: Arc<FileContents>,
     /// The limits of `config`; shared for as long as they do not change.
     pub limits: Arc<Limits>,
-    /// Bodies of responses that are in files.
-    pub bodies: Arc<Bodies>,
     /// In the order of the configuration.
     pub clusters: Vec<Arc<Cluster>>,
     /// Of its plugins.
@@ -71,16 +67,16 @@ pub struct Inputs {
     pub source: Arc<Source>,
     /// Of its plugins, in its order.
     pub versions: Versions,
-    /// The contents of the files that it names for TLS and for bodies: read once, and used for all that needs them.
-    pub contents: Arc<FileContents>,
+    /// The contents of its files for TLS: read once, and used for listeners and members.
+    pub tls: Arc<FileContents>,
 }
 
 impl Inputs {
-    /// The inputs of a configuration of which no plugin is loaded, with the current contents of its named files.
+    /// The inputs of a configuration of which no plugin is loaded, with the current contents of its files for TLS.
     pub fn of(config: Arc<Config>, source: Arc<Source>) -> Self {
         Self {
             versions: vec![None; config.plugins.len()],
-            contents: Arc::new(FileContents::read(files(&config))),
+            tls: Arc::new(FileContents::read(tls::files(&config))),
             config,
             source,
         }
@@ -102,9 +98,8 @@ pub enum PluginState {
 pub struct PendingSnapshot {
     config: Arc<Config>,
     source: Arc<Source>,
-    contents: Arc<FileContents>,
+    tls: Arc<FileContents>,
     limits: Arc<Limits>,
-    bodies: Arc<Bodies>,
     clusters: Vec<PendingCluster>,
     versions: Versions,
     metrics: Arc<Metrics>,
@@ -131,7 +126,7 @@ impl Snapshot {
             config: self.config.clone(),
             source: self.source.clone(),
             versions: self.versions.clone(),
-            contents: self.contents.clone(),
+            tls: self.tls.clone(),
         }
     }
 
@@ -202,12 +197,12 @@ impl PendingSnapshot {
             config,
             source,
             versions,
-            contents,
+            tls,
         } = inputs;
         let factory = PolicyFactory {
             config: &config,
             versions: &versions,
-            contents: &contents,
+            contents: &tls,
             on_refusal,
         };
         let pending = |balancer: &Balancer| {
@@ -221,7 +216,6 @@ impl PendingSnapshot {
         let limits = limits.filter(|limits| **limits == config.limits);
         Ok(Self {
             clusters: clusters.collect::<Result<_>>()?,
-            bodies: Arc::new(Bodies::of(&config, &contents, before.map(|it| &*it.bodies))),
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
             started: before.map_or_else(clock::origin, Snapshot::started),
             metrics: before.map_or_else(
@@ -243,7 +237,7 @@ impl PendingSnapshot {
             config,
             source,
             versions,
-            contents,
+            tls,
             start_export,
         })
     }
@@ -256,9 +250,8 @@ impl PendingSnapshot {
             clusters: clusters.map(|cluster| cluster.activate(now)).collect(),
             config: self.config,
             source: self.source,
-            contents: self.contents,
+            tls: self.tls,
             limits: self.limits,
-            bodies: self.bodies,
             versions: self.versions,
             metrics: self.metrics,
             route_metrics: self.route_metrics,

@@ -11,13 +11,10 @@ use equipoise_sdk::health;
 use tokio::time::Instant;
 
 use super::RequestState;
-use super::downstream::Downstream;
+use super::downstream::{ClientError, Downstream, Piece};
 use super::request_body::RequestBodyError;
 use super::workspace::Buffers;
-use crate::body_frame::BodyFrame;
-use crate::error::ClientError;
-use crate::error::MemberError;
-use crate::upstream::Connection;
+use crate::upstream::{Connection, MemberError};
 
 /// How a member's response ended.
 pub(super) enum Ended {
@@ -102,7 +99,7 @@ impl ResponseBody {
         }
         loop {
             match member.poll_body(context) {
-                Poll::Ready(Ok(BodyFrame::Data)) => {
+                Poll::Ready(Ok(Piece::Data)) => {
                     buffers.deadline.clear();
                     match client.poll_payload(context, member.payload()) {
                         Poll::Ready(Ok(taken)) => {
@@ -114,8 +111,8 @@ impl ResponseBody {
                         Poll::Pending => return Poll::Pending,
                     }
                 }
-                Poll::Ready(Ok(BodyFrame::Trailers)) => self.has_trailers = true,
-                Poll::Ready(Ok(BodyFrame::End)) => {
+                Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
+                Poll::Ready(Ok(Piece::End)) => {
                     client.end(member.trailers().filter(|_| self.has_trailers));
                     buffers.deadline.clear();
                     return Poll::Ready(Ended::Whole);
@@ -173,14 +170,11 @@ pub(super) async fn send_local(request: &Head, body: &[u8], state: &mut RequestS
     } = state;
     let Buffers { response, edit, .. } = &mut **buffers;
     let length = body.len();
-    // RFC 9110, 8.6.
-    if !matches!(response.status(), 204 | 304) {
-        // Digits, and a name that is known.
-        let _ = response.push(
-            Known::ContentLength.name().as_bytes(),
-            length.to_string().as_bytes(),
-        );
-    }
+    // Digits, and a name that is known.
+    let _ = response.push(
+        Known::ContentLength.name().as_bytes(),
+        length.to_string().as_bytes(),
+    );
     let is_sent = length > 0 && request.method() != Method::Head;
     let framing = match is_sent {
         true => Framing::Length(length as u64),

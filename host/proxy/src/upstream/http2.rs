@@ -17,10 +17,8 @@ use equipoise_http::{Edit, Fields, Head, Version};
 use self::handshake::Handshake;
 pub(super) use self::shared::{MAX_STREAMS, Shared};
 use self::shared::{MemberIo, MemberTally};
-use super::connection::{BeginError, ByteCounts};
-use crate::body_frame::BodyFrame;
-use crate::duplex::Duplex;
-use crate::error::MemberError;
+use super::connection::{BeginError, ByteCounts, MemberError};
+use crate::forward::{Duplex, Piece};
 use crate::mux::{Stream, StreamError};
 
 /// One request on a shared connection.
@@ -197,7 +195,7 @@ impl Http2 {
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<BodyFrame, MemberError>> {
+    ) -> Poll<Result<Piece, MemberError>> {
         self.stream()?.poll_body(context).map_err(member_error)
     }
 

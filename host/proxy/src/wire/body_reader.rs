@@ -4,7 +4,7 @@ use equipoise_http::http1::BodyEvent;
 use equipoise_http::{Fields, Violation};
 
 use super::Buffer;
-use crate::body_frame::BodyFrame;
+use crate::forward::Piece;
 
 /// Reads a body: its payload stays at the front of the read buffer until it is consumed.
 #[derive(Debug, Default)]
@@ -24,20 +24,20 @@ impl BodyReader {
         &mut self,
         read_buffer: &mut Buffer,
         read: impl FnOnce(&[u8], &mut Fields) -> (usize, BodyEvent),
-    ) -> Option<Result<BodyFrame, Violation>> {
+    ) -> Option<Result<Piece, Violation>> {
         if self.length > 0 {
-            return Some(Ok(BodyFrame::Data));
+            return Some(Ok(Piece::Data));
         }
         let (used, event) = read(read_buffer.unread(), &mut self.trailers);
         let piece = match event {
             BodyEvent::Data(data) => {
                 read_buffer.consume(data.start);
                 (self.length, self.behind) = (data.len(), used - data.end);
-                return Some(Ok(BodyFrame::Data));
+                return Some(Ok(Piece::Data));
             }
             BodyEvent::Refused(violation) => return Some(Err(violation)),
-            BodyEvent::Trailers => Some(Ok(BodyFrame::Trailers)),
-            BodyEvent::End => Some(Ok(BodyFrame::End)),
+            BodyEvent::Trailers => Some(Ok(Piece::Trailers)),
+            BodyEvent::End => Some(Ok(Piece::End)),
             BodyEvent::More => None,
         };
         read_buffer.consume(used);
@@ -80,18 +80,12 @@ mod tests {
         let mut read_buffer = Buffer::of(b"5\r\nhello\r\nnext".to_vec());
         let mut body = BodyReader::default();
         let found = |_: &[u8], _: &mut Fields| (10, BodyEvent::Data(3..8));
-        assert_eq!(
-            body.next(&mut read_buffer, found),
-            Some(Ok(BodyFrame::Data))
-        );
+        assert_eq!(body.next(&mut read_buffer, found), Some(Ok(Piece::Data)));
         assert_eq!(body.payload(&read_buffer), b"hello");
         body.consume(&mut read_buffer, 2);
         assert_eq!(body.payload(&read_buffer), b"llo");
         let unread = |_: &[u8], _: &mut Fields| unreachable!("payload is taken before");
-        assert_eq!(
-            body.next(&mut read_buffer, unread),
-            Some(Ok(BodyFrame::Data))
-        );
+        assert_eq!(body.next(&mut read_buffer, unread), Some(Ok(Piece::Data)));
         body.consume(&mut read_buffer, 3);
         let more = |input: &[u8], _: &mut Fields| {
             assert_eq!(input, b"next");

@@ -2,18 +2,16 @@
 
 use equipoise_http::Violation;
 
-use crate::error::ProxyError;
+use crate::forward::ProxyError;
 use equipoise_metrics::Counter;
 
 /// Reasons that are no [`Violation`]; see [`ProxyError::refusal_reason`].
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 5] = [
     "bad-request",
     "head-timeout",
     "client-timeout",
     "expectation",
     "misdirected",
-    "forbidden",
-    "body-too-large",
 ];
 
 /// What is counted of requests that were refused, or whose clients left.
@@ -77,8 +75,6 @@ mod tests {
             ProxyError::ClientTimeout,
             ProxyError::UnknownExpectation,
             ProxyError::Misdirected,
-            ProxyError::Forbidden,
-            ProxyError::BodyTooLarge,
             ProxyError::NoRoute,
             ProxyError::ClientAborted(None),
         ] {

@@ -1,7 +1,7 @@
 //! The README, and the page about security, tell of what there is.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
@@ -89,4 +89,44 @@ fn every_test_that_the_page_about_security_names_is_there() {
         let head = format!("fn {name}(");
         assert!(file(place).contains(&head), "{place} has no test {name}");
     }
+}
+
+/// Files of Rust below a folder, as paths from the root.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_source_file_that_a_page_names_is_there() {
+    let mut all = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    sources(&root, &mut all);
+    let docs = fs::read_dir(root.join("docs")).expect("a folder");
+    let docs = docs.map(|entry| format!("docs/{}", entry.expect("an entry").file_name().display()));
+    let pages = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "wit/README.md",
+    ];
+    let pages = pages
+        .map(str::to_owned)
+        .into_iter()
+        .chain(docs.filter(|it| it.ends_with(".md")));
+    let mut named = 0;
+    for page in pages {
+        for code in file(&page).split('`').filter(|it| it.ends_with(".rs")) {
+            let is_there = all.iter().any(|path| path.ends_with(code));
+            assert!(is_there, "{page} names {code}, which is not there");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }

@@ -37,7 +37,7 @@ fn member_whose_requests_fail_in_a_row_is_left_out_and_comes_back() {
     assert_eq!(proxy.served(4), ["well"; 4]);
     proxy
         .stderr
-        .line_with(&format!("member {name} is healthy: its ejection is over"));
+        .line_with(&format!("member {name} is healthy: ejection ended"));
     let before = fickle.hits();
     proxy.served(4);
     assert!(fickle.hits() > before);

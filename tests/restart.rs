@@ -188,7 +188,7 @@ fn a_program_that_is_ended_is_not_taken_over_from() {
     fs::write(proxy.path("go"), "").expect("a file can be written");
     proxy
         .stderr
-        .line_with("the program before this one does not hand over any more");
+        .line_with("the old process does not hand over any more");
     eventually("the port is closed", || {
         TcpStream::connect(proxy.address()).is_err().then_some(())
     });

@@ -16,7 +16,7 @@ use crate::harness::proxy::write_config;
 use crate::harness::{Origin, Proxy, Signal, WAIT_TIMEOUT, program};
 
 /// What the log says when changed files are in force.
-const TAKEN: &str = "the files for TLS are read again and in force";
+const TAKEN: &str = "the named files are read again and in force";
 
 /// A client that came by TLS and asked for `shop.example`.
 pub(crate) struct Visitor(pub(crate) StreamOwned<ClientConnection, TcpStream>);

@@ -1,6 +1,6 @@
 //! Control: the one thread that changes the configuration in use.
 //!
-//! It watches the configuration file, the plugins' files and those for TLS, and is told by signals and operators. Whatever happens, it makes
+//! It watches the configuration file, the plugins' files and those for TLS and for bodies, and is told by signals and operators. Whatever happens, it makes
 //! the snapshot that would follow, and exchanges it only when everything in it could be had: one change after the other, so
 //! that no two are under way at once. What is in force is the file's text with what operators changed laid over it
 //! (`source`); both are read by the same rules, and refused with the same words.
@@ -10,6 +10,7 @@ mod command;
 mod controller;
 mod loaded_config;
 mod members;
+mod named_files;
 mod parked;
 mod persistence;
 mod plugins;
@@ -19,7 +20,6 @@ mod startup;
 mod state_file;
 mod static_settings;
 mod terms;
-mod tls_files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -44,9 +44,9 @@ pub(crate) use command::{Command, Refusal};
 pub use loaded_config::LoadedConfig;
 pub(crate) use loaded_config::check_files;
 pub(crate) use members::NewMember;
+pub(crate) use named_files::NamedFiles;
 pub(crate) use resource::Resource;
 pub(crate) use terms::{LeftOut, Terms};
-pub(crate) use tls_files::TlsFiles;
 
 /// The stack of the thread, in bytes: that of a program's first thread, which reads the first configuration.
 const STACK: usize = 8 * 1024 * 1024;
@@ -93,7 +93,7 @@ pub(crate) struct Refused {
 }
 
 impl ControllerBuilder {
-    /// Loads the plugins of the snapshot in force, which was made of these files for TLS. Those that have to be compiled are
+    /// Loads the plugins of the snapshot in force, which was made of these named files. Those that have to be compiled are
     /// waited for up to `compile_timeout`, as long as `check_cancelled` has no error; their balancers are served by their fallbacks until they
     /// are there. What cannot be loaded is said in the log, and its balancers are served by their fallbacks until the file is
     /// put right.
@@ -103,7 +103,7 @@ impl ControllerBuilder {
     pub(crate) fn new(
         loaded_config: &LoadedConfig,
         current: CurrentSnapshot,
-        tls: TlsFiles,
+        named_files: NamedFiles,
         compile_timeout: Duration,
         check_cancelled: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
@@ -126,7 +126,7 @@ impl ControllerBuilder {
             compilations: None,
             parked: ParkedTasks::default(),
             shelves: Vec::new(),
-            tls,
+            named_files,
             on_quarantine: Arc::new(move || waker.wake()),
             listeners: None,
             is_over: Arc::default(),

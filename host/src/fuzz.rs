@@ -1,8 +1,11 @@
 //! What fuzz targets need of the crate's inside: each function takes any bytes, and panics where a rule is broken. Not for
 //! others.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use equipoise_apache_import::{Files, Kind, Options, import};
 use equipoise_sdk::testing::{FakeEnv, FakeRequest};
 use equipoise_sdk::{SessionReader as _, cookie};
 use equipoise_session::Session;
@@ -19,6 +22,60 @@ pub fn configuration(bytes: &[u8]) {
     };
     if let Err(mistakes) = Config::parse(text, Path::new("fuzz.toml")) {
         assert!(!mistakes.to_string().is_empty(), "a mistake is told");
+    }
+}
+
+/// Apache's configuration comes to one of ours, or what is wrong is told. Behind an LF and `=====` begins a file that can be
+/// included as `more.conf`.
+pub fn apache_config(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (first, more) = text.split_once("\n=====").unwrap_or((&text, ""));
+    let files = TwoFiles { first, more };
+    let options = Options {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 80))],
+        ..Options::default()
+    };
+    let path = Path::new("/etc/httpd.conf");
+    let import = import(path, &files, &options);
+    match &import.toml {
+        Some(toml) => {
+            let read = Config::parse(toml, path);
+            assert!(read.is_ok(), "what is written can be read: {toml}");
+        }
+        None => assert!(
+            import.report.is_refused(),
+            "nothing is left, and it is told"
+        ),
+    }
+    assert!(
+        !import.report.to_string().contains('\u{1b}'),
+        "what is told can be shown"
+    );
+}
+
+/// The files of an import: the first, and one that it may include.
+struct TwoFiles<'text> {
+    first: &'text str,
+    more: &'text str,
+}
+
+impl Files for TwoFiles<'_> {
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
+        let name = file.file_name().and_then(|name| name.to_str());
+        match name {
+            Some("httpd.conf") => Ok(self.first.into()),
+            Some("more.conf") => Ok(self.more.into()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        Ok(["httpd.conf", "more.conf"].map(str::to_owned).into())
+    }
+
+    fn kind(&self, path: &Path) -> Option<Kind> {
+        let is_there = self.read(path).is_ok();
+        is_there.then_some(Kind::File)
     }
 }
 

@@ -18,7 +18,7 @@ use equipoise_proxy::snapshot::{Inputs, Snapshot};
 
 use crate::admin;
 use crate::background::{self, BackgroundThread, HandoverState};
-use crate::control::{self, Control, LoadedConfig, TlsFiles};
+use crate::control::{self, Control, LoadedConfig, NamedFiles};
 use crate::hot_restart::{Inheritance, NewProcess};
 use crate::span_exporter;
 
@@ -81,9 +81,9 @@ impl Server {
             old_process,
         } = inheritance;
         let inputs = Inputs::of(loaded_config.config.clone(), loaded_config.source.clone());
-        let tls = TlsFiles::of(config, &inputs.tls)?;
+        let named_files = NamedFiles::of(config, &inputs.contents)?;
         let listeners = Listeners::new(config.workers, sockets);
-        let prepared = listeners.prepare(&config.listeners, &inputs.tls)?;
+        let prepared = listeners.prepare(&config.listeners, &inputs.contents)?;
         let sockets = background::Sockets::bind(config, &mut listeners.inherited())?;
         let current = CurrentSnapshot::new(Snapshot::new(inputs, span_exporter::start)?);
         let compile_timeout = match (config.start, &old_process) {
@@ -94,7 +94,7 @@ impl Server {
         let control = control::ControllerBuilder::new(
             loaded_config,
             current.clone(),
-            tls,
+            named_files,
             compile_timeout,
             check_cancelled,
         )?;

@@ -141,7 +141,7 @@ fn is_passed_on(name: &OsStr) -> bool {
     !starts_with(&OF_THE_BUILD) || starts_with(&OF_THE_MACHINE)
 }
 
-/// Panics tell where they happened. That shall be a place in the sources, and nothing about this machine.
+/// Panic messages name a source location: relative to the sources, without paths of this machine.
 fn flags(workspace: &Path) -> OsString {
     let crates = match env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),

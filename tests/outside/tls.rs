@@ -16,7 +16,7 @@ use crate::script;
 use crate::tool::{Said, Tool};
 
 /// What the log says when changed files are in force.
-const TAKEN: &str = "the files for TLS are read again and in force";
+const TAKEN: &str = "the named files are read again and in force";
 
 /// What a test has: a listener with TLS, before one member that answers with the request's head.
 struct Shop {

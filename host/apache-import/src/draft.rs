@@ -223,6 +223,7 @@ impl<'a, 'd> Cutter<'_, 'a, 'd> {
 
     fn cut_expression(&self, expression: &str, report: &mut Report) -> Vec<Draft<'a, 'd>> {
         let mut draft = self.draft(Matcher::Matching(expression.to_owned()), self.base());
+        let mut shut = Vec::new();
         for section in self.sections() {
             let relation = match &section.paths {
                 Paths::Matching(other) => (other == expression).then_some(true),
@@ -234,6 +235,17 @@ impl<'a, 'd> Cutter<'_, 'a, 'd> {
                     draft.sections.push(section.by);
                 }
                 Some(false) => {}
+                // None may go there, whether the expression matches or not.
+                None if section.settings.access().0 == Access::Nobody
+                    && below(section).is_some() =>
+                {
+                    shut.extend(below(section).map(|path| {
+                        let mut draft = self.draft(Matcher::Below(path), Settings::default());
+                        draft.is_closed = true;
+                        draft.sections.push(section.by);
+                        draft
+                    }));
+                }
                 None if section.settings.may_close() => {
                     let text = "is for some paths of those that an expression sends to a member, and there is no key for both";
                     report.refused(section.by, text);
@@ -245,7 +257,7 @@ impl<'a, 'd> Cutter<'_, 'a, 'd> {
                 }
             }
         }
-        let mut drafts = Vec::new();
+        let mut drafts = shut;
         // What no one gets of these has a route of its own.
         for nothing in self.nothing {
             if matches!(self.entry.action, Action::Pass { .. })
@@ -321,7 +333,7 @@ impl Draft<'_, '_> {
     /// Whether no one gets these requests.
     pub(crate) fn is_nothing(&self) -> bool {
         let is_expression = matches!(self.entry.matcher, Matcher::Matching(_));
-        let is_other = self.matcher != self.entry.matcher;
+        let is_other = self.matcher != self.entry.matcher && !self.is_closed;
         let is_path = matches!(self.matcher, Matcher::Below(_));
         matches!(self.entry.action, Action::Nothing) || is_expression && is_other && is_path
     }

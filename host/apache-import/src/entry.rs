@@ -377,8 +377,16 @@ fn redirected(
                 let whole = escape(to.trim_end_matches('/')) + "${path}" + query(to);
                 return Some((Matcher::Below(path), Some(whole)));
             }
-            let expression = format!("^{}(/.*)?$", regex::escape(&path));
-            let to = escape(to.trim_end_matches('/')) + "$1" + query(to);
+            // A host and what is captured behind it have a slash between them.
+            let plain = to.trim_end_matches('/');
+            let is_bare = pass::split(plain).1.is_empty() && plain.contains("://");
+            let (rest, behind) = if is_bare {
+                ("(?:/(.*))?", "/$1")
+            } else {
+                ("(/.*)?", "$1")
+            };
+            let expression = format!("^{}{rest}$", regex::escape(&path));
+            let to = escape(plain) + behind + query(to);
             (Matcher::Matching(expression), Some(to))
         }
         (From::Expression(expression), _) => {

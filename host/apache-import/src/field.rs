@@ -21,6 +21,8 @@ pub(crate) enum Action {
 #[derive(Debug, Clone)]
 pub(crate) struct FieldRule<'d> {
     pub(crate) side: Side,
+    /// `always`: for responses that no member has made, too.
+    pub(crate) is_always: bool,
     pub(crate) action: Action,
     pub(crate) name: String,
     /// In our words: `$$` is a dollar.
@@ -33,7 +35,7 @@ const VARIABLES: &[(&str, char, &str)] = &[
     ("REMOTE_ADDR", 's', "${client-address}"),
     ("REMOTE_ADDR", 'e', "${client-address}"),
     ("REMOTE_PORT", 's', "${client-port}"),
-    ("HTTP_HOST", 's', "${host}"),
+    ("HTTP_HOST", 's', "${authority}"),
     ("REQUEST_SCHEME", 's', "${scheme}"),
     ("REQUEST_METHOD", 's', "${method}"),
     ("SSL_PROTOCOL", 's', "${tls-version}"),
@@ -49,7 +51,7 @@ const VARIABLES: &[(&str, char, &str)] = &[
 const EXPRESSIONS: &[(&str, &str)] = &[
     ("%{REMOTE_ADDR}", "${client-address}"),
     ("%{REMOTE_PORT}", "${client-port}"),
-    ("%{HTTP_HOST}", "${host}"),
+    ("%{HTTP_HOST}", "${authority}"),
     ("%{REQUEST_SCHEME}", "${scheme}"),
     ("%{REQUEST_METHOD}", "${method}"),
     ("%{SSL_PROTOCOL}", "${tls-version}"),
@@ -67,7 +69,8 @@ pub(crate) fn read(directive: &Directive) -> Result<FieldRule<'_>, String> {
         _ => Side::Response,
     };
     let mut words = directive.words.iter().map(|word| &**word).peekable();
-    words.next_if(|word| ["always", "onsuccess"].contains(&&*word.to_ascii_lowercase()));
+    let condition =
+        words.next_if(|word| ["always", "onsuccess"].contains(&&*word.to_ascii_lowercase()));
     let action = words.next().unwrap_or_default().to_ascii_lowercase();
     let action = match &*action {
         "set" => Action::Set,
@@ -95,11 +98,55 @@ pub(crate) fn read(directive: &Directive) -> Result<FieldRule<'_>, String> {
     }
     Ok(FieldRule {
         side,
+        is_always: condition.is_some_and(|word| word.eq_ignore_ascii_case("always")),
         action,
         name: name.to_owned(),
         value,
         by: directive,
     })
+}
+
+/// Whether a rule removes a field of requests.
+pub(crate) fn removes_of_request(directive: &Directive) -> bool {
+    let is_unset = |word: &String| word.eq_ignore_ascii_case("unset");
+    directive.key == "requestheader" && directive.words.first().is_some_and(is_unset)
+}
+
+/// Names that there are no rules for, since they are about one connection, frame a message or are decided elsewhere.
+const RESERVED: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "http2-settings",
+    "transfer-encoding",
+    "content-length",
+    "proxy",
+];
+
+/// Those of requests.
+const RESERVED_IN_REQUESTS: &[&str] = &[
+    "host",
+    "expect",
+    "max-forwards",
+    "client-cert",
+    "client-cert-chain",
+];
+
+impl FieldRule<'_> {
+    /// Whether there is no rule for the name.
+    pub(crate) fn is_reserved(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        let is_own = self.side == Side::Request && RESERVED_IN_REQUESTS.contains(&&*name);
+        is_own || RESERVED.contains(&&*name) || name.starts_with("proxy-")
+    }
+
+    /// Whether it removes a field that never passes anyway.
+    pub(crate) fn is_done_anyway(&self) -> bool {
+        self.action == Action::Unset
+            && !matches!(&*self.name.to_ascii_lowercase(), "host" | "expect")
+    }
 }
 
 /// A value in our words.

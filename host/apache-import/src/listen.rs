@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::directive::Directive;
 use super::report::{Fate, Report};
 use super::server::Server;
+use super::settings;
 
 /// A listener, and the servers that are for its clients.
 #[derive(Debug)]
@@ -262,7 +263,10 @@ fn tell_unheard(hosts: &[Server<'_>], listeners: &[Listener<'_>], report: &mut R
         };
         match listeners.iter().any(|it| it.hosts.contains(&place)) {
             true => report.carried(section),
-            false => report.left_out(section, "no Listen is for it"),
+            false => {
+                report.left_out(section, "no Listen is for it");
+                settings::quiet(&section.children, report);
+            }
         }
     }
 }

@@ -24,8 +24,12 @@ const ESSENTIAL: &[&str] = &[
     "redirect",
     "balancer",
     "member-path",
+    "request-headers",
     "url",
 ];
+
+/// The header of tables without which others would take more.
+const ROUTE: &str = "[[route]]";
 
 /// How often is looked.
 const ROUNDS: usize = 50;
@@ -66,6 +70,13 @@ pub(crate) fn mend(
                 None,
                 format!("what comes of it cannot be: {diagnostics}"),
             );
+            return None;
+        }
+        if doomed
+            .iter()
+            .any(|(place, key)| key.is_none() && tables[*place].header() == ROUTE)
+        {
+            // Its requests would go where the next route says that takes them, which may be open.
             return None;
         }
         take_out(&mut tables, doomed);

@@ -11,6 +11,21 @@ pub(crate) fn normal(path: &str) -> Option<String> {
     (!segments.iter().any(is_dots)).then(|| format!("/{}", segments.join("/")))
 }
 
+/// A path that is compared with decoded ones, such as that of a `<Location>`, in our form: percent-encoded where it has to be.
+pub(crate) fn of_decoded(path: &str) -> Option<String> {
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'%' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                encoded += &format!("%{byte:02X}");
+            }
+            plain if plain.is_ascii_graphic() => encoded.push(char::from(plain)),
+            other => encoded += &format!("%{other:02X}"),
+        }
+    }
+    normal(&encoded)
+}
+
 /// Whether a path lies at or below another, both in our form.
 pub(crate) fn is_within(path: &str, prefix: &str) -> bool {
     let rest = path.strip_prefix(prefix.trim_end_matches('/'));
@@ -23,10 +38,9 @@ pub(crate) fn moved(path: &str, prefix: &str, to: &str) -> String {
         .strip_prefix(prefix.trim_end_matches('/'))
         .unwrap_or_default();
     let moved = format!("{}{rest}", to.trim_end_matches('/'));
-    if moved.is_empty() {
-        "/".to_owned()
-    } else {
-        moved
+    match moved.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        moved => moved.to_owned(),
     }
 }
 
@@ -46,11 +60,13 @@ mod tests {
         ] {
             assert_eq!(normal(path).as_deref(), expected, "{path}");
         }
+        assert_eq!(of_decoded("/a b/ä%").as_deref(), Some("/a%20b/%C3%A4%25"));
         assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/"));
         assert!(!is_within("/ab", "/a"));
         assert_eq!(moved("/a/b", "/a", "/"), "/b");
         assert_eq!(moved("/a", "/a", "/x"), "/x");
         assert_eq!(moved("/b", "/", "/x"), "/x/b");
+        assert_eq!(moved("/", "/", "/x"), "/x");
         assert_eq!(moved("/a", "/a", "/"), "/");
     }
 }

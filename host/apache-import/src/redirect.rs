@@ -60,7 +60,11 @@ pub(crate) fn read(directive: &Directive, is_section: bool) -> Result<Redirect<'
     Ok(Redirect {
         from,
         to: to.map(str::to_owned),
-        status,
+        // Others are not answered with here.
+        status: match (has_target, status) {
+            (true, 301 | 302 | 303 | 307 | 308) | (false, _) => status,
+            (true, _) => 302,
+        },
         by: directive,
     })
 }

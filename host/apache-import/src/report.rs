@@ -51,6 +51,9 @@ pub struct Report {
 /// The most entries: more are counted.
 const MOST: usize = 1000;
 
+/// The longest text of an entry, in characters.
+const LONGEST: usize = 1000;
+
 /// Where differences are told.
 const DIFFERENCES: &str = "docs/apache-differences.md";
 
@@ -84,7 +87,8 @@ impl Report {
     pub(crate) fn meaningless(&mut self, directive: &Directive) {
         self.note(directive, Fate::Meaningless);
         if directive.name.len() <= 64 && self.meaningless.len() < MOST {
-            self.meaningless.insert(directive.name.clone());
+            let name = equipoise_text::sanitize::text(&directive.name, 64);
+            self.meaningless.insert(name);
         }
     }
 
@@ -139,7 +143,7 @@ impl Report {
             fate,
             place: Some(directive.place.clone()),
             directive: directive.shown(),
-            text: equipoise_text::bounded::message(&text).into_owned(),
+            text,
             link,
         });
     }
@@ -150,7 +154,9 @@ impl Report {
         *known = fate.max(*known);
     }
 
-    fn push(&mut self, entry: Entry) {
+    /// What is told can be shown: bounded, and without control characters.
+    fn push(&mut self, mut entry: Entry) {
+        entry.text = equipoise_text::sanitize::text(&entry.text, LONGEST);
         if self.entries.len() == MOST && entry.fate != Fate::Refused {
             self.more += 1;
         } else if self.entries.len() < 2 * MOST && self.told.insert(entry.clone()) {

@@ -108,11 +108,33 @@ impl<'d> Rules<'d> {
                 }
                 Err(reason) => {
                     conditions.iter().for_each(|it| report.meaningless(it));
-                    report.left_out(by, reason);
+                    match Flags::of(by.word(2)).answer {
+                        Some(_) => {
+                            report.refused(
+                                by,
+                                format!("{reason}: until it is said in our words, all get 403"),
+                            );
+                            rules.push(closed(by));
+                        }
+                        None => report.left_out(by, reason),
+                    }
                 }
             }
         }
         rules
+    }
+}
+
+/// A rule that shuts out, without the conditions that it has.
+fn closed(by: &Directive) -> Rule<'_> {
+    let pattern = by.word(0);
+    let is_known = regex::Regex::new(pattern).is_ok() && !substitution::is_whole(pattern);
+    Rule {
+        by,
+        hosts: Vec::new(),
+        except: Vec::new(),
+        expression: is_known.then(|| pattern.to_owned()),
+        effect: Effect::Answer { status: 403 },
     }
 }
 
@@ -227,7 +249,7 @@ fn interpret<'d>(
     }
     let to = substitution::url(pattern, is_whole, target, name)?;
     let is_https =
-        to == "https://${host}${path}" && rule.hosts.is_empty() && rule.except.is_empty();
+        to == "https://${authority}${path}" && rule.hosts.is_empty() && rule.except.is_empty();
     rule.effect = match is_https && is_whole && !is_tls && !flags.drops_query {
         true => Effect::Https { status },
         false => {

@@ -10,6 +10,7 @@ use super::files::{Files, Kind};
 use super::pool::Pool;
 use super::report::Report;
 use super::server::Server;
+use super::settings::Settings;
 use super::tls::in_root;
 use super::units;
 use super::writer::{Table, inline, list, quoted};
@@ -56,6 +57,7 @@ impl<'d> Common<'_, 'd> {
         let (status, networks) = self.judge(draft, report);
         if let Some(status) = status {
             answer(status, &mut table);
+            self.write_own_fields(draft, &mut table, report);
             return table;
         }
         if let Some(networks) = networks {
@@ -65,11 +67,18 @@ impl<'d> Common<'_, 'd> {
             Action::Pass { balancer, .. } => {
                 self.write_pass(*balancer, draft, pool, &mut table, report)
             }
-            Action::Redirect { to, status } => redirect(to, *status, &mut table),
-            Action::Https { status } => {
-                redirect("https://${host}${path}${?query}", *status, &mut table)
+            Action::Redirect { to, status } => {
+                redirect(to, *status, &mut table);
+                self.write_own_fields(draft, &mut table, report);
             }
-            Action::Answer { status } => answer(*status, &mut table),
+            Action::Https { status } => {
+                redirect("https://${authority}${path}${?query}", *status, &mut table);
+                self.write_own_fields(draft, &mut table, report);
+            }
+            Action::Answer { status } => {
+                answer(*status, &mut table);
+                self.write_own_fields(draft, &mut table, report);
+            }
             Action::Nothing => answer(404, &mut table),
         }
         table
@@ -165,7 +174,7 @@ impl<'d> Common<'_, 'd> {
         }
         self.write_forwarding(draft, table, report);
         self.write_reverse(draft, pooled, table, report);
-        self.write_fields(draft, table, report);
+        self.write_fields(settings, table, report);
         self.write_documents(draft, table, report);
         if let Some((bytes, by)) = settings.max_body {
             report.carried(by);
@@ -252,7 +261,16 @@ impl<'d> Common<'_, 'd> {
         }
     }
 
-    fn write_fields(&self, draft: &Draft<'_, 'd>, table: &mut Table, report: &mut Report) {
+    /// Fields of responses that no member has made: `Header always`.
+    fn write_own_fields(&self, draft: &Draft<'_, 'd>, table: &mut Table, report: &mut Report) {
+        let mut settings = draft.settings.clone();
+        settings
+            .fields
+            .retain(|it| it.is_always && it.side == Side::Response);
+        self.write_fields(&settings, table, report);
+    }
+
+    fn write_fields(&self, settings: &Settings<'d>, table: &mut Table, report: &mut Report) {
         let scheme = if self.is_tls { "https" } else { "http" };
         for (side, key) in [
             (Side::Request, "request-headers"),
@@ -261,7 +279,14 @@ impl<'d> Common<'_, 'd> {
             let mut set: Vec<(String, String)> = Vec::new();
             let mut append: Vec<(String, String)> = Vec::new();
             let mut unset: Vec<String> = Vec::new();
-            for rule in draft.settings.fields_of(side) {
+            for rule in settings.fields_of(side) {
+                if rule.is_reserved() {
+                    match rule.is_done_anyway() {
+                        true => report.carried(rule.by),
+                        false => report.left_out(rule.by, "there are no rules for this field"),
+                    }
+                    continue;
+                }
                 report.carried(rule.by);
                 let is_same = |name: &str| name.eq_ignore_ascii_case(&rule.name);
                 let says_anyway = match &*rule.name.to_ascii_lowercase() {

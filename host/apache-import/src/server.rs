@@ -6,6 +6,7 @@ use super::balancer::Definitions;
 use super::directive::Directive;
 use super::names::{self, Kind};
 use super::pass::{self, Pass};
+use super::path;
 use super::pattern;
 use super::report::Report;
 use super::rewrite;
@@ -165,12 +166,14 @@ impl<'d> Server<'d> {
         let paths = match () {
             () if is_expression => Paths::Matching(path.to_owned()),
             () if pattern::is_pattern(path) => Paths::Matching(pattern::as_expression(path)),
-            () if path.starts_with('/') => Paths::Below(path.to_owned()),
-            () => {
-                let text = "is about no path that clients ask for";
-                report.left_out(directive, text);
-                return settings::quiet(&directive.children, report);
-            }
+            () => match path::of_decoded(path) {
+                Some(path) => Paths::Below(path),
+                None => {
+                    let text = "is about no path that clients can ask for";
+                    report.left_out(directive, text);
+                    return settings::quiet(&directive.children, report);
+                }
+            },
         };
         let (settings, others) = Settings::of(&directive.children, true, report);
         for other in others {

@@ -85,6 +85,9 @@ impl<'d> Settings<'d> {
             }
             "sslrequiressl" => self.tls_only = Some(directive),
             "sslrequire" => self.closing.push(directive),
+            "authmerging" if !directive.word(0).eq_ignore_ascii_case("off") => {
+                self.closing.push(directive);
+            }
             // For a server as a whole it is a matter of its listener.
             "sslverifyclient" if is_section => self.closing.push(directive),
             "<limit" | "<limitexcept" | "<if" | "<elseif" | "<else" => {
@@ -155,6 +158,10 @@ impl<'d> Settings<'d> {
         }
         match field::read(directive) {
             Ok(rule) => self.fields.push(rule),
+            // Members may trust a field that clients must not send.
+            Err(reason) if field::removes_of_request(directive) => {
+                report.refused(directive, reason)
+            }
             Err(reason) => report.left_out(directive, reason),
         }
     }

@@ -248,7 +248,16 @@ impl<'d> Site<'_, 'd> {
                 };
                 let drafts = draft::drafts(entries, self.servers, claim.server, self.report);
                 let mut takes_all = false;
+                let is_here = |host: &String| {
+                    claim.hosts.is_empty() || claim.hosts.iter().any(|it| covers(it, host))
+                };
                 for draft in &drafts {
+                    let own = &draft.entry.hosts;
+                    if !own.is_empty() && !own.iter().all(is_here) {
+                        let text = "has a condition on hosts that are not the server's";
+                        self.report.left_out(draft.entry.by, text);
+                        continue;
+                    }
                     let is_all = draft.matcher == Matcher::Below("/".to_owned());
                     takes_all |= is_all && draft.exclude.is_empty() && draft.entry.hosts.is_empty();
                     tables.push(common.write(draft, &mut self.pool, self.report));

@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Fate, Files, Import, Kind, Options, import};
 
+mod answers;
+mod any;
+mod debian;
 mod idioms;
+mod redhat;
+mod servers;
 
 /// Files by their paths.
 #[derive(Debug, Default)]

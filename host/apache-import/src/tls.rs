@@ -122,7 +122,7 @@ fn clients(
     report: &mut Report,
 ) -> Vec<(&'static str, String)> {
     let verify = |server: &Server<'_>| {
-        let by = server.single("sslverifyclient");
+        let by = verify_client(server, main);
         by.map_or_else(|| "none".to_owned(), |by| by.word(0).to_ascii_lowercase())
     };
     let Some(first) = servers.first() else {
@@ -130,11 +130,11 @@ fn clients(
     };
     let said = verify(first);
     let different = servers.iter().find(|server| verify(server) != said);
-    if let Some(by) = different.and_then(|it| it.single("sslverifyclient").or(it.section)) {
+    if let Some(by) = different.and_then(|it| verify_client(it, main).or(it.section)) {
         let text = "clients' certificates are asked for by listener, not by name: give the name a port of its own";
         report.refused(by, text);
     }
-    let Some(by) = first.single("sslverifyclient") else {
+    let Some(by) = verify_client(first, main) else {
         return Vec::new();
     };
     let auth = match &*said {
@@ -158,6 +158,12 @@ fn clients(
         ("client-ca", quoted(&in_root(root, ca.word(0)))),
         ("client-auth", quoted(auth)),
     ]
+}
+
+/// `SSLVerifyClient` of a server, or of the main one in its place.
+fn verify_client<'d>(server: &Server<'d>, main: &Server<'d>) -> Option<&'d Directive> {
+    let own = server.single("sslverifyclient");
+    own.or_else(|| main.single("sslverifyclient"))
 }
 
 /// `min-version`.

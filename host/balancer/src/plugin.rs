@@ -127,7 +127,7 @@ pub trait PluginVersion: Any + Send + Sync {
     /// It is not fit for that, or refuses the settings.
     fn selector(
         self: Arc<Self>,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         number: usize,
     ) -> Result<RenewableSelector>;
 
@@ -137,7 +137,7 @@ pub trait PluginVersion: Any + Send + Sync {
     /// It is not fit for that, or refuses the settings.
     fn session(
         self: Arc<Self>,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
         instances: usize,
     ) -> Result<Box<dyn SessionReader>>;
 
@@ -147,7 +147,7 @@ pub trait PluginVersion: Any + Send + Sync {
     /// It is not fit for that, or refuses the settings.
     fn health_policy(
         self: Arc<Self>,
-        setup: &Arc<PolicyConfig>,
+        config: &Arc<PolicyConfig>,
     ) -> Result<Box<dyn PluginHealthPolicy>>;
 
     /// Whether it is out of service for its faults: it is not called any more.

@@ -54,7 +54,10 @@ mod tests;
 pub use diagnostic::member_of_key;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use member::MemberLocation;
-pub use route::{HeaderRules, HostPattern, PathPattern, PathRegex, Piece, Template, Variable};
+pub use route::{
+    Action, Body, BodyFile, Content, ErrorPage, ErrorPages, HeaderRules, HostPattern, PathPattern,
+    PathRegex, Piece, Redirect, Respond, Template, Variable,
+};
 pub use source::Source;
 pub use tls::{ClientAuth, ClientTls, Identity, ServerTls, TlsVersion, Trust};
 
@@ -159,6 +162,27 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// `streams`: requests that are under way at once on one connection of HTTP/2. Default 100; 1 to 10 000.
     pub streams: u32,
+}
+
+impl Config {
+    /// The files that bodies of responses are in.
+    pub fn body_files(&self) -> impl Iterator<Item = BodyFile<'_>> {
+        self.routes.iter().enumerate().flat_map(|(number, route)| {
+            let content = match &route.action {
+                Action::Respond(respond) => respond.content.as_ref(),
+                Action::Balancer(_) | Action::Redirect(_) => None,
+            };
+            let file = content.and_then(|it| it.file(|| format!("route[{number}].respond")));
+            let pages = route.error_pages.iter().flat_map(|pages| pages.iter());
+            let pages = pages.filter_map(move |(status, page)| match page {
+                ErrorPage::Content(content) => {
+                    content.file(|| format!("route[{number}].error-pages.{status}"))
+                }
+                ErrorPage::Redirect(_) => None,
+            });
+            file.into_iter().chain(pages)
+        })
+    }
 }
 
 impl Limits {
@@ -330,11 +354,6 @@ impl Token {
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
-
-    /// The secret.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl std::fmt::Debug for Token {
@@ -356,8 +375,14 @@ pub struct Route {
     pub pattern: Option<Box<PathPattern>>,
     /// `exclude`: prefixes, of the same form as `path`, that this route does not take.
     pub exclude: Vec<String>,
-    /// Index into [`Config::balancers`].
-    pub balancer: usize,
+    /// `require`: networks that clients have to be in; empty for all clients, which is the default.
+    pub require: Vec<IpNet>,
+    /// `balancer`, `redirect` or `respond`: what answers its requests.
+    pub action: Action,
+    /// `error-pages`: what clients get in place of the proxy's own words for an error. Default: those.
+    pub error_pages: Option<Box<ErrorPages>>,
+    /// `replace-member-errors`: responses of members with statuses from 400 on are replaced as well. Default false.
+    pub replace_member_errors: bool,
     /// `member-path`: what replaces `path` on the way to the member. Default: `path` itself. Same form as `path`.
     pub member_path: String,
     /// `preserve-host`: send the client's `Host` to the member instead of the member's own. Default false.
@@ -382,6 +407,10 @@ pub struct Route {
     /// `options-asterisk`: `OPTIONS *` for this route's hosts goes to its balancer. Only with path `/`. Default false: it is
     /// answered by the proxy itself.
     pub options_asterisk: bool,
+    /// `timeout`: how long a member may take to respond to requests of this route, and stall within a body. Default: the member's.
+    pub timeout: Option<Duration>,
+    /// `max-body`: the most bytes of payload that a request's body may have. Default: no bound.
+    pub max_body: Option<usize>,
 }
 
 impl Route {
@@ -395,6 +424,15 @@ impl Route {
             label.push_str(&comma_separated(&self.listeners));
         }
         label
+    }
+
+    /// The balancer that its requests go to, as an index into [`Config::balancers`]; none where the proxy answers itself.
+    #[inline]
+    pub fn balancer(&self) -> Option<usize> {
+        match self.action {
+            Action::Balancer(balancer) => Some(balancer),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
     }
 
     /// Its path, or `~` and its pattern.
@@ -450,6 +488,15 @@ impl Forwarding {
 }
 
 impl Route {
+    /// Whether a client at this address may use the route.
+    #[inline]
+    pub fn admits(&self, client: IpAddr) -> bool {
+        self.require.is_empty() || {
+            let client = client.to_canonical();
+            self.require.iter().any(|network| network.contains(&client))
+        }
+    }
+
     /// What becomes of `X-Forwarded-*` and `X-Real-IP` of a client at this address.
     #[inline]
     pub fn x_forwarded_action(&self, client: IpAddr) -> ForwardingAction {
@@ -750,8 +797,7 @@ pub struct Member {
     pub ttl: Duration,
     /// `drain-timeout`: how long a draining member keeps its sticky sessions. Default: for as long as it drains.
     pub drain_timeout: Option<Duration>,
-    /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead; by HTTP/2 and AJP, each request
-    /// waits this long for the answer to a ping. Default: off.
+    /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead. Default: off.
     pub ping: Option<Duration>,
     /// `disablereuse`: a new connection for every request. Default false.
     pub disable_reuse: bool,
@@ -759,10 +805,6 @@ pub struct Member {
     pub keepalive: bool,
     /// The URL's scheme: what is spoken with the member.
     pub protocol: Protocol,
-    /// `secret`: what a container of AJP has to hear before it takes a request. Default: nothing is said.
-    pub secret: Option<Token>,
-    /// `ajp-packet-size`: the largest packet of AJP, in bytes, as the container has it, too. Default 8 KiB; up to 64 KiB.
-    pub ajp_packet_size: usize,
     /// `tls`, where the URL's scheme is one of TLS: `https`, `h2`, `wss`.
     pub tls: Option<ClientTls>,
     /// `unix:PATH|` before the URL: the socket file that the member listens at, instead of host and port.
@@ -787,8 +829,6 @@ pub enum Protocol {
     Http2,
     /// `https`: HTTP/2 where the member takes it (ALPN), HTTP/1.1 where not.
     Negotiated,
-    /// `ajp`: AJP/1.3.
-    Ajp,
 }
 
 /// `upgrade`: what a client's connection may become at a member's word (101).
@@ -837,8 +877,6 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A service of gRPC that says that it serves.
     Grpc(GrpcCheck),
-    /// A container of AJP that answers CPING.
-    Cping,
 }
 
 /// The call of a check: of `grpc.health.v1.Health/Check`. The member speaks HTTP/2, or ALPN says whether it does.

@@ -142,7 +142,7 @@ fn read_config(file: &Table<'_>, path: &Path) -> Config {
         admin,
         explain: read_explain(file),
         traces: read_traces(file),
-        routes: read_routes(file, &listeners, &balancers),
+        routes: read_routes(file, &listeners, &balancers, path),
         listeners,
         plugins,
         balancers,

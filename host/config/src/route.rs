@@ -1,20 +1,29 @@
 //! `[[route]]`.
 
+pub(super) mod action;
+mod body;
+pub(super) mod error_page;
 pub(super) mod headers;
 mod host;
 mod pattern;
 mod template;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::heartbeat::{networks, not_empty};
+use super::heartbeat::{network, networks, not_empty};
 use super::name;
-use super::reference::read_reference;
 use super::table::Table;
-use super::value::{Parsed, boolean, choice, text, text_as};
+use super::value::{Parsed, boolean, choice, positive_duration, size, text, text_as};
 use super::{Balancer, Forwarding, Listener, Route, Via, listener};
+use action::read_action;
+pub use action::{Action, Redirect, Respond};
+pub use body::{Body, BodyFile, Content};
+use error_page::read_error_pages;
+pub use error_page::{ErrorPage, ErrorPages};
 pub use headers::HeaderRules;
 use headers::{Way, read_rules};
 pub use host::HostPattern;
@@ -29,7 +38,10 @@ pub(super) const KEYS: &[&str] = &[
     "host",
     "listener",
     "exclude",
+    "require",
     "balancer",
+    "redirect",
+    "respond",
     "member-path",
     "preserve-host",
     "x-forwarded",
@@ -37,10 +49,14 @@ pub(super) const KEYS: &[&str] = &[
     "via",
     "request-headers",
     "response-headers",
+    "error-pages",
+    "replace-member-errors",
     "rewrite-location",
     "cookie-domain",
     "cookie-path",
     "options-asterisk",
+    "timeout",
+    "max-body",
 ];
 
 /// The keys of the table that says whose fields are trusted.
@@ -54,19 +70,25 @@ const FORWARDING: &[(&str, Forwarding)] = &[
 
 const VIA: &[(&str, Via)] = &[("off", Via::Off), ("on", Via::On), ("block", Via::Block)];
 
-/// Reads every `[[route]]` out of the file, which has these listeners and balancers.
+/// Reads every `[[route]]` out of the file at `path`, which has these listeners and balancers.
 pub(super) fn read_routes(
     file: &Table<'_>,
     listeners: &[Listener],
     balancers: &[Balancer],
+    path: &Path,
 ) -> Vec<Route> {
     let example = "path = \"/\" and balancer = \"…\"";
     let tables = file.required_tables("route", KEYS, example);
-    let read = |table| read_route(table, listeners, balancers);
+    let read = |table| read_route(table, listeners, balancers, path);
     tables.iter().filter_map(read).collect()
 }
 
-fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer]) -> Option<Route> {
+fn read_route(
+    table: &Table<'_>,
+    listeners: &[Listener],
+    balancers: &[Balancer],
+    file: &Path,
+) -> Option<Route> {
     let pattern = read_pattern(table);
     let path = match table.has("match") {
         // Whatever it matches is below the root.
@@ -77,7 +99,9 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
             text_as(name::path),
         ),
     };
-    let balancer = read_balancer(table, balancers);
+    let groups = pattern.as_ref().map(|it| it.regex.groups());
+    let action = read_action(table, balancers, groups, file);
+    let asks_member = table.has("balancer");
     let member_path = match table.has("match") {
         true => None,
         false => table.read("member-path", text_as(name::path)),
@@ -85,10 +109,11 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
     let member_path = member_path.or_else(|| path.clone());
     let x_forwarded = read_forwarding(table, "x-forwarded");
     let forwarded = read_forwarding(table, "forwarded");
-    let route = Route {
+    Some(Route {
         hosts: table.one_or_more("host", HOSTS, host_pattern),
         listeners: read_listeners(table, listeners),
         exclude: read_exclude(table, path.as_deref()),
+        require: read_require(table),
         preserve_host: table.read("preserve-host", boolean).unwrap_or(false),
         x_forwarded: x_forwarded.unwrap_or(Forwarding::Append),
         forwarded: forwarded.unwrap_or(Forwarding::Off),
@@ -97,20 +122,43 @@ fn read_route(table: &Table<'_>, listeners: &[Listener], balancers: &[Balancer])
         cookie_domain: table.pairs("cookie-domain", DOMAINS, name::domain),
         cookie_path: table.pairs("cookie-path", PATHS, name::path),
         request_headers: read_rules(table, "request-headers", Way::Request, true),
-        response_headers: read_rules(table, "response-headers", Way::Response, true),
+        response_headers: read_rules(table, "response-headers", Way::Response, asks_member),
         options_asterisk: read_options_asterisk(table, path.as_deref()),
-        balancer: balancer.unwrap_or_default(),
+        timeout: table.read("timeout", positive_duration),
+        max_body: table.read("max-body", size(0..=LARGEST_BODY)),
+        error_pages: read_error_pages(table, file),
+        replace_member_errors: table
+            .read("replace-member-errors", boolean)
+            .unwrap_or(false),
+        action: action?,
         member_path: member_path.unwrap_or_default(),
         pattern,
         path: path?,
-    };
-    balancer.is_some().then_some(route)
+    })
 }
 
 const HOSTS: &str = "[\"shop.example.com\", \"*.shop.example.com\"]";
 const LISTENERS: &str = "[\"0.0.0.0:443\"]";
 const DOMAINS: &str = "{ \"backend.internal\" = \"www.example.com\" }";
 const PATHS: &str = "{ \"/app\" = \"/shop\" }";
+
+/// The largest `max-body`, in bytes.
+const LARGEST_BODY: usize = 1 << 40;
+
+/// The networks that clients have to be in.
+fn read_require(table: &Table<'_>) -> Vec<IpNet> {
+    let not_empty = not_empty(", or be left out for all clients");
+    let network = |text: &str| match text {
+        "local" => {
+            Err("must name networks: write \"127.0.0.0/8\" and \"::1\" for this machine".to_owned())
+        }
+        text => network(text),
+    };
+    match table.has("require") && table.read("require", not_empty).is_some() {
+        true => table.list("require", "[\"10.0.0.0/8\"]", text_as(network)),
+        false => Vec::new(),
+    }
+}
 
 /// One of the words, or a table with the networks that are trusted.
 fn read_forwarding(route: &Table<'_>, key: &str) -> Option<Forwarding> {
@@ -155,13 +203,6 @@ fn read_listeners(table: &Table<'_>, listeners: &[Listener]) -> Vec<SocketAddr> 
         }
     };
     table.one_or_more("listener", LISTENERS, known)
-}
-
-/// The index of the balancer that the route names.
-fn read_balancer(table: &Table<'_>, balancers: &[Balancer]) -> Option<usize> {
-    let why = "write which balancer takes the requests, such as balancer = \"mycluster\"";
-    let names = balancers.iter().map(|balancer| &*balancer.settings.name);
-    read_reference(table, "balancer", why, names)
 }
 
 fn read_exclude(table: &Table<'_>, path: Option<&str>) -> Vec<String> {

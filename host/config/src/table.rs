@@ -269,6 +269,24 @@ impl<'d> Table<'d> {
         tables.keys().into_iter().filter_map(open).collect()
     }
 
+    /// The tables in the table `key` by their names, in the order of the file; empty where it is missing.
+    pub(super) fn tables_by(
+        &self,
+        key: &str,
+        keys: &[&str],
+        example: &str,
+    ) -> Vec<(&'d str, Self)> {
+        let remedy = format!("must be a table such as {example}");
+        let Some(tables) = self.open(key, &remedy) else {
+            return Vec::new();
+        };
+        let open = |name: &'d str| {
+            let table = tables.open(name, &remedy)?;
+            Some((name, table.holding(keys)))
+        };
+        tables.keys().into_iter().filter_map(open).collect()
+    }
+
     /// Whether `key` is written, rightly or wrongly.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
@@ -294,8 +312,7 @@ impl<'d> Table<'d> {
     pub(super) fn refuse(&self, key: &str, remedy: impl Into<String>) {
         let (name, remedy) = (self.name_of(key), &remedy.into());
         match self.entry(key) {
-            // What is secret is not shown.
-            Some(entry) if self.is_section(&entry) || key == "secret" => {
+            Some(entry) if self.is_section(&entry) => {
                 self.report.wrong_section(entry.span.start, name, remedy);
             }
             Some(entry) => self.report.wrong(entry.span, name, remedy),

@@ -9,7 +9,6 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
-mod ajp;
 mod check;
 mod explain;
 mod health;
@@ -38,6 +37,9 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[traces]", super::traces::KEYS),
     ("[[route]]", super::route::KEYS),
     ("x-forwarded", super::route::TRUST_KEYS),
+    ("redirect", super::route::action::REDIRECT_KEYS),
+    ("respond", super::route::action::RESPOND_KEYS),
+    ("error-pages", super::route::error_page::PAGE_KEYS),
     ("request-headers", super::route::headers::KEYS),
     ("[balancer.NAME]", balancer::OWN_KEYS),
     ("lbmethod", method::KEYS),
@@ -390,8 +392,8 @@ fn a_mistake_names_place_key_value_and_remedy() {
         ),
         (
             MEMBER,
-            "url = \"fcgi://127.0.0.1:9001\"",
-            "`fcgi` is not supported",
+            "url = \"ajp://127.0.0.1:9001\"",
+            "`ajp` is not supported",
         ),
         (
             MEMBER,
@@ -824,6 +826,9 @@ fn every_known_key_is_read() {
             "health" => "[balancer.NAME.health]",
             "hcexpect" => "[hctemplate.NAME.hcexpect]",
             "x-forwarded" => "[[route]]\n[route.x-forwarded]",
+            "redirect" => "[[route]]\n[route.redirect]",
+            "respond" => "[[route]]\n[route.respond]",
+            "error-pages" => "[[route]]\n[route.error-pages.502]",
             "request-headers" => "[[route]]\n[route.request-headers]",
             "listen.tls" => "[[listen]]\n[listen.tls]",
             "listen.tls.certificates" => "[[listen]]\n[[listen.tls.certificates]]",
@@ -1198,8 +1203,8 @@ fn balancers_keep_the_order_of_the_file_and_routes_find_theirs() {
         .collect();
     assert_eq!(names, ["mycluster", "a"]);
     assert_eq!(
-        (config.routes[0].balancer, config.routes[1].balancer),
-        (0, 1)
+        (config.routes[0].balancer(), config.routes[1].balancer()),
+        (Some(0), Some(1))
     );
 }
 

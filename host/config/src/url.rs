@@ -41,7 +41,6 @@ pub(super) enum Scheme {
     H2c,
     Ws,
     Wss,
-    Ajp,
 }
 
 impl MemberUrl {
@@ -54,14 +53,13 @@ impl MemberUrl {
 }
 
 impl Scheme {
-    const ALL: [(&str, Self); 7] = [
+    const ALL: [(&str, Self); 6] = [
         ("http", Self::Http),
         ("https", Self::Https),
         ("h2", Self::H2),
         ("h2c", Self::H2c),
         ("ws", Self::Ws),
         ("wss", Self::Wss),
-        ("ajp", Self::Ajp),
     ];
 
     fn read(text: &str) -> Parsed<Self> {
@@ -70,11 +68,11 @@ impl Scheme {
         known
             .map(|(_, scheme)| *scheme)
             .ok_or_else(|| match lower.as_str() {
-                "fcgi" | "scgi" | "uwsgi" | "ftp" => {
-                    format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss, ajp")
+                "ajp" | "fcgi" | "scgi" | "uwsgi" | "ftp" => {
+                    format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss")
                 }
                 _ => format!(
-                    "`{text}` is not a supported scheme: must be {FORM}, or https, h2, h2c, ws, wss, ajp"
+                    "`{text}` is not a supported scheme: must be {FORM}, or https, h2, h2c, ws, wss"
                 ),
             })
     }
@@ -90,7 +88,6 @@ impl Scheme {
             Self::Http | Self::Ws | Self::Wss => Protocol::Http1,
             Self::H2 | Self::H2c => Protocol::Http2,
             Self::Https => Protocol::Negotiated,
-            Self::Ajp => Protocol::Ajp,
         }
     }
 
@@ -104,11 +101,7 @@ impl Scheme {
 
     /// The port where none is written.
     fn port(self) -> u16 {
-        match self {
-            Self::Ajp => 8009,
-            _ if self.is_tls() => 443,
-            _ => 80,
-        }
+        if self.is_tls() { 443 } else { 80 }
     }
 }
 

@@ -82,7 +82,7 @@ impl Resolver {
     /// # Errors
     /// Why the lookup failed, in words.
     pub(super) async fn resolve(&self, host: &str) -> Result<Resolution, String> {
-        if let Some(answer) = self.from_hosts_file(host) {
+        if let Some(answer) = self.in_hosts_file(host) {
             return Ok(answer);
         }
         let (conf, client) = self.client()?;
@@ -102,7 +102,7 @@ impl Resolver {
         Err(absent)
     }
 
-    fn from_hosts_file(&self, host: &str) -> Option<Resolution> {
+    fn in_hosts_file(&self, host: &str) -> Option<Resolution> {
         let addresses = static_addresses(&self.hosts.now(), &Name::from_ascii(host).ok()?);
         if addresses.is_empty() {
             return None;

@@ -24,7 +24,6 @@ pub use accept::{Listener, accept};
 pub(crate) use client::Client;
 pub use connection_limit::{ConnectionLimit, ConnectionPermit};
 pub use descriptor_budget::DescriptorBudget;
-pub(crate) use handshake::ClientTlsInfo;
 pub use inherited_sockets::{HandoverSocket, InheritedSockets, MatchedSockets, SocketRole};
 pub use lingering_close::LingeringClose;
 pub use listeners::{Listeners, PreparedListeners};

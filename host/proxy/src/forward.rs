@@ -2,9 +2,9 @@
 
 mod attempt;
 mod downstream;
-mod error;
 mod header_rules;
 mod headers;
+mod local_response;
 mod manager;
 mod observer;
 mod outcome;
@@ -13,10 +13,8 @@ mod request_body;
 mod respond;
 mod response_body;
 mod retry;
-mod retry_budget;
 mod rewrite;
 mod sticky_cookie;
-pub(crate) mod target;
 mod template;
 mod tunnel;
 mod upgrade;
@@ -33,6 +31,7 @@ use std::time::Duration;
 use equipoise_balancer::{NoMember, PickArgs, Selection};
 use equipoise_http::head::Expectation;
 use equipoise_http::host;
+use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known, Version};
 use equipoise_sdk::Affinity;
 use percent_encoding::{AsciiSet, percent_encode};
@@ -43,16 +42,17 @@ use crate::observe::PendingOutcome;
 use crate::path;
 use crate::router::{self, Found};
 use crate::snapshot::{Cluster, Snapshot};
+use crate::target;
 use crate::upstream::{Connection, Endpoint, Pool, RequestPermit};
-use equipoise_config::Route;
+use equipoise_config::{Member, Route};
 use equipoise_tls::Connector;
-use error::Retryability;
+use local_response::LocalRequest;
 use observer::RequestObserver;
 pub use policy_request::PolicyEnv;
 use policy_request::PolicyRequest;
 use request_body::RequestBody;
 use retry::{RetryDecision, RetryState};
-use template::RequestId;
+use template::{RequestId, Values};
 use upgrade::UpgradeRequest;
 
 /// Percent-encodes non-ASCII bytes only.
@@ -61,10 +61,8 @@ const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 /// `Retry-After` where neither `retry` nor a health check says when a member may be eligible.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-pub(crate) use downstream::{ClientError, Downstream, Piece};
-pub(crate) use error::ProxyError;
-pub use retry_budget::RetryBudget;
-pub(crate) use tunnel::Duplex;
+use crate::error::{ClientError, ProxyError, Retryability};
+pub(crate) use downstream::Downstream;
 pub(crate) use workspace::{Buffers, Workspace};
 
 /// Serves a request: forwards it to a member, or responds with the error.
@@ -87,11 +85,15 @@ pub(crate) async fn serve(
     let observer = RequestObserver::begin(client, &snapshot, request);
     let mut state = RequestState::new(downstream, buffers, observer);
     let served = match prepare(client, &snapshot, request, &mut state) {
-        Ok(forwarded) => forwarded.run(&mut state).await,
+        Ok(Prepared::Forwarded(forwarded)) => forwarded.run(&mut state).await,
+        Ok(Prepared::Local(local)) => {
+            Box::pin(local.respond(&mut state)).await;
+            Ok(())
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        Box::pin(respond_with_error(request, &error, &mut state)).await;
+        Box::pin(respond_with_error(client, request, &error, &mut state)).await;
     }
     state.observer.close();
 }
@@ -107,12 +109,17 @@ pub(crate) async fn refuse(
     let snapshot = client.worker.snapshot();
     let observer = RequestObserver::begin(client, &snapshot, request);
     let mut state = RequestState::new(downstream, buffers, observer);
-    respond_with_error(request, &error, &mut state).await;
+    respond_with_error(client, request, &error, &mut state).await;
     state.observer.close();
 }
 
 /// Sends the response of an error; aborts where the client is gone.
-async fn respond_with_error(request: &Head, error: &ProxyError, state: &mut RequestState<'_>) {
+async fn respond_with_error(
+    client: &Client,
+    request: &Head,
+    error: &ProxyError,
+    state: &mut RequestState<'_>,
+) {
     let RequestState {
         downstream,
         buffers,
@@ -129,15 +136,29 @@ async fn respond_with_error(request: &Head, error: &ProxyError, state: &mut Requ
     if error.closes_connection() {
         downstream.close_after_response();
     }
-    let text = match speaks_grpc(request) {
-        true => {
-            error.respond_grpc(response);
-            String::new()
+    if speaks_grpc(request) {
+        error.respond_grpc(response);
+        observer.record_response(response.status(), edit);
+        return response_body::send_local(request, b"", state).await;
+    }
+    let text = error.respond(response);
+    let body = match observer.error_page(error.status()) {
+        None => text.as_bytes(),
+        Some((route, page)) => {
+            let values = Values {
+                client,
+                request,
+                route,
+                asked: None,
+                captured: None,
+                id: &RequestId::default(),
+            };
+            local_response::put_page(page, observer.snapshot(), &values, response, edit)
         }
-        false => error.respond(response),
     };
-    observer.record_response(response.status(), edit);
-    response_body::send_local(request, text.as_bytes(), state).await;
+    let status = edit.status(response);
+    observer.record_response(status, edit);
+    response_body::send_local(request, body, state).await;
 }
 
 /// Whether a request is one of gRPC, whose responses have their status in fields of their own.
@@ -157,7 +178,7 @@ fn prepare<'request>(
     snapshot: &'request Snapshot,
     request: &'request Head,
     state: &mut RequestState<'request>,
-) -> Result<ForwardedRequest<'request>, ProxyError> {
+) -> Result<Prepared<'request>, ProxyError> {
     let host = request.authority().unwrap_or_default();
     if let Some(port) = client.https_redirect()
         && request.target() != b"*"
@@ -189,12 +210,37 @@ fn prepare<'request>(
     if request.expectation() == Expectation::Unknown {
         return Err(ProxyError::UnknownExpectation);
     }
+    let Some(balancer) = route.balancer() else {
+        state.observer.record_route(number, None);
+        state.observer.record_local(route);
+        return match route.admits(client.address.ip()) {
+            false => Err(ProxyError::Forbidden),
+            true => Ok(Prepared::Local(Box::new(LocalRequest {
+                client,
+                snapshot,
+                request,
+                route,
+                path,
+                captures,
+            }))),
+        };
+    };
     let path = match &captures {
         None => path,
         Some(captures) => template::path_of(route, captures, path)?,
     };
-    let cluster = &snapshot.clusters[route.balancer];
-    state.observer.record_route(number, cluster);
+    let cluster = &snapshot.clusters[balancer];
+    state.observer.record_route(number, Some(cluster));
+    if !route.admits(client.address.ip()) {
+        return Err(ProxyError::Forbidden);
+    }
+    let framing = state.downstream.framing();
+    if let Some(most) = route.max_body
+        && let Framing::Length(length) = framing
+        && length > most as u64
+    {
+        return Err(ProxyError::BodyTooLarge);
+    }
     let time = state
         .observer
         .begun
@@ -204,9 +250,10 @@ fn prepare<'request>(
         &PolicyEnv::at(time),
     );
     state.body = RequestBody::of(
-        state.downstream.framing(),
+        framing,
         request,
         cluster.config.replay_buffer,
+        route.max_body,
         &snapshot.limits,
     );
     let begun = Instant::from_std(state.observer.begun);
@@ -231,7 +278,19 @@ fn prepare<'request>(
         request_id: RequestId::default(),
     };
     state.observer.record_session(&forwarded);
-    Ok(forwarded)
+    Ok(Prepared::Forwarded(forwarded))
+}
+
+/// A request whose route is found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and what is plain shall not allocate"
+)]
+enum Prepared<'request> {
+    /// A member is to be asked.
+    Forwarded(ForwardedRequest<'request>),
+    /// The proxy responds itself.
+    Local(Box<LocalRequest<'request>>),
 }
 
 /// Sends a client to the same URL at `https`.
@@ -372,6 +431,11 @@ impl ForwardedRequest<'_> {
                     state.observer.record_outcome(Ok(status));
                     let repeats = self.retries_status(status, state.body.as_ref())
                         && self.budget_allows(retries.after_response(&choice));
+                    if !repeats && self.replaces(status) {
+                        let replaced = self.replace_response(choice, member_response, state);
+                        Box::pin(replaced).await;
+                        return Ok(());
+                    }
                     if !repeats {
                         let ended = self
                             .forward_response(&choice, &mut member_response, state)
@@ -569,6 +633,11 @@ impl ForwardedRequest<'_> {
         // The member has proved to be this host, and no other.
         let host = host.filter(|_| endpoint.tls.as_ref().is_some_and(Connector::follows_host));
         self.client.worker.pool(endpoint.key, host)
+    }
+
+    /// How long a member may take to respond, and stall within a body.
+    fn member_timeout(&self, member: &Member) -> Duration {
+        self.route.timeout.unwrap_or(member.timeout)
     }
 
     fn endpoint(&self, choice: &Selection) -> &Endpoint {

@@ -10,17 +10,22 @@
 
 pub mod current;
 pub mod downstream;
+pub mod error;
 pub mod forward;
 pub mod lazy_timer;
 pub mod manager_bridge;
+pub mod mux;
 pub mod observe;
 pub mod path;
 pub mod progress_timeout;
 pub mod proxy_protocol;
+pub mod retry_budget;
 pub mod snapshot;
 pub mod upstream;
 
+mod body_frame;
+mod duplex;
 mod min_rate;
-pub mod mux;
 mod router;
+mod target;
 mod wire;

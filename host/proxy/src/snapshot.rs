@@ -6,6 +6,7 @@
 
 mod aside;
 mod cluster;
+mod files;
 mod policies;
 
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use equipoise_balancer::{FaultKind, PluginVersion};
 use equipoise_config::Source;
 use equipoise_config::{Balancer, Config, Limits, Route};
 use equipoise_metrics::clock;
-use equipoise_tls::{self as tls, FileContents};
+use equipoise_tls::FileContents;
 use policies::PolicyFactory;
 
 pub use aside::{Aside, OnRefusal};
 pub use cluster::Cluster;
+pub use files::{Bodies, files, unusable};
 
 /// For each plugin of a configuration, in its order, the version that serves; `None` where there is none.
 pub type Versions = Vec<Option<Arc<dyn PluginVersion>>>;
@@ -36,10 +38,12 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Where `config` comes from.
     pub source: Arc<Source>,
-    /// The contents of the files for TLS when this was made.
-    tls: Arc<FileContents>,
+    /// The contents of the named files when this was made.
+    contents: Arc<FileContents>,
     /// The limits of `config`; shared for as long as they do not change.
     pub limits: Arc<Limits>,
+    /// Bodies of responses that are in files.
+    pub bodies: Arc<Bodies>,
     /// In the order of the configuration.
     pub clusters: Vec<Arc<Cluster>>,
     /// Of its plugins.
@@ -67,16 +71,16 @@ pub struct Inputs {
     pub source: Arc<Source>,
     /// Of its plugins, in its order.
     pub versions: Versions,
-    /// The contents of its files for TLS: read once, and used for listeners and members.
-    pub tls: Arc<FileContents>,
+    /// The contents of the files that it names for TLS and for bodies: read once, and used for all that needs them.
+    pub contents: Arc<FileContents>,
 }
 
 impl Inputs {
-    /// The inputs of a configuration of which no plugin is loaded, with the current contents of its files for TLS.
+    /// The inputs of a configuration of which no plugin is loaded, with the current contents of its named files.
     pub fn of(config: Arc<Config>, source: Arc<Source>) -> Self {
         Self {
             versions: vec![None; config.plugins.len()],
-            tls: Arc::new(FileContents::read(tls::files(&config))),
+            contents: Arc::new(FileContents::read(files(&config))),
             config,
             source,
         }
@@ -98,8 +102,9 @@ pub enum PluginState {
 pub struct PendingSnapshot {
     config: Arc<Config>,
     source: Arc<Source>,
-    tls: Arc<FileContents>,
+    contents: Arc<FileContents>,
     limits: Arc<Limits>,
+    bodies: Arc<Bodies>,
     clusters: Vec<PendingCluster>,
     versions: Versions,
     metrics: Arc<Metrics>,
@@ -126,7 +131,7 @@ impl Snapshot {
             config: self.config.clone(),
             source: self.source.clone(),
             versions: self.versions.clone(),
-            tls: self.tls.clone(),
+            contents: self.contents.clone(),
         }
     }
 
@@ -197,12 +202,12 @@ impl PendingSnapshot {
             config,
             source,
             versions,
-            tls,
+            contents,
         } = inputs;
         let factory = PolicyFactory {
             config: &config,
             versions: &versions,
-            contents: &tls,
+            contents: &contents,
             on_refusal,
         };
         let pending = |balancer: &Balancer| {
@@ -216,6 +221,7 @@ impl PendingSnapshot {
         let limits = limits.filter(|limits| **limits == config.limits);
         Ok(Self {
             clusters: clusters.collect::<Result<_>>()?,
+            bodies: Arc::new(Bodies::of(&config, &contents, before.map(|it| &*it.bodies))),
             limits: limits.unwrap_or_else(|| Arc::new(config.limits.clone())),
             started: before.map_or_else(clock::origin, Snapshot::started),
             metrics: before.map_or_else(
@@ -237,7 +243,7 @@ impl PendingSnapshot {
             config,
             source,
             versions,
-            tls,
+            contents,
             start_export,
         })
     }
@@ -250,8 +256,9 @@ impl PendingSnapshot {
             clusters: clusters.map(|cluster| cluster.activate(now)).collect(),
             config: self.config,
             source: self.source,
-            tls: self.tls,
+            contents: self.contents,
             limits: self.limits,
+            bodies: self.bodies,
             versions: self.versions,
             metrics: self.metrics,
             route_metrics: self.route_metrics,

@@ -210,7 +210,7 @@ impl<'snapshot> BalancerView<'snapshot> {
             timeout: words(config.timeout),
             panics: balancer.in_panic_mode(),
             routes: routes
-                .filter(|it| it.balancer == place)
+                .filter(|it| it.balancer() == Some(place))
                 .map(Route::label)
                 .collect(),
             settings: snapshot.source.balancer(cluster.name()),
@@ -340,7 +340,6 @@ fn check(check: &config::Check) -> CheckSettings {
             (method, Some(http.target.clone()))
         }
         CheckKind::Grpc(_) => ("GRPC", None),
-        CheckKind::Cping => ("CPING", None),
     };
     let hcservice = match &check.kind {
         CheckKind::Grpc(grpc) => Some(grpc.service.clone()),

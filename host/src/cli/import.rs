@@ -37,7 +37,7 @@ pub(super) struct ApacheOptions {
     /// Where to listen, for a configuration of Apache's without Listen; may be given several times.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
-    /// Define this for a configuration of Apache's, as <IfDefine> asks and ${NAME} stands for.
+    /// Define this for a configuration of Apache's, as `<IfDefine>` asks and `${NAME}` stands for.
     #[arg(short = 'D', value_name = "NAME[=VALUE]")]
     defined: Vec<String>,
 }

@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use super::command::{Command, PendingCommand, Refusal};
 use super::loaded_config::{log_dropped, unfit};
+use super::named_files::NamedFiles;
 use super::parked::{NotApplied, ParkedTasks, Task};
 use super::plugins::versions;
 use super::replace::log_replaced;
 use super::startup::persist;
 use super::static_settings::{self, StaticSettings};
 use super::terms::{LeftOut, Terms};
-use super::tls_files::TlsFiles;
 use super::{ControlStatus, Refused, aside, lock};
 use crate::apache::{self, Apache};
 use equipoise_config::Config;
@@ -27,9 +27,9 @@ use equipoise_config::source::{Changes, Edit, Settings};
 use equipoise_file_watch::{self as file_watch, Change, Content, Hash, Unreadable, Watcher};
 use equipoise_proxy::current::CurrentSnapshot;
 use equipoise_proxy::downstream::Listeners;
-use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot};
+use equipoise_proxy::snapshot::{self, Inputs, OnRefusal, Snapshot};
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, FileContents};
+use equipoise_tls::FileContents;
 use equipoise_wasm::{self as wasm, Compilations, OnQuarantine, PluginVersions};
 
 /// A file that is watched, in one of its roles.
@@ -41,8 +41,8 @@ pub(super) enum WatchedFile {
     Apache(PathBuf),
     /// That of the plugin of this name.
     Plugin(String),
-    /// One for TLS.
-    Tls(PathBuf),
+    /// One for TLS, or for the body of a response.
+    Named(PathBuf),
 }
 
 /// The state of the control thread.
@@ -63,7 +63,7 @@ pub(super) struct Controller {
     pub(super) parked: ParkedTasks,
     /// In the order of the configuration.
     pub(super) shelves: Vec<PluginVersions>,
-    pub(super) tls: TlsFiles,
+    pub(super) named_files: NamedFiles,
     pub(super) on_quarantine: OnQuarantine,
     /// Where clients connect to; none until they may.
     pub(super) listeners: Option<Listeners>,
@@ -145,9 +145,9 @@ impl Controller {
                 self.on_config_change(Some(content));
             }
             WatchedFile::Apache(_) => self.on_apache_change(),
-            WatchedFile::Tls(path) => {
-                if !self.tls.is_taken(path, &content) {
-                    self.reload_tls();
+            WatchedFile::Named(path) => {
+                if !self.named_files.is_taken(path, &content) {
+                    self.reload_named();
                 }
             }
             WatchedFile::Plugin(name) => {
@@ -366,8 +366,8 @@ impl Controller {
         static_settings::keep(&mut config, &before.config);
         let plan = self.plan(&config.plugins)?;
         let versions = versions(&plan);
-        let contents = Arc::new(FileContents::read(tls::files(&config)));
-        let unusable = tls::unusable(&config, &contents, Some(&before.config));
+        let contents = Arc::new(FileContents::read(snapshot::files(&config)));
+        let unusable = snapshot::unusable(&config, &contents, Some(&before.config));
         if !unusable.is_empty() {
             return Err(Refusal::Unfit(bounded::list(&unusable, "\n")).into());
         }
@@ -376,7 +376,7 @@ impl Controller {
             config: config.clone(),
             source: source.clone(),
             versions,
-            tls: contents.clone(),
+            contents: contents.clone(),
         };
         let draft = before.prepare(inputs.clone(), on_refusal);
         let draft = draft.map_err(|error| {
@@ -405,14 +405,14 @@ impl Controller {
         if let (Some(listeners), Some(prepared)) = (&self.listeners, prepared) {
             listeners.apply(prepared, config.limits.connections);
         }
-        self.tls.add(&contents);
+        self.named_files.add(&contents);
         self.set_plugins(plan);
         wanted.warn_of_changes(&self.wanted);
         self.wanted = wanted;
         Ok(())
     }
 
-    /// Watches the configuration file, those of the plugins and those for TLS.
+    /// Watches the configuration file, those of the plugins and all others that it names.
     pub(super) fn watch_files(&mut self) {
         let snapshot = self.current.load();
         let is_ours = self.is_file && self.apache.is_none();
@@ -427,8 +427,8 @@ impl Controller {
             let file = WatchedFile::Plugin(shelf.plugin.name.clone());
             (file, shelf.plugin.file.clone(), None)
         });
-        let tls = self.tls.watched(&snapshot.config);
-        let tls = tls.map(|(path, known)| (WatchedFile::Tls(path.clone()), path, known));
+        let tls = self.named_files.watched(&snapshot.config);
+        let tls = tls.map(|(path, known)| (WatchedFile::Named(path.clone()), path, known));
         let apache = self.apache.as_ref();
         let imported = apache.into_iter().flat_map(Apache::files);
         let imported =
@@ -444,13 +444,13 @@ impl Controller {
             .collect();
     }
 
-    /// Files for TLS have changed: puts what they have now into force. Where they are of no use, what served before goes on.
-    fn reload_tls(&mut self) {
+    /// Files for TLS or for bodies have changed: puts what they have now into force. Where they are of no use, what served before goes on.
+    fn reload_named(&mut self) {
         let before = self.current.load();
         let config = &before.config;
-        let (contents, is_whole) = self.tls.take_again(config);
+        let (contents, is_whole) = self.named_files.take_again(config);
         let inputs = Inputs {
-            tls: contents.clone(),
+            contents: contents.clone(),
             ..before.inputs()
         };
         match before.prepare(inputs, OnRefusal::Refuse) {
@@ -464,7 +464,7 @@ impl Controller {
             }
         }
         if is_whole {
-            tracing::info!("the files for TLS are read again and in force");
+            tracing::info!("the named files are read again and in force");
         }
     }
 }

@@ -14,9 +14,9 @@ use equipoise_apache_import::Options;
 use equipoise_balancer::PluginVersion;
 use equipoise_config::Source;
 use equipoise_config::{self as config, Config, Diagnostics, Plugin};
-use equipoise_proxy::snapshot::{Inputs, OnRefusal, Snapshot, Versions};
+use equipoise_proxy::snapshot::{self, Inputs, OnRefusal, Snapshot, Versions};
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, FileContents};
+use equipoise_tls::FileContents;
 use equipoise_wasm::{Cache, Compiler, PluginVersions, Sandbox};
 
 /// A configuration and where it comes from.
@@ -120,13 +120,14 @@ impl LoadedConfig {
     }
 }
 
-/// Looks whether the files that a configuration names could serve where it names them: those for TLS, and plugins.
+/// Looks whether the files that a configuration names could serve where it names them: those for TLS and for bodies, and plugins.
 ///
 /// # Errors
 /// Every one that could not, with the reason, one a line.
 pub(crate) fn check_files(loaded_config: &LoadedConfig) -> Result<()> {
     let config = &loaded_config.config;
-    let mut mistakes = tls::unusable(config, &FileContents::read(tls::files(config)), None);
+    let mut mistakes =
+        snapshot::unusable(config, &FileContents::read(snapshot::files(config)), None);
     mistakes.extend(unusable_plugins(loaded_config)?);
     match mistakes.is_empty() {
         true => Ok(()),

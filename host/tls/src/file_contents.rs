@@ -28,7 +28,7 @@ impl FileContents {
     ///
     /// # Errors
     /// It cannot be read, or was not asked for.
-    pub(super) fn of(&self, path: &Path) -> Result<&Content> {
+    pub fn of(&self, path: &Path) -> Result<&Content> {
         let error = match self.0.get(path) {
             Some(Ok(content)) => return Ok(content),
             Some(Err(error)) => error,

@@ -69,7 +69,7 @@ impl Budget {
         }
         let price = spent.saturating_mul(100) / self.share;
         let pay = |full_at: Nanos| Some(full_at.max(now).saturating_add(price));
-        // No other memory hangs on these numbers, so no order is needed; the closure always answers.
+        // No other memory hangs on these numbers, so no order is needed; the closure always returns a value.
         let _ = self.full_at.fetch_update(Relaxed, Relaxed, pay);
         self.charged_at.store(now, Relaxed);
     }

@@ -212,7 +212,7 @@ mod tests {
         compilations.note_ended();
         for _ in 0..2 {
             let Compilation::Failed(error) = compilations.code(&content) else {
-                panic!("it is of no use");
+                panic!("it should be refused");
             };
             assert!(error.to_string().contains("no valid component"), "{error}");
         }

@@ -27,7 +27,7 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Loads a plugin's file, and rehearses with sample members in every role it can take.
+    /// Loads a plugin's file, and calls it with sample members in every role.
     ///
     /// # Errors
     /// Why it could not serve.
@@ -45,7 +45,7 @@ impl Inspection {
     }
 
     fn compiled_by(compiler: Compiler, plugin: &Plugin) -> Result<Self> {
-        // Without a cache: how long it takes is one of the answers.
+        // Without a cache: the compile time is part of the result.
         let sandbox = Sandbox::new(compiler, None)?;
         let start = Instant::now();
         let version = PluginVersions::new(plugin).load_file(&sandbox)?.version;

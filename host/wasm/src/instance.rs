@@ -19,7 +19,7 @@ use super::version::Version;
 use equipoise_balancer::FaultKind;
 use equipoise_balancer::Role;
 
-/// What a plugin may hand over in one call of the host or one answer, in bytes. Twice what a state may have.
+/// Maximum bytes that a plugin passes in one host call or one result: twice the maximum of a state.
 const MAX_TRANSFER: usize = 2 * 1024 * 1024;
 
 /// The largest state that is carried over, in bytes.
@@ -178,7 +178,7 @@ impl Instance {
         }))
     }
 
-    /// The cookie for an answer of the member with this route, unchecked.
+    /// The cookie for a response of the member with this route, unchecked.
     pub(super) fn issue(
         &mut self,
         context: CallContext<'_>,
@@ -200,8 +200,8 @@ impl Instance {
             return Ok(Vec::new());
         };
         let results: Vec<_> = results.iter().map(check_result).collect();
-        let said = self.call(context, |store| health.call_on_checks(store, &results))?;
-        Ok(said.into_iter().map(transition).collect())
+        let transitions = self.call(context, |store| health.call_on_checks(store, &results))?;
+        Ok(transitions.into_iter().map(transition).collect())
     }
 
     /// What changes by these requests.
@@ -214,8 +214,8 @@ impl Instance {
             return Ok(Vec::new());
         };
         let outcomes: Vec<_> = outcomes.iter().map(request_outcome).collect();
-        let said = self.call(context, |store| health.call_on_requests(store, &outcomes))?;
-        Ok(said.into_iter().map(transition).collect())
+        let transitions = self.call(context, |store| health.call_on_requests(store, &outcomes))?;
+        Ok(transitions.into_iter().map(transition).collect())
     }
 
     /// What the next instance should know; empty where it does not say.
@@ -271,8 +271,8 @@ fn call<R>(
     state.memory.begin();
     state.cpu.begin();
     store.set_epoch_deadline(1);
-    let answer = context.during(|| function(&mut *store));
-    answer.map_err(|error| fault(store, &error))
+    let result = context.during(|| function(&mut *store));
+    result.map_err(|error| fault(store, &error))
 }
 
 impl Functions {

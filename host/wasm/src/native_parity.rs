@@ -153,7 +153,7 @@ fn assert_equal(name: &str, steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What happens to the members that a judge looks at.
+/// What happens to the members of a health policy.
 #[derive(Debug, Clone)]
 enum Event {
     CheckResult(CheckResult),
@@ -212,7 +212,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Four members, of which two may be ejected.
-fn judged() -> PolicyConfig {
+fn health_config() -> PolicyConfig {
     let member = |id| MemberConfig {
         id,
         passes: 2,
@@ -235,11 +235,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn health_judges_as_a_plugin_as_it_does_built_in(events in prop::collection::vec(event(), 1..60)) {
-        let plugin = || PluginHealth(slot("health", Role::Health, judged()));
+    fn health_decides_as_a_plugin_as_it_does_built_in(events in prop::collection::vec(event(), 1..60)) {
+        let plugin = || PluginHealth(slot("health", Role::Health, health_config()));
         let rule = || {
             let mut rule = equipoise_health::Health::default();
-            rule.configure(&judged()).expect("the settings are right");
+            rule.configure(&health_config()).expect("the settings are right");
             rule
         };
         let (mut plugged, mut built_in) = (plugin(), rule());

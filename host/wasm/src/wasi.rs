@@ -14,7 +14,7 @@
 //! | `random/insecure-seed` | the operating system | seeds of hash maps, which clients must not guess to fill one bucket |
 //! | `random/insecure`      | the contract's `random` | WASI promises nothing; no system call, and a decision that goes by it replays |
 //!
-//! The operating system never waits: [`prepare`] has drawn from it once, and a source that has answered does not wait
+//! The operating system never blocks: [`prepare`] has drawn from it once, and a source that has returned once does not block
 //! again. Should it fail nevertheless, the call traps, as any fault of a plugin: a number that can be guessed would be worse.
 //!
 //! # Nothing waits
@@ -40,7 +40,7 @@
 //! All of `io`, `clocks`, `random` and `cli` is therefore implemented here, for [`Wasi`], and none of it is taken from
 //! the library: a function that a later version adds does not compile until it is considered. Only `filesystem/types`
 //! is the library's. Its blocking functions take a `descriptor` or a `directory-entry-stream`; both come from a
-//! descriptor alone, and the only source of a first descriptor is `preopens.get-directories`, which answers none. A
+//! descriptor alone, and the only source of a first descriptor is `preopens.get-directories`, which returns none. A
 //! component cannot make up a handle: the runtime refuses every number that was not handed to it, before any function
 //! of the host is called.
 
@@ -138,7 +138,7 @@ impl Wasi {
 }
 
 /// Draws from the operating system's source of random numbers, which may have to wait while the machine starts, and
-/// never after its first answer.
+/// never after its first result.
 ///
 /// # Errors
 /// There is no such source.
@@ -348,7 +348,7 @@ impl poll::HostPollable for Wasi {
     }
 }
 
-/// What a future answers when it is asked once. One that would have to wait is the plugin's fault.
+/// Polls a future once. One that is not ready is the plugin's fault.
 fn at_once<F: Future>(future: F) -> Result<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Ok(output),

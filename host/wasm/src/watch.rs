@@ -25,7 +25,7 @@ pub(super) struct Watch {
     closely: u32,
     /// How many will be, after the next call that lasts.
     next: u32,
-    /// When the call at hand began, by the coarse clock.
+    /// When the current call began, by the coarse clock.
     begun: Nanos,
     /// The same by the processor's, where it is looked at from its begin.
     processor_begun: Option<Nanos>,
@@ -53,7 +53,7 @@ impl Watch {
         self.first_tick = None;
     }
 
-    /// Whether there is anything to see of the call at hand.
+    /// Whether the current call is noticed at all.
     #[inline]
     pub(super) fn is_noticed(&self, now: Nanos) -> bool {
         now != self.begun || self.processor_begun.is_some()
@@ -75,7 +75,7 @@ impl Watch {
         since.is_some_and(|since| processor().saturating_sub(since) > self.deadline)
     }
 
-    /// What the call at hand is to be charged, with everything that followed from it.
+    /// The charge for the current call, with everything that followed from it.
     pub(super) fn end(&mut self, now: Nanos, processor: impl FnOnce() -> Nanos) -> Nanos {
         let (lasted, tick) = (now.saturating_sub(self.begun), nanos(TICK));
         if let Some(begun) = self.processor_begun {
@@ -106,11 +106,11 @@ pub(super) fn within<R>(
     call: impl FnOnce() -> Result<R, Fault>,
 ) -> Result<R, Fault> {
     let begun = processor_time();
-    let answer = call()?;
+    let value = call()?;
     if processor_time().saturating_sub(begun) > nanos(deadline) {
         return Err(Fault::late());
     }
-    Ok(answer)
+    Ok(value)
 }
 
 #[cfg(test)]

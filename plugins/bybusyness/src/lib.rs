@@ -2,9 +2,9 @@
 //!
 //! # Idea
 //!
-//! A member that is slow, for whatever reason, keeps its requests longer and so has more of them in flight. Whoever has
+//! A member that is slow, for whatever reason, keeps its requests longer and so has more of them in flight. The member with
 //! the fewest takes the next. Members that are equally busy take turns by weight: `lbstatus` is kept as in `byrequests`,
-//! and the one that is owed most wins the tie.
+//! and the greatest wins the tie.
 //!
 //! ```text
 //! for each candidate:
@@ -17,7 +17,7 @@
 //!
 //! # Invariant
 //!
-//! The `lbstatus` of all members add up to 0, and nobody takes a request while another candidate is less busy. The
+//! The `lbstatus` of all members add up to 0, and no member takes a request while another candidate is less busy. The
 //! weight breaks ties only: under steady load a member of weight 2 does not hold twice as many requests.
 //!
 //! # Worked table
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_choose_is_no_answer() {
+    fn no_candidates_no_selection() {
         assert_eq!(select(&mut ByBusyness::default(), &[]), None);
     }
 

@@ -2,9 +2,9 @@
 //!
 //! # Idea
 //!
-//! `lbfactor` is how much we expect a member to work: its quota. `lbstatus` is how urgently it has to work to fill that
-//! quota. Every decision owes each candidate its `lbfactor` more; the candidate that is owed most takes the request and
-//! is owed the sum of all the factors less. Whoever is passed over grows more urgent until its turn comes, so the
+//! `lbfactor` is a member's quota of work; `lbstatus` is how urgently it has to work to fill that quota. Every decision adds
+//! to each candidate's `lbstatus` its `lbfactor`; the candidate with the greatest takes the request, and the sum of all the
+//! factors is subtracted from its `lbstatus`. A member that is passed over grows more urgent until its turn comes, so the
 //! choices of a heavy member are spread over the cycle and not served in one burst.
 //!
 //! ```text
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_choose_is_no_answer() {
+    fn no_candidates_no_selection() {
         let mut method = ByRequests::default();
         assert_eq!(select(&mut method, &FakeCandidates::default()), None);
     }

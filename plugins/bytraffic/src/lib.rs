@@ -15,7 +15,7 @@
 //! # Invariant
 //!
 //! Nothing is remembered here: the choice follows from the counters alone. A request is counted as its bytes flow, so a
-//! burst that arrives before the first answer goes to one member; that is the price of counting what happened over
+//! burst that arrives before the first response goes to one member; that is the price of counting what happened over
 //! guessing what will.
 //!
 //! # Worked table
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_choose_is_no_answer() {
+    fn no_candidates_no_selection() {
         assert_eq!(select(&[]), None);
     }
 

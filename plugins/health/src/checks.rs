@@ -5,17 +5,17 @@ use equipoise_sdk::health::{CheckResult, Failure};
 /// The checks of one member.
 #[derive(Debug)]
 pub(crate) struct Checks {
-    /// So many in a row make it well, so many ill.
+    /// Thresholds: passed checks in a row, failed checks in a row.
     passes: u32,
     fails: u32,
-    /// The last checks in a row that went alike.
+    /// Length of the last row of equal results.
     row: u32,
     /// Whether those passed.
     row_passed: bool,
     are_failed: bool,
     /// Whether the last change was for the better.
     have_recovered: bool,
-    /// What the last one that failed met.
+    /// The last failure.
     last_failure: String,
 }
 
@@ -62,12 +62,12 @@ impl Checks {
         self.are_failed
     }
 
-    /// Whether the last check made it well.
+    /// Whether the last check made it healthy.
     pub(crate) fn have_recovered(&self) -> bool {
         self.have_recovered
     }
 
-    /// Why it is ill.
+    /// Why it is unhealthy.
     pub(crate) fn failure(&self) -> String {
         let (count, last) = (self.fails, &self.last_failure);
         match count {
@@ -76,7 +76,7 @@ impl Checks {
         }
     }
 
-    /// Why it is well.
+    /// Why it is healthy.
     pub(crate) fn recovery(&self) -> String {
         match self.passes {
             1 => "passed a check".to_owned(),
@@ -84,7 +84,7 @@ impl Checks {
         }
     }
 
-    /// Row, whether it passed, and whether the member is ill.
+    /// Row, whether it passed, and whether the member is unhealthy.
     pub(crate) fn save(&self) -> String {
         let (passed, failed) = (u8::from(self.row_passed), u8::from(self.are_failed));
         format!("{} {passed} {failed}", self.row)
@@ -102,7 +102,7 @@ impl Checks {
         })
     }
 
-    /// Goes on where `other` is, with its own counts to reach.
+    /// Takes over the state of `other`, with its own thresholds.
     pub(crate) fn take_over(&mut self, other: &Self) {
         self.row = other.row;
         self.row_passed = other.row_passed;
@@ -112,10 +112,10 @@ impl Checks {
 
 fn describe(result: &CheckResult) -> String {
     match &result.response {
-        Ok(response) => format!("status {}, not as expected", response.status),
+        Ok(response) => format!("unexpected status {}", response.status),
         Err(Failure::Unreachable) => "no connection".to_owned(),
-        Err(Failure::TimedOut) => "no answer in time".to_owned(),
-        Err(Failure::Reset) => "the connection broke off".to_owned(),
-        Err(Failure::InvalidResponse) => "what came is no answer".to_owned(),
+        Err(Failure::TimedOut) => "timed out".to_owned(),
+        Err(Failure::Reset) => "connection reset".to_owned(),
+        Err(Failure::InvalidResponse) => "invalid response".to_owned(),
     }
 }

@@ -1,24 +1,24 @@
-//! The built-in judge `health`: consecutive checks, and outliers among live requests.
+//! The built-in health policy: consecutive checks, and outliers among live requests.
 //!
 //! # Checks
 //!
-//! A member is ill after `fails` checks in a row that it failed, and well again after `passes` in a row that it passed. One
-//! of the other kind begins the count anew. (Apache counts on, in spite of its manual.)
+//! A member is unhealthy after `fails` failed checks in a row, and healthy again after `passes` passed ones. A check of the
+//! other kind restarts the count. (Apache counts on, in spite of its manual.)
 //!
 //! | check, `fails` = 2 and `passes` = 2 | ✗ | ✓ | ✗ | ✗ | ✓ | ✗ | ✓ | ✓ |
 //! |---|---|---|---|---|---|---|---|---|
-//! | state after it | well | well | well | ill | ill | ill | ill | well |
+//! | state after it | healthy | healthy | healthy | unhealthy | unhealthy | unhealthy | unhealthy | healthy |
 //!
 //! # Outliers
 //!
-//! Off unless `consecutive-failures` or `failure-rate` says otherwise. A request failed when it brought no answer, or one
+//! Off unless `consecutive-failures` or `failure-rate` says otherwise. A request failed when it got no response, or one
 //! with a status among `statuses`. A member is ejected for `eject-ms` when so many requests in a row failed, or, of at least
 //! `min-requests` within `window-ms`, so large a part. Every ejection lasts twice as long as the one before, up to
 //! `max-eject-ms`; a member that then serves well for as long as it was last ejected has one less to its name. Never more
 //! than `max-ejected` percent of the members are ejected at a time, rounded down, so that a fault that all members share
 //! does not take the service away.
 //!
-//! A member can serve while it is neither ill nor ejected.
+//! A member is healthy while it neither fails its checks nor is ejected.
 //!
 //! # Source
 //!
@@ -38,23 +38,23 @@ use checks::Checks;
 use outliers::{Outliers, Traffic};
 use settings::Settings;
 
-/// The judge.
+/// The policy.
 #[derive(Debug, Default)]
 pub struct Health {
     outliers: Outliers,
     members: BTreeMap<u32, Member>,
-    /// Those that are ejected or not forgiven yet: time alone may change what is said of them.
+    /// Members that are ejected, or whose ejections are not forgiven yet: time alone may change their state.
     ejected: BTreeSet<u32>,
-    /// Whether all are to be looked at, since what is known of them was handed over.
+    /// Whether the states of all are due, since they were restored.
     are_new: bool,
 }
 
-/// What is known of a member.
+/// The state of a member.
 #[derive(Debug, Default)]
 struct Member {
     checks: Checks,
     traffic: Traffic,
-    /// Whether it was last said to be unhealthy.
+    /// Whether it was last reported as unhealthy.
     is_unhealthy: bool,
 }
 
@@ -81,7 +81,7 @@ impl HealthPolicy for Health {
             }
         }
         let checked = results.iter().map(|result| result.member);
-        self.conclude(checked.collect(), env.now_ms())
+        self.transitions(checked.collect(), env.now_ms())
     }
 
     fn on_requests(&mut self, outcomes: &[RequestOutcome], env: &dyn Env) -> Vec<Transition> {
@@ -96,7 +96,7 @@ impl HealthPolicy for Health {
                 }
             }
         }
-        self.conclude(BTreeSet::new(), now)
+        self.transitions(BTreeSet::new(), now)
     }
 
     /// A line a member: its id, whether it is unhealthy, and what its checks and its traffic write of themselves.
@@ -116,7 +116,7 @@ impl HealthPolicy for Health {
     fn restore(&mut self, blob: &[u8]) -> Result<(), String> {
         let text = str::from_utf8(blob).map_err(|error| error.to_string())?;
         let lines: Option<Vec<_>> = text.lines().map(line).collect();
-        for (id, before) in lines.ok_or("not what this judge saves")? {
+        for (id, before) in lines.ok_or("not the state of this policy")? {
             if let Some(member) = self.members.get_mut(&id) {
                 member.is_unhealthy = before.is_unhealthy;
                 member.checks.take_over(&before.checks);
@@ -144,7 +144,7 @@ fn line(line: &str) -> Option<(u32, Member)> {
 }
 
 impl Health {
-    /// How many are ejected.
+    /// The number of ejected members.
     fn count_ejected(&self, now: u64) -> usize {
         let members = self.ejected.iter().filter_map(|id| self.members.get(id));
         members
@@ -152,7 +152,7 @@ impl Health {
             .count()
     }
 
-    /// Ejects a member if there is room for another beside so many; tells whether it does.
+    /// Ejects a member unless too many are ejected; returns whether it did.
     fn eject(&mut self, id: u32, ejected: usize, reason: &str, now: u64) -> bool {
         let has_room = self.outliers.allows(ejected + 1, self.members.len());
         match self.members.get_mut(&id).filter(|_| has_room) {
@@ -165,9 +165,9 @@ impl Health {
         }
     }
 
-    /// Who is in another state than was last said: of those that were checked, and those that time may have changed. So it costs
-    /// nothing that there are others.
-    fn conclude(&mut self, mut due: BTreeSet<u32>, now: u64) -> Vec<Transition> {
+    /// Members whose state differs from the last one reported: of those that were checked, and those that time may have changed.
+    /// Other members cost nothing.
+    fn transitions(&mut self, mut due: BTreeSet<u32>, now: u64) -> Vec<Transition> {
         match std::mem::take(&mut self.are_new) {
             true => due.extend(self.members.keys()),
             false => due.extend(&self.ejected),
@@ -198,7 +198,7 @@ impl Health {
             } else {
                 let reason = match member.checks.have_recovered() {
                     true => member.checks.recovery(),
-                    false => "its ejection is over".to_owned(),
+                    false => "ejection ended".to_owned(),
                 };
                 transition(id, State::Healthy, reason)
             });

@@ -1,4 +1,4 @@
-//! Members whose live requests fail.
+//! Outlier detection: ejects members whose live requests fail.
 
 use equipoise_sdk::health::RequestOutcome;
 
@@ -46,7 +46,7 @@ impl Outliers {
     /// Counts a request.
     pub(crate) fn count(&self, traffic: &mut Traffic, outcome: &RequestOutcome) {
         if !self.settings.is_on() || traffic.is_ejected(outcome.at_ms) {
-            // What ends during an ejection began before it, and was judged.
+            // Requests that end during an ejection began before it.
             return;
         }
         let failed = match outcome.status {

@@ -1,4 +1,4 @@
-//! What the judge is configured with.
+//! The settings of the health policy.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) min_requests: u32,
     /// `window-ms`: what the rate is taken over. Default 10 000.
     pub(crate) window_ms: u64,
-    /// `statuses`: answers that count as failures, such as `500-599` or `500,502-504`. Default `500-599`.
+    /// `statuses`: status codes that count as failures, such as `500-599` or `500,502-504`. Default `500-599`.
     pub(crate) statuses: Vec<RangeInclusive<u16>>,
     /// `eject-ms`: how long the first ejection is. Default 30 000.
     pub(crate) eject_ms: u64,

@@ -4,13 +4,13 @@ use equipoise_sdk::testing::FakeEnv;
 
 use super::*;
 
-/// A judge of so many members, and the clock it is asked at.
-struct Court {
+/// The policy with so many members, and its clock.
+struct Fixture {
     health: Health,
     now: u64,
 }
 
-impl Court {
+impl Fixture {
     fn new(members: u32, passes: u32, fails: u32, settings: &[(&str, &str)]) -> Self {
         let mut health = Health::default();
         health
@@ -100,29 +100,29 @@ fn words(transitions: &[Transition]) -> String {
 /// The table of the module doc.
 #[test]
 fn checks_in_a_row_decide() {
-    let mut court = Court::new(1, 2, 2, &[]);
-    let ill = "-0: failed 2 checks in a row: no connection";
-    let well = "+0: passed 2 checks in a row";
+    let mut fixture = Fixture::new(1, 2, 2, &[]);
+    let unhealthy = "-0: failed 2 checks in a row: no connection";
+    let healthy = "+0: passed 2 checks in a row";
     let checks = [false, true, false, false, true, false, true, true];
-    let changes = ["", "", "", ill, "", "", "", well];
+    let changes = ["", "", "", unhealthy, "", "", "", healthy];
     for (number, (passed, change)) in checks.into_iter().zip(changes).enumerate() {
-        assert_eq!(court.check(passed), change, "check {number}");
+        assert_eq!(fixture.check(passed), change, "check {number}");
     }
 }
 
 #[test]
 fn one_check_is_enough_by_default() {
-    let mut court = Court::new(1, 1, 1, &[]);
-    assert_eq!(court.check(true), "");
-    assert_eq!(court.check(false), "-0: failed a check: no connection");
-    assert_eq!(court.check(true), "+0: passed a check");
+    let mut fixture = Fixture::new(1, 1, 1, &[]);
+    assert_eq!(fixture.check(true), "");
+    assert_eq!(fixture.check(false), "-0: failed a check: no connection");
+    assert_eq!(fixture.check(true), "+0: passed a check");
 }
 
 #[test]
-fn requests_eject_nobody_by_default() {
-    let mut court = Court::new(2, 1, 1, &[]);
+fn requests_eject_no_member_by_default() {
+    let mut fixture = Fixture::new(2, 1, 1, &[]);
     for _ in 0..100 {
-        assert_eq!(court.request(0, Err(Failure::Reset)), "");
+        assert_eq!(fixture.request(0, Err(Failure::Reset)), "");
     }
 }
 
@@ -133,31 +133,31 @@ fn failures_in_a_row_eject_for_a_time_that_grows_and_is_forgiven() {
         ("eject-ms", "1000"),
         ("max-eject-ms", "3000"),
     ];
-    let mut court = Court::new(2, 1, 1, &settings);
-    let eject = |court: &mut Court| {
-        assert_eq!(court.request(0, Ok(503)), "");
-        assert_eq!(court.request(0, Err(Failure::TimedOut)), "");
-        court.request(0, Ok(500))
+    let mut fixture = Fixture::new(2, 1, 1, &settings);
+    let eject = |fixture: &mut Fixture| {
+        assert_eq!(fixture.request(0, Ok(503)), "");
+        assert_eq!(fixture.request(0, Err(Failure::TimedOut)), "");
+        fixture.request(0, Ok(500))
     };
     let ejected = |time| format!("-0: 3 requests in a row failed: ejected for {time} s");
-    let over = "+0: its ejection is over";
-    assert_eq!(eject(&mut court), ejected(1));
-    assert_eq!(court.wait(999), "");
-    assert_eq!(court.wait(1), over);
-    assert_eq!(eject(&mut court), ejected(2));
-    assert_eq!(court.wait(2000), over);
-    assert_eq!(eject(&mut court), ejected(3), "and not 4");
-    assert_eq!(court.wait(3000), over);
+    let over = "+0: ejection ended";
+    assert_eq!(eject(&mut fixture), ejected(1));
+    assert_eq!(fixture.wait(999), "");
+    assert_eq!(fixture.wait(1), over);
+    assert_eq!(eject(&mut fixture), ejected(2));
+    assert_eq!(fixture.wait(2000), over);
+    assert_eq!(eject(&mut fixture), ejected(3), "and not 4");
+    assert_eq!(fixture.wait(3000), over);
     // Well for 3, 1.5 and 0.75 s: nothing is left of the three.
     for time in [3000, 1500, 750] {
-        assert_eq!(court.wait(time), "");
+        assert_eq!(fixture.wait(time), "");
     }
-    assert_eq!(eject(&mut court), ejected(1));
+    assert_eq!(eject(&mut fixture), ejected(1));
 }
 
 #[test]
-fn answer_in_between_begins_the_row_anew() {
-    let mut court = Court::new(2, 1, 1, &[("consecutive-failures", "2")]);
+fn response_in_between_restarts_the_row() {
+    let mut fixture = Fixture::new(2, 1, 1, &[("consecutive-failures", "2")]);
     for outcome in [
         Ok(500),
         Ok(499),
@@ -166,10 +166,10 @@ fn answer_in_between_begins_the_row_anew() {
         Err(Failure::Reset),
         Ok(404),
     ] {
-        assert_eq!(court.request(0, outcome), "");
+        assert_eq!(fixture.request(0, outcome), "");
     }
-    assert_eq!(court.request(0, Ok(500)), "");
-    assert!(court.request(0, Ok(500)).starts_with("-0"));
+    assert_eq!(fixture.request(0, Ok(500)), "");
+    assert!(fixture.request(0, Ok(500)).starts_with("-0"));
 }
 
 #[test]
@@ -179,35 +179,35 @@ fn failure_rate_within_the_window_ejects() {
         ("min-requests", "4"),
         ("window-ms", "1000"),
     ];
-    let mut court = Court::new(2, 1, 1, &settings);
+    let mut fixture = Fixture::new(2, 1, 1, &settings);
     let outcomes = [Ok(200), Ok(500), Ok(200)];
     for outcome in outcomes {
-        assert_eq!(court.request(0, outcome), "");
+        assert_eq!(fixture.request(0, outcome), "");
     }
-    court.now += 1100;
+    fixture.now += 1100;
     for outcome in outcomes {
         assert_eq!(
-            court.request(0, outcome),
+            fixture.request(0, outcome),
             "",
             "what was before is out of the window"
         );
     }
-    let change = court.request(0, Ok(500));
+    let change = fixture.request(0, Ok(500));
     assert_eq!(change, "-0: 2 of 4 requests failed: ejected for 30 s");
 }
 
 #[test]
 fn statuses_say_what_a_failure_is() {
-    let mut court = Court::new(
+    let mut fixture = Fixture::new(
         2,
         1,
         1,
         &[("consecutive-failures", "1"), ("statuses", "429,502-504")],
     );
     for status in [500, 501, 505, 200] {
-        assert_eq!(court.request(0, Ok(status)), "");
+        assert_eq!(fixture.request(0, Ok(status)), "");
     }
-    assert!(court.request(0, Ok(429)).starts_with("-0"));
+    assert!(fixture.request(0, Ok(429)).starts_with("-0"));
 }
 
 /// Members, the share that may be ejected, and how many are when all fail.
@@ -221,87 +221,87 @@ fn never_more_than_a_share_is_ejected() {
         (4, "0", 0),
         (4, "100", 4),
     ] {
-        let mut court = Court::new(
+        let mut fixture = Fixture::new(
             members,
             1,
             1,
             &[("consecutive-failures", "1"), ("max-ejected", share)],
         );
-        let told = (0..members)
-            .filter(|&member| !court.request(member, Ok(500)).is_empty())
+        let ejections = (0..members)
+            .filter(|&member| !fixture.request(member, Ok(500)).is_empty())
             .count();
-        assert_eq!(told, ejected, "{share} % of {members}");
+        assert_eq!(ejections, ejected, "{share} % of {members}");
     }
 }
 
 #[test]
 fn place_of_a_returned_member_is_free_for_another() {
-    let mut court = Court::new(
+    let mut fixture = Fixture::new(
         2,
         1,
         1,
         &[("consecutive-failures", "1"), ("eject-ms", "1000")],
     );
-    assert!(court.request(0, Ok(500)).starts_with("-0"));
-    assert_eq!(court.request(1, Ok(500)), "");
-    court.wait(1000);
-    assert!(court.request(1, Ok(500)).starts_with("-1"));
+    assert!(fixture.request(0, Ok(500)).starts_with("-0"));
+    assert_eq!(fixture.request(1, Ok(500)), "");
+    fixture.wait(1000);
+    assert!(fixture.request(1, Ok(500)).starts_with("-1"));
 }
 
 #[test]
 fn ejected_member_that_fails_its_checks_is_not_back_when_the_ejection_ends() {
-    let mut court = Court::new(
+    let mut fixture = Fixture::new(
         2,
         1,
         1,
         &[("consecutive-failures", "1"), ("eject-ms", "1000")],
     );
-    assert!(court.request(0, Ok(500)).starts_with("-0"));
-    assert_eq!(court.check(false), "");
-    assert_eq!(court.wait(1000), "");
-    assert_eq!(court.check(true), "+0: passed a check");
+    assert!(fixture.request(0, Ok(500)).starts_with("-0"));
+    assert_eq!(fixture.check(false), "");
+    assert_eq!(fixture.wait(1000), "");
+    assert_eq!(fixture.check(true), "+0: passed a check");
 }
 
 #[test]
 fn members_that_do_not_exist_are_passed_over() {
-    let mut court = Court::new(
+    let mut fixture = Fixture::new(
         1,
         1,
         1,
         &[("consecutive-failures", "1"), ("max-ejected", "100")],
     );
-    assert_eq!(court.request(7, Ok(500)), "");
+    assert_eq!(fixture.request(7, Ok(500)), "");
 }
 
 #[test]
 fn what_is_saved_goes_on_in_another_instance() {
     let settings = [("consecutive-failures", "3"), ("eject-ms", "1000")];
-    let mut court = Court::new(3, 2, 3, &settings);
-    court.check(false);
-    court.check(false);
-    court.request(1, Ok(500));
-    court.request(1, Ok(500));
+    let mut fixture = Fixture::new(3, 2, 3, &settings);
+    fixture.check(false);
+    fixture.check(false);
+    fixture.request(1, Ok(500));
+    fixture.request(1, Ok(500));
     for _ in 0..3 {
-        court.request(2, Ok(500));
+        fixture.request(2, Ok(500));
     }
-    let saved = court.health.save();
-    let mut next = Court {
+    let saved = fixture.health.save();
+    let mut next = Fixture {
         health: Health::default(),
-        now: court.now,
+        now: fixture.now,
     };
     next.health.configure(&config(3, 2, 3, &settings)).unwrap();
     next.health.restore(&saved).unwrap();
-    for court in [&mut court, &mut next] {
-        assert!(court.check(false).starts_with("-0"));
-        assert_eq!(court.request(1, Ok(500)), "", "the only place is taken");
-        assert_eq!(court.wait(1000), "+2: its ejection is over");
+    for fixture in [&mut fixture, &mut next] {
+        assert!(fixture.check(false).starts_with("-0"));
+        assert_eq!(fixture.request(1, Ok(500)), "", "the only place is taken");
+        assert_eq!(fixture.wait(1000), "+2: ejection ended");
     }
 }
 
 #[test]
 fn foreign_state_is_refused_and_changes_nothing() {
-    let mut court = Court::new(1, 1, 2, &[]);
-    court.check(false);
+    let mut fixture = Fixture::new(1, 1, 2, &[]);
+    fixture.check(false);
     for blob in [
         &b"\xff"[..],
         b"x",
@@ -309,9 +309,9 @@ fn foreign_state_is_refused_and_changes_nothing() {
         b"0 0 0 0 0 0 0 0 0 0",
         b"99999999999 0 0 0 0 0 0 0 0",
     ] {
-        assert!(court.health.restore(blob).is_err(), "{blob:?}");
+        assert!(fixture.health.restore(blob).is_err(), "{blob:?}");
     }
-    assert!(court.check(false).starts_with("-0"));
+    assert!(fixture.check(false).starts_with("-0"));
 }
 
 #[test]
@@ -343,8 +343,8 @@ fn members_that_are_not_looked_at_have_not_changed() {
         ("max-ejected", "60"),
     ];
     let (mut some, mut all) = (
-        Court::new(5, 2, 2, &settings),
-        Court::new(5, 2, 2, &settings),
+        Fixture::new(5, 2, 2, &settings),
+        Fixture::new(5, 2, 2, &settings),
     );
     let mut random = 1_u64;
     let mut draw = |below: u64| {
@@ -358,11 +358,11 @@ fn members_that_are_not_looked_at_have_not_changed() {
         let member = u32::try_from(draw(5)).unwrap();
         let (kind, is_good) = (draw(3), draw(3) == 0);
         let time = draw(700);
-        let told = [&mut some, &mut all].map(|court| match kind {
-            0 => court.check_of(member, is_good),
-            1 if is_good => court.request(member, Ok(200)),
-            1 => court.request(member, Err(Failure::TimedOut)),
-            _ => court.wait(time),
+        let told = [&mut some, &mut all].map(|fixture| match kind {
+            0 => fixture.check_of(member, is_good),
+            1 if is_good => fixture.request(member, Ok(200)),
+            1 => fixture.request(member, Err(Failure::TimedOut)),
+            _ => fixture.wait(time),
         });
         assert_eq!(told[0], told[1], "step {step}");
         changes += usize::from(!told[0].is_empty());

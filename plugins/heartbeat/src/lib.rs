@@ -15,8 +15,8 @@
 //!
 //! # Invariant
 //!
-//! A candidate without ready slots, or unheard for 10 s, is never picked here. When that leaves nobody, this method gives
-//! no answer and the balancer's fallback decides: a lost heartbeat must not take a working site down.
+//! A candidate without ready slots, or unheard for 10 s, is never picked here. When that leaves no candidate, this method
+//! declines and the balancer's fallback decides: a lost heartbeat must not take a working site down.
 //!
 //! # Worked table
 //!
@@ -34,7 +34,7 @@
 
 use equipoise_sdk::{Candidates, Column, Env, PolicyConfig, Request, Selector, export_selector};
 
-/// A heartbeat of this age is too old to go by.
+/// A heartbeat of this age is stale.
 const STALE_AFTER_MS: u32 = 10_000;
 
 /// At random, in proportion to the idle slots members report.
@@ -65,11 +65,11 @@ impl Selector for Heartbeat {
             busy: candidates.busy_slots(),
             age_ms: candidates.heartbeat_age_ms(),
         };
-        // What whole stretches have is kept, so that the pick need not be looked for in all of them.
-        let size = candidates.len().div_ceil(STRETCHES).max(SHORTEST);
-        let mut sums = [0; STRETCHES];
-        for (sum, stretch) in sums.iter_mut().zip(reports.stretches(size)) {
-            *sum = stretch.slots().sum();
+        // The slots of whole chunks are summed, so that the pick is searched in one of them only.
+        let size = candidates.len().div_ceil(MAX_CHUNKS).max(MIN_CHUNK);
+        let mut sums = [0; MAX_CHUNKS];
+        for (sum, chunk) in sums.iter_mut().zip(reports.chunks(size)) {
+            *sum = chunk.slots().sum();
         }
         let open = sums.iter().sum();
         if open == 0 {
@@ -77,39 +77,35 @@ impl Selector for Heartbeat {
         }
         let pick = below(open, env.random());
         let mut end = 0;
-        let stretch = sums.iter().position(|sum| {
+        let chunk = sums.iter().position(|sum| {
             end += sum;
             pick < end
         })?;
-        end -= sums[stretch];
-        let place = reports
-            .stretches(size)
-            .nth(stretch)?
-            .slots()
-            .position(|slots| {
-                end += slots;
-                pick < end
-            })?;
-        Some(stretch * size + place)
+        end -= sums[chunk];
+        let place = reports.chunks(size).nth(chunk)?.slots().position(|slots| {
+            end += slots;
+            pick < end
+        })?;
+        Some(chunk * size + place)
     }
 }
 
-/// What candidates report: a column each.
+/// The candidates' reports, by columns.
 struct Reports<'a> {
     ready: &'a [u32],
     busy: &'a [u32],
     age_ms: &'a [u32],
 }
 
-/// Into so many stretches candidates are divided at the most.
-const STRETCHES: usize = 32;
+/// Maximum number of chunks that candidates are divided into.
+const MAX_CHUNKS: usize = 32;
 
-/// The shortest stretch but for the last: others are not worth their while.
-const SHORTEST: usize = 16;
+/// Minimum length of a chunk but the last: shorter ones do not pay.
+const MIN_CHUNK: usize = 16;
 
 impl<'a> Reports<'a> {
-    /// The reports of so many candidates at a time.
-    fn stretches(&self, size: usize) -> impl Iterator<Item = Reports<'a>> {
+    /// The reports in chunks of this many candidates.
+    fn chunks(&self, size: usize) -> impl Iterator<Item = Reports<'a>> {
         let reports = self.ready.chunks(size).zip(self.busy.chunks(size));
         reports
             .zip(self.age_ms.chunks(size))
@@ -120,7 +116,7 @@ impl<'a> Reports<'a> {
             })
     }
 
-    /// How many slots of each candidate take part.
+    /// The slots of each candidate that count.
     #[inline]
     fn slots(&self) -> impl Iterator<Item = u64> {
         let reports = self.ready.iter().zip(self.busy).zip(self.age_ms);
@@ -128,10 +124,10 @@ impl<'a> Reports<'a> {
     }
 }
 
-/// How many slots take part of a candidate with this report; without a jump, so that it is worked out for several at a time.
+/// The slots of a candidate with this report; branchless, so that it is computed for several at a time.
 #[inline]
 fn slots(ready: u32, busy: u32, age_ms: u32) -> u32 {
-    // One that is idle altogether has a quarter at the most, but one slot at least, if it has any.
+    // An idle member counts with a quarter of its slots, at least one if it has any.
     let of_idle = (ready / 4) | u32::from(ready / 4 == 0 && ready != 0);
     let slots = if busy == 0 { of_idle } else { ready };
     if age_ms >= STALE_AFTER_MS { 0 } else { slots }
@@ -176,9 +172,9 @@ mod tests {
         let step = u32::MAX / picks;
         let mut share = [0; N];
         for pick in 0..picks {
-            // The middle of its stretch, well away from the boundaries.
+            // The middle of its range, well away from the boundaries.
             let chosen = select(&members, pick * step + step / 2);
-            share[chosen.expect("somebody has open slots")] += 1;
+            share[chosen.expect("a member has open slots")] += 1;
         }
         share
     }
@@ -209,7 +205,7 @@ mod tests {
             let owners = (0..count as usize).flat_map(|member| vec![member; member % 3]);
             let owners: Vec<_> = owners.collect();
             for (pick, owner) in owners.iter().enumerate() {
-                // The middle of the stretch of random numbers that is this pick.
+                // The middle of the range of random numbers that is this pick.
                 let random = ((2 * pick as u64 + 1) << 31) / owners.len() as u64;
                 assert_eq!(
                     select(&members, random as u32),
@@ -227,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn without_open_slots_there_is_no_answer() {
+    fn without_open_slots_it_declines() {
         assert_eq!(select(&[], 7), None);
         assert_eq!(select(&[(0, 9, 0), (0, 0, 0), (9, 9, u32::MAX)], 7), None);
     }

@@ -49,8 +49,8 @@ use std::collections::BTreeSet;
 
 use equipoise_sdk::{Affinity, Env, PolicyConfig, Request, SessionReader, cookie, export_session};
 
-/// The longest route that is read, in bytes.
-const LONGEST_ROUTE: usize = 4096;
+/// Maximum length of a route, in bytes.
+const MAX_ROUTE: usize = 4096;
 
 /// Reads the route of Apache's `stickysession` from URL and cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Session {
     pub cookie: String,
     /// The URL parameter's name, case-sensitive.
     pub parameter: String,
-    /// What stands before the route in the value; `None`: the whole value is the route. Apache's default is `.`.
+    /// Separates the route from what precedes it in the value; `None`: the whole value is the route. Apache's default is `.`.
     pub separator: Option<char>,
     /// `scolonpathdelim`: whether `;` ends the URL parameter's value, too.
     pub semicolon_ends: bool,
@@ -81,7 +81,7 @@ impl Default for Session {
 }
 
 impl Session {
-    /// What the settings say.
+    /// From its settings.
     fn of(config: &PolicyConfig) -> Result<Self, String> {
         config.deny_unknown(&["cookie", "parameter", "separator", "semicolon-ends"])?;
         let cookie = config
@@ -124,7 +124,7 @@ impl Session {
             Some(separator) => value.split_once(separator)?.1,
             None => value,
         };
-        let fits = (1..=LONGEST_ROUTE).contains(&route.len()) && !route.contains(char::is_control);
+        let fits = (1..=MAX_ROUTE).contains(&route.len()) && !route.contains(char::is_control);
         fits.then_some(route)
     }
 
@@ -133,20 +133,20 @@ impl Session {
         self.routes.is_empty() || self.routes.contains(route)
     }
 
-    /// The route that these values say: the first that a member carries, or else the first. `None` without values.
+    /// The route in these values: the first that a member carries, or else the first. `None` without values.
     fn route_of<'value>(
         &self,
         values: impl Iterator<Item = &'value str>,
     ) -> Option<Option<&'value str>> {
-        let mut said = None;
+        let mut first = None;
         for value in values {
             let route = self.route_in(value);
             if route.is_some_and(|route| self.is_carried(route)) {
                 return Some(route);
             }
-            said = Some(said.flatten().or(route));
+            first = Some(first.flatten().or(route));
         }
-        said
+        first
     }
 
     /// The route that the request carries, if any.
@@ -289,10 +289,10 @@ mod tests {
             ("/x;sidp=abc.r2?sidp=abc.r3", Some("r2")),
             ("/?sidp=&sidp=abc.r3", Some("r3")),
             ("/x;sidp=?sidp=abc.r3", Some("r3")),
-            // The parameter is there: that it names no route is its answer.
+            // The parameter is there, and names no route.
             ("/?sidp=abc", None),
             ("/?sidp=abc.", None),
-            // It is not there: the cookie answers.
+            // The parameter is not there: the cookie counts.
             ("/?sidp=", Some("r1")),
             ("/?sidp", Some("r1")),
             ("/?xsidp=abc.r3", Some("r1")),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolon_ends_the_value_only_when_told() {
+    fn semicolon_ends_the_value_only_when_configured() {
         let mut session = session();
         let target = "/x;sidp=abc.r3;v=1";
         assert_eq!(route(&session, target, "").as_deref(), Some("r3;v=1"));

@@ -8,7 +8,7 @@ use wasmtime::{Config, Engine, Instance, Module, Store};
 use super::component::{Component, answer, endless_loop, none, trap};
 use super::fixtures::{
     Affinity, LOAD_FAULTS, READ_FAULTS, ROUTE, SELECT_FAULTS, START_FAULTS, answering,
-    answering_none, counting, forging_log, large, leak, narrowing, nested_bomb, reading,
+    answering_none, counting, forging_log, large, leak, nested_bomb, reading, restricting,
 };
 
 /// How long a call of a slow one takes: just less than the usual deadline.
@@ -50,7 +50,7 @@ fn selectors(slow: &str) -> Vec<Content> {
     let good = [
         ("counting", counting()),
         ("answering", answering(1)),
-        ("narrowing", narrowing(&[0, 1])),
+        ("restricting", restricting(&[0, 1])),
         ("answering_none", answering_none()),
         ("leak", leak()),
         ("forging_log", forging_log()),

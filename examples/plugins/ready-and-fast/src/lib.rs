@@ -204,9 +204,15 @@ mod tests {
                 Some("Unhealthy: status is down"),
             ),
             (Ok("{}"), None),
-            (Ok("{\"status\": \"up\"}"), Some("Healthy: passed its check")),
+            (
+                Ok("{\"status\": \"up\"}"),
+                Some("Healthy: passed its check"),
+            ),
             (Ok("<html>"), Some("Unhealthy: the response is not JSON")),
-            (Ok("{\"status\": \"up\"}"), Some("Healthy: passed its check")),
+            (
+                Ok("{\"status\": \"up\"}"),
+                Some("Healthy: passed its check"),
+            ),
             (Err(Failure::TimedOut), Some("Unhealthy: no response")),
         ];
         for (outcome, change) in table {

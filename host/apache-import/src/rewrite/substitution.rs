@@ -89,7 +89,7 @@ pub(crate) fn url(
     }
     let server_name = name.unwrap_or("${host}");
     let replaced = to
-        .replace("%{HTTP_HOST}", "${host}")
+        .replace("%{HTTP_HOST}", "${authority}")
         .replace("%{SERVER_NAME}", server_name)
         .replace("%{REQUEST_URI}", "${path}");
     if replaced.contains('%') || replaced.contains("$0") {
@@ -172,14 +172,18 @@ mod tests {
             (
                 "^",
                 "https://%{HTTP_HOST}%{REQUEST_URI}",
-                "https://${host}${path}",
+                "https://${authority}${path}",
             ),
             (
                 "^/?(.*)",
                 "https://%{HTTP_HOST}/$1",
-                "https://${host}${path}",
+                "https://${authority}${path}",
             ),
-            ("^(.*)$", "https://%{HTTP_HOST}$1", "https://${host}${path}"),
+            (
+                "^(.*)$",
+                "https://%{HTTP_HOST}$1",
+                "https://${authority}${path}",
+            ),
             ("(.*)", "https://%{SERVER_NAME}$1", "https://a.test${path}"),
             ("^", "https://b.test/", "https://b.test/"),
         ] {

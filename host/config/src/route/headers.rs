@@ -78,7 +78,7 @@ pub(super) fn read_rules(
 /// Fields with their values, in the order of the file.
 fn read_values(table: &Table<'_>, key: &str, way: Way, scope: &Scope) -> Vec<(String, Template)> {
     let mut names: Vec<String> = Vec::new();
-    let fields = table.named_values(key, FIELDS, |name, value| {
+    table.named_values(key, FIELDS, |name, value| {
         let name = field(name, way)?;
         let is_new = !names.iter().any(|it| it.eq_ignore_ascii_case(&name));
         names.push(name);
@@ -88,8 +88,7 @@ fn read_values(table: &Table<'_>, key: &str, way: Way, scope: &Scope) -> Vec<(St
                 Err("is there already: names of fields are the same in either case".to_owned())
             }
         }
-    });
-    fields
+    })
 }
 
 /// A field's value.

@@ -19,7 +19,10 @@ use super::date::add_date;
 use super::lingering_close::LingeringClose;
 use super::stream::{ClientStream, socket_error};
 use super::write_timeout::WriteTimeout;
-use crate::forward::{self, ClientError, Downstream, Duplex, Piece, Workspace};
+use crate::body_frame::BodyFrame;
+use crate::duplex::Duplex;
+use crate::error::{ClientError, ProxyError};
+use crate::forward::{self, Downstream, Workspace};
 use crate::lazy_timer::LazyTimer;
 use crate::observe::metrics::WorkerMetricsHandle;
 use crate::wire::{BodyReader, Wire};
@@ -93,9 +96,9 @@ pub(super) async fn serve(
                 }
                 break;
             }
-            HeadResult::Refused(violation) => forward::ProxyError::Malformed(violation),
-            HeadResult::TimedOut if http1.has_partial_head() => forward::ProxyError::HeaderTimeout,
-            HeadResult::End if http1.has_partial_head() => forward::ProxyError::ClientAborted(None),
+            HeadResult::Refused(violation) => ProxyError::Malformed(violation),
+            HeadResult::TimedOut if http1.has_partial_head() => ProxyError::HeaderTimeout,
+            HeadResult::End if http1.has_partial_head() => ProxyError::ClientAborted(None),
             HeadResult::TimedOut | HeadResult::End => break,
         };
         http1.keep_alive = false;
@@ -352,7 +355,7 @@ impl Downstream for Http1 {
         self.reader.framing()
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<BodyFrame, ClientError>> {
         loop {
             let reader = &mut self.reader;
             let read = |input: &[u8], trailers: &mut Fields| reader.body(input, trailers);

@@ -16,9 +16,8 @@ use super::{
     FailedAttempt, ForwardedRequest, MemberResponse, ProxyError, RequestState, headers, rewrite,
     upgrade,
 };
-use crate::upstream::{
-    BeginError, ConnectError, ConnectOptions, Connection, Endpoint, MemberError, Origin, Pool,
-};
+use crate::error::{ConnectError, MemberError};
+use crate::upstream::{BeginError, ConnectOptions, Connection, Endpoint, Pool};
 use equipoise_config::Protocol;
 
 impl ForwardedRequest<'_> {
@@ -60,9 +59,10 @@ impl ForwardedRequest<'_> {
         };
         let was_reused = connection.is_reused();
         let needs_preparation = endpoint.config.ping.is_some() || offered.is_some();
-        if needs_preparation && connection.has_ping() {
+        if needs_preparation && connection.speaks_http2() {
             let accepted =
-                Box::pin(self.prepare(endpoint, &mut connection, offered, state.downstream)).await;
+                Box::pin(self.prepare_http2(endpoint, &connection, offered, state.downstream))
+                    .await;
             offered = accepted.map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         }
         let offered = offered.as_deref();
@@ -129,8 +129,7 @@ impl ForwardedRequest<'_> {
     ) -> Result<Connection, ProxyError> {
         let endpoint = self.endpoint(choice);
         let config = &endpoint.config;
-        let may_speak_http2 = matches!(config.protocol, Protocol::Http2 | Protocol::Negotiated);
-        let is_shared = may_share && config.is_reusable() && may_speak_http2;
+        let is_shared = may_share && config.is_reusable() && config.protocol != Protocol::Http1;
         // One that others have made for the same reason is as fresh.
         let since = needs_fresh.then(|| self.now.get());
         let counters = choice.lease.member().counters.clone();
@@ -156,12 +155,12 @@ impl ForwardedRequest<'_> {
         Ok(opened?)
     }
 
-    /// Has a connection of HTTP/2 or AJP show that the member lives, if it has a `ping`, and say whether the request may become what it asks
+    /// Has a connection of HTTP/2 show that the member lives, if it has a `ping`, and say whether the request may become what it asks
     /// for; it goes without that wish if not.
-    async fn prepare(
+    async fn prepare_http2(
         &self,
         endpoint: &Endpoint,
-        connection: &mut Connection,
+        connection: &Connection,
         offered: Option<String>,
         downstream: &mut dyn Downstream,
     ) -> Result<Option<String>, ProxyError> {
@@ -216,8 +215,8 @@ impl ForwardedRequest<'_> {
         let mut framing = Framing::None;
         if let Some(body) = &mut state.body {
             framing = body.framing();
-            // Where the member can be asked by a ping, it has been already.
-            let ping = config.ping.filter(|_| !connection.has_ping());
+            // With HTTP/2, a PING has been sent already.
+            let ping = config.ping.filter(|_| !connection.speaks_http2());
             body.rewind(ping);
             if framing == Framing::Chunked {
                 edit.add(Known::TransferEncoding, b"chunked");
@@ -230,13 +229,7 @@ impl ForwardedRequest<'_> {
         if let Some(rules) = &self.route.request_headers {
             self.apply_request_rules(rules, config, edit);
         }
-        let origin = Origin {
-            client: self.client.address,
-            listener: self.client.listener(),
-            tls: self.client.tls.as_ref(),
-            member: config,
-        };
-        let begun = connection.begin(request, edit, framing, offered, &origin);
+        let begun = connection.begin(request, edit, framing, offered);
         begun.map_err(|not| match not {
             BeginError::Invalid(violation) => ProxyError::Malformed(violation),
             BeginError::Unavailable => ProxyError::NotSent,
@@ -363,7 +356,7 @@ impl ForwardedRequest<'_> {
         buffers: &mut Buffers,
         context: &mut Context<'_>,
     ) -> Poll<ProxyError> {
-        let timeout = endpoint.config.timeout;
+        let timeout = self.member_timeout(&endpoint.config);
         let ping = endpoint
             .config
             .ping

@@ -3,35 +3,11 @@
 use std::task::{Context, Poll};
 
 use equipoise_http::http1::Framing;
-use equipoise_http::{Edit, Fields, Head, Violation};
-use thiserror::Error;
+use equipoise_http::{Edit, Fields, Head};
 
-use super::tunnel::Duplex;
-
-/// What comes next of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// Payload, to be taken.
-    Data,
-    /// The trailer section; the end follows.
-    Trailers,
-    /// Nothing more.
-    End,
-}
-
-/// Why a client's request cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum ClientError {
-    /// It has closed or reset its connection or its stream; with the code of HTTP/2 where it said one.
-    #[error("client aborted")]
-    Aborted(Option<u32>),
-    /// It has sent or taken nothing for too long, or too little.
-    #[error("client timed out")]
-    TimedOut,
-    /// Its body must not pass.
-    #[error("{0}")]
-    Malformed(Violation),
-}
+use crate::body_frame::BodyFrame;
+use crate::duplex::Duplex;
+use crate::error::ClientError;
 
 /// The client's side of one request: its body, and where the response goes.
 ///
@@ -44,7 +20,7 @@ pub(crate) trait Downstream {
     ///
     /// # Errors
     /// The body does not come to its end.
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>>;
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<BodyFrame, ClientError>>;
 
     /// The payload that has come and is not taken yet.
     fn payload(&self) -> &[u8];

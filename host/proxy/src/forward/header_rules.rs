@@ -30,13 +30,14 @@ impl ForwardedRequest<'_> {
         response: &Head,
         edit: &mut Edit,
     ) {
-        let removed = rules.set.iter().map(|(name, _)| name).chain(&rules.unset);
-        removed.for_each(|name| edit.remove(&**name));
-        add(rules, response, &self.values(Some(member)), edit);
+        apply_to_response(rules, response, &self.values(Some(member)), edit);
     }
 
     /// What variables stand for at this member.
-    fn values<'exchange>(&'exchange self, member: Option<&'exchange Member>) -> Values<'exchange> {
+    pub(super) fn values<'exchange>(
+        &'exchange self,
+        member: Option<&'exchange Member>,
+    ) -> Values<'exchange> {
         let balancer = &self.cluster.config.settings.name;
         Values {
             client: self.client,
@@ -47,6 +48,18 @@ impl ForwardedRequest<'_> {
             id: &self.request_id,
         }
     }
+}
+
+/// Makes the fields of a response what rules say.
+pub(super) fn apply_to_response(
+    rules: &HeaderRules,
+    response: &Head,
+    values: &Values<'_>,
+    edit: &mut Edit,
+) {
+    let removed = rules.set.iter().map(|(name, _)| name).chain(&rules.unset);
+    removed.for_each(|name| edit.remove(&**name));
+    add(rules, response, values, edit);
 }
 
 /// Adds what rules set and add to, where what they remove is gone.

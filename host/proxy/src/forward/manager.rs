@@ -9,13 +9,16 @@ use equipoise_http::{Head, Version, reason};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 
-use super::downstream::{ClientError, Downstream, Piece};
+use super::downstream::Downstream;
 use super::observer::RequestObserver;
 use super::workspace::Buffers;
-use super::{ProxyError, RequestState, respond_with_error, response_body, target};
+use super::{ProxyError, RequestState, respond_with_error, response_body};
+use crate::body_frame::BodyFrame;
 use crate::downstream::Client;
+use crate::error::ClientError;
 use crate::manager_bridge::{self, BodySender};
 use crate::path;
+use crate::target;
 use equipoise_config::Manager;
 
 /// Whether a request is for the manager.
@@ -45,7 +48,7 @@ pub(super) async fn serve(
             state.observer.record_response(response.status(), edit);
             response_body::send_local(request, answer.body().as_bytes(), &mut state).await;
         }
-        Err(error) => respond_with_error(request, &error, &mut state).await,
+        Err(error) => respond_with_error(client, request, &error, &mut state).await,
     }
     state.observer.close();
 }
@@ -95,7 +98,7 @@ fn poll_pump(
 ) -> Poll<Result<(), ClientError>> {
     loop {
         match ready!(downstream.poll_body(context))? {
-            Piece::Data => {
+            BodyFrame::Data => {
                 if ready!(sender.poll_ready(context)).is_err() {
                     return Poll::Ready(Ok(()));
                 }
@@ -104,8 +107,8 @@ fn poll_pump(
                 sender.send(Bytes::copy_from_slice(payload));
                 downstream.consume(bytes);
             }
-            Piece::Trailers => {}
-            Piece::End => return Poll::Ready(Ok(())),
+            BodyFrame::Trailers => {}
+            BodyFrame::End => return Poll::Ready(Ok(())),
         }
     }
 }

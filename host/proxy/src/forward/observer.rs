@@ -12,14 +12,15 @@ use crate::observe::access_log::Entry;
 use crate::observe::explain::DecisionRecord;
 use crate::observe::traces::Trace;
 use crate::snapshot::{Cluster, Snapshot};
+use equipoise_config::{ErrorPage, Route};
 
 /// Records one request. Each part is none where it is not configured.
 pub(crate) struct RequestObserver<'request> {
     snapshot: &'request Snapshot,
     /// When its head was there.
     pub(super) begun: Instant,
-    /// The number of its route, and the balancer behind that; none before they are found.
-    place: Option<(usize, &'request Cluster)>,
+    /// The number of its route, and the balancer behind that, if there is one; none before it is found.
+    place: Option<(usize, Option<&'request Cluster>)>,
     /// Its line in the access log.
     entry: Option<Box<Entry>>,
     /// Why it went where it went.
@@ -60,12 +61,31 @@ impl<'request> RequestObserver<'request> {
     }
 
     /// Its route is found.
-    pub(super) fn record_route(&mut self, number: usize, cluster: &'request Cluster) {
+    pub(super) fn record_route(&mut self, number: usize, cluster: Option<&'request Cluster>) {
         self.place = Some((number, cluster));
         if let Some(trace) = &mut self.trace {
-            let balancer = &cluster.balancer.settings().name;
+            let balancer = cluster.map(|it| &*it.balancer.settings().name);
             trace.record_route(&self.snapshot.config.routes[number], balancer);
         }
+    }
+
+    /// Its route has no balancer.
+    pub(super) fn record_local(&mut self, route: &Route) {
+        if let Some(decision_record) = &mut self.decision_record {
+            decision_record.record_local(route);
+        }
+    }
+
+    /// The route that it takes, and the page there for an error with this status.
+    pub(super) fn error_page(&self, status: u16) -> Option<(&'request Route, &'request ErrorPage)> {
+        let (number, _) = self.place?;
+        let route = &self.snapshot.config.routes[number];
+        Some((route, route.error_pages.as_ref()?.page(status)?))
+    }
+
+    /// The configuration, from the request's beginning to its end.
+    pub(super) fn snapshot(&self) -> &'request Snapshot {
+        self.snapshot
     }
 
     /// What there is to know before a member is chosen.
@@ -145,7 +165,7 @@ impl<'request> RequestObserver<'request> {
 
     /// The request failed: no response of a member is forwarded.
     pub(super) fn record_error(&mut self, error: &ProxyError) {
-        if let (Some((_, cluster)), ProxyError::NoMember { .. }) = (self.place, error) {
+        if let (Some((_, Some(cluster))), ProxyError::NoMember { .. }) = (self.place, error) {
             cluster.metrics.count_refusal();
         }
         self.snapshot.metrics.refusals.count(error);
@@ -218,7 +238,7 @@ impl<'request> RequestObserver<'request> {
     /// The request is over, and took so long: its line is written, and its span ends.
     pub(super) fn close_after(&mut self, took: Duration) {
         self.is_closed = true;
-        if let Some((_, cluster)) = self.place.take() {
+        if let Some((_, Some(cluster))) = self.place.take() {
             cluster.metrics.durations.observe(took);
         }
         self.entry = None;

@@ -9,7 +9,7 @@ use equipoise_http::{Head, Known, Name};
 use equipoise_sdk::{Env, LogLevel, Request};
 
 use super::retry::RetryState;
-use super::target;
+use crate::target;
 
 /// A client's request, as it came.
 pub(super) struct PolicyRequest<'request> {

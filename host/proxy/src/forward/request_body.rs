@@ -7,9 +7,12 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Head, Known};
 use tokio::time::Instant;
 
-use super::downstream::{ClientError, Downstream, Piece};
+use super::downstream::Downstream;
+use crate::body_frame::BodyFrame;
+use crate::error::ClientError;
+use crate::error::MemberError;
 use crate::progress_timeout::ProgressTimeout;
-use crate::upstream::{Connection, MemberError};
+use crate::upstream::Connection;
 use crate::wire::MAX_COPIED;
 use equipoise_config::Limits;
 
@@ -20,6 +23,8 @@ use equipoise_config::Limits;
 pub(crate) struct RequestBody {
     framing: Framing,
     limit: usize,
+    /// How many bytes of payload may still come from the client; none where there is no bound.
+    left: Option<usize>,
     /// Whether the request may be tried again once a member has begun to read it.
     is_idempotent: bool,
     /// How much of what is kept was sent to the present member.
@@ -60,7 +65,8 @@ pub(crate) enum RequestBodyError {
 }
 
 impl RequestBody {
-    /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none.
+    /// The body that a request has, of which up to `limit` bytes are kept to be sent again; `None` if there is none. It may have
+    /// `most` bytes.
     ///
     /// The client may stall for `client-timeout`, and has to send `client-rate` on average until the member has answered,
     /// but for gRPC, whose bodies are messages that come when they come.
@@ -68,6 +74,7 @@ impl RequestBody {
         framing: Framing,
         request: &Head,
         limit: usize,
+        most: Option<usize>,
         limits: &Limits,
     ) -> Option<Self> {
         if matches!(framing, Framing::None | Framing::Length(0)) {
@@ -81,6 +88,7 @@ impl RequestBody {
         Some(Self {
             framing,
             limit,
+            left: most,
             is_idempotent: request.method().is_idempotent(),
             sent: 0,
             is_incomplete: false,
@@ -209,9 +217,19 @@ impl RequestBody {
             self.awaits_client = true;
             match client.poll_body(context) {
                 Poll::Pending => return self.poll_client_timeout(context, member),
-                Poll::Ready(Ok(Piece::Data)) => self.record_progress(client.payload().len()),
-                Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
-                Poll::Ready(Ok(Piece::End)) => {
+                Poll::Ready(Ok(BodyFrame::Data)) => {
+                    let bytes = client.payload().len();
+                    if let Some(left) = &mut self.left {
+                        let Some(rest) = left.checked_sub(bytes) else {
+                            let error = ClientError::BodyTooLarge;
+                            return Poll::Ready(Err(RequestBodyError::Client(error)));
+                        };
+                        *left = rest;
+                    }
+                    self.record_progress(bytes);
+                }
+                Poll::Ready(Ok(BodyFrame::Trailers)) => self.has_trailers = true,
+                Poll::Ready(Ok(BodyFrame::End)) => {
                     self.has_ended = true;
                     self.record_progress(0);
                 }
@@ -299,9 +317,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::either::Either;
 
-    use super::super::tunnel::Duplex;
     use super::*;
-    use crate::upstream::{Origin, test_endpoint as endpoint};
+    use crate::duplex::Duplex;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -334,19 +351,19 @@ mod tests {
             self.framing
         }
 
-        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
+        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<BodyFrame, ClientError>> {
             assert!(self.now.is_empty(), "payload is taken before");
             if let Some(piece) = self.pieces.pop_front() {
                 self.now = piece;
-                return Poll::Ready(Ok(Piece::Data));
+                return Poll::Ready(Ok(BodyFrame::Data));
             }
             if !self.ends {
                 return Poll::Pending;
             }
             let has_said = std::mem::replace(&mut self.has_said_trailers, true);
             Poll::Ready(Ok(match self.trailers.is_empty() || has_said {
-                true => Piece::End,
-                false => Piece::Trailers,
+                true => BodyFrame::End,
+                false => BodyFrame::Trailers,
             }))
         }
 
@@ -431,21 +448,14 @@ mod tests {
             client_rate: 0,
             ..Limits::default()
         };
-        RequestBody::of(client.framing, &head, limit, &limits).unwrap()
+        RequestBody::of(client.framing, &head, limit, None, &limits).unwrap()
     }
 
     fn begin(connection: &mut Connection, framing: Framing) {
         let mut head = Head::new();
         head.begin_request(b"PUT", b"/", equipoise_http::Version::Http11)
             .unwrap();
-        let endpoint = endpoint("http://127.0.0.1:1", "");
-        let origin = Origin {
-            client: ([127, 0, 0, 1], 1).into(),
-            listener: ([127, 0, 0, 1], 2).into(),
-            tls: None,
-            member: &endpoint.config,
-        };
-        let begun = connection.begin(&head, &Edit::new(), framing, None, &origin);
+        let begun = connection.begin(&head, &Edit::new(), framing, None);
         begun.unwrap();
     }
 
@@ -653,7 +663,7 @@ mod tests {
             b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
             &mut head,
         );
-        assert!(RequestBody::of(reader.framing(), &head, 100, &limits).is_none());
-        assert!(RequestBody::of(Framing::None, &head, 100, &limits).is_none());
+        assert!(RequestBody::of(reader.framing(), &head, 100, None, &limits).is_none());
+        assert!(RequestBody::of(Framing::None, &head, 100, None, &limits).is_none());
     }
 }

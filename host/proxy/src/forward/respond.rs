@@ -8,7 +8,6 @@ use equipoise_http::http1::Framing;
 use equipoise_http::{Edit, Known};
 use tokio::task::yield_now;
 
-use super::downstream::ClientError;
 use super::policy_request::{PolicyEnv, PolicyRequest};
 use super::response_body::{Ended, ResponseBody};
 use super::rewrite::Rewrite;
@@ -17,6 +16,7 @@ use super::{
     ForwardedRequest, MemberResponse, RequestState, headers, response_body, sticky_cookie, tunnel,
     upgrade,
 };
+use crate::error::ClientError;
 use crate::upstream::Connection;
 use equipoise_config::Member;
 
@@ -50,7 +50,7 @@ impl ForwardedRequest<'_> {
         }
         let framing = connection.framing();
         downstream.begin(&buffers.response, &mut buffers.edit, framing);
-        let mut response_body = ResponseBody::new(config.timeout);
+        let mut response_body = ResponseBody::new(self.member_timeout(config));
         let mut has_waited = false;
         let ended = poll_fn(|context| {
             let ended = response_body.poll(connection, state, context);
@@ -160,7 +160,7 @@ impl ForwardedRequest<'_> {
 
     /// The cookies that keep the session at its member, where the client has none or another: ours and the plugin's.
     #[cold]
-    fn set_sticky_cookies(&self, choice: &Selection, edit: &mut Edit) {
+    pub(super) fn set_sticky_cookies(&self, choice: &Selection, edit: &mut Edit) {
         let config = &self.cluster.config;
         let Some(route) = choice.lease.member().settings.route.as_deref() else {
             return;

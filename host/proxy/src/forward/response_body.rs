@@ -11,10 +11,13 @@ use equipoise_sdk::health;
 use tokio::time::Instant;
 
 use super::RequestState;
-use super::downstream::{ClientError, Downstream, Piece};
+use super::downstream::Downstream;
 use super::request_body::RequestBodyError;
 use super::workspace::Buffers;
-use crate::upstream::{Connection, MemberError};
+use crate::body_frame::BodyFrame;
+use crate::error::ClientError;
+use crate::error::MemberError;
+use crate::upstream::Connection;
 
 /// How a member's response ended.
 pub(super) enum Ended {
@@ -99,7 +102,7 @@ impl ResponseBody {
         }
         loop {
             match member.poll_body(context) {
-                Poll::Ready(Ok(Piece::Data)) => {
+                Poll::Ready(Ok(BodyFrame::Data)) => {
                     buffers.deadline.clear();
                     match client.poll_payload(context, member.payload()) {
                         Poll::Ready(Ok(taken)) => {
@@ -111,8 +114,8 @@ impl ResponseBody {
                         Poll::Pending => return Poll::Pending,
                     }
                 }
-                Poll::Ready(Ok(Piece::Trailers)) => self.has_trailers = true,
-                Poll::Ready(Ok(Piece::End)) => {
+                Poll::Ready(Ok(BodyFrame::Trailers)) => self.has_trailers = true,
+                Poll::Ready(Ok(BodyFrame::End)) => {
                     client.end(member.trailers().filter(|_| self.has_trailers));
                     buffers.deadline.clear();
                     return Poll::Ready(Ended::Whole);
@@ -170,11 +173,14 @@ pub(super) async fn send_local(request: &Head, body: &[u8], state: &mut RequestS
     } = state;
     let Buffers { response, edit, .. } = &mut **buffers;
     let length = body.len();
-    // Digits, and a name that is known.
-    let _ = response.push(
-        Known::ContentLength.name().as_bytes(),
-        length.to_string().as_bytes(),
-    );
+    // RFC 9110, 8.6.
+    if !matches!(response.status(), 204 | 304) {
+        // Digits, and a name that is known.
+        let _ = response.push(
+            Known::ContentLength.name().as_bytes(),
+            length.to_string().as_bytes(),
+        );
+    }
     let is_sent = length > 0 && request.method() != Method::Head;
     let framing = match is_sent {
         true => Framing::Length(length as u64),

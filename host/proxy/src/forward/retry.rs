@@ -3,7 +3,7 @@
 use equipoise_balancer::Selection;
 use smallvec::SmallVec;
 
-use crate::forward::error::ProxyError;
+use crate::error::ProxyError;
 
 /// The attempts of one request.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use equipoise_http::{Edit, Head, Known, KnownSet};
 use memchr::{memchr, memchr_iter};
 
-use crate::forward::target;
 use crate::path;
+use crate::target;
 use equipoise_config::{self as config, Route};
 use equipoise_http::host;
 

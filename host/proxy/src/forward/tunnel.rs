@@ -10,12 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::Instant;
 
+use crate::duplex::Duplex;
 use crate::lazy_timer::LazyTimer;
-
-/// One end of a tunnel.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// How long nothing may pass through a tunnel.
 #[derive(Debug, Clone, Copy)]

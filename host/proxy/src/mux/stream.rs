@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{SharedMux, StreamKey};
-use crate::forward::Piece;
+use crate::body_frame::BodyFrame;
 use crate::wire::{Buffer, ByteCounter, Readiness};
 
 /// Why a stream is over before its end.
@@ -126,12 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Stream<S, T>
     pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, StreamError>> {
+    ) -> Poll<Result<BodyFrame, StreamError>> {
         if !self.data.is_empty() {
-            return Poll::Ready(Ok(Piece::Data));
+            return Poll::Ready(Ok(BodyFrame::Data));
         }
         if self.is_received {
-            return Poll::Ready(Ok(Piece::End));
+            return Poll::Ready(Ok(BodyFrame::End));
         }
         let mut mux = self.mux.borrow_mut();
         let Some(buffer) = mux.streams.at_mut(self.index) else {
@@ -139,14 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> Stream<S, T>
         };
         std::mem::swap(&mut self.data, &mut buffer.data);
         if !self.data.is_empty() {
-            return Poll::Ready(Ok(Piece::Data));
+            return Poll::Ready(Ok(BodyFrame::Data));
         }
         if buffer.has_ended {
             self.is_received = true;
             self.trailers = buffer.trailers.take();
             return Poll::Ready(Ok(match &self.trailers {
-                Some(_) => Piece::Trailers,
-                None => Piece::End,
+                Some(_) => BodyFrame::Trailers,
+                None => BodyFrame::End,
             }));
         }
         if let Some(error) = buffer.error {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::receive_buffer::MAX_INTERIM_BYTES;
 use super::*;
-use crate::forward::Piece;
+use crate::body_frame::BodyFrame;
 
 /// What passes the socket of one side.
 #[derive(Default)]
@@ -187,14 +187,14 @@ async fn read(stream: &mut TestStream, step: usize) -> Result<Vec<u8>, StreamErr
     let mut body = Vec::new();
     loop {
         match poll_fn(|context| stream.poll_body(context)).await? {
-            Piece::Data => {
+            BodyFrame::Data => {
                 let piece = &stream.payload()[..step.min(stream.payload().len())];
                 body.extend_from_slice(piece);
                 let taken = piece.len();
                 stream.consume(taken);
             }
-            Piece::Trailers => {}
-            Piece::End => return Ok(body),
+            BodyFrame::Trailers => {}
+            BodyFrame::End => return Ok(body),
         }
     }
 }
@@ -369,7 +369,7 @@ fn either_side_ends_a_stream_early_and_says_why() {
         settle().await;
         assert_eq!(status(&mut stream).await, Ok(200));
         let piece = poll_fn(|context| stream.poll_body(context)).await;
-        assert_eq!((piece, stream.payload().len()), (Ok(Piece::Data), 10));
+        assert_eq!((piece, stream.payload().len()), (Ok(BodyFrame::Data), 10));
         stream.consume(10);
         let calm = Err(StreamError::Reset(ErrorCode::ENHANCE_YOUR_CALM));
         assert_eq!(read(&mut stream, 100).await, calm);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Stream;
-use crate::forward::Piece;
+use crate::body_frame::BodyFrame;
 use crate::wire::{ByteCounter, Readiness};
 
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> AsyncRead for Stream<S, T> {
@@ -17,8 +17,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin, T: ByteCounter> AsyncRead fo
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match ready!(self.poll_body(context)).map_err(io::Error::other)? {
-            Piece::End | Piece::Trailers => {}
-            Piece::Data => {
+            BodyFrame::End | BodyFrame::Trailers => {}
+            BodyFrame::Data => {
                 let bytes = self.payload().len().min(buffer.remaining());
                 buffer.put_slice(&self.payload()[..bytes]);
                 self.consume(bytes);

@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn groups_are_parts_of_the_path_as_it_came() {
-        let table: [(&str, &[u8], &[&[u8]]); 9] = [
+        type Row<'a> = (&'a str, &'a [u8], &'a [&'a [u8]]);
+        let table: [Row<'_>; 9] = [
             ("^/(api|rest)/(.*)$", b"/api/x%20y/", &[b"api", b"x%20y/"]),
             ("^/(api|rest)/(.*)$", b"/rest//x%2Fy", &[b"rest", b"x%2Fy"]),
             // Parameters are captured with what follows them, or with the path's end.

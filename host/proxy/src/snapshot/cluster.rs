@@ -12,9 +12,9 @@ use equipoise_sdk::{MemberConfig, SessionReader};
 
 use super::aside::{Aside, OnRefusal};
 use super::policies::{PolicyFactory, PolicySpecs};
-use crate::forward::RetryBudget;
 use crate::observe::metrics::BalancerMetrics;
 use crate::observe::{HealthHistory, Loads, OutcomeQueue};
+use crate::retry_budget::RetryBudget;
 use crate::upstream::Endpoint;
 use equipoise_config::{self as config, Trust};
 use equipoise_tls::{Connector, FileContents};

@@ -1,58 +1,18 @@
 //! Connecting to a member: name lookup, TCP, PROXY header, TLS handshake.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::io::Errno;
-use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dialled, Socket, dial, local_address};
 use super::{Endpoint, MemberStream};
+use crate::error::ConnectError;
 use crate::proxy_protocol;
 use equipoise_config::Protocol;
 use equipoise_dns::Address;
-use equipoise_tls::UnusableName;
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// The name did not resolve, or no address of it took the connection.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The TLS handshake failed: the member's certificate is not valid, or it rejects the proxy.
-    #[error("TLS: {0}")]
-    Tls(io::Error),
-    /// The host that is sent to the member is not a valid TLS server name. The client's fault, not the member's.
-    #[error("{0}")]
-    Name(#[from] UnusableName),
-    /// The deadline passed.
-    #[error("no connection within {0:?}")]
-    TimedOut(Duration),
-}
-
-impl ConnectError {
-    /// Whether it says something about the member. Else it is the client's fault, or something of ours has run out, such as
-    /// file descriptors.
-    pub fn is_member_error(&self) -> bool {
-        let ours = [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-            Errno::ADDRNOTAVAIL,
-        ];
-        match self {
-            Self::Io(error) => !Errno::from_io_error(error).is_some_and(|it| ours.contains(&it)),
-            Self::Tls(_) | Self::TimedOut(_) => true,
-            Self::Name(_) => false,
-        }
-    }
-}
 
 /// What differs from one connection to the next.
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,7 +105,7 @@ pub async fn establish(
 /// Whether HTTP/2 follows TLS.
 fn speaks_http2(protocol: Protocol, stream: &TlsStream<Socket>) -> bool {
     match protocol {
-        Protocol::Http1 | Protocol::Ajp => false,
+        Protocol::Http1 => false,
         Protocol::Http2 => true,
         Protocol::Negotiated => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     }
@@ -154,8 +114,10 @@ fn speaks_http2(protocol: Protocol, stream: &TlsStream<Socket>) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use std::future::pending;
+    use std::io;
     use std::net::{IpAddr, Ipv4Addr};
     use std::path::Path;
+    use std::time::Duration;
 
     use tokio::net::TcpListener;
     use tokio::time::sleep;
@@ -163,6 +125,7 @@ pub(super) mod tests {
     use super::*;
     use equipoise_config::{Config, Member};
     use equipoise_tls::{Connector, FileContents};
+    use rustix::io::Errno;
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -1,7 +1,6 @@
-//! A connection to a member, for one request at a time (HTTP/1.1, AJP) or for many (HTTP/2), and one request on it.
+//! A connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2), and one request on it.
 
 use std::cell::Cell;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,51 +8,21 @@ use std::time::Duration;
 
 use equipoise_balancer::Counters;
 use equipoise_http::http1::Framing;
-use equipoise_http::http2::{ConnectionError, ErrorCode};
+use equipoise_http::http2::ErrorCode;
 use equipoise_http::{Edit, Fields, Head, Violation};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::forward::{Duplex, Piece};
+use crate::body_frame::BodyFrame;
+use crate::duplex::Duplex;
+use crate::error::{ConnectError, MemberError};
 use crate::observe::metrics::MemberMetrics;
-use crate::upstream::ajp::Ajp;
-use crate::upstream::connect::{ConnectError, ConnectOptions, Connected, connect};
-use crate::upstream::http1::Http1;
+use crate::upstream::Endpoint;
+use crate::upstream::connect::{ConnectOptions, Connected, connect};
+use crate::upstream::http1::{Http1, NotIdle};
 use crate::upstream::http2::{Http2, MAX_STREAMS, Shared};
-use crate::upstream::member_wire::NotIdle;
-use crate::upstream::{Endpoint, Origin};
-use equipoise_config::{Limits, Protocol};
+use equipoise_config::Limits;
 use equipoise_dns::Address;
-
-/// Why a member's connection brought no response, or not all of it.
-#[derive(Debug, Error)]
-pub(crate) enum MemberError {
-    /// It was closed before the end.
-    #[error("the connection was closed")]
-    Closed,
-    /// It broke.
-    #[error("{0}")]
-    Io(io::Error),
-    /// What came must not pass.
-    #[error("{0}")]
-    Violation(Violation),
-    /// The same, of more than a head or a body says.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The member has reset the request's stream.
-    #[error("the stream was reset: {0}")]
-    Reset(ErrorCode),
-    /// It broke the rules of the connection, on which there may be other requests.
-    #[error("{0}")]
-    Connection(ConnectionError),
-}
-
-impl MemberError {
-    /// Whether the member has certainly not looked at the request (RFC 9113, 8.7): it said so, by RST_STREAM or GOAWAY.
-    pub(crate) fn is_unseen(&self) -> bool {
-        matches!(self, Self::Reset(ErrorCode::REFUSED_STREAM))
-    }
-}
 
 /// Why a request is not begun on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -75,21 +44,20 @@ pub(crate) struct ByteCounts {
     pub(crate) read: u64,
 }
 
-/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 and AJP it closes the connection
-/// at once, with HTTP/2 when it is the last of those that share it.
+/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
+/// once, with HTTP/2 when it is the last of those that share it.
 pub(crate) struct Connection {
     http: Http,
     state: Rc<ConnectionState>,
     /// Whether it served a request before.
     is_reused: bool,
     /// What comes next of the response's body, where that was looked at.
-    peeked: Option<Piece>,
+    peeked: Option<BodyFrame>,
 }
 
 enum Http {
     Http1(Box<Http1>),
     Http2(Box<Http2>),
-    Ajp(Box<Ajp>),
 }
 
 /// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
@@ -142,10 +110,6 @@ impl Connection {
             is_shared: speaks_http2,
         });
         let limits = limits.message_limits();
-        if endpoint.config.protocol == Protocol::Ajp {
-            let ajp = Ajp::new(stream, counters, limits, endpoint.config.ajp_packet_size);
-            return Ok((Self::new(Http::Ajp(Box::new(ajp)), state), None));
-        }
         if !speaks_http2 {
             let http1 = Http1::new(stream, counters, limits);
             return Ok((Self::new(Http::Http1(Box::new(http1)), state), None));
@@ -184,7 +148,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts(),
             Http::Http2(http2) => http2.byte_counts(),
-            Http::Ajp(ajp) => ajp.request_byte_counts(),
         }
     }
 
@@ -193,7 +156,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts().sent > 0,
             Http::Http2(http2) => http2.has_sent(),
-            Http::Ajp(ajp) => ajp.request_byte_counts().sent > 0,
         }
     }
 
@@ -202,7 +164,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts().read > 0,
             Http::Http2(http2) => http2.byte_counts().read > 0,
-            Http::Ajp(ajp) => ajp.request_byte_counts().read > 0,
         }
     }
 
@@ -212,19 +173,15 @@ impl Connection {
         let is_over = match &self.http {
             Http::Http1(http1) => http1.is_reusable(),
             Http::Http2(http2) => http2.is_open(),
-            Http::Ajp(ajp) => ajp.is_reusable(),
         };
         is_over && self.state.is_wanted()
     }
 
     /// Counts what the member has said behind the response, which was not asked for.
     pub(super) fn count_unasked(&self) {
-        let has_more = match &self.http {
-            Http::Http1(http1) => http1.has_more(),
-            Http::Http2(_) => false,
-            Http::Ajp(ajp) => ajp.has_more(),
-        };
-        if has_more {
+        if let Http::Http1(http1) = &self.http
+            && http1.has_more()
+        {
             self.state.metrics.count_unasked();
         }
     }
@@ -232,12 +189,10 @@ impl Connection {
     /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
     #[inline]
     pub(super) fn is_idle(&mut self) -> bool {
-        let idle = match &mut self.http {
-            Http::Http1(http1) => http1.check_idle(),
-            Http::Http2(_) => return true,
-            Http::Ajp(ajp) => ajp.check_idle(),
+        let Http::Http1(http1) = &mut self.http else {
+            return true;
         };
-        match idle {
+        match http1.check_idle() {
             Ok(()) => self.state.is_wanted(),
             Err(NotIdle(has_spoken)) => {
                 if has_spoken {
@@ -251,10 +206,8 @@ impl Connection {
     /// The same connection, after an exchange: idle.
     #[inline]
     pub(super) fn into_idle(mut self) -> Self {
-        match &mut self.http {
-            Http::Http1(http1) => http1.release_buffers(),
-            Http::Http2(_) => {}
-            Http::Ajp(ajp) => ajp.release_buffers(),
+        if let Http::Http1(http1) = &mut self.http {
+            http1.release_buffers();
         }
         self.state.set_idle();
         self
@@ -269,25 +222,18 @@ impl Connection {
         self
     }
 
-    /// Whether the member can be asked before a request whether it lives; by HTTP/1, there is nothing to ask it by.
-    pub(crate) fn has_ping(&self) -> bool {
-        !matches!(self.http, Http::Http1(_))
-    }
-
-    /// Ready when the member has shown that it lives, where it [can be asked](Self::has_ping).
+    /// Ready when the member has shown that it lives. By HTTP/1, there is nothing to ask it by before a request.
     ///
     /// # Errors
     /// The connection is over.
-    pub(crate) async fn ping(&mut self) -> Result<(), MemberError> {
-        match &mut self.http {
+    pub(crate) async fn ping(&self) -> Result<(), MemberError> {
+        match &self.http {
             Http::Http1(_) => Ok(()),
             Http::Http2(http2) => http2.ping().await,
-            Http::Ajp(ajp) => ajp.ping().await,
         }
     }
 
-    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first,
-    /// and by AJP it never may.
+    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first.
     ///
     /// # Errors
     /// The connection is over.
@@ -295,7 +241,6 @@ impl Connection {
         match &self.http {
             Http::Http1(_) => Ok(true),
             Http::Http2(http2) => http2.takes_connect().await,
-            Http::Ajp(_) => Ok(false),
         }
     }
 
@@ -307,25 +252,20 @@ impl Connection {
     }
 
     /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed. `upgrade` is what the
-    /// member is asked to become, as the head says it, too; `origin` is what a container of AJP is told besides.
+    /// member is asked to become, as the head says it, too.
     ///
     /// # Errors
-    /// It cannot be said in HTTP/2 or AJP, or a shared connection takes no more; nothing is sent.
+    /// It cannot be said in HTTP/2, or a shared connection takes no more; nothing is sent.
     pub(crate) fn begin(
         &mut self,
         head: &Head,
         edit: &Edit,
         framing: Framing,
         upgrade: Option<&str>,
-        origin: &Origin<'_>,
     ) -> Result<(), BeginError> {
         match &mut self.http {
             Http::Http1(http1) => http1.begin(head, edit, framing),
             Http::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
-            Http::Ajp(ajp) => {
-                let begun = ajp.begin(head, edit, framing, origin);
-                begun.map_err(BeginError::Invalid)?;
-            }
         }
         Ok(())
     }
@@ -341,16 +281,14 @@ impl Connection {
                 .poll_payload(context, payload)
                 .map_err(MemberError::Io),
             Http::Http2(http2) => http2.poll_payload(context, payload),
-            Http::Ajp(ajp) => ajp.poll_payload(context, payload),
         }
     }
 
-    /// The request is over; by AJP, there are no trailers.
+    /// The request is over.
     pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberError> {
         match &mut self.http {
             Http::Http1(http1) => http1.end(trailers).map_err(MemberError::Io),
             Http::Http2(http2) => http2.end(trailers),
-            Http::Ajp(ajp) => ajp.end(),
         }
     }
 
@@ -364,7 +302,6 @@ impl Connection {
             Http::Http1(http1) => http1.poll_flush(context).map_err(MemberError::Io),
             // Whatever waits on it is written for all who share it.
             Http::Http2(_) => Poll::Ready(Ok(())),
-            Http::Ajp(ajp) => ajp.poll_flush(context).map_err(MemberError::Io),
         }
     }
 
@@ -378,7 +315,6 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => http1.poll_head(context, head),
             Http::Http2(http2) => http2.poll_head(context, head),
-            Http::Ajp(ajp) => ajp.poll_head(context, head),
         }
     }
 
@@ -388,7 +324,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.framing(),
             Http::Http2(http2) => http2.framing(),
-            Http::Ajp(ajp) => ajp.framing(),
         }
     }
 
@@ -418,14 +353,13 @@ impl Connection {
     pub(crate) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberError>> {
+    ) -> Poll<Result<BodyFrame, MemberError>> {
         if let Some(piece) = self.peeked.take() {
             return Poll::Ready(Ok(piece));
         }
         match &mut self.http {
             Http::Http1(http1) => http1.poll_body(context),
             Http::Http2(http2) => http2.poll_body(context),
-            Http::Ajp(ajp) => ajp.poll_body(context),
         }
     }
 
@@ -435,7 +369,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.payload(),
             Http::Http2(http2) => http2.payload(),
-            Http::Ajp(ajp) => ajp.payload(),
         }
     }
 
@@ -445,7 +378,6 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => http1.consume(bytes),
             Http::Http2(http2) => http2.consume(bytes),
-            Http::Ajp(ajp) => ajp.consume(bytes),
         }
     }
 
@@ -454,7 +386,6 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => Some(http1.trailers()),
             Http::Http2(http2) => http2.trailers(),
-            Http::Ajp(_) => None,
         }
     }
 
@@ -470,7 +401,6 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => Some(&mut **http1),
             Http::Http2(http2) => http2.tunnel(),
-            Http::Ajp(_) => None,
         }
     }
 }

@@ -17,8 +17,10 @@ use equipoise_http::{Edit, Fields, Head, Version};
 use self::handshake::Handshake;
 pub(super) use self::shared::{MAX_STREAMS, Shared};
 use self::shared::{MemberIo, MemberTally};
-use super::connection::{BeginError, ByteCounts, MemberError};
-use crate::forward::{Duplex, Piece};
+use super::connection::{BeginError, ByteCounts};
+use crate::body_frame::BodyFrame;
+use crate::duplex::Duplex;
+use crate::error::MemberError;
 use crate::mux::{Stream, StreamError};
 
 /// One request on a shared connection.
@@ -195,7 +197,7 @@ impl Http2 {
     pub(super) fn poll_body(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Piece, MemberError>> {
+    ) -> Poll<Result<BodyFrame, MemberError>> {
         self.stream()?.poll_body(context).map_err(member_error)
     }
 

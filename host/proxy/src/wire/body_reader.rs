@@ -4,7 +4,7 @@ use equipoise_http::http1::BodyEvent;
 use equipoise_http::{Fields, Violation};
 
 use super::Buffer;
-use crate::forward::Piece;
+use crate::body_frame::BodyFrame;
 
 /// Reads a body: its payload stays at the front of the read buffer until it is consumed.
 #[derive(Debug, Default)]
@@ -24,20 +24,20 @@ impl BodyReader {
         &mut self,
         read_buffer: &mut Buffer,
         read: impl FnOnce(&[u8], &mut Fields) -> (usize, BodyEvent),
-    ) -> Option<Result<Piece, Violation>> {
+    ) -> Option<Result<BodyFrame, Violation>> {
         if self.length > 0 {
-            return Some(Ok(Piece::Data));
+            return Some(Ok(BodyFrame::Data));
         }
         let (used, event) = read(read_buffer.unread(), &mut self.trailers);
         let piece = match event {
             BodyEvent::Data(data) => {
                 read_buffer.consume(data.start);
                 (self.length, self.behind) = (data.len(), used - data.end);
-                return Some(Ok(Piece::Data));
+                return Some(Ok(BodyFrame::Data));
             }
             BodyEvent::Refused(violation) => return Some(Err(violation)),
-            BodyEvent::Trailers => Some(Ok(Piece::Trailers)),
-            BodyEvent::End => Some(Ok(Piece::End)),
+            BodyEvent::Trailers => Some(Ok(BodyFrame::Trailers)),
+            BodyEvent::End => Some(Ok(BodyFrame::End)),
             BodyEvent::More => None,
         };
         read_buffer.consume(used);
@@ -80,12 +80,18 @@ mod tests {
         let mut read_buffer = Buffer::of(b"5\r\nhello\r\nnext".to_vec());
         let mut body = BodyReader::default();
         let found = |_: &[u8], _: &mut Fields| (10, BodyEvent::Data(3..8));
-        assert_eq!(body.next(&mut read_buffer, found), Some(Ok(Piece::Data)));
+        assert_eq!(
+            body.next(&mut read_buffer, found),
+            Some(Ok(BodyFrame::Data))
+        );
         assert_eq!(body.payload(&read_buffer), b"hello");
         body.consume(&mut read_buffer, 2);
         assert_eq!(body.payload(&read_buffer), b"llo");
         let unread = |_: &[u8], _: &mut Fields| unreachable!("payload is taken before");
-        assert_eq!(body.next(&mut read_buffer, unread), Some(Ok(Piece::Data)));
+        assert_eq!(
+            body.next(&mut read_buffer, unread),
+            Some(Ok(BodyFrame::Data))
+        );
         body.consume(&mut read_buffer, 3);
         let more = |input: &[u8], _: &mut Fields| {
             assert_eq!(input, b"next");

@@ -37,9 +37,11 @@ pub(super) fn write(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) ->
 fn by_label(snapshot: &Snapshot) -> BTreeMap<(String, &str, &'static str), u64> {
     let mut numbers = BTreeMap::new();
     for (route, metrics) in snapshot.config.routes.iter().zip(&*snapshot.route_metrics) {
-        let balancer = &snapshot.clusters[route.balancer].balancer;
+        // A route without a balancer has none to be told.
+        let balancer = route.balancer();
+        let balancer = balancer.map_or("", |it| snapshot.clusters[it].name());
         for (class, number) in metrics.classes() {
-            let key = (route.label(), balancer.settings().name.as_str(), class);
+            let key = (route.label(), balancer, class);
             *numbers.entry(key).or_default() += number;
         }
     }

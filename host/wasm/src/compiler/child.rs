@@ -21,7 +21,7 @@ use super::super::fault::describe;
 /// What the program is called with.
 pub(super) const COMMAND: &str = "compile-component";
 
-/// The exit code where the component is of no use: why is on standard error.
+/// The exit code for an invalid component: the reason is on standard error.
 pub(super) const INVALID: u8 = 2;
 
 /// How far the process stands back behind those that serve; 19 is last.
@@ -43,7 +43,7 @@ pub struct Arguments {
 
 /// Compiles what is on standard input.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    // A component that makes the compiler panic is told like any other that is of no use.
+    // A component that makes the compiler panic is reported as invalid.
     panic::set_hook(Box::new(|panic| {
         say(&format!("the compiler panicked: {panic}"))
     }));

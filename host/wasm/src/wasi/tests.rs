@@ -16,7 +16,7 @@ use super::*;
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// Services whose answers the test knows: the clock stands, and the numbers count.
+/// Fake services: the clock stands still, and random numbers count up.
 struct Given {
     now_ms: AtomicU64,
     numbers: AtomicU32,
@@ -79,7 +79,7 @@ impl Guest {
         Ok(function.call(&mut self.store, parameters)?.0)
     }
 
-    /// Calls what answers nothing.
+    /// Calls a function without a result.
     fn run<P: ComponentNamedList + Lower>(&mut self, name: &str, parameters: P) -> Result<()> {
         let function = self
             .instance
@@ -87,7 +87,7 @@ impl Guest {
         function.call(&mut self.store, parameters)
     }
 
-    /// Calls what must trap, and answers why it did.
+    /// Calls a function that must trap, and returns why.
     fn trap<P: ComponentNamedList + Lower>(&mut self, name: &str, parameters: P) -> String {
         let error = self.run(name, parameters).unwrap_err();
         error.root_cause().to_string()
@@ -122,7 +122,7 @@ fn guest_component() -> Vec<u8> {
     encoder.module(&module).unwrap().encode().unwrap()
 }
 
-/// Runs something as on a worker thread, and answers what was logged.
+/// Runs something as on a worker thread, and returns what was logged.
 fn on_a_worker(run: impl FnOnce()) -> Vec<String> {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -280,7 +280,7 @@ fn the_clocks_are_those_of_the_host() {
     });
 }
 
-/// Goal: nobody guesses a plugin's keys and seeds, though they may know the host's numbers (here they are always the same),
+/// Goal: a plugin's keys and seeds cannot be guessed by a client that knows the host's numbers (here they are always the same),
 /// and every instance has its own.
 #[test]
 fn secret_random_numbers_never_come_again() {

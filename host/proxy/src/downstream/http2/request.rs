@@ -14,11 +14,14 @@ use equipoise_http::http2::message::Request;
 use equipoise_http::{Edit, Fields, Head, Known, Version, Violation};
 
 use super::subtasks::SubtaskInput;
+use crate::body_frame::BodyFrame;
 use crate::downstream::client::Client;
 use crate::downstream::date::add_date;
 use crate::downstream::stream::ClientStream;
 use crate::downstream::write_timeout::WriteTimeout;
-use crate::forward::{self, ClientError, Downstream, Duplex, Piece, ProxyError, Workspace};
+use crate::duplex::Duplex;
+use crate::error::{ClientError, ProxyError};
+use crate::forward::{self, Downstream, Workspace};
 use crate::lazy_timer::LazyTimer;
 use crate::mux::{SharedMux, Stream, StreamError, StreamKey};
 use crate::observe::metrics::WorkerMetricsHandle;
@@ -187,9 +190,9 @@ impl Downstream for ServerStream {
         self.framing
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, ClientError>> {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<BodyFrame, ClientError>> {
         if self.is_connect {
-            return Poll::Ready(Ok(Piece::End));
+            return Poll::Ready(Ok(BodyFrame::End));
         }
         let piece = ready!(self.stream.poll_body(context));
         Poll::Ready(piece.map_err(|error| self.client_error(error)))

@@ -10,9 +10,10 @@ use equipoise_http::{Head, Known};
 use equipoise_sdk::Affinity;
 
 use crate::downstream::Client;
-use crate::forward::{ProxyError, target};
+use crate::error::ProxyError;
 use crate::snapshot::PluginState;
 use crate::snapshot::{Cluster, Snapshot};
+use crate::target;
 use equipoise_config::{BuiltinMethod, Method};
 use equipoise_text::sanitize;
 
@@ -136,6 +137,11 @@ impl DecisionRecord {
             path: sanitize::path(&String::from_utf8_lossy(path), MAX_LENGTHS.1),
             ..Self::default()
         }
+    }
+
+    /// Its route is found, and has no balancer.
+    pub(crate) fn record_local(&mut self, route: &equipoise_config::Route) {
+        self.route = Some(route.label());
     }
 
     /// Its route is found, and what there is of a session, or what the plugin that reads sessions did wrong.

@@ -3,7 +3,7 @@
 use equipoise_balancer::{PickReason, Selection};
 use equipoise_sdk::Affinity;
 
-use crate::forward::ProxyError;
+use crate::error::ProxyError;
 use equipoise_config::Method;
 use equipoise_metrics::{Counter, DURATIONS, Histogram};
 

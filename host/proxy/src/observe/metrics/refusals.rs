@@ -2,16 +2,18 @@
 
 use equipoise_http::Violation;
 
-use crate::forward::ProxyError;
+use crate::error::ProxyError;
 use equipoise_metrics::Counter;
 
 /// Reasons that are no [`Violation`]; see [`ProxyError::refusal_reason`].
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 7] = [
     "bad-request",
     "head-timeout",
     "client-timeout",
     "expectation",
     "misdirected",
+    "forbidden",
+    "body-too-large",
 ];
 
 /// What is counted of requests that were refused, or whose clients left.
@@ -75,6 +77,8 @@ mod tests {
             ProxyError::ClientTimeout,
             ProxyError::UnknownExpectation,
             ProxyError::Misdirected,
+            ProxyError::Forbidden,
+            ProxyError::BodyTooLarge,
             ProxyError::NoRoute,
             ProxyError::ClientAborted(None),
         ] {

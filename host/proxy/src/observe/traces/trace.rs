@@ -14,8 +14,9 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use super::Traces;
 use super::context::{Context, new_span, new_trace};
 use crate::downstream::Client;
-use crate::forward::{ProxyError, target};
+use crate::error::ProxyError;
 use crate::observe::metrics;
+use crate::target;
 use equipoise_config::{self as config, Route};
 use equipoise_http::host;
 use equipoise_text::sanitize;
@@ -62,15 +63,14 @@ impl Trace {
     }
 
     /// Its route is found.
-    pub(crate) fn record_route(&mut self, route: &Route, balancer: &str) {
+    pub(crate) fn record_route(&mut self, route: &Route, balancer: Option<&str>) {
         if let Some(span) = &mut self.request_span {
             let method = method_name(span);
             let path = route.path_label();
             span.name = format!("{method} {path}");
-            span.attributes.extend([
-                text("http.route", path.into_owned()),
-                text("equipoise.balancer", balancer.to_owned()),
-            ]);
+            span.attributes.push(text("http.route", path.into_owned()));
+            let balancer = balancer.map(|it| text("equipoise.balancer", it.to_owned()));
+            span.attributes.extend(balancer);
         }
     }
 

@@ -1,13 +1,17 @@
 //! Errors of a request: status, retryability and response text of each, in one table.
 
+mod client;
+mod member;
+
 use std::time::Duration;
 
 use equipoise_balancer::NoMember;
 use equipoise_http::{Fields, Head, Known, Version, Violation, reason};
 use thiserror::Error;
 
-use crate::forward::downstream::ClientError;
-use crate::upstream::{ConnectError, MemberError};
+pub(crate) use client::ClientError;
+pub use member::ConnectError;
+pub(crate) use member::MemberError;
 
 /// Why a request got no response from a member.
 #[derive(Debug, Error)]
@@ -36,6 +40,12 @@ pub(crate) enum ProxyError {
     /// `OPTIONS *`, which the proxy answers itself.
     #[error("OPTIONS * is for the proxy itself")]
     ServerOptions,
+    /// The client is in none of the networks that the route requires.
+    #[error("the client's address is not in the route's require")]
+    Forbidden,
+    /// The body of the request is larger than the route's `max-body`.
+    #[error("the body is larger than the route's max-body")]
+    BodyTooLarge,
     /// No route matches the host and path.
     #[error("no route matches the host and path")]
     NoRoute,
@@ -100,6 +110,7 @@ impl From<ClientError> for ProxyError {
             ClientError::Aborted(code) => Self::ClientAborted(code),
             ClientError::TimedOut => Self::ClientTimeout,
             ClientError::Malformed(violation) => Self::Malformed(violation),
+            ClientError::BodyTooLarge => Self::BodyTooLarge,
         }
     }
 }
@@ -112,7 +123,9 @@ impl ProxyError {
             Self::HttpsRequired(_) => 308,
             Self::BadRequest(_) => 400,
             Self::Malformed(violation) => violation.status(),
+            Self::Forbidden => 403,
             Self::NoRoute => 404,
+            Self::BodyTooLarge => 413,
             Self::HeaderTimeout | Self::ClientTimeout => 408,
             Self::UnknownExpectation => 417,
             Self::Misdirected => 421,
@@ -144,6 +157,8 @@ impl ProxyError {
             | Self::UnknownExpectation
             | Self::Misdirected
             | Self::ServerOptions
+            | Self::Forbidden
+            | Self::BodyTooLarge
             | Self::NoRoute
             | Self::MaxForwardsReached
             | Self::HttpsRequired(_)
@@ -162,6 +177,8 @@ impl ProxyError {
             Self::ClientTimeout => Some("client-timeout"),
             Self::UnknownExpectation => Some("expectation"),
             Self::Misdirected => Some("misdirected"),
+            Self::Forbidden => Some("forbidden"),
+            Self::BodyTooLarge => Some("body-too-large"),
             _ => None,
         }
     }
@@ -170,7 +187,11 @@ impl ProxyError {
     pub(crate) fn closes_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::Malformed(_) | Self::HeaderTimeout | Self::ClientTimeout
+            Self::BadRequest(_)
+                | Self::Malformed(_)
+                | Self::HeaderTimeout
+                | Self::ClientTimeout
+                | Self::BodyTooLarge
         )
     }
 
@@ -211,6 +232,7 @@ impl ProxyError {
     /// The gRPC status, by its mapping of HTTP statuses, and `UNAVAILABLE` for what may be retried.
     fn grpc_status(&self) -> u16 {
         const DEADLINE_EXCEEDED: u16 = 4;
+        const PERMISSION_DENIED: u16 = 7;
         const RESOURCE_EXHAUSTED: u16 = 8;
         const UNIMPLEMENTED: u16 = 12;
         const INTERNAL: u16 = 13;
@@ -223,6 +245,8 @@ impl ProxyError {
             | Self::Misdirected
             | Self::UnknownExpectation => UNIMPLEMENTED,
             Self::Malformed(violation) if violation.status() == 431 => RESOURCE_EXHAUSTED,
+            Self::BodyTooLarge => RESOURCE_EXHAUSTED,
+            Self::Forbidden => PERMISSION_DENIED,
             Self::BadRequest(_)
             | Self::Malformed(_)
             | Self::ClientAborted(_)
@@ -250,6 +274,8 @@ impl ProxyError {
             Self::ClientAborted(_) => "the request ended early",
             Self::UnknownExpectation => "unsupported Expect header",
             Self::Misdirected => "the host is not a valid certificate name",
+            Self::Forbidden => "not from this address",
+            Self::BodyTooLarge => "the request body is too large",
             Self::NoRoute => "no route matches the URL",
             Self::MaxForwardsReached | Self::ServerOptions => "",
             Self::HttpsRequired(_) => "served over https only",

@@ -1,4 +1,4 @@
-//! The files for TLS: what has been taken from them, and whether there is something new.
+//! The files that are named: what has been taken from them, and whether there is something new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,13 @@ use anyhow::{Result, anyhow};
 
 use equipoise_config::Config;
 use equipoise_file_watch::{Content, Hash, Unreadable};
+use equipoise_proxy::snapshot;
 use equipoise_text::bounded;
-use equipoise_tls::{self as tls, FileContents};
+use equipoise_tls::FileContents;
 
-/// The files for TLS of the configuration in force.
+/// The files that are named of the configuration in force.
 #[derive(Default)]
-pub(crate) struct TlsFiles {
+pub(crate) struct NamedFiles {
     /// What they had in them when they were last taken, as far as they could be read. Read before what serves is made of them:
     /// whatever they get meanwhile is news.
     taken: BTreeMap<PathBuf, Hash>,
@@ -21,7 +22,7 @@ pub(crate) struct TlsFiles {
     unusable: Vec<String>,
 }
 
-impl TlsFiles {
+impl NamedFiles {
     /// Those of a configuration that is to be the first in force, with these contents.
     ///
     /// # Errors
@@ -37,14 +38,14 @@ impl TlsFiles {
     /// Those of a configuration have these contents. Whether all can be used.
     fn take(&mut self, config: &Config, contents: &FileContents) -> bool {
         self.taken = hashes(contents).collect();
-        self.unusable = tls::unusable(config, contents, None);
+        self.unusable = snapshot::unusable(config, contents, None);
         self.unusable.is_empty()
     }
 
     /// Reads those of the configuration in force again, and logs what cannot be used of them, unless it was logged before.
     /// Answers what they have in them, and whether all can be used.
     pub(super) fn take_again(&mut self, config: &Config) -> (Arc<FileContents>, bool) {
-        let contents = Arc::new(FileContents::read(tls::files(config)));
+        let contents = Arc::new(FileContents::read(snapshot::files(config)));
         let told: BTreeSet<_> = std::mem::take(&mut self.unusable).into_iter().collect();
         let is_whole = self.take(config, &contents);
         let new = self.unusable.iter().filter(|it| !told.contains(*it));
@@ -66,7 +67,7 @@ impl TlsFiles {
         &mut self,
         config: &Config,
     ) -> impl Iterator<Item = (PathBuf, Option<Hash>)> {
-        let paths = tls::files(config);
+        let paths = snapshot::files(config);
         self.taken.retain(|path, _| paths.contains(path));
         paths.into_iter().map(|path| {
             let taken = self.taken.get(&path).copied();

@@ -2,17 +2,22 @@
 
 use std::fs;
 
+use crate::admin::ask as ask_admin;
 use crate::harness::client::request;
 use crate::harness::peers::{Message, Peer, Reply, Version};
 use crate::harness::{Origin, Proxy};
 use crate::matrix::{Between, over_all};
+use crate::metrics::{metrics, number};
 
 const VERSIONS: [Version; 2] = [Version::Http1, Version::Http2];
 
 /// A proxy with these routes, and a member behind `balancer = "cluster"` that refuses connections.
 fn local(routes: &str) -> Proxy {
     let dead = Origin::dead();
-    Proxy::before(&[&dead]).routes(routes).start()
+    Proxy::before(&[&dead])
+        .balancer("forcerecovery = false")
+        .routes(routes)
+        .start()
 }
 
 #[track_caller]
@@ -145,7 +150,10 @@ fn a_fixed_response_is_always_the_same() {
 #[test]
 fn what_the_proxy_answers_itself_is_logged_and_bounded_by_network() {
     let proxy = Proxy::before(&[])
-        .top("access-log = { file = \"stdout\", format = \"json\" }\n[explain]\ndecisions = 10")
+        .top(
+            "access-log = { file = \"stdout\", format = \"json\" }\n[explain]\ndecisions = 10\n\
+             [admin]\naddress = \"127.0.0.1:0\"",
+        )
         .member_at("http://127.0.0.1:1", "")
         .routes(
             "[[route]]\npath = \"/a\"\nrespond = { status = 418, body = \"teapot\" }\n\
@@ -159,6 +167,38 @@ fn what_the_proxy_answers_itself_is_logged_and_bounded_by_network() {
         "{line}"
     );
     assert_eq!(proxy.get("/").status(), 403);
+    let counted = metrics(&proxy);
+    for (series, expected) in [
+        (
+            "equipoise_requests_total{route=\"/a\",balancer=\"\",class=\"4xx\"}",
+            1.0,
+        ),
+        (
+            "equipoise_requests_total{route=\"/\",balancer=\"\",class=\"4xx\"}",
+            1.0,
+        ),
+        (
+            "equipoise_refused_requests_total{reason=\"forbidden\"}",
+            1.0,
+        ),
+    ] {
+        assert_eq!(number(&counted, series), expected, "{series}");
+    }
+    let told = |target: &str| -> serde_json::Value {
+        let told = ask_admin(&proxy, &format!("GET /api/v1/explain{target}"), &[]);
+        serde_json::from_str(&told.text()).expect("JSON")
+    };
+    let list = told("");
+    let routes = list["decisions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| {
+            let id = it["id"].as_str().expect("an id");
+            told(&format!("?id={id}"))["route"].clone()
+        });
+    let routes: Vec<_> = routes.collect();
+    assert_eq!(routes, ["/", "/a"]);
 }
 
 #[test]

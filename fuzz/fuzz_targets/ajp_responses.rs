@@ -10,7 +10,7 @@ const METHODS: [Method; 3] = [Method::Get, Method::Post, Method::Head];
 /// Each event with the head it came with; payload is put together.
 fn told(method: Method, bytes: &[u8], cut: usize) -> Vec<String> {
     let mut reader = ResponseReader::new(Limits::default(), DEFAULT_PACKET);
-    reader.asked(method);
+    reader.expect_response_to(method);
     let mut head = Head::new();
     let (mut told, mut body) = (Vec::new(), 0);
     for mut piece in bytes.chunks(cut) {

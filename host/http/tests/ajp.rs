@@ -52,7 +52,7 @@ fn end(is_reusable: bool) -> Vec<u8> {
 
 fn reader(method: Method) -> ResponseReader {
     let mut reader = ResponseReader::new(Limits::default(), DEFAULT_PACKET);
-    reader.asked(method);
+    reader.expect_response_to(method);
     reader
 }
 
@@ -385,7 +385,7 @@ fn heads_are_bounded() {
             ..Limits::default()
         };
         let mut reader = ResponseReader::new(limits, DEFAULT_PACKET);
-        reader.asked(Method::Get);
+        reader.expect_response_to(Method::Get);
         told(&mut reader, &headers(200, &fields), usize::MAX).pop()
     };
     let bounds = |bytes, line, fields| Section {

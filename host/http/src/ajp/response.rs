@@ -46,7 +46,7 @@ pub enum Event {
     Refused(Violation),
 }
 
-/// Reads responses, one to each request that is [`asked`](Self::asked). What comes when nothing was asked is refused.
+/// Reads responses, one to each request that is [`expected`](Self::expect_response_to). What comes when nothing was asked is refused.
 #[derive(Debug, Clone)]
 pub struct ResponseReader {
     limits: Limits,
@@ -102,7 +102,7 @@ impl ResponseReader {
 
     /// A request with this method is about to be sent. The response before has to be over: where it is not, everything is refused
     /// from now on.
-    pub fn asked(&mut self, method: Method) {
+    pub fn expect_response_to(&mut self, method: Method) {
         self.state = match self.state {
             State::Unasked if self.keeps_alive => State::Head,
             State::Refused(violation) => State::Refused(violation),

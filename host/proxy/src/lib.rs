@@ -24,6 +24,7 @@ pub mod snapshot;
 pub mod upstream;
 
 mod body_frame;
+mod client_tls;
 mod duplex;
 mod min_rate;
 mod router;

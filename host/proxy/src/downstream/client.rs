@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use equipoise_http::{FieldLine, Known};
 
+use crate::client_tls::ClientTlsInfo;
 use crate::downstream::Worker;
 use crate::downstream::connection_limit::ConnectionPermit;
 use crate::downstream::drain::ConnectionGuard;
-use crate::downstream::handshake::{Accepted, ClientTlsInfo, Handshaker};
+use crate::downstream::handshake::{Accepted, Handshaker};
 use crate::observe::metrics::OpenConnection;
 
 /// A client's connection; lives as long as any request of it.

@@ -6,6 +6,7 @@ mod access_log;
 mod admin;
 mod admin_crowd;
 mod admin_socket;
+mod ajp;
 mod apache_import;
 mod api;
 mod architecture;

@@ -181,6 +181,7 @@ impl PartialCheck {
             HcMethod::Off | HcMethod::Unknown => return None,
             HcMethod::Tcp => return Some(CheckKind::Tcp),
             HcMethod::Grpc => return Some(CheckKind::Grpc(self.call(url))),
+            HcMethod::Cping => return Some(CheckKind::Cping),
             HcMethod::Http(method, version) => (method, version),
         };
         Some(CheckKind::Http(HttpCheck {
@@ -208,6 +209,18 @@ impl PartialCheck {
         if self.way == Some(HcMethod::Grpc) && !speaks_http2 {
             let remedy = "speaks HTTP/1.1, but hcmethod = \"GRPC\" needs HTTP/2: write it with h2, h2c or https";
             table.refuse("url", remedy);
+        }
+        let is_ajp = url.scheme == Scheme::Ajp;
+        match self.way {
+            Some(HcMethod::Cping) if !is_ajp => {
+                let remedy = "speaks no AJP, but hcmethod = \"CPING\" needs it: write it with ajp";
+                table.refuse("url", remedy);
+            }
+            Some(HcMethod::Http(..)) if is_ajp => {
+                let remedy = "speaks AJP, but this hcmethod needs HTTP: use \"CPING\" or \"TCP\"";
+                table.refuse("url", remedy);
+            }
+            _ => {}
         }
     }
 }

@@ -354,6 +354,11 @@ impl Token {
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+
+    /// The secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for Token {
@@ -797,7 +802,8 @@ pub struct Member {
     pub ttl: Duration,
     /// `drain-timeout`: how long a draining member keeps its sticky sessions. Default: for as long as it drains.
     pub drain_timeout: Option<Duration>,
-    /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead. Default: off.
+    /// `ping`: requests with a body ask `Expect: 100-continue` and wait this long for the go-ahead; by HTTP/2 and AJP, each request
+    /// waits this long for the answer to a ping. Default: off.
     pub ping: Option<Duration>,
     /// `disablereuse`: a new connection for every request. Default false.
     pub disable_reuse: bool,
@@ -805,6 +811,10 @@ pub struct Member {
     pub keepalive: bool,
     /// The URL's scheme: what is spoken with the member.
     pub protocol: Protocol,
+    /// `secret`: what a container of AJP has to hear before it takes a request. Default: nothing is said.
+    pub secret: Option<Token>,
+    /// `ajp-packet-size`: the largest packet of AJP, in bytes, as the container has it, too. Default 8 KiB; up to 64 KiB.
+    pub ajp_packet_size: usize,
     /// `tls`, where the URL's scheme is one of TLS: `https`, `h2`, `wss`.
     pub tls: Option<ClientTls>,
     /// `unix:PATH|` before the URL: the socket file that the member listens at, instead of host and port.
@@ -829,6 +839,8 @@ pub enum Protocol {
     Http2,
     /// `https`: HTTP/2 where the member takes it (ALPN), HTTP/1.1 where not.
     Negotiated,
+    /// `ajp`: AJP/1.3.
+    Ajp,
 }
 
 /// `upgrade`: what a client's connection may become at a member's word (101).
@@ -877,6 +889,8 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A service of gRPC that says that it serves.
     Grpc(GrpcCheck),
+    /// A container of AJP that answers CPING.
+    Cping,
 }
 
 /// The call of a check: of `grpc.health.v1.Health/Check`. The member speaks HTTP/2, or ALPN says whether it does.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use equipoise_balancer::{MemberSettings, Status};
+use equipoise_http::ajp::{DEFAULT_PACKET, MAX_PACKET, MAX_SECRET};
 use toml::de::DeValue;
 
 use super::check::{self, PartialCheck, Template, read_checks};
@@ -16,9 +17,9 @@ use super::upgrade::read_upgrade;
 use super::url::{MemberUrl, Scheme, member_url};
 use super::value::{
     DAY, Parsed, boolean, choice, duration, duration_within, integer, integer_in,
-    positive_duration, text, text_as,
+    positive_duration, size, text, text_as,
 };
-use super::{ClientTls, Member, Protocol, ProxyVersion};
+use super::{ClientTls, Member, Protocol, ProxyVersion, Token};
 
 /// The keys besides those of checks.
 pub(super) const OWN_KEYS: &[&str] = &[
@@ -44,6 +45,8 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "upgrade",
     "tunnel-timeout",
     "proxy-protocol",
+    "secret",
+    "ajp-packet-size",
 ];
 
 const KEYS: [&str; OWN_KEYS.len() + check::ADDED] = check::with_checks(OWN_KEYS);
@@ -56,6 +59,12 @@ const PROXY_VERSIONS: &[(&str, ProxyVersion)] =
 
 /// Keys about addresses and ports, which a socket file has not.
 const TCP_KEYS: [&str; 2] = ["hcport", "keepalive"];
+
+/// Keys about what AJP has not: its connections never become something else, and begin with a packet.
+const NOT_OF_AJP: [&str; 3] = ["upgrade", "tunnel-timeout", "proxy-protocol"];
+
+/// Keys about AJP alone.
+const AJP_KEYS: [&str; 2] = ["secret", "ajp-packet-size"];
 
 const METADATA: TextBounds = TextBounds {
     entries: 32,
@@ -178,9 +187,12 @@ fn read_member(table: &Table<'_>, checks: PartialCheck, path: &Path) -> Option<M
     let upgrade = read_upgrade(table);
     let tunnel_timeout = table.read("tunnel-timeout", positive_duration);
     let proxy_header = table.read("proxy-protocol", choice(PROXY_VERSIONS));
+    let secret = table.read("secret", text_as(secret));
+    let ajp_packet_size = table.read("ajp-packet-size", size(DEFAULT_PACKET..=MAX_PACKET));
     let tls = read_tls(table, written.as_ref().map(|(_, url)| url.scheme), path);
     let (name, url) = written?;
     check_socket(table, &url);
+    check_ajp(table, &url);
     checks.check_url(table, &url);
     let address = url.address();
     let check = checks.check(&url);
@@ -213,6 +225,8 @@ fn read_member(table: &Table<'_>, checks: PartialCheck, path: &Path) -> Option<M
         disable_reuse: disable_reuse.unwrap_or(false),
         keepalive: keepalive.unwrap_or(false),
         protocol: scheme.protocol(),
+        secret,
+        ajp_packet_size: ajp_packet_size.unwrap_or(DEFAULT_PACKET),
         tls,
         socket,
         upgrade: upgrade.unwrap_or_else(|| scheme.upgrade()),
@@ -243,6 +257,31 @@ fn check_socket(table: &Table<'_>, url: &MemberUrl) {
             key,
             "does nothing for a member at a socket file: leave it out",
         );
+    }
+}
+
+/// Refuses what does nothing by AJP, or by anything else.
+fn check_ajp(table: &Table<'_>, url: &MemberUrl) {
+    let (useless, remedy) = match url.scheme {
+        Scheme::Ajp => (&NOT_OF_AJP[..], "does nothing with AJP: leave it out"),
+        _ => (
+            &AJP_KEYS[..],
+            "does nothing with this url: write it with ajp, or leave this out",
+        ),
+    };
+    for key in useless.iter().filter(|key| table.has(key)) {
+        table.refuse(key, remedy);
+    }
+}
+
+/// A secret of AJP; what is written is not shown.
+fn secret(text: &str) -> Parsed<Token> {
+    let is_plain = !text.chars().any(char::is_control);
+    match text.len() {
+        1..=MAX_SECRET if is_plain => Ok(Token(text.to_owned())),
+        _ => Err(format!(
+            "must be a text of 1 to {MAX_SECRET} bytes without control characters"
+        )),
     }
 }
 

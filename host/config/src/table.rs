@@ -312,7 +312,8 @@ impl<'d> Table<'d> {
     pub(super) fn refuse(&self, key: &str, remedy: impl Into<String>) {
         let (name, remedy) = (self.name_of(key), &remedy.into());
         match self.entry(key) {
-            Some(entry) if self.is_section(&entry) => {
+            // What is secret is not shown.
+            Some(entry) if self.is_section(&entry) || key == "secret" => {
                 self.report.wrong_section(entry.span.start, name, remedy);
             }
             Some(entry) => self.report.wrong(entry.span, name, remedy),

@@ -9,6 +9,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
+mod ajp;
 mod check;
 mod explain;
 mod health;
@@ -392,8 +393,8 @@ fn a_mistake_names_place_key_value_and_remedy() {
         ),
         (
             MEMBER,
-            "url = \"ajp://127.0.0.1:9001\"",
-            "`ajp` is not supported",
+            "url = \"fcgi://127.0.0.1:9001\"",
+            "`fcgi` is not supported",
         ),
         (
             MEMBER,

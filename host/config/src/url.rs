@@ -41,6 +41,7 @@ pub(super) enum Scheme {
     H2c,
     Ws,
     Wss,
+    Ajp,
 }
 
 impl MemberUrl {
@@ -53,13 +54,14 @@ impl MemberUrl {
 }
 
 impl Scheme {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 7] = [
         ("http", Self::Http),
         ("https", Self::Https),
         ("h2", Self::H2),
         ("h2c", Self::H2c),
         ("ws", Self::Ws),
         ("wss", Self::Wss),
+        ("ajp", Self::Ajp),
     ];
 
     fn read(text: &str) -> Parsed<Self> {
@@ -68,11 +70,11 @@ impl Scheme {
         known
             .map(|(_, scheme)| *scheme)
             .ok_or_else(|| match lower.as_str() {
-                "ajp" | "fcgi" | "scgi" | "uwsgi" | "ftp" => {
-                    format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss")
+                "fcgi" | "scgi" | "uwsgi" | "ftp" => {
+                    format!("`{text}` is not supported: must be {FORM}, or https, h2, h2c, ws, wss, ajp")
                 }
                 _ => format!(
-                    "`{text}` is not a supported scheme: must be {FORM}, or https, h2, h2c, ws, wss"
+                    "`{text}` is not a supported scheme: must be {FORM}, or https, h2, h2c, ws, wss, ajp"
                 ),
             })
     }
@@ -88,6 +90,7 @@ impl Scheme {
             Self::Http | Self::Ws | Self::Wss => Protocol::Http1,
             Self::H2 | Self::H2c => Protocol::Http2,
             Self::Https => Protocol::Negotiated,
+            Self::Ajp => Protocol::Ajp,
         }
     }
 
@@ -101,7 +104,11 @@ impl Scheme {
 
     /// The port where none is written.
     fn port(self) -> u16 {
-        if self.is_tls() { 443 } else { 80 }
+        match self {
+            Self::Ajp => 8009,
+            _ if self.is_tls() => 443,
+            _ => 80,
+        }
     }
 }
 

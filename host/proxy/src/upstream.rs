@@ -3,12 +3,15 @@
 //! Each worker thread has a [`Pool`] of its own for each member, so that no connection ever crosses threads. What all
 //! workers share about a member's connections, its `max`, is in [`ConcurrencyLimit`].
 
+mod ajp;
 mod concurrency_limit;
 mod connect;
 mod connection;
 mod dial;
 mod http1;
 mod http2;
+mod member_wire;
+mod origin;
 mod pool;
 mod stream;
 
@@ -24,8 +27,11 @@ use equipoise_tls::Connector;
 
 pub use crate::error::ConnectError;
 pub(crate) use concurrency_limit::{ConcurrencyLimit, RequestPermit};
+#[cfg(test)]
+pub(crate) use connect::tests::endpoint as test_endpoint;
 pub use connect::{ConnectOptions, Connected, establish};
 pub(crate) use connection::{BeginError, ByteCounts, Connection};
+pub(crate) use origin::Origin;
 pub(crate) use pool::Pool;
 pub use stream::MemberStream;
 
@@ -64,6 +70,7 @@ impl Endpoint {
             metrics: before.map_or_else(Arc::default, |before| before.metrics.clone()),
             key: before
                 .filter(|before| before.tls == tls)
+                .filter(|before| before.config.ajp_packet_size == config.ajp_packet_size)
                 .map_or_else(|| NEXT.fetch_add(1, Relaxed), |before| before.key),
             tls,
             is_tls_error_logged: AtomicBool::new(false),

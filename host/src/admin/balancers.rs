@@ -340,6 +340,7 @@ fn check(check: &config::Check) -> CheckSettings {
             (method, Some(http.target.clone()))
         }
         CheckKind::Grpc(_) => ("GRPC", None),
+        CheckKind::Cping => ("CPING", None),
     };
     let hcservice = match &check.kind {
         CheckKind::Grpc(grpc) => Some(grpc.service.clone()),

@@ -11,12 +11,14 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
+use equipoise_http::ajp::PING;
 use equipoise_sdk::health::{CheckResponse, CheckResult, Failure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use equipoise_proxy::upstream::{ConnectError, ConnectOptions, Connected, establish};
 
+mod ajp;
 mod expectation;
 mod grpc;
 mod http1;
@@ -86,6 +88,8 @@ struct CheckReply {
 enum Kind {
     /// A connection, and no more.
     Connection,
+    /// A container's answer to CPING.
+    Pong,
     /// One with a status of HTTP.
     Status,
     /// A service of gRPC that serves.
@@ -186,6 +190,10 @@ async fn ask(target: &Target, stage: &Cell<Stage>) -> Result<CheckReply, CheckEr
             stream.write_all(request).await.map_err(broken)?;
             http1::read(&mut stream, expectation, target.limits, stage).await
         }
+        &CheckRequest::Cping(max_packet) => {
+            stream.write_all(&PING).await.map_err(broken)?;
+            ajp::read_pong(&mut stream, target.limits, max_packet).await
+        }
         CheckRequest::Http2(request, expectation) => {
             http2::check(stream, target, request, expectation, stage).await
         }
@@ -243,6 +251,14 @@ impl CheckReply {
         }
     }
 
+    /// A container has answered CPING.
+    fn of_pong() -> Self {
+        Self {
+            kind: Kind::Pong,
+            ..Self::of(status_only(0), None)
+        }
+    }
+
     /// A response of gRPC.
     fn of_service(status: u16, mismatch: Option<String>) -> Self {
         Self {
@@ -256,6 +272,7 @@ impl CheckReply {
         match (&self.mismatch, self.kind) {
             (Some(mismatch), _) => mismatch.clone(),
             (None, Kind::Connection) => format!("connected in {time} ms"),
+            (None, Kind::Pong) => format!("CPONG in {time} ms"),
             (None, Kind::Status) => format!("{} in {time} ms", self.answer.status),
             (None, Kind::Service) => format!("SERVING in {time} ms"),
         }

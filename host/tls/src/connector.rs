@@ -114,7 +114,7 @@ impl Debug for Connector {
 /// The ALPN protocols that a member is offered, preferred first.
 fn alpn_protocols(protocol: Protocol) -> Vec<Vec<u8>> {
     let offered: &[&[u8]] = match protocol {
-        Protocol::Http1 => &[HTTP_1],
+        Protocol::Http1 | Protocol::Ajp => &[HTTP_1],
         Protocol::Http2 => &[HTTP_2],
         Protocol::Negotiated => &[HTTP_2, HTTP_1],
     };

@@ -6,6 +6,7 @@
 //!
 //! Cargo tells those it runs where the program is, in a variable of their environment ([`program()`]).
 
+pub mod ajp;
 mod blackhole;
 pub mod certificates;
 pub mod client;

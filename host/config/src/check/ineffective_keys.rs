@@ -71,12 +71,15 @@ fn ineffective_reason(key: &str, way: Option<HcMethod>) -> Option<String> {
             "does nothing with hcmethod = \"GRPC\", which calls a service: leave it out, or use \"GET\""
                 .to_owned(),
         ),
-        Some(HcMethod::Tcp | HcMethod::Http(..)) if key == "hcservice" => Some(
+        Some(HcMethod::Tcp | HcMethod::Http(..) | HcMethod::Cping) if key == "hcservice" => Some(
             "does nothing without hcmethod = \"GRPC\": leave it out, or use that".to_owned(),
         ),
         Some(HcMethod::Tcp) if is_http_key => Some(
             "does nothing with hcmethod = \"TCP\", which only connects: leave it out, or use \"GET\""
                 .to_owned(),
+        ),
+        Some(HcMethod::Cping) if is_http_key => Some(
+            "does nothing with hcmethod = \"CPING\", which only pings: leave it out".to_owned(),
         ),
         _ => None,
     }

@@ -19,6 +19,8 @@ pub(super) enum HcMethod {
     Http(CheckMethod, Version),
     /// A call of gRPC.
     Grpc,
+    /// A ping of AJP.
+    Cping,
 }
 
 const HC_METHODS: &[(&str, HcMethod)] = &[
@@ -40,6 +42,7 @@ const HC_METHODS: &[(&str, HcMethod)] = &[
     ),
     ("GET11", HcMethod::Http(CheckMethod::Get, Version::HTTP_11)),
     ("GRPC", HcMethod::Grpc),
+    ("CPING", HcMethod::Cping),
 ];
 
 /// Reads `hcmethod`; `None` where it is not written.
@@ -55,9 +58,6 @@ fn parse(text: &str) -> Parsed<HcMethod> {
     let same = |(word, _): &&(&str, HcMethod)| word.eq_ignore_ascii_case(text);
     if let Some((_, way)) = HC_METHODS.iter().find(same) {
         return Ok(*way);
-    }
-    if text.eq_ignore_ascii_case("CPING") {
-        return Err("uses AJP, which is not supported: use \"TCP\" or \"GET\"".to_owned());
     }
     if text.eq_ignore_ascii_case("PROVIDER") {
         return Err("means nothing in Apache either: use \"TCP\" or \"GET\"".to_owned());

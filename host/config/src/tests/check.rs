@@ -179,6 +179,7 @@ fn own_keys_win_over_the_template_and_that_over_the_balancer() {
         CheckKind::Http(http) => http.target.clone(),
         CheckKind::Tcp => "TCP".to_owned(),
         CheckKind::Grpc(_) => "GRPC".to_owned(),
+        CheckKind::Cping => "CPING".to_owned(),
     };
     let both = |balancer: &str, member: &str| {
         let checks = checks(balancer, member);
@@ -226,7 +227,6 @@ fn a_mistake_in_a_check_names_value_and_remedy() {
     let many_names = format!("hcreport = [{}]", names.join(", "));
     let too_many = many(33);
     let table = [
-        ("hcmethod = \"CPING\"", "uses AJP, which is not supported"),
         ("hcmethod = \"Provider\"", "means nothing in Apache either"),
         (
             "hcmethod = \"PUT\"",

@@ -101,6 +101,7 @@ fn a_scheme_says_what_is_spoken_and_at_which_port() {
         ("h2c", Protocol::Http2, false, 80, Upgrade::Never),
         ("ws", Protocol::Http1, false, 80, websocket()),
         ("WSS", Protocol::Http1, true, 443, websocket()),
+        ("ajp", Protocol::Ajp, false, 8009, Upgrade::Never),
     ];
     for (scheme, protocol, is_tls, port, upgrade) in table {
         let read = member(&format!("{scheme}://App.internal"), "");

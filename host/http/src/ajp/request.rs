@@ -41,7 +41,7 @@ pub struct Request<'a> {
     pub client_address: &'a str,
     /// The client's port.
     pub client_port: u16,
-    /// The proxy's own address, on which the client is connected.
+    /// The proxy's own address, on which the client is connected; empty where it is not known.
     pub local_address: &'a str,
     /// The host that the client asked, without its port.
     pub server_name: &'a str,
@@ -123,7 +123,9 @@ impl Request<'_> {
         packet.attribute(attribute::ROUTE, self.route.map(str::as_bytes));
         packet.attribute(attribute::SECRET, self.secret.map(str::as_bytes));
         packet.named("AJP_REMOTE_PORT", self.client_port.to_string().as_bytes());
-        packet.named("AJP_LOCAL_ADDR", self.local_address.as_bytes());
+        if !self.local_address.is_empty() {
+            packet.named("AJP_LOCAL_ADDR", self.local_address.as_bytes());
+        }
         if let Some(tls) = &self.tls {
             packet.tls(tls);
         }

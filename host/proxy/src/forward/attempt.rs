@@ -17,7 +17,7 @@ use super::{
     upgrade,
 };
 use crate::error::{ConnectError, MemberError};
-use crate::upstream::{BeginError, ConnectOptions, Connection, Endpoint, Pool};
+use crate::upstream::{BeginError, ConnectOptions, Connection, Endpoint, Origin, Pool};
 use equipoise_config::Protocol;
 
 impl ForwardedRequest<'_> {
@@ -59,10 +59,9 @@ impl ForwardedRequest<'_> {
         };
         let was_reused = connection.is_reused();
         let needs_preparation = endpoint.config.ping.is_some() || offered.is_some();
-        if needs_preparation && connection.speaks_http2() {
+        if needs_preparation && connection.has_ping() {
             let accepted =
-                Box::pin(self.prepare_http2(endpoint, &connection, offered, state.downstream))
-                    .await;
+                Box::pin(self.prepare(endpoint, &mut connection, offered, state.downstream)).await;
             offered = accepted.map_err(|error| self.fail_attempt(choice, error, was_reused))?;
         }
         let offered = offered.as_deref();
@@ -129,7 +128,8 @@ impl ForwardedRequest<'_> {
     ) -> Result<Connection, ProxyError> {
         let endpoint = self.endpoint(choice);
         let config = &endpoint.config;
-        let is_shared = may_share && config.is_reusable() && config.protocol != Protocol::Http1;
+        let may_speak_http2 = matches!(config.protocol, Protocol::Http2 | Protocol::Negotiated);
+        let is_shared = may_share && config.is_reusable() && may_speak_http2;
         // One that others have made for the same reason is as fresh.
         let since = needs_fresh.then(|| self.now.get());
         let counters = choice.lease.member().counters.clone();
@@ -155,12 +155,12 @@ impl ForwardedRequest<'_> {
         Ok(opened?)
     }
 
-    /// Has a connection of HTTP/2 show that the member lives, if it has a `ping`, and say whether the request may become what it asks
+    /// Has a connection of HTTP/2 or AJP show that the member lives, if it has a `ping`, and say whether the request may become what it asks
     /// for; it goes without that wish if not.
-    async fn prepare_http2(
+    async fn prepare(
         &self,
         endpoint: &Endpoint,
-        connection: &Connection,
+        connection: &mut Connection,
         offered: Option<String>,
         downstream: &mut dyn Downstream,
     ) -> Result<Option<String>, ProxyError> {
@@ -215,8 +215,8 @@ impl ForwardedRequest<'_> {
         let mut framing = Framing::None;
         if let Some(body) = &mut state.body {
             framing = body.framing();
-            // With HTTP/2, a PING has been sent already.
-            let ping = config.ping.filter(|_| !connection.speaks_http2());
+            // Where the member can be asked by a ping, it has been already.
+            let ping = config.ping.filter(|_| !connection.has_ping());
             body.rewind(ping);
             if framing == Framing::Chunked {
                 edit.add(Known::TransferEncoding, b"chunked");
@@ -229,7 +229,13 @@ impl ForwardedRequest<'_> {
         if let Some(rules) = &self.route.request_headers {
             self.apply_request_rules(rules, config, edit);
         }
-        let begun = connection.begin(request, edit, framing, offered);
+        let origin = Origin {
+            client: self.client.address,
+            listener: self.client.listener(),
+            tls: self.client.tls.as_ref(),
+            member: config,
+        };
+        let begun = connection.begin(request, edit, framing, offered, &origin);
         begun.map_err(|not| match not {
             BeginError::Invalid(violation) => ProxyError::Malformed(violation),
             BeginError::Unavailable => ProxyError::NotSent,

@@ -319,6 +319,7 @@ mod tests {
 
     use super::*;
     use crate::duplex::Duplex;
+    use crate::upstream::{Origin, test_endpoint as endpoint};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -455,7 +456,14 @@ mod tests {
         let mut head = Head::new();
         head.begin_request(b"PUT", b"/", equipoise_http::Version::Http11)
             .unwrap();
-        let begun = connection.begin(&head, &Edit::new(), framing, None);
+        let endpoint = endpoint("http://127.0.0.1:1", "");
+        let origin = Origin {
+            client: ([127, 0, 0, 1], 1).into(),
+            listener: ([127, 0, 0, 1], 2).into(),
+            tls: None,
+            member: &endpoint.config,
+        };
+        let begun = connection.begin(&head, &Edit::new(), framing, None, &origin);
         begun.unwrap();
     }
 

@@ -105,7 +105,7 @@ pub async fn establish(
 /// Whether HTTP/2 follows TLS.
 fn speaks_http2(protocol: Protocol, stream: &TlsStream<Socket>) -> bool {
     match protocol {
-        Protocol::Http1 => false,
+        Protocol::Http1 | Protocol::Ajp => false,
         Protocol::Http2 => true,
         Protocol::Negotiated => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     }

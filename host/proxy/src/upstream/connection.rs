@@ -1,4 +1,4 @@
-//! A connection to a member, for one request at a time (HTTP/1.1) or for many (HTTP/2), and one request on it.
+//! A connection to a member, for one request at a time (HTTP/1.1, AJP) or for many (HTTP/2), and one request on it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,11 +17,13 @@ use crate::body_frame::BodyFrame;
 use crate::duplex::Duplex;
 use crate::error::{ConnectError, MemberError};
 use crate::observe::metrics::MemberMetrics;
-use crate::upstream::Endpoint;
+use crate::upstream::ajp::Ajp;
 use crate::upstream::connect::{ConnectOptions, Connected, connect};
-use crate::upstream::http1::{Http1, NotIdle};
+use crate::upstream::http1::Http1;
 use crate::upstream::http2::{Http2, MAX_STREAMS, Shared};
-use equipoise_config::Limits;
+use crate::upstream::member_wire::NotIdle;
+use crate::upstream::{Endpoint, Origin};
+use equipoise_config::{Limits, Protocol};
 use equipoise_dns::Address;
 
 /// Why a request is not begun on a connection.
@@ -44,8 +46,8 @@ pub(crate) struct ByteCounts {
     pub(crate) read: u64,
 }
 
-/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 it closes the connection at
-/// once, with HTTP/2 when it is the last of those that share it.
+/// A connection to a member, for one exchange. Dropping it ends what is under way; with HTTP/1.1 and AJP it closes the connection
+/// at once, with HTTP/2 when it is the last of those that share it.
 pub(crate) struct Connection {
     http: Http,
     state: Rc<ConnectionState>,
@@ -58,6 +60,7 @@ pub(crate) struct Connection {
 enum Http {
     Http1(Box<Http1>),
     Http2(Box<Http2>),
+    Ajp(Box<Ajp>),
 }
 
 /// A connection of HTTP/2 as the pool keeps it: any number of exchanges branch off.
@@ -110,6 +113,10 @@ impl Connection {
             is_shared: speaks_http2,
         });
         let limits = limits.message_limits();
+        if endpoint.config.protocol == Protocol::Ajp {
+            let ajp = Ajp::new(stream, counters, limits, endpoint.config.ajp_packet_size);
+            return Ok((Self::new(Http::Ajp(Box::new(ajp)), state), None));
+        }
         if !speaks_http2 {
             let http1 = Http1::new(stream, counters, limits);
             return Ok((Self::new(Http::Http1(Box::new(http1)), state), None));
@@ -148,6 +155,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts(),
             Http::Http2(http2) => http2.byte_counts(),
+            Http::Ajp(ajp) => ajp.request_byte_counts(),
         }
     }
 
@@ -156,6 +164,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts().sent > 0,
             Http::Http2(http2) => http2.has_sent(),
+            Http::Ajp(ajp) => ajp.request_byte_counts().sent > 0,
         }
     }
 
@@ -164,6 +173,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.request_byte_counts().read > 0,
             Http::Http2(http2) => http2.byte_counts().read > 0,
+            Http::Ajp(ajp) => ajp.request_byte_counts().read > 0,
         }
     }
 
@@ -173,15 +183,19 @@ impl Connection {
         let is_over = match &self.http {
             Http::Http1(http1) => http1.is_reusable(),
             Http::Http2(http2) => http2.is_open(),
+            Http::Ajp(ajp) => ajp.is_reusable(),
         };
         is_over && self.state.is_wanted()
     }
 
     /// Counts what the member has said behind the response, which was not asked for.
     pub(super) fn count_unasked(&self) {
-        if let Http::Http1(http1) = &self.http
-            && http1.has_more()
-        {
+        let has_more = match &self.http {
+            Http::Http1(http1) => http1.has_more(),
+            Http::Http2(_) => false,
+            Http::Ajp(ajp) => ajp.has_more(),
+        };
+        if has_more {
             self.state.metrics.count_unasked();
         }
     }
@@ -189,10 +203,12 @@ impl Connection {
     /// Whether the member has left it alone: it neither closed it nor said something unasked, which is counted.
     #[inline]
     pub(super) fn is_idle(&mut self) -> bool {
-        let Http::Http1(http1) = &mut self.http else {
-            return true;
+        let idle = match &mut self.http {
+            Http::Http1(http1) => http1.check_idle(),
+            Http::Http2(_) => return true,
+            Http::Ajp(ajp) => ajp.check_idle(),
         };
-        match http1.check_idle() {
+        match idle {
             Ok(()) => self.state.is_wanted(),
             Err(NotIdle(has_spoken)) => {
                 if has_spoken {
@@ -206,8 +222,10 @@ impl Connection {
     /// The same connection, after an exchange: idle.
     #[inline]
     pub(super) fn into_idle(mut self) -> Self {
-        if let Http::Http1(http1) = &mut self.http {
-            http1.release_buffers();
+        match &mut self.http {
+            Http::Http1(http1) => http1.release_buffers(),
+            Http::Http2(_) => {}
+            Http::Ajp(ajp) => ajp.release_buffers(),
         }
         self.state.set_idle();
         self
@@ -222,18 +240,25 @@ impl Connection {
         self
     }
 
-    /// Ready when the member has shown that it lives. By HTTP/1, there is nothing to ask it by before a request.
+    /// Whether the member can be asked before a request whether it lives; by HTTP/1, there is nothing to ask it by.
+    pub(crate) fn has_ping(&self) -> bool {
+        !matches!(self.http, Http::Http1(_))
+    }
+
+    /// Ready when the member has shown that it lives, where it [can be asked](Self::has_ping).
     ///
     /// # Errors
     /// The connection is over.
-    pub(crate) async fn ping(&self) -> Result<(), MemberError> {
-        match &self.http {
+    pub(crate) async fn ping(&mut self) -> Result<(), MemberError> {
+        match &mut self.http {
             Http::Http1(_) => Ok(()),
             Http::Http2(http2) => http2.ping().await,
+            Http::Ajp(ajp) => ajp.ping().await,
         }
     }
 
-    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first.
+    /// Whether a request on it may become something else than HTTP; by HTTP/2, the member says so first,
+    /// and by AJP it never may.
     ///
     /// # Errors
     /// The connection is over.
@@ -241,6 +266,7 @@ impl Connection {
         match &self.http {
             Http::Http1(_) => Ok(true),
             Http::Http2(http2) => http2.takes_connect().await,
+            Http::Ajp(_) => Ok(false),
         }
     }
 
@@ -252,20 +278,25 @@ impl Connection {
     }
 
     /// Begins a request, with a body that ends like this. It is sent with what follows, or when it is flushed. `upgrade` is what the
-    /// member is asked to become, as the head says it, too.
+    /// member is asked to become, as the head says it, too; `origin` is what a container of AJP is told besides.
     ///
     /// # Errors
-    /// It cannot be said in HTTP/2, or a shared connection takes no more; nothing is sent.
+    /// It cannot be said in HTTP/2 or AJP, or a shared connection takes no more; nothing is sent.
     pub(crate) fn begin(
         &mut self,
         head: &Head,
         edit: &Edit,
         framing: Framing,
         upgrade: Option<&str>,
+        origin: &Origin<'_>,
     ) -> Result<(), BeginError> {
         match &mut self.http {
             Http::Http1(http1) => http1.begin(head, edit, framing),
             Http::Http2(http2) => http2.begin(head, edit, framing, upgrade)?,
+            Http::Ajp(ajp) => {
+                let begun = ajp.begin(head, edit, framing, origin);
+                begun.map_err(BeginError::Invalid)?;
+            }
         }
         Ok(())
     }
@@ -281,14 +312,16 @@ impl Connection {
                 .poll_payload(context, payload)
                 .map_err(MemberError::Io),
             Http::Http2(http2) => http2.poll_payload(context, payload),
+            Http::Ajp(ajp) => ajp.poll_payload(context, payload),
         }
     }
 
-    /// The request is over.
+    /// The request is over; by AJP, there are no trailers.
     pub(crate) fn end(&mut self, trailers: Option<&Fields>) -> Result<(), MemberError> {
         match &mut self.http {
             Http::Http1(http1) => http1.end(trailers).map_err(MemberError::Io),
             Http::Http2(http2) => http2.end(trailers),
+            Http::Ajp(ajp) => ajp.end(),
         }
     }
 
@@ -302,6 +335,7 @@ impl Connection {
             Http::Http1(http1) => http1.poll_flush(context).map_err(MemberError::Io),
             // Whatever waits on it is written for all who share it.
             Http::Http2(_) => Poll::Ready(Ok(())),
+            Http::Ajp(ajp) => ajp.poll_flush(context).map_err(MemberError::Io),
         }
     }
 
@@ -315,6 +349,7 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => http1.poll_head(context, head),
             Http::Http2(http2) => http2.poll_head(context, head),
+            Http::Ajp(ajp) => ajp.poll_head(context, head),
         }
     }
 
@@ -324,6 +359,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.framing(),
             Http::Http2(http2) => http2.framing(),
+            Http::Ajp(ajp) => ajp.framing(),
         }
     }
 
@@ -360,6 +396,7 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => http1.poll_body(context),
             Http::Http2(http2) => http2.poll_body(context),
+            Http::Ajp(ajp) => ajp.poll_body(context),
         }
     }
 
@@ -369,6 +406,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => http1.payload(),
             Http::Http2(http2) => http2.payload(),
+            Http::Ajp(ajp) => ajp.payload(),
         }
     }
 
@@ -378,6 +416,7 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => http1.consume(bytes),
             Http::Http2(http2) => http2.consume(bytes),
+            Http::Ajp(ajp) => ajp.consume(bytes),
         }
     }
 
@@ -386,6 +425,7 @@ impl Connection {
         match &self.http {
             Http::Http1(http1) => Some(http1.trailers()),
             Http::Http2(http2) => http2.trailers(),
+            Http::Ajp(_) => None,
         }
     }
 
@@ -401,6 +441,7 @@ impl Connection {
         match &mut self.http {
             Http::Http1(http1) => Some(&mut **http1),
             Http::Http2(http2) => http2.tunnel(),
+            Http::Ajp(_) => None,
         }
     }
 }

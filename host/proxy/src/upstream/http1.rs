@@ -1,10 +1,9 @@
 //! A member's connection of HTTP/1: one request at a time, written and read by the task that serves the request.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use equipoise_balancer::Counters;
 use equipoise_http::http1::{Framing, HeadEvent, Phase, ResponseReader};
@@ -12,14 +11,15 @@ use equipoise_http::{Edit, Fields, Head, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::ByteCounts;
+use super::member_wire::{MemberTally, MemberWire, NotIdle};
 use super::stream::MemberStream;
 use crate::body_frame::BodyFrame;
 use crate::error::MemberError;
-use crate::wire::{BodyReader, ByteCounter, Readiness as _, Wire};
+use crate::wire::BodyReader;
 
 /// A connection to a member.
 pub(crate) struct Http1 {
-    wire: Wire<MemberStream, MemberTally>,
+    wire: MemberWire,
     reader: ResponseReader,
     body: BodyReader,
     /// What it had carried before the request under way.
@@ -30,34 +30,10 @@ pub(crate) struct Http1 {
     is_early: bool,
 }
 
-/// Counts what passes as the member's traffic.
-struct MemberTally {
-    counters: Arc<Counters>,
-    sent: Cell<u64>,
-    read: Cell<u64>,
-}
-
-impl ByteCounter for MemberTally {
-    fn received(&self, bytes: usize) {
-        self.counters.add_read(bytes as u64);
-        self.read.update(|sum| sum + bytes as u64);
-    }
-
-    fn sent(&self, bytes: usize) {
-        self.counters.add_transferred(bytes as u64);
-        self.sent.update(|sum| sum + bytes as u64);
-    }
-}
-
 impl Http1 {
     pub(super) fn new(stream: MemberStream, counters: Arc<Counters>, limits: Limits) -> Self {
-        let tally = MemberTally {
-            counters,
-            sent: Cell::new(0),
-            read: Cell::new(0),
-        };
         Self {
-            wire: Wire::new(stream, tally, Vec::new()),
+            wire: MemberWire::new(stream, MemberTally::new(counters), Vec::new()),
             reader: ResponseReader::new(limits),
             body: BodyReader::default(),
             before: ByteCounts::default(),
@@ -66,22 +42,9 @@ impl Http1 {
         }
     }
 
-    /// What it has carried up to now.
-    pub(super) fn byte_counts(&self) -> ByteCounts {
-        let tally = &self.wire.tally;
-        ByteCounts {
-            sent: tally.sent.get(),
-            read: tally.read.get(),
-        }
-    }
-
     /// What it has carried of the request under way.
     pub(super) fn request_byte_counts(&self) -> ByteCounts {
-        let now = self.byte_counts();
-        ByteCounts {
-            sent: now.sent - self.before.sent,
-            read: now.read - self.before.read,
-        }
+        self.wire.byte_counts_since(self.before)
     }
 
     /// Whether the exchange is over and another may follow.
@@ -99,24 +62,9 @@ impl Http1 {
         !self.wire.read_buffer.is_empty() && self.reader.phase() == Phase::Idle
     }
 
-    /// Whether the member has left it alone since: it neither closed it nor said something unasked. Asks the kernel only where the
-    /// runtime has heard of something.
-    ///
-    /// # Errors
-    /// It did: whether it said something.
+    /// See [`MemberWire::check_idle`].
     pub(super) fn check_idle(&mut self) -> Result<(), NotIdle> {
-        if !self.wire.stream.is_readable() {
-            return Ok(());
-        }
-        let polled = self
-            .wire
-            .poll_fill_when_readable(&mut Context::from_waker(Waker::noop()));
-        self.wire.release();
-        match polled {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Ok(1..)) => Err(NotIdle(true)),
-            Poll::Ready(_) => Err(NotIdle(false)),
-        }
+        self.wire.check_idle()
     }
 
     /// Gives its buffers back: nothing is under way.
@@ -127,7 +75,7 @@ impl Http1 {
     /// Begins a request, with a body that ends like this.
     #[inline]
     pub(super) fn begin(&mut self, head: &Head, edit: &Edit, framing: Framing) {
-        self.before = self.byte_counts();
+        self.before = self.wire.byte_counts();
         self.is_sent = false;
         self.is_early = true;
         self.body.begin();
@@ -219,25 +167,10 @@ impl Http1 {
 
     #[inline]
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), MemberError>> {
-        let filled = match std::mem::take(&mut self.is_early) {
-            true => self.wire.poll_fill_when_readable(context),
-            false => self.wire.poll_fill(context),
-        };
-        match filled {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(MemberError::Closed)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(MemberError::Io(error))),
-            Poll::Pending => {
-                self.wire.read_buffer.release();
-                Poll::Pending
-            }
-        }
+        let is_early = std::mem::take(&mut self.is_early);
+        self.wire.poll_more(context, is_early)
     }
 }
-
-/// A member did something to a connection on which nothing was asked: it said something, or closed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotIdle(pub(super) bool);
 
 /// What is read of a connection that has become a tunnel.
 impl AsyncRead for Http1 {

@@ -182,7 +182,7 @@ class Flags {
 }
 
 const METHODS = ["byrequests", "bytraffic", "bybusyness", "heartbeat"];
-const CHECKS = ["TCP", "OPTIONS", "HEAD", "GET", "OPTIONS11", "HEAD11", "GET11", "GRPC"];
+const CHECKS = ["TCP", "OPTIONS", "HEAD", "GET", "OPTIONS11", "HEAD11", "GET11", "GRPC", "CPING"];
 
 /** The letters of the flags that are set in a status such as `+H`, `NH` or `-`. */
 export function flagsOf(status) {

@@ -39,6 +39,8 @@ pub(super) enum CheckRequest {
     Http2(Box<Head>, Expectation),
     /// The call of gRPC's health checking protocol, and its message.
     Grpc(Box<Head>, Box<[u8]>),
+    /// A ping of AJP; the largest packet that may come back, in bytes.
+    Cping(usize),
 }
 
 /// What is read of a response, and expected of it.
@@ -70,6 +72,7 @@ impl Target {
             CheckKind::Tcp => CheckRequest::Connection,
             CheckKind::Http(http) => CheckRequest::http(member, http, reads_bodies),
             CheckKind::Grpc(grpc) => CheckRequest::grpc(grpc),
+            CheckKind::Cping => CheckRequest::Cping(member.ajp_packet_size),
         };
         Some(Self {
             id,
@@ -95,7 +98,7 @@ impl CheckRequest {
         let expectation = Expectation::new(http, reads_bodies);
         match member.protocol {
             Protocol::Http2 => Self::Http2(Box::new(http2_request(http)), expectation),
-            Protocol::Http1 | Protocol::Negotiated => {
+            Protocol::Http1 | Protocol::Negotiated | Protocol::Ajp => {
                 Self::Http1(http1_request(http).into_bytes().into(), expectation)
             }
         }

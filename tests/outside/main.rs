@@ -15,7 +15,7 @@
 //! Whatever reads foreign bytes is fuzzed for a minute each ([`fuzz`]), and the program soaked for two in everything that may
 //! happen at once ([`soak`]).
 //! What protocols really are, programs and libraries in wide use say: curl, h2load, nghttpd, openssl and sslyze, nginx and
-//! HAProxy ([`tool`], [`server`]), and grpcio, websockets and h2 in Python ([`script`]).
+//! HAProxy ([`tool`], [`server`]), Tomcat ([`tomcat`]), and grpcio, websockets and h2 in Python ([`script`]).
 //!
 //! The balancer-manager is used in a real browser ([`browser`], [`manager`]).
 //!
@@ -52,4 +52,5 @@ mod soak;
 mod status;
 mod sticky;
 mod tls;
+mod tomcat;
 mod websocket;

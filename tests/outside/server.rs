@@ -1,4 +1,4 @@
-//! nginx, HAProxy and nghttpd, each with a configuration, a directory and a process of its own.
+//! nginx, HAProxy, nghttpd and Tomcat, each with a configuration, a directory and a process of its own.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,6 +17,14 @@ const NGINX: &str = "daemon off;\nmaster_process off;\npid @DIRECTORY@/nginx.pid
     uwsgi_temp_path @DIRECTORY@/uwsgi;\nkeepalive_requests 1000000;\nclient_max_body_size 64m;\n";
 
 const HAPROXY: &str = "defaults\ntimeout client 30s\ntimeout server 30s\ntimeout connect 5s\n";
+
+const TOMCAT: &str = "<Server port=\"-1\"><Service name=\"Catalina\">\
+    <Connector protocol=\"AJP/1.3\" address=\"127.0.0.1\" port=\"@PORT_0@\" secret=\"@SECRET@\"/>\
+    <Engine name=\"Catalina\" defaultHost=\"localhost\" jvmRoute=\"@ROUTE@\">\
+    <Host name=\"localhost\" appBase=\"webapps\" autoDeploy=\"false\"/></Engine></Service></Server>";
+
+/// Where Debian keeps Tomcat.
+const TOMCAT_HOME: &str = "/usr/share/tomcat10";
 
 /// A running server.
 #[derive(Debug)]
@@ -75,6 +83,38 @@ impl Server {
             command.args(["--no-tls", "--echo-upload", "--padding=100"]);
             command.args(["--trailer", "x-checked: yes", "-a", "127.0.0.1", "-d"]);
             command.arg(directory).arg(port);
+            command
+        })
+    }
+
+    /// Tomcat with a connector of AJP, in a directory that has its `webapps`.
+    ///
+    /// # Panics
+    /// There is no Tomcat, or it does not start five times.
+    #[track_caller]
+    pub(crate) fn tomcat(directory: TempDir, route: &str, secret: &str) -> Self {
+        let program = located("java", "default-jre-headless");
+        let home = Path::new(TOMCAT_HOME).join("bin");
+        let classes = ["bootstrap.jar", "tomcat-juli.jar"].map(|name| home.join(name));
+        assert!(
+            classes.iter().all(|it| it.is_file()),
+            "this test needs Tomcat in {TOMCAT_HOME} (Debian: apt-get install tomcat10-common)"
+        );
+        let classes = classes
+            .map(|it| it.to_string_lossy().into_owned())
+            .join(":");
+        let text = TOMCAT.replace("@ROUTE@", route).replace("@SECRET@", secret);
+        fs::create_dir(directory.path().join("temp")).expect("making a directory");
+        fs::create_dir(directory.path().join("conf")).expect("making a directory");
+        Self::start(directory, 1, &text, |file, directory| {
+            fs::copy(file, directory.join("conf/server.xml")).expect("copying a file");
+            let base = directory.display();
+            let mut command = Command::new(&program);
+            command.args(["-Xmx256m", &format!("-Djava.io.tmpdir={base}/temp")]);
+            command.arg(format!("-Dcatalina.home={TOMCAT_HOME}"));
+            command.arg(format!("-Dcatalina.base={base}"));
+            command.args(["-cp", &classes]);
+            command.args(["org.apache.catalina.startup.Bootstrap", "start"]);
             command
         })
     }

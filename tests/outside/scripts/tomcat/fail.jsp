@@ -1,0 +1,5 @@
+<%@ page contentType="text/plain" session="false" trimDirectiveWhitespaces="true" %><%
+    if (true) {
+        throw new IllegalStateException("it fails");
+    }
+%>

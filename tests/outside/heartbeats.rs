@@ -34,7 +34,11 @@ fn balancer(members: &[Apache], listen: &str) -> Equipoise {
         configuration.push_str(&format!("[[balancer.cluster.member]]\nurl = \"{url}\"\n"));
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
-    Equipoise::start_in(directory, &configuration, "equipoise::background::heartbeat=debug")
+    Equipoise::start_in(
+        directory,
+        &configuration,
+        "equipoise::background::heartbeat=debug",
+    )
 }
 
 /// Keeps so many workers busy until they are dropped: each of these connections has sent half a request.

@@ -12,7 +12,7 @@ pub(crate) enum Access {
     /// All.
     All,
     /// None.
-    Nobody,
+    Denied,
     /// Those of one of these networks.
     Networks(Vec<IpNet>),
     /// Some, by a rule that there is no key for: why.
@@ -36,14 +36,14 @@ impl Access {
         for rule in rules {
             match rule {
                 Self::All => return Self::All,
-                Self::Nobody => {}
+                Self::Denied => {}
                 Self::Networks(more) => networks.extend(more),
                 Self::Unknown(reason) => unknown = unknown.or(Some(reason)),
             }
         }
         match unknown {
             Some(reason) => Self::Unknown(reason),
-            None if networks.is_empty() => Self::Nobody,
+            None if networks.is_empty() => Self::Denied,
             None => Self::Networks(networks),
         }
     }
@@ -51,7 +51,7 @@ impl Access {
     /// Those whom both let in.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Nobody, _) | (_, Self::Nobody) => Self::Nobody,
+            (Self::Denied, _) | (_, Self::Denied) => Self::Denied,
             (Self::All, rule) | (rule, Self::All) => rule,
             (Self::Unknown(reason), _) | (_, Self::Unknown(reason)) => Self::Unknown(reason),
             (Self::Networks(one), Self::Networks(other)) => {
@@ -65,7 +65,7 @@ impl Access {
                 };
                 let networks: Vec<_> = one.into_iter().flat_map(shared).collect();
                 match networks.is_empty() {
-                    true => Self::Nobody,
+                    true => Self::Denied,
                     false => Self::Networks(networks),
                 }
             }
@@ -100,7 +100,7 @@ fn require(words: &[String]) -> Access {
     match &*provider {
         "all" => match rest.first().map(|word| word.to_ascii_lowercase()) {
             Some(granted) if granted == "granted" => Access::All,
-            _ => Access::Nobody,
+            _ => Access::Denied,
         },
         "ip" => Access::any(rest.iter().map(|word| network(word)).collect()),
         "local" => local(),
@@ -185,11 +185,11 @@ impl HostRules {
         let allowed = Access::any(self.allowed.clone());
         let denied = Access::any(self.denied.clone());
         match (self.is_allow_first, denied) {
-            (true, Access::Nobody) => allowed,
-            (true, Access::All) => Access::Nobody,
-            (false, Access::Nobody) => Access::All,
+            (true, Access::Denied) => allowed,
+            (true, Access::All) => Access::Denied,
+            (false, Access::Denied) => Access::All,
             (false, Access::All) => allowed,
-            (true, _) if allowed == Access::Nobody => Access::Nobody,
+            (true, _) if allowed == Access::Denied => Access::Denied,
             (false, _) if allowed == Access::All => Access::All,
             _ => Access::Unknown("`Deny` shuts out some".to_owned()),
         }
@@ -218,7 +218,7 @@ mod tests {
     fn shown(access: &Access) -> String {
         match access {
             Access::All => "all".to_owned(),
-            Access::Nobody => "nobody".to_owned(),
+            Access::Denied => "denied".to_owned(),
             Access::Networks(networks) => {
                 let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
                 networks.join(" ")
@@ -231,7 +231,7 @@ mod tests {
     fn require_is_read() {
         for (text, expected) in [
             ("all granted", "all"),
-            ("all denied", "nobody"),
+            ("all denied", "denied"),
             ("local", "127.0.0.0/8 ::1/128"),
             ("host localhost", "127.0.0.0/8 ::1/128"),
             ("host example.com", "?"),
@@ -241,7 +241,7 @@ mod tests {
             ("ip 10.1.2.3/8", "10.0.0.0/8"),
             ("ip 172.16.0.0/255.240.0.0", "172.16.0.0/12"),
             ("ip 10.x", "?"),
-            ("ip", "nobody"),
+            ("ip", "denied"),
             ("not ip 10.0.0.1", "?"),
             ("valid-user", "?"),
             ("expr %{HTTPS} == 'on'", "?"),
@@ -256,10 +256,10 @@ mod tests {
         for (lines, expected) in [
             ("Order deny,allow|Allow from all", "all"),
             ("Order deny,allow", "all"),
-            ("Order allow,deny", "nobody"),
+            ("Order allow,deny", "denied"),
             ("Order allow,deny|Allow from all", "all"),
             ("Order Deny,Allow|Deny from all|Allow from 10", "10.0.0.0/8"),
-            ("Deny from all", "nobody"),
+            ("Deny from all", "denied"),
             (
                 "Order deny,allow|Deny from all|Allow from localhost ::1",
                 "127.0.0.0/8 ::1/128 ::1/128",
@@ -299,7 +299,7 @@ mod tests {
         for (one, other, expected) in [
             ("10.0.0.0/8", "10.1.0.0/16 192.168.0.0/16", "10.1.0.0/16"),
             ("10.1.0.0/16", "10.0.0.0/8", "10.1.0.0/16"),
-            ("10.0.0.0/8", "11.0.0.0/8", "nobody"),
+            ("10.0.0.0/8", "11.0.0.0/8", "denied"),
         ] {
             assert_eq!(shown(&networks(one).and(networks(other))), expected);
         }

@@ -236,7 +236,7 @@ impl<'a, 'd> Cutter<'_, 'a, 'd> {
                 }
                 Some(false) => {}
                 // None may go there, whether the expression matches or not.
-                None if section.settings.access().0 == Access::Nobody
+                None if section.settings.access().0 == Access::Denied
                     && below(section).is_some() =>
                 {
                     shut.extend(below(section).map(|path| {

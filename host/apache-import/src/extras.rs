@@ -141,7 +141,7 @@ fn tell_refused(server: &Server<'_>, report: &mut Report) {
     }
 }
 
-/// Tells of directives that were kept for whoever needs them, and that no one has needed.
+/// Tells of directives that were kept for what needs them, and that no one has needed.
 pub(crate) fn tell_unread(directives: &[Directive], report: &mut Report) {
     for directive in directives {
         if !report.knows(directive) {

@@ -62,7 +62,7 @@ fn manager(
     table.set_text("path", &path);
     let (access, rule) = settings.access();
     let require = match access {
-        Access::Nobody => {
+        Access::Denied => {
             report.carried(by);
             return None;
         }
@@ -72,7 +72,7 @@ fn manager(
             return None;
         }
         Access::All => {
-            report.differs(by, "everybody may change what runs: write Require");
+            report.differs(by, "any client may change what runs: write Require");
             vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]
         }
         Access::Networks(networks) => {

@@ -128,7 +128,7 @@ impl<'d> Common<'_, 'd> {
         let behind_proxy = self.single("remoteipheader");
         match (access, by) {
             (Access::All, _) => (None, None),
-            (Access::Nobody, _) => (Some(403), None),
+            (Access::Denied, _) => (Some(403), None),
             (Access::Networks(_), Some(by)) if behind_proxy.is_some() => {
                 let text = "is about addresses that a proxy tells of (RemoteIPHeader), and `require` about those that connect";
                 report.refused(by, text);

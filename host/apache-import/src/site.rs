@@ -216,7 +216,8 @@ impl<'d> Site<'_, 'd> {
                 && by.switch() == Some(true)
             {
                 table.set_by("proxy-protocol", "{ from = [\"0.0.0.0/0\", \"::/0\"] }", by);
-                let text = "whoever connects may say where the client is: name the networks in `proxy-protocol`";
+                let text =
+                    "any client may say where the client is: name the networks in `proxy-protocol`";
                 self.report.differs(by, text);
             }
             tables.push(table);

@@ -40,7 +40,7 @@ impl<'d> MemberTls<'d> {
         match (self.verify, verify.as_deref(), &self.ca) {
             (Some(by), Some("none"), _) => {
                 keys.push(("verify", "false".to_owned()));
-                let text = "members are not verified: whoever answers at their address may pose as them. Write SSLProxyVerify require and SSLProxyCACertificateFile";
+                let text = "members are not verified: any program at their address may pose as them. Write SSLProxyVerify require and SSLProxyCACertificateFile";
                 report.differs_as(by, text, SECTION);
             }
             (verify, _, Some((by, ca))) => {

@@ -1,7 +1,7 @@
 //! Fresh instances of a plugin in a role, in place of one that had a fault or is about to run out of memory.
 //!
 //! Making an instance takes longer than a decision: memory is mapped, start functions run, it is configured, and it is handed
-//! what the one before remembers. So it is done by whoever met the fault, but beside the lock under which instances are asked:
+//! what the one before remembers. So the thread that met the fault does it, but beside the lock under which instances are asked:
 //! the [`InstanceSlot`](super::instance_slot::InstanceSlot) leaves the old instance here, and takes the fresh one from here. Both take a moment.
 //!
 //! | state | what follows |
@@ -177,11 +177,10 @@ impl Renewal {
     /// What was due is under way; `None` where nothing was.
     fn begin(&self) -> Option<Option<Before>> {
         let mut state = self.state();
+        // Also where nothing is due: every decision would look here again.
+        self.is_due.store(false, Relaxed);
         match mem::replace(&mut *state, State::UnderWay) {
-            State::Due(before) => {
-                self.is_due.store(false, Relaxed);
-                Some(before)
-            }
+            State::Due(before) => Some(before),
             other => {
                 *state = other;
                 None

@@ -96,7 +96,7 @@ impl Reader<'_> {
                 }
             }
             Some(_) => {}
-            // It may come: whoever follows the configuration waits for it.
+            // It may come: what follows the configuration waits for it.
             None if !self.read.iter().any(|known| known == path) => {
                 self.read.push(path.to_owned());
             }
